@@ -1,0 +1,27 @@
+# Beyond Dark Knowledge: Mixup-Based Distillation for Reliable Predictions (arXiv 2606.12171), reproduced.
+# Data → teachers → cohorts of students → evaluation → tables → figures.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/analysis.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        tables=expand("results/{experiment}/summary.csv", experiment=STUDIES),
+        figures=expand(
+            "results/{experiment}/figures/{figure}.pdf",
+            experiment=STUDIES,
+            figure=FIGURES,
+        ),

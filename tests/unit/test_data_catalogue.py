@@ -1,0 +1,160 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torchvision.datasets
+
+import vicinal
+from vicinal import files
+from vicinal.data import catalogue
+from vicinal.data.catalogue import DATA_SETS, resolve_source, shards, source_files
+from vicinal.errors import VicinalError
+
+TORCHVISION = sorted(name for name, known in DATA_SETS.items() if known.torchvision)
+
+
+def touch(folder: Path, *names: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def test_importing_the_catalogue_imports_nothing_heavy():
+    heavy = "{'torch', 'pandas', 'sklearn', 'numpy', 'pyarrow', 'PIL'}"
+    code = f"import sys, vicinal.data.catalogue; print(sorted({heavy} & set(sys.modules)))"
+    environment = {**os.environ, "PYTHONPATH": str(Path(vicinal.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_archives_are_those_of_torchvision(name):
+    known = DATA_SETS[name]
+    theirs = getattr(torchvision.datasets, known.torchvision)
+    if hasattr(theirs, "resources"):
+        published = dict(theirs.resources)
+        urls = {file: theirs.mirrors[0] + file for file in published}
+    else:
+        published, urls = {theirs.filename: theirs.tgz_md5}, {theirs.filename: theirs.url}
+    assert {file: archive.md5 for file, archive in known.archives.items()} == published
+    assert {file: archive.url for file, archive in known.archives.items()} == urls
+
+
+def test_archives_lie_where_torchvision_looks_for_them(tmp_path):
+    theirs = torchvision.datasets.FashionMNIST.__new__(torchvision.datasets.FashionMNIST)
+    theirs.root = str(tmp_path)
+    assert source_files("fashion_mnist", tmp_path, "torchvision")[0].parent == Path(theirs.raw_folder)
+    assert source_files("cifar10", tmp_path, "torchvision") == [tmp_path / "cifar-10-python.tar.gz"]
+
+
+def test_torchvision_identity_needs_no_file_and_holds_no_path(tmp_path):
+    identity = resolve_source("cifar100", tmp_path / "nowhere")
+    assert identity == {
+        "source": "torchvision",
+        "files": {"cifar-100-python.tar.gz": torchvision.datasets.CIFAR100.tgz_md5},
+    }
+    assert str(tmp_path) not in json.dumps(identity)
+
+
+def test_digits_identity_is_the_file_that_scikit_learn_reads(tmp_path):
+    import sklearn.datasets
+
+    [path] = source_files("digits", tmp_path, "digits")
+    assert path == Path(sklearn.datasets.__file__).parent / "data" / "digits.csv.gz"
+    assert resolve_source("digits", tmp_path) == {"source": "digits", "files": {path.name: files.sha256(path)}}
+
+
+def test_parquet_files_are_preferred_and_hashed(tmp_path):
+    folder = touch(tmp_path / "cifar100", "train-0.parquet", "test-0.parquet")
+    identity = resolve_source("cifar100", tmp_path)
+    assert identity["source"] == "parquet"
+    assert identity["label_column"] == "fine_label"
+    assert identity["files"] == {name: files.sha256(folder / name) for name in ("train-0.parquet", "test-0.parquet")}
+    assert resolve_source("cifar100", tmp_path, label_column="coarse_label")["label_column"] == "coarse_label"
+    assert resolve_source("cifar100", tmp_path, source="torchvision")["source"] == "torchvision"
+
+
+def test_own_parquet_data_may_have_any_name(tmp_path):
+    touch(tmp_path / "my-moths_2", "train.parquet", "validation.parquet")
+    identity = resolve_source("my-moths_2", tmp_path, image_column="photo", label_column="species")
+    assert identity["image_column"] == "photo"
+    assert identity["label_column"] == "species"
+
+
+def test_the_cache_saves_the_second_hash_and_sees_a_change(tmp_path, monkeypatch):
+    folder, cache = touch(tmp_path / "own", "train-0.parquet", "test-0.parquet"), tmp_path / "cache.json"
+    first = resolve_source("own", tmp_path, cache=cache)
+    read = []
+    real = files.sha256
+    monkeypatch.setattr(files, "sha256", lambda path: read.append(Path(path).name) or real(path))
+    written = cache.stat().st_mtime_ns
+    assert resolve_source("own", tmp_path, cache=cache) == first
+    assert read == []
+    assert cache.stat().st_mtime_ns == written
+    (folder / "test-0.parquet").write_bytes(b"other bytes")
+    assert resolve_source("own", tmp_path, cache=cache)["files"]["test-0.parquet"] == real(folder / "test-0.parquet")
+    assert read == ["test-0.parquet"]
+
+
+def test_validation_files_are_the_test_split_only_where_there_is_none(tmp_path):
+    alone = touch(tmp_path / "a", "train-0.parquet", "valid-0.parquet")
+    assert {split: [p.name for p in paths] for split, paths in shards(alone).items()} == {
+        "train": ["train-0.parquet"],
+        "test": ["valid-0.parquet"],
+    }
+    both = touch(tmp_path / "b", "train-0.parquet", "val-0.parquet", "test-0.parquet")
+    assert [p.name for p in shards(both)["validation"]] == ["val-0.parquet"]
+    assert [p.name for p in shards(both)["test"]] == ["test-0.parquet"]
+
+
+def test_shards_are_in_order(tmp_path):
+    names = [f"train-{i:05d}-of-00003.parquet" for i in range(3)]
+    folder = touch(tmp_path / "own", *reversed(names), "test-00000-of-00001.parquet")
+    assert [path.name for path in shards(folder)["train"]] == names
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ((), "expected train-*.parquet and test-*.parquet"),
+        (("train-0.parquet",), "no test-*.parquet"),
+        (("test-0.parquet",), "no train-*.parquet"),
+        (("train-0.parquet", "test-0.parquet", "extra.parquet"), "extra.parquet: cannot tell its split"),
+        (("train-00001-of-00002.parquet", "test-0.parquet"), "shard 00000 of train-00001-of-00002.parquet"),
+        (("train-00000-of-00001.parquet", "train-00001-of-00002.parquet"), "shards of different sets"),
+    ],
+)
+def test_parquet_folders_that_cannot_be_right(tmp_path, names, words):
+    folder = touch(tmp_path / "own", *names)
+    with pytest.raises(VicinalError, match="own") as error:
+        resolve_source("own", tmp_path, source="parquet")
+    assert words in str(error.value)
+    assert str(folder) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "words"),
+    [
+        ("cifar11", {}, ["data.name", "cifar11", "did you mean", "cifar10", "train-*.parquet"]),
+        ("moths", {}, ["data.name", "moths", "digits, cifar10, cifar100, fashion_mnist"]),
+        ("../secret", {}, ["data.name", "is no name"]),
+        ("digits", {"source": "torchvision"}, ["data.source", "digits", "cifar10, cifar100, fashion_mnist"]),
+        ("cifar10", {"source": "digits"}, ["data.source", "cifar10"]),
+        ("digits", {"source": "parket"}, ["data.source", "parket", "did you mean parquet"]),
+        ("digits", {"image_column": "img"}, ["data.image_column", "img", "Parquet"]),
+        ("cifar10", {"label_column": "y"}, ["data.label_column", "y", "Parquet"]),
+    ],
+)
+def test_bad_settings_are_named(tmp_path, name, more, words):
+    with pytest.raises(VicinalError) as error:
+        resolve_source(name, tmp_path, **more)
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_superclasses_are_twenty_of_five():
+    superclass = catalogue.CIFAR100_SUPERCLASS
+    assert sorted(superclass) == sorted([*range(20)] * 5)

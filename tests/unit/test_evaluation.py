@@ -1,0 +1,282 @@
+"""The tables of evaluation against per-pair SciPy values averaged by pandas, and small cases by hand."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.special
+import scipy.stats
+import torch
+from scipy.spatial.distance import jensenshannon
+from vicinal import evaluation, metrics
+from vicinal.evaluation import (
+    clean_metrics,
+    entropy_matching_temperature,
+    fidelity_metrics,
+    predictions_table,
+    vicinal_table,
+)
+from vicinal.metrics import MetricError
+from vicinal.pairs import Pairs, vicinal_pairs
+
+torch.set_num_threads(1)
+CLASSES = 6
+
+
+def draw(n, seed, scale=2.0):
+    return scale * np.random.default_rng(seed).normal(size=(n, CLASSES))
+
+
+@pytest.fixture(scope="module")
+def vicinity():
+    """Labels, pairs and the logits of a model and a teacher on 700 pairs."""
+    labels = np.random.default_rng(0).integers(0, CLASSES, 90)
+    pairs = vicinal_pairs(labels, 700, seed=0)
+    return labels, pairs, draw(700, 1), draw(700, 2), draw(700, 3, 1.5), draw(700, 4)
+
+
+def expected_per_pair(labels, pairs, logits_i, logits_j, logits_mixed, teacher):
+    """One row a pair, every metric by SciPy or by its words."""
+    p_i, p_j, mixed, taught = (scipy.special.softmax(x, axis=1) for x in (logits_i, logits_j, logits_mixed, teacher))
+    linear = pairs.lam[:, None] * p_i + (1 - pairs.lam[:, None]) * p_j
+    sources = [{labels[i], labels[j]} for i, j in zip(pairs.i, pairs.j, strict=True)]
+    h = scipy.stats.entropy
+    return pd.DataFrame(
+        {
+            "lam": pairs.lam,
+            "same": [len(s) == 1 for s in sources],
+            "nonlinearity": scipy.special.rel_entr(linear, mixed).sum(axis=1),
+            "jsd": jensenshannon(linear, mixed, axis=1) ** 2,
+            "miss_rate": [float(m.argmax() not in s) for m, s in zip(mixed, sources, strict=True)],
+            "entropy_clean": (h(p_i, axis=1) + h(p_j, axis=1)) / 2,
+            "entropy_mixed": h(mixed, axis=1),
+            "entropy_linear": h(linear, axis=1),
+            "source_mass_mixed": [m[list(s)].sum() for m, s in zip(mixed, sources, strict=True)],
+            "source_mass_linear": [m[list(s)].sum() for m, s in zip(linear, sources, strict=True)],
+            "confidence_mixed": mixed.max(axis=1),
+            "agreement": (mixed.argmax(axis=1) == taught.argmax(axis=1)).astype(float),
+            "kl_teacher": scipy.special.rel_entr(taught, mixed).sum(axis=1),
+        }
+    )
+
+
+def expected_rows(per_pair):
+    """{(pairs, lam_low, lam_high, metric): (value, count)} for every group that is not empty."""
+    names = [name for name in per_pair if name not in ("lam", "same")]
+    ranges = [(0.0, 1.0, per_pair.lam >= 0)]
+    ranges += [(k / 20, (k + 1) / 20, np.floor(per_pair.lam * 20) == k) for k in range(20)]
+    ranges += [(0.45, 0.55, (per_pair.lam > 0.45) & (per_pair.lam < 0.55))]
+    found = {}
+    for kind, of_kind in (("all", True), ("same", per_pair.same), ("different", ~per_pair.same)):
+        for low, high, within in ranges:
+            group = per_pair[within & of_kind]
+            if len(group):
+                for name in names:
+                    found[kind, low, high, name] = (group[name].mean(), len(group))
+    return found
+
+
+def as_rows(table):
+    assert list(table) == ["pairs", "lam_low", "lam_high", "metric", "value", "count"]
+    keys = zip(table.pairs, table.lam_low, table.lam_high, table.metric, strict=True)
+    rows = dict(zip(keys, zip(table.value, table["count"], strict=True), strict=True))
+    assert len(rows) == len(table)
+    return rows
+
+
+@pytest.mark.parametrize("chunk", [1, 600, 1 << 17])
+def test_the_vicinal_table_matches_scipy_and_pandas(vicinity, monkeypatch, chunk):
+    monkeypatch.setattr(evaluation, "_CHUNK_ELEMENTS", chunk)
+    labels, pairs, logits_i, logits_j, logits_mixed, teacher = vicinity
+    expected = expected_rows(expected_per_pair(*vicinity))
+    rows = as_rows(vicinal_table(logits_i, logits_j, logits_mixed, pairs, labels, teacher))
+    assert list(rows) == list(expected)
+    for key, (value, count) in expected.items():
+        assert rows[key][0] == pytest.approx(value, rel=1e-9, abs=1e-13), key
+        assert rows[key][1] == count, key
+
+
+def test_without_a_teacher_its_metrics_are_absent(vicinity):
+    labels, pairs, logits_i, logits_j, logits_mixed, teacher = vicinity
+    alone = vicinal_table(logits_i, logits_j, logits_mixed, pairs, labels)
+    taught = vicinal_table(logits_i, logits_j, logits_mixed, pairs, labels, teacher)
+    extra = taught.metric.isin(["agreement", "kl_teacher"])
+    assert extra.any()
+    pd.testing.assert_frame_equal(alone, taught[~extra].reset_index(drop=True))
+
+
+def test_tensors_give_the_same_table(vicinity):
+    labels, pairs, *logits = vicinity
+    single = [x.astype(np.float32) for x in logits]
+    expected = vicinal_table(*single[:3], pairs, labels, single[3])
+    tensors = [torch.tensor(x, requires_grad=True) for x in single]
+    table = vicinal_table(*tensors[:3], pairs, torch.tensor(labels), tensors[3])
+    pd.testing.assert_frame_equal(table, expected)
+
+
+def test_the_matched_temperature_rescales_all_three(vicinity):
+    labels, pairs, logits_i, logits_j, logits_mixed, _ = vicinity
+    table = vicinal_table(logits_i, logits_j, logits_mixed, pairs, labels, matched_temperature=3.0)
+    cooled = vicinal_table(logits_i / 3, logits_j / 3, logits_mixed / 3, pairs, labels)
+    matched = table[table.metric == "nonlinearity_matched"].value.to_numpy()
+    expected = cooled[cooled.metric == "nonlinearity"].value.to_numpy()
+    assert matched == pytest.approx(expected, rel=1e-12)
+    raw = table[table.metric == "nonlinearity"].value.to_numpy()
+    assert (matched < raw).all()
+
+
+def test_matching_makes_models_that_differ_in_scale_only_equal():
+    labels = np.arange(40) % CLASSES
+    pairs = vicinal_pairs(labels, 200, seed=1)
+    clean, logits = draw(40, 5), [draw(200, s) for s in (6, 7, 8)]
+    values = []
+    for scale in (1.0, 4.0):
+        temperature = entropy_matching_temperature(scale * clean, 0.8)
+        table = vicinal_table(*(scale * x for x in logits), pairs, labels, matched_temperature=temperature)
+        values.append(table[table.metric == "nonlinearity_matched"].value.to_numpy())
+    assert values[0] == pytest.approx(values[1], rel=1e-7)
+
+
+def test_a_linear_model_is_linear_in_the_table(vicinity):
+    labels, pairs, logits_i, logits_j, *_ = vicinity
+    p_i, p_j = metrics.softmax(logits_i), metrics.softmax(logits_j)
+    mixed = np.log(metrics.linear_mixture(p_i, p_j, pairs.lam))
+    table = vicinal_table(logits_i, logits_j, mixed, pairs, labels)
+    wide = table.pivot_table(index=["pairs", "lam_low", "lam_high"], columns="metric", values="value")
+    assert wide.nonlinearity.max() < 1e-12
+    assert wide.jsd.max() < 1e-12
+    assert wide.entropy_mixed.to_numpy() == pytest.approx(wide.entropy_linear.to_numpy())
+    assert wide.source_mass_mixed.to_numpy() == pytest.approx(wide.source_mass_linear.to_numpy())
+    # The entropy is concave.
+    assert (wide.entropy_linear > wide.entropy_clean)[("all", 0.0, 1.0)]
+
+
+def test_edges_of_the_ranges_and_empty_ranges():
+    lam = np.array([0.0, 0.05, 0.45, 0.5, 0.55, 1.0])
+    pairs = Pairs(i=np.zeros(6, dtype=int), j=np.ones(6, dtype=int), lam=lam)
+    logits = draw(6, 0)
+    table = vicinal_table(logits, logits, logits, pairs, [2, 3])
+    one = table[table.metric == "nonlinearity"]
+    assert set(one.pairs) == {"all", "different"}
+    counts = one[one.pairs == "all"].set_index(["lam_low", "lam_high"])["count"].to_dict()
+    assert counts == {
+        (0.0, 1.0): 6,
+        (0.0, 0.05): 1,
+        (0.05, 0.1): 1,
+        (0.45, 0.5): 1,
+        (0.5, 0.55): 1,
+        (0.55, 0.6): 1,
+        (0.95, 1.0): 1,
+        (0.45, 0.55): 1,
+    }
+    assert table.value.notna().all()
+
+
+def test_clean_metrics_are_the_metrics_by_name():
+    logits, labels = draw(500, 0), np.random.default_rng(1).integers(0, CLASSES, 500)
+    found = clean_metrics(logits, labels, temperature=2.5)
+    p = scipy.special.softmax(logits, axis=1)
+    assert found == pytest.approx(
+        {
+            "accuracy": np.mean(p.argmax(axis=1) == labels),
+            "nll": metrics.negative_log_likelihood(p, labels),
+            "brier": metrics.brier_score(p, labels),
+            "ece": metrics.expected_calibration_error(p, labels),
+            "ace": metrics.adaptive_calibration_error(p, labels),
+            "oe": metrics.overconfidence_error(p, labels),
+            "confidence_gap": p.max(axis=1).mean() - np.mean(p.argmax(axis=1) == labels),
+            "mean_confidence": p.max(axis=1).mean(),
+            "entropy": scipy.stats.entropy(p, axis=1).mean(),
+            "temperature_posthoc": 2.5,
+            "ece_posthoc": metrics.expected_calibration_error(scipy.special.softmax(logits / 2.5, axis=1), labels),
+        },
+        rel=1e-10,
+    )
+    assert {type(value) for value in found.values()} == {float}
+
+
+def test_posthoc_temperature_repairs_scaled_logits():
+    rng = np.random.default_rng(2)
+    logits = draw(20_000, 3)
+    p = scipy.special.softmax(logits, axis=1)
+    labels = (rng.random(len(p))[:, None] > p.cumsum(axis=1)).sum(axis=1)
+    overconfident = 4 * logits
+    fitted = metrics.fit_temperature(overconfident[:10_000], labels[:10_000])
+    assert fitted == pytest.approx(4, rel=0.05)
+    found = clean_metrics(overconfident[10_000:], labels[10_000:], fitted)
+    assert found["ece"] > 0.1
+    assert found["ece_posthoc"] < 0.02
+
+
+def test_fidelity_compares_teacher_to_student():
+    student, teacher = draw(300, 0), draw(300, 1)
+    p, q = scipy.special.softmax(teacher, axis=1), scipy.special.softmax(student, axis=1)
+    found = fidelity_metrics(student, teacher)
+    assert found["kl_teacher"] == pytest.approx(scipy.special.rel_entr(p, q).sum(axis=1).mean(), rel=1e-10)
+    assert found["agreement"] == np.mean(student.argmax(axis=1) == teacher.argmax(axis=1))
+    assert fidelity_metrics(student, student) == {"agreement": 1.0, "kl_teacher": 0.0}
+
+
+def test_predictions_table_has_one_row_an_image():
+    logits = torch.tensor(draw(50, 0), dtype=torch.float32)
+    labels, index = np.arange(50) % CLASSES, np.arange(50)[::-1] + 1000
+    table = predictions_table(logits, labels, index)
+    assert table.dtypes.astype(str).to_dict() == {
+        "index": "int32",
+        "label": "int32",
+        "prediction": "int32",
+        "confidence": "float32",
+        "nll": "float32",
+        "entropy": "float32",
+    }
+    assert table["index"].tolist() == index.tolist()
+    assert table.label.tolist() == labels.tolist()
+    assert table.prediction.tolist() == logits.argmax(dim=1).tolist()
+    log_p = torch.log_softmax(logits.double(), dim=1)
+    nll = torch.nn.functional.nll_loss(log_p, torch.tensor(labels), reduction="none")
+    assert table.nll.to_numpy() == pytest.approx(nll.numpy(), rel=1e-6)
+    assert table.confidence.to_numpy() == pytest.approx(log_p.exp().amax(dim=1).numpy(), rel=1e-6)
+    entropy = torch.distributions.Categorical(logits=logits.double()).entropy()
+    assert table.entropy.to_numpy() == pytest.approx(entropy.numpy(), rel=1e-6)
+
+
+def test_predictions_are_enough_for_a_reliability_diagram():
+    logits, labels = draw(400, 0), np.random.default_rng(1).integers(0, CLASSES, 400)
+    table = predictions_table(logits, labels, np.arange(400))
+    found = metrics.confidence_bins(table.confidence, table.prediction == table.label)
+    expected = metrics.reliability_bins(metrics.softmax(logits), labels)
+    assert found.count.tolist() == expected.count.tolist()
+    assert found.accuracy == pytest.approx(expected.accuracy, nan_ok=True)
+    assert found.confidence == pytest.approx(expected.confidence, abs=1e-7, nan_ok=True)
+
+
+TWO = Pairs(i=np.array([0, 1]), j=np.array([1, 2]), lam=np.array([0.5, 0.25]))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"logits_j": draw(3, 0)}, r"shapes differ: logits_i \(2, 6\), logits_j \(3, 6\)"),
+        ({"teacher_mixed_logits": draw(2, 0)[:, :5]}, r"teacher_mixed_logits \(2, 5\)"),
+        ({"logits_mixed": np.full((2, 6), math.nan)}, "logits_mixed: row 0 is not finite"),
+        ({"labels": [0, 1]}, "pairs.j: labels must lie in 0..1, got 1..2"),
+        ({"labels": [0, 1, 6]}, "labels: labels must lie in 0..5"),
+        ({"labels": []}, "labels"),
+        ({"pairs": Pairs(TWO.i[:1], TWO.j[:1], TWO.lam[:1])}, "pairs: 1 pairs, but logits for 2"),
+        ({"pairs": Pairs(TWO.i, TWO.j, TWO.lam * 3)}, r"lam: must lie in \[0, 1\]"),
+        ({"matched_temperature": 0.0}, "temperature: must be above 0"),
+    ],
+)
+def test_bad_input_gets_one_clear_line(change, message):
+    arguments = {
+        "logits_i": draw(2, 0),
+        "logits_j": draw(2, 1),
+        "logits_mixed": draw(2, 2),
+        "pairs": TWO,
+        "labels": [0, 1, 2],
+    }
+    assert len(vicinal_table(**arguments)) > 0
+    with pytest.raises(MetricError, match=message) as caught:
+        vicinal_table(**{**arguments, **change})
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,151 @@
+"""The fixed list of vicinal pairs: counts, distributions, and an independent Philox behind it."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from vicinal.errors import VicinalError
+from vicinal.pairs import Pairs, vicinal_pairs
+
+WORD = 2**64 - 1
+
+
+def philox(counter, key):
+    """Philox4x64 with 10 rounds (Salmon et al. 2011) in plain integers."""
+    x, k = list(counter), list(key)
+    for _ in range(10):
+        a, b = 0xD2E7470EE14C6C93 * x[0], 0xCA5A826395121157 * x[2]
+        x = [(b >> 64) ^ x[1] ^ k[0], b & WORD, (a >> 64) ^ x[3] ^ k[1], a & WORD]
+        k = [(k[0] + 0x9E3779B97F4A7C15) & WORD, (k[1] + 0xBB67AE8584CAA73B) & WORD]
+    return x
+
+
+def philox_words(key, count):
+    """The first words of the stream; NumPy counts from 1."""
+    blocks = [philox([block, 0, 0, 0], key) for block in range(1, count // 4 + 2)]
+    return [word for block in blocks for word in block][:count]
+
+
+def expected_pairs(labels, count, seed, same_count):
+    """The list by its definition: all ordered pairs of a kind, by class of i, then i, then j; take rank mod number."""
+    raw = philox_words([seed, int.from_bytes(b"PAIRS", "big")], 2 * count)
+    by_class = sorted(range(len(labels)), key=lambda n: labels[n])
+    ranked = {
+        kind: [(a, b) for a in by_class for b in by_class if a != b and (labels[a] == labels[b]) == kind]
+        for kind in (True, False)
+    }
+    found = []
+    for t in range(count):
+        same = (t + 1) * same_count // count > t * same_count // count
+        a, b = ranked[same][raw[t] % len(ranked[same])]
+        found.append((a, b, ((raw[count + t] >> 12) + 0.5) / 2**52))
+    return found
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**64 - 1])
+@pytest.mark.parametrize("labels", [[0, 0, 1, 1, 2, 2], [5, -1, 5, 5, 2, -1, 9, 5]], ids=["even", "uneven"])
+def test_pairs_match_an_independent_construction(labels, seed):
+    pairs = vicinal_pairs(labels, 60, seed, same_class=0.25)
+    assert list(zip(pairs.i.tolist(), pairs.j.tolist(), pairs.lam.tolist(), strict=True)) == (
+        expected_pairs(labels, 60, seed, same_count=15)
+    )
+
+
+def test_the_plain_philox_gives_the_published_known_answers():
+    # From the kat_vectors of Random123, the authors' library.
+    assert philox([0] * 4, [0] * 2) == [
+        0x16554D9ECA36314C,
+        0xDB20FE9D672D0FDC,
+        0xD7E772CEE186176B,
+        0x7E68B68AEC7BA23B,
+    ]
+    assert philox([WORD] * 4, [WORD] * 2) == [
+        0x87B092C3013FE90B,
+        0x438C3C67BE8D0224,
+        0x9CC7D7C69CD777B6,
+        0xA09CAEBF594F0BA0,
+    ]
+
+
+@pytest.mark.parametrize("count, share, same", [(25_600, 0.1, 2560), (25, 0.1, 3), (7, 0.0, 0), (9, 1, 9), (1, 0.1, 0)])
+def test_the_share_of_same_class_pairs_is_exact(count, share, same):
+    labels = np.repeat(np.arange(100), 20)
+    pairs = vicinal_pairs(labels, count, 3, share)
+    assert len(pairs) == count
+    is_same = pairs.same_class(labels)
+    assert is_same.tolist() == [labels[a] == labels[b] for a, b in zip(pairs.i, pairs.j, strict=True)]
+    assert is_same.sum() == same
+    # Spread evenly: every prefix holds its share.
+    assert np.abs(np.cumsum(is_same) - np.arange(1, count + 1) * same / count).max() < 1
+    assert (pairs.i != pairs.j).all()
+    assert ((pairs.lam > 0) & (pairs.lam < 1)).all()
+    assert (pairs.i.dtype, pairs.j.dtype, pairs.lam.dtype) == (np.int64, np.int64, np.float64)
+
+
+def test_lam_is_uniform_and_independent_of_the_kind():
+    labels = np.repeat(np.arange(10), 50)
+    pairs = vicinal_pairs(labels, 25_600, 0)
+    for chosen in (pairs.same_class(labels), ~pairs.same_class(labels)):
+        assert scipy.stats.kstest(pairs.lam[chosen], "uniform").pvalue > 0.01
+
+
+@pytest.mark.parametrize("same_class", [0.0, 1.0])
+def test_every_ordered_pair_of_a_kind_is_equally_likely(same_class):
+    labels = np.array([0, 1, 1, 2, 2, 2, 0, 2])
+    pairs = vicinal_pairs(labels, 20_000, 1, same_class)
+    counts = np.zeros((8, 8))
+    np.add.at(counts, (pairs.i, pairs.j), 1)
+    allowed = (labels[:, None] == labels) == bool(same_class)
+    np.fill_diagonal(allowed, False)
+    assert counts[~allowed].sum() == 0
+    assert scipy.stats.chisquare(counts[allowed]).pvalue > 0.01
+
+
+def test_pairs_depend_on_the_arguments_only():
+    labels = np.repeat(np.arange(5), 30)
+    first = vicinal_pairs(labels, 500, 0)
+    for same in (vicinal_pairs(labels.tolist(), 500, 0), vicinal_pairs(labels.astype(np.uint8), 500, 0)):
+        assert (same.i == first.i).all()
+        assert (same.j == first.j).all()
+        assert (same.lam == first.lam).all()
+    other = vicinal_pairs(labels, 500, 1)
+    assert np.mean(other.i == first.i) < 0.05
+    assert np.abs(np.corrcoef(other.lam, first.lam)[0, 1]) < 0.2
+
+
+def test_a_class_with_one_image_has_no_same_class_pairs():
+    labels = [0, 1, 1, 2]
+    pairs = vicinal_pairs(labels, 200, 0, same_class=0.5)
+    same = pairs.same_class(labels)
+    assert set(pairs.i[same]) == set(pairs.j[same]) == {1, 2}
+    assert set(pairs.i[~same]) == set(pairs.j[~same]) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"labels": [4, 4, 4]}, "pairs: different-class pairs are wanted.*not two classes"),
+        ({"labels": [0, 1, 2]}, "pairs: same-class pairs are wanted.*no class has two images"),
+        ({"labels": np.zeros(0, dtype=int)}, "pairs: same-class pairs are wanted.*0 images"),
+        ({"labels": [0.0, 1.0]}, "labels must be integers"),
+        ({"labels": [[0, 1]]}, r"labels must be integers of shape \(n,\)"),
+        ({"count": 0}, "at least 1.*got 0"),
+        ({"seed": -1}, "seed must lie in"),
+        ({"same_class": 1.5}, r"same_class must lie in \[0, 1\], got 1.5"),
+        ({"same_class": float("nan")}, "same_class must lie in"),
+    ],
+)
+def test_impossible_pairs_get_one_clear_line(change, message):
+    arguments = {"labels": [0, 0, 1, 1], "count": 40, "seed": 0, **change}
+    with pytest.raises(VicinalError, match=message):
+        vicinal_pairs(**arguments)
+
+
+def test_only_the_wanted_kinds_need_to_exist():
+    assert len(vicinal_pairs([4, 4, 4], 10, 0, same_class=1)) == 10
+    assert len(vicinal_pairs([0, 1, 2], 10, 0, same_class=0)) == 10
+
+
+def test_pairs_can_be_made_by_hand():
+    pairs = Pairs(i=np.array([0, 1]), j=np.array([1, 2]), lam=np.array([0.5, 0.25]))
+    assert len(pairs) == 2
+    assert pairs.same_class([3, 3, 1]).tolist() == [True, False]

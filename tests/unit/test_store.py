@@ -1,0 +1,303 @@
+import errno
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from sklearn.datasets import load_digits
+
+import vicinal
+from vicinal import files
+from vicinal.data import prepare as module
+from vicinal.data.catalogue import resolve_source
+from vicinal.data.prepare import channel_statistics, prepare
+from vicinal.data.store import FILES, Store
+from vicinal.errors import VicinalError
+from vicinal.fingerprint import stage_fingerprint
+
+WORKFLOW = Path(vicinal.__file__).parents[1]
+
+
+def digits(**more) -> dict:
+    return {"name": "digits", **resolve_source("digits", "nowhere"), "split_seed": 0, **more}
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return prepare(digits(), tmp_path, tmp_path / "store")
+
+
+def prepare_by_script(tmp_path: Path, output: Path, name="prepare_data.py", plan=None, **options):
+    if plan is None:
+        plan = {"stage": "data", "id": "d", "key": "the key", "code": stage_fingerprint("data"), "spec": digits()}
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(plan))
+    command = [sys.executable, str(WORKFLOW / "scripts" / name), "--plan", str(path), "--output", str(output)]
+    environment = {**os.environ, "PYTHONPATH": str(WORKFLOW)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, **options)
+
+
+def test_a_store_holds_the_digits(store):
+    theirs = load_digits()
+    assert store.images.shape == (1_797, 8, 8, 1)
+    assert store.images.dtype == np.uint8
+    assert np.abs(store.images[..., 0] / 255 - theirs.images / 16).max() <= 0.5 / 255
+    assert store.images.max() == 255
+    assert np.array_equal(store.labels, theirs.target)
+    assert store.labels.dtype == np.int64
+    assert store.num_classes == 10
+    assert store.meta["counts"] == {"train": 300, "validation": 597, "test": 900}
+    assert isinstance(store.images, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        store.images[0] = 0
+
+
+def test_splits_are_disjoint_and_stratified(store):
+    counts = {name: np.bincount(store.labels[part], minlength=10) for name, part in store.splits.items()}
+    assert {name: int(each.sum()) for name, each in counts.items()} == store.meta["counts"]
+    assert len(np.unique(np.concatenate(list(store.splits.values())))) == 1_797
+    # The classes have 174 to 183 images: proportional shares are within one of each part's quota.
+    quotas = np.bincount(store.labels) / 1_797
+    assert all((np.abs(each - quotas * each.sum()) < 2).all() for each in counts.values())
+
+
+def test_mean_and_std_are_those_of_all_images_but_the_test_split(store, tmp_path):
+    rest = np.setdiff1d(np.arange(1_797), store.splits["test"])
+    pixels = store.images[rest].astype(np.float64) / 255
+    np.testing.assert_allclose(store.mean, pixels.mean(axis=(0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(store.std, pixels.std(axis=(0, 1, 2)), rtol=1e-12)
+    limited = prepare(digits(limit_train=100, limit_test=50), tmp_path, tmp_path / "limited")
+    assert np.array_equal(limited.mean, store.mean)
+    assert limited.meta["counts"] == {"train": 100, "validation": 50, "test": 50}
+
+
+def test_statistics_are_by_channel_and_of_the_positions_only():
+    images = np.random.default_rng(0).integers(0, 256, (2_000, 4, 3, 3), dtype=np.uint8)
+    positions = np.arange(1, 2_000, 2)
+    mean, std = channel_statistics(images, positions)
+    np.testing.assert_allclose(mean, (images[1::2] / 255.0).mean(axis=(0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(std, (images[1::2] / 255.0).std(axis=(0, 1, 2)), rtol=1e-12)
+    images[..., 1] = 7
+    with pytest.raises(VicinalError, match=r"channel 1 .* one value only"):
+        channel_statistics(images, positions)
+
+
+def test_the_record_of_the_split_names_every_image(store):
+    table = pq.read_table(store.directory / "splits.parquet").to_pandas()
+    assert list(table.columns) == ["split", "index", "source_split", "source_row", "label"]
+    assert (table["label"] == load_digits().target[table["source_row"]]).all()
+    assert table["split"].value_counts().to_dict() == store.meta["counts"]
+    assert set(table["source_split"]) == {"train"}
+
+
+def test_the_same_spec_gives_the_same_bytes(store, tmp_path):
+    again = prepare(digits(), tmp_path, tmp_path / "again")
+    assert again.meta == store.meta
+    assert all((again.directory / f).read_bytes() == (store.directory / f).read_bytes() for f in FILES)
+
+
+def test_the_hash_is_of_the_content(store, tmp_path):
+    other = prepare(digits(split_seed=1), tmp_path, tmp_path / "other")
+    assert other.sha256 != store.sha256
+    assert len(store.sha256) == 64
+
+
+def test_a_whole_store_is_kept(store, tmp_path):
+    stamps = {f: (store.directory / f).stat().st_mtime_ns for f in (*FILES, "meta.json")}
+    lines: list[str] = []
+    # Numbers and absent fields as a config may spell them.
+    kept = prepare(digits(split_seed=0.0, limit_train=None), tmp_path, store.directory, lines.append)
+    assert kept.meta == store.meta
+    assert {f: (store.directory / f).stat().st_mtime_ns for f in stamps} == stamps
+    assert lines == [f"{store.directory}: already there and whole, kept"]
+
+
+@pytest.mark.parametrize("change", [{"split_seed": 5}, {"validation": 100}])
+def test_a_store_of_another_spec_is_replaced_and_other_files_stay(store, tmp_path, change):
+    (store.directory / "prepare.log").write_text("a log")
+    changed = prepare(digits(**change), tmp_path, store.directory)
+    assert changed.sha256 != store.sha256
+    assert Store(store.directory, verify=True).sha256 == changed.sha256
+    assert sorted(p.name for p in store.directory.iterdir()) == sorted([*FILES, "meta.json", "prepare.log"])
+
+
+def test_a_store_of_other_code_is_built_anew(store, tmp_path):
+    lines: list[str] = []
+    prepare(digits(), tmp_path, store.directory, lines.append, code="abc")
+    assert "of another plan" in lines[0]
+    prepare(digits(), tmp_path, store.directory, lines.append, code="abc")
+    assert "kept" in lines[-1]
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_missing_and_truncated_files_are_named(store, name):
+    truncate(store.directory / name)
+    with pytest.raises(VicinalError, match=rf"{name}: [\d,]+ bytes instead of [\d,]+: .*run again"):
+        Store(store.directory)
+    (store.directory / name).unlink()
+    with pytest.raises(VicinalError, match=rf"{name}: missing: .*run again"):
+        Store(store.directory)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_verification_finds_one_wrong_bit_and_preparing_repairs_it(store, tmp_path, name):
+    flip(store.directory / name)
+    Store(store.directory)
+    with pytest.raises(VicinalError, match=rf"{name}: its SHA-256"):
+        Store(store.directory, verify=True)
+    lines: list[str] = []
+    prepare(digits(), tmp_path, store.directory, lines.append)
+    assert name in lines[0]
+    assert Store(store.directory, verify=True).meta == store.meta
+
+
+def test_foreign_files_of_the_right_size_are_named(store):
+    for name in FILES:
+        path = store.directory / name
+        path.write_bytes(b"x" * path.stat().st_size)
+    opened = Store(store.directory)
+    for name, attribute in zip(FILES, ("images", "labels", "splits"), strict=True):
+        with pytest.raises(VicinalError, match=rf"{name}: not a "):
+            getattr(opened, attribute)
+
+
+def test_an_array_of_another_type_is_named(store):
+    labels = store.labels.astype(np.float64)
+    np.save(store.directory / "labels.npy", labels)
+    with pytest.raises(VicinalError, match=r"labels\.npy: holds float64 \(1797,\), not int64 \(1797,\)"):
+        _ = Store(store.directory).labels
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "{}", '{"format": "something else"}'])
+def test_a_foreign_meta_file_is_named(store, text):
+    (store.directory / "meta.json").write_text(text)
+    with pytest.raises(VicinalError, match=r"meta\.json: not "):
+        Store(store.directory)
+
+
+def test_a_folder_without_a_store_is_named(tmp_path):
+    with pytest.raises(VicinalError, match=r"meta\.json: not there, so .* is no whole data store"):
+        Store(tmp_path)
+
+
+def test_a_store_opens_by_its_json_file(store):
+    assert Store(store.directory / "meta.json").sha256 == store.sha256
+
+
+@pytest.mark.parametrize("field", ["name", "source", "files"])
+def test_an_incomplete_spec_is_named(tmp_path, field):
+    spec = {key: value for key, value in digits().items() if key != field}
+    with pytest.raises(VicinalError, match=rf"data\.{field}: missing"):
+        prepare(spec, tmp_path, tmp_path / "store")
+
+
+@pytest.mark.parametrize("where", ["_write_header", "_write_splits"])
+def test_a_full_disk_leaves_the_store_that_was_there(store, tmp_path, monkeypatch, where):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(module, where, full)
+    with pytest.raises(VicinalError, match=rf"{store.directory}: .*no space left on device"):
+        prepare(digits(split_seed=1), tmp_path, store.directory)
+    assert sorted(p.name for p in store.directory.iterdir()) == sorted([*FILES, "meta.json"])
+    assert Store(store.directory, verify=True).sha256 == store.sha256
+
+
+def test_a_kill_between_two_renames_leaves_no_store(store, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    real = Path.replace
+
+    def replace(self, target):
+        if Path(target).name == "splits.parquet":
+            raise Killed
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(Killed):
+        prepare(digits(split_seed=1), tmp_path, store.directory)
+    monkeypatch.undo()
+    with pytest.raises(VicinalError, match="no whole data store"):
+        Store(store.directory)
+    assert prepare(digits(split_seed=1), tmp_path, store.directory).sha256 != store.sha256
+
+
+def test_the_script_makes_the_store_its_record_and_its_key(tmp_path):
+    output = tmp_path / "results" / "data" / "d" / "data.json"
+    done = prepare_by_script(tmp_path, output)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "300 train, 597 validation, 900 test" in done.stderr
+    assert Store(output, verify=True).meta == files.read_json(output)
+    assert output.with_name("data.json.key").read_text() == "the key\n"
+    # Snakemake removes the declared output before it runs the job again.
+    output.unlink()
+    done = prepare_by_script(tmp_path, output)
+    assert "kept" in done.stderr
+    assert Store(output).meta == files.read_json(output)
+
+
+def test_a_write_that_fails_is_one_line_that_says_where(tmp_path):
+    output = tmp_path / "store" / "meta.json"
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+
+    done = prepare_by_script(tmp_path, output, preexec_fn=limit)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"error: {output.parent}: cannot write the data store (file too large)"
+    assert list(output.parent.iterdir()) == []
+
+
+def test_an_unwritable_output_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    done = prepare_by_script(tmp_path, tmp_path / "file" / "meta.json")
+    assert done.returncode == 1
+    assert done.stderr == f"error: {tmp_path / 'file'}: file exists\n"
+
+
+def test_a_plan_of_other_code_stops_the_script(tmp_path):
+    plan = {"stage": "data", "id": "d", "key": "k", "code": "old", "spec": digits()}
+    done = prepare_by_script(tmp_path, tmp_path / "store" / "meta.json", plan=plan)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "the code changed" in done.stderr
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("name", ["fetch_data.py", "prepare_data.py"])
+def test_scripts_explain_themselves(name):
+    command = [sys.executable, str(WORKFLOW / "scripts" / name), "--help"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(WORKFLOW)}
+    )
+    assert "(default: data)" in done.stdout
+
+
+def test_the_fetch_script_writes_its_record(tmp_path):
+    record = tmp_path / "records" / "digits.json"
+    command = [sys.executable, str(WORKFLOW / "scripts" / "fetch_data.py"), "--name", "digits", "--record", str(record)]
+    environment = {**os.environ, "PYTHONPATH": str(WORKFLOW)}
+    subprocess.run(command, check=True, capture_output=True, env=environment, cwd=tmp_path)
+    assert files.read_json(record) == {"name": "digits", **resolve_source("digits", tmp_path)}
+    command[command.index("digits")] = "didgets"
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith('error: data.name: "didgets" is no known data set (did you mean digits?)')
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,45 @@
+# From the Parquet of all models to tables and figures.
+localrules:
+    aggregate,
+    plot_figure,
+
+
+rule aggregate:
+    input:
+        plan="results/plan/experiments/{experiment}.json",
+        evaluations=study_evaluations,
+    output:
+        metrics="results/{experiment}/metrics.parquet",
+        vicinal="results/{experiment}/vicinal.parquet",
+        reliability="results/{experiment}/reliability.parquet",
+        history="results/{experiment}/history.parquet",
+        summary="results/{experiment}/summary.parquet",
+        csv="results/{experiment}/summary.csv",
+    log:
+        "results/logs/aggregate/{experiment}.log",
+    benchmark:
+        "results/benchmarks/aggregate/{experiment}.tsv"
+    conda:
+        "../../envs/vicinal.yaml"
+    shell:
+        "python workflow/scripts/aggregate.py --plan {input.plan:q} --results results"
+        " --output $(dirname {output.metrics:q}) > {log:q} 2>&1"
+
+
+rule plot_figure:
+    input:
+        plan="results/plan/figures/{experiment}/{figure}.json",
+        tables=rules.aggregate.output,
+    output:
+        pdf="results/{experiment}/figures/{figure}.pdf",
+        png="results/{experiment}/figures/{figure}.png",
+        data="results/{experiment}/figures/{figure}.parquet",
+    log:
+        "results/logs/plot_figure/{experiment}/{figure}.log",
+    benchmark:
+        "results/benchmarks/plot_figure/{experiment}/{figure}.tsv"
+    conda:
+        "../../envs/vicinal.yaml"
+    shell:
+        "python workflow/scripts/plot.py --plan {input.plan:q}"
+        " --tables $(dirname {input.tables[0]:q}) --output {output.pdf:q} > {log:q} 2>&1"

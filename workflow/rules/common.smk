@@ -1,0 +1,111 @@
+# What all rules share: the artefacts that the config asks for, and input functions over them.
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+LIBRARY = str(Path(workflow.basedir) / "workflow")
+sys.path.insert(0, LIBRARY)
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [LIBRARY, os.environ.get("PYTHONPATH")])
+)
+
+from vicinal.errors import VicinalError, describe
+from vicinal.figures import FIGURES
+from vicinal.planning import plan_experiments
+
+try:
+    ARTEFACTS, EXECUTION = plan_experiments(
+        config,
+        where=", ".join(map(str, workflow.configfiles)) or "config",
+        folder=Path(workflow.basedir) / "experiments",
+        write=workflow.is_main_process,
+    )
+except VicinalError as error:
+    raise WorkflowError(describe(error))
+
+STUDIES = list(ARTEFACTS.studies)
+# A GPU for every training job; machines without one do not count them.
+GPUS = 0 if EXECUTION.device == "cpu" else 1
+
+
+wildcard_constraints:
+    data=r"[\w.-]+",
+    teacher=r"[\w.-]+",
+    cohort=r"[\w.-]+",
+    evaluation=r"[\w.-]+",
+    experiment=r"[\w.-]+",
+    figure=r"\w+",
+
+
+def option(flag, name):
+    """Return a params function: the flag and the input of that name, or nothing where there is none."""
+
+    def params(wildcards, input):
+        value = input.get(name)
+        return f"{flag} {shlex.quote(str(value))}" if value else ""
+
+    return params
+
+
+def store_record(store):
+    return f"results/data/{store.id}/data.json"
+
+
+def teacher_record(teacher):
+    return f"results/teachers/{teacher.id}/teacher.json"
+
+
+def fetched_data(wildcards):
+    store = ARTEFACTS.stores[wildcards.data]
+    downloaded = store.spec["source"] == "torchvision"
+    return f"results/data/{store.id}.fetched.json" if downloaded else []
+
+
+def data_root(wildcards):
+    return ARTEFACTS.stores[wildcards.data].root
+
+
+def data_name(wildcards):
+    return ARTEFACTS.stores[wildcards.data].spec["name"]
+
+
+def teacher_data(wildcards):
+    return store_record(ARTEFACTS.teachers[wildcards.teacher].store)
+
+
+def cohort_data(wildcards):
+    return store_record(ARTEFACTS.cohorts[wildcards.cohort].store)
+
+
+def cohort_teacher(wildcards):
+    teacher = ARTEFACTS.cohorts[wildcards.cohort].teacher
+    return teacher_record(teacher) if teacher else []
+
+
+def evaluation_data(wildcards):
+    return store_record(ARTEFACTS.evaluations[wildcards.evaluation].unit.store)
+
+
+def evaluation_teacher(wildcards):
+    """Return the record of the teacher that is measured or that the measured students learned from."""
+    unit = ARTEFACTS.evaluations[wildcards.evaluation].unit
+    teacher = getattr(unit, "teacher", unit)
+    return teacher_record(teacher) if teacher else []
+
+
+def evaluation_cohort(wildcards):
+    unit = ARTEFACTS.evaluations[wildcards.evaluation].unit
+    is_cohort = hasattr(unit, "students")
+    return f"results/cohorts/{unit.id}/manifest.json" if is_cohort else []
+
+
+def evaluation_students(wildcards, input):
+    return "--students results/students" if input.get("cohort") else ""
+
+
+def study_evaluations(wildcards):
+    evaluations = ARTEFACTS.studies[wildcards.experiment].evaluations
+    return [f"results/evaluations/{id_}/manifest.json" for id_ in evaluations]

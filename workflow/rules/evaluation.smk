@@ -1,0 +1,29 @@
+# Every metric of a teacher, or of all students of a cohort.
+
+
+rule evaluate:
+    input:
+        plan="results/plan/evaluations/{evaluation}.json",
+        data=evaluation_data,
+        teacher=evaluation_teacher,
+        cohort=evaluation_cohort,
+    output:
+        manifest="results/evaluations/{evaluation}/manifest.json",
+    log:
+        "results/evaluations/{evaluation}/evaluate.log",
+    benchmark:
+        "results/evaluations/{evaluation}/benchmark.tsv"
+    conda:
+        "../../envs/vicinal.yaml"
+    threads: EXECUTION.threads
+    resources:
+        gpu=GPUS,
+    params:
+        device=EXECUTION.device,
+        teacher=option("--teacher", "teacher"),
+        students=evaluation_students,
+    shell:
+        "python workflow/scripts/evaluate.py --plan {input.plan:q}"
+        " --data {input.data:q} {params.teacher} {params.students}"
+        " --manifest {output.manifest:q}"
+        " --device {params.device:q} --threads {threads} > {log:q} 2>&1"

@@ -1,0 +1,50 @@
+# One teacher a job, one cohort of students a job. Weights lie undeclared beside the records.
+
+
+rule train_teacher:
+    input:
+        plan="results/plan/teachers/{teacher}.json",
+        data=teacher_data,
+    output:
+        record="results/teachers/{teacher}/teacher.json",
+    log:
+        "results/teachers/{teacher}/train.log",
+    benchmark:
+        "results/teachers/{teacher}/benchmark.tsv"
+    conda:
+        "../../envs/vicinal.yaml"
+    threads: EXECUTION.threads
+    resources:
+        gpu=GPUS,
+    params:
+        device=EXECUTION.device,
+    shell:
+        "python workflow/scripts/train_teacher.py --plan {input.plan:q}"
+        " --data {input.data:q} --record {output.record:q}"
+        " --device {params.device:q} --threads {threads} > {log:q} 2>&1"
+
+
+rule distill:
+    input:
+        plan="results/plan/cohorts/{cohort}.json",
+        data=cohort_data,
+        teacher=cohort_teacher,
+    output:
+        manifest="results/cohorts/{cohort}/manifest.json",
+    log:
+        "results/cohorts/{cohort}/distill.log",
+    benchmark:
+        "results/cohorts/{cohort}/benchmark.tsv"
+    conda:
+        "../../envs/vicinal.yaml"
+    threads: EXECUTION.threads
+    resources:
+        gpu=GPUS,
+    params:
+        device=EXECUTION.device,
+        teacher=option("--teacher", "teacher"),
+    shell:
+        "python workflow/scripts/distill.py --plan {input.plan:q}"
+        " --data {input.data:q} {params.teacher} --students results/students"
+        " --manifest {output.manifest:q}"
+        " --device {params.device:q} --threads {threads} > {log:q} 2>&1"

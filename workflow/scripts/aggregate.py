@@ -1,0 +1,48 @@
+#!/usr/bin/env python
+"""Collect the tables of all models of an experiment into tidy tables, and summarise them over seeds."""
+
+import argparse
+from pathlib import Path
+
+from vicinal.aggregate import collect, model_table, summarise
+from vicinal.errors import run
+from vicinal.files import atomic_path, write_json
+from vicinal.fingerprint import stage_fingerprint
+from vicinal.plan import check_code, read_plan, record_key
+from vicinal.provenance import Stopwatch, provenance
+
+
+def main() -> None:
+    """Read the plan, collect, summarise, write."""
+    watch = Stopwatch()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--plan", type=Path, required=True, help="plan file (results/plan/experiments/NAME.json)")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the tables (results/NAME)")
+    args = parser.parse_args()
+
+    plan = read_plan(args.plan, "experiments")
+    check_code(plan, plan["code"], stage_fingerprint("experiments"))
+    models = model_table(plan["spec"]["models"])
+    folders, histories = {}, {}
+    for id_, columns in plan["spec"]["models"].items():
+        folders[id_] = args.results / "evaluations" / columns["evaluation"] / id_
+        trained = args.results / ("students" if columns["role"] == "student" else "teachers") / id_
+        histories[id_] = (trained if columns["role"] == "student" else trained / "model") / "history.parquet"
+    tables = collect(models, folders, histories)
+    tables["summary"] = summarise(tables["metrics"])
+    for name, table in tables.items():
+        with atomic_path(args.output / f"{name}.parquet") as temporary:
+            table.to_parquet(temporary, index=False)
+    with atomic_path(args.output / "summary.csv") as temporary:
+        tables["summary"].to_csv(temporary, index=False)
+    write_json(
+        args.output / "provenance.json",
+        {"spec": plan["spec"], "code": plan["code"], "provenance": provenance(watch)},
+    )
+    record_key(args.output / "metrics.parquet", plan)
+    print(f"{plan['id']}: {len(models)} models, {len(tables['metrics'])} rows of metrics", flush=True)
+
+
+if __name__ == "__main__":
+    run(main)

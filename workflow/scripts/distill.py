@@ -1,0 +1,51 @@
+#!/usr/bin/env python
+"""Train the students of one cohort that are not finished yet, and list all of them in a manifest."""
+
+import argparse
+from pathlib import Path
+
+from vicinal.data.store import Store
+from vicinal.device import add_device_arguments, select_device
+from vicinal.errors import run
+from vicinal.files import write_json
+from vicinal.fingerprint import named_modules, stage_fingerprint
+from vicinal.plan import check_code, read_plan, record_key
+from vicinal.records import RECORD, artefact_lock, is_finished, weights_sha256
+
+
+def main() -> None:
+    """Read the cohort's plan, train what is missing, write the manifest."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--plan", type=Path, required=True, help="plan file of the cohort (results/plan/cohorts/ID.json)")
+    parser.add_argument("--data", type=Path, required=True, help="record of the data store (results/data/ID/data.json)")
+    parser.add_argument("--teacher", type=Path, help="record of the teacher (results/teachers/ID/teacher.json), if any")
+    parser.add_argument("--manifest", type=Path, required=True, help="the list of finished students, to be written")
+    parser.add_argument("--students", type=Path, required=True, help="folder of all students' directories")
+    add_device_arguments(parser)
+    args = parser.parse_args()
+
+    plan = read_plan(args.plan, "cohorts")
+    store = Store(args.data)
+    teacher = args.teacher.parent / "model" if args.teacher else None
+    shared = {"data_sha256": store.sha256, "teacher_sha256": weights_sha256(teacher) if teacher else None}
+    wanted = {}
+    for id_, student in plan["students"].items():
+        spec = {**plan["spec"], **student["own"]}
+        check_code(plan, student["code"], stage_fingerprint("cohorts", named_modules(spec)))
+        wanted[args.students / id_] = {"id": id_, "spec": spec, "code": student["code"], **shared}
+
+    with artefact_lock(args.students.parent, plan["id"]):
+        missing = {path: record for path, record in wanted.items() if not is_finished(path / RECORD, record)}
+        print(f"{plan['id']}: {len(missing)} students to train, {len(wanted) - len(missing)} finished before", flush=True)
+        if missing:
+            from vicinal.training import train_models
+
+            device = select_device(args.device, args.threads)
+            bad = args.manifest.parent / "diverged"
+            train_models(plan["id"], missing, store, device, bad, (teacher, plan["spec"]["teacher"]) if teacher else None)
+        write_json(args.manifest, {"students": {path.name: weights_sha256(path) for path in wanted}, **shared})
+        record_key(args.manifest, plan)
+
+
+if __name__ == "__main__":
+    run(main)

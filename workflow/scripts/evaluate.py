@@ -1,0 +1,96 @@
+#!/usr/bin/env python
+"""Measure a teacher, or all students of a cohort, on clean images and on vicinal pairs; write Parquet tables."""
+
+import argparse
+from pathlib import Path
+
+from vicinal.data.store import Store
+from vicinal.device import add_device_arguments, select_device
+from vicinal.errors import run
+from vicinal.files import atomic_directory, read_json, sha256, write_json
+from vicinal.fingerprint import named_modules, stage_fingerprint
+from vicinal.plan import check_code, read_plan, record_key
+from vicinal.progress import Progress
+from vicinal.provenance import Stopwatch, provenance
+from vicinal.records import is_finished, weights_sha256
+
+RECORD = "evaluation.json"
+
+
+def main() -> None:
+    """Read the plan, measure what was not measured before, write the manifest."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--plan", type=Path, required=True, help="plan file (results/plan/evaluations/ID.json)")
+    parser.add_argument("--data", type=Path, required=True, help="record of the data store (results/data/ID/data.json)")
+    parser.add_argument("--teacher", type=Path, help="record of the teacher that is measured, or of the cohort's teacher")
+    parser.add_argument("--students", type=Path, help="folder of all students' directories, to measure a cohort")
+    parser.add_argument("--manifest", type=Path, required=True, help="list of what was measured; tables go beside it")
+    add_device_arguments(parser)
+    args = parser.parse_args()
+
+    plan = read_plan(args.plan, "evaluations")
+    unit = plan["spec"]["unit"]
+    check_code(plan, plan["code"], stage_fingerprint("evaluations", named_modules(unit)))
+    store = Store(args.data)
+    teacher = args.teacher.parent / "model" if args.teacher else None
+    places = {id_: args.students / id_ if args.students else teacher for id_ in plan["models"]}
+    shared = {
+        "spec": plan["spec"],
+        "code": plan["code"],
+        "data_sha256": store.sha256,
+        "teacher_sha256": weights_sha256(teacher) if teacher else None,
+    }
+    wanted = {id_: {"id": id_, "weights_sha256": weights_sha256(place), **shared} for id_, place in places.items()}
+    folder = args.manifest.parent
+    missing = [id_ for id_, record in wanted.items() if not is_finished(folder / id_ / RECORD, record)]
+    print(f"{plan['id']}: {len(missing)} models to measure, {len(wanted) - len(missing)} measured before", flush=True)
+    if missing:
+        measure(plan, store, teacher, {id_: places[id_] for id_ in missing}, wanted, folder, args)
+    write_json(args.manifest, {"models": {id_: sha256(folder / id_ / RECORD) for id_ in wanted}})
+    record_key(args.manifest, plan)
+
+
+def measure(
+    plan: dict,
+    store: Store,
+    teacher: Path | None,
+    places: dict[str, Path],
+    wanted: dict[str, dict],
+    folder: Path,
+    args: argparse.Namespace,
+) -> None:
+    """Measure the models in ``places`` and write each one's tables into ``folder``/ID, all or nothing."""
+    from vicinal.inputs import Images
+    from vicinal.measure import make_probe, mean_entropy, model_tables, probe_logits
+    from vicinal.models import build_model
+    from vicinal.weights import load_weights
+
+    unit = plan["spec"]["unit"]
+    device = select_device(args.device, args.threads)
+    data = {split: Images(store, split, device) for split in store.splits}
+    probe = make_probe(data, plan["spec"]["pairs"], plan["spec"]["pair_seed"])
+
+    def logits(place: Path, architecture: dict):
+        model = build_model(architecture, store.num_classes, data["train"].channels)
+        load_weights(place, model)
+        return probe_logits(model.to(device), probe)
+
+    is_student = unit["stage"] == "student"
+    answers = logits(teacher, unit["teacher"]["model"] if is_student else unit["model"]) if teacher else None
+    progress = Progress(plan["id"], len(places), "models")
+    for done, (id_, place) in enumerate(places.items(), start=1):
+        watch = Stopwatch()
+        own = logits(place, unit["model"]) if is_student else answers
+        fidelity = answers if is_student else None
+        tables = model_tables(own, probe, fidelity, mean_entropy(answers) if answers else None)
+        with atomic_directory(folder / id_) as directory:
+            for name, table in tables.items():
+                table.to_parquet(directory / f"{name}.parquet", index=False)
+            sums = {f"{name}.parquet": sha256(directory / f"{name}.parquet") for name in tables}
+            made = {"provenance": provenance(watch, device), "training": read_json(place / "model.json")["provenance"]}
+            write_json(directory / RECORD, {**wanted[id_], "sha256": sums, **made})
+        progress.update(done)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,44 @@
+"""Build the array store of a data set from its plan."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from vicinal.data.prepare import prepare
+from vicinal.data.store import META
+from vicinal.errors import run
+from vicinal.files import write_json
+from vicinal.fingerprint import stage_fingerprint
+from vicinal.plan import check_code, read_plan, record_key
+
+
+def main() -> None:
+    """Build the store in the folder of the output, or keep the one that is there."""
+    parser = argparse.ArgumentParser(
+        description="Build the array store of a data set: all images as one memory-mapped array, the labels and the "
+        "exact split. A whole store of the same plan is kept as it is. Takes the size of the decoded images on disk "
+        "(CIFAR: 184 MB).",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--plan", type=Path, required=True, help="plan file, results/plan/data/ID.json")
+    parser.add_argument("--root", type=Path, default=Path("data"), help="folder of all data")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="JSON file that describes the store; its folder becomes the store"
+    )
+    arguments = parser.parse_args()
+    plan = read_plan(arguments.plan, "data")
+    check_code(plan, plan["code"], stage_fingerprint("data"))
+    store = prepare(
+        plan["spec"],
+        arguments.root,
+        arguments.output.parent,
+        progress=lambda line: print(line, file=sys.stderr, flush=True),
+        code=plan["code"],
+    )
+    if arguments.output.name != META:
+        write_json(arguments.output, store.meta)
+    record_key(arguments.output, plan)
+
+
+if __name__ == "__main__":
+    run(main)

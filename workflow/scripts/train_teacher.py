@@ -1,0 +1,44 @@
+#!/usr/bin/env python
+"""Train one teacher, unless it is finished already, and write its record."""
+
+import argparse
+from pathlib import Path
+
+from vicinal.data.store import Store
+from vicinal.device import add_device_arguments, select_device
+from vicinal.errors import run
+from vicinal.files import write_json
+from vicinal.fingerprint import named_modules, stage_fingerprint
+from vicinal.plan import check_code, read_plan, record_key
+from vicinal.records import RECORD, artefact_lock, is_finished, weights_sha256
+
+
+def main() -> None:
+    """Read the teacher's plan, train it if need be, write the record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--plan", type=Path, required=True, help="plan file of the teacher (results/plan/teachers/ID.json)")
+    parser.add_argument("--data", type=Path, required=True, help="record of the data store (results/data/ID/data.json)")
+    parser.add_argument("--record", type=Path, required=True, help="the teacher's record, to be written; weights beside it")
+    add_device_arguments(parser)
+    args = parser.parse_args()
+
+    plan = read_plan(args.plan, "teachers")
+    check_code(plan, plan["code"], stage_fingerprint("teachers", named_modules(plan["spec"])))
+    store = Store(args.data)
+    model = args.record.parent / "model"
+    wanted = {"id": plan["id"], "spec": plan["spec"], "code": plan["code"], "data_sha256": store.sha256}
+
+    with artefact_lock(args.record.parent.parent.parent, plan["id"]):
+        if is_finished(model / RECORD, wanted):
+            print(f"{plan['id']}: finished before", flush=True)
+        else:
+            from vicinal.training import train_models
+
+            bad = args.record.parent / "diverged"
+            train_models(plan["id"], {model: wanted}, store, select_device(args.device, args.threads), bad)
+        write_json(args.record, {"id": plan["id"], "weights_sha256": weights_sha256(model), "data_sha256": store.sha256})
+        record_key(args.record, plan)
+
+
+if __name__ == "__main__":
+    run(main)

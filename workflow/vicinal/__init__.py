@@ -1,0 +1,1 @@
+"""Vicinal: mixup-based knowledge distillation, reproduced."""

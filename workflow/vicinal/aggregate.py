@@ -1,0 +1,96 @@
+"""From the tables of single models to the tidy tables of an experiment."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vicinal import metrics
+from vicinal.errors import VicinalError
+
+# Columns that say which replicate a row is of; a summary is over them.
+REPLICATE = ["model_id", "seed"]
+MODEL_COLUMNS = [
+    "model_id", "role", "data", "model", "method", "seed", "alpha", "teacher", "teacher_mixup_alpha", "temperature",
+    "logit_scale", "kd_weight", "ce_weight",
+]  # fmt: skip
+
+
+def model_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Return one row a model: its id and every setting of its spec."""
+    table = pd.DataFrame([{"model_id": id_, **columns} for id_, columns in models.items()])
+    table = table.drop(columns=["evaluation", "slug"], errors="ignore")
+    for column in MODEL_COLUMNS:
+        if column not in table:
+            table[column] = None
+    table = table[MODEL_COLUMNS + [column for column in table if column not in MODEL_COLUMNS]]
+    for column in ("alpha", "teacher_mixup_alpha", "logit_scale"):
+        table[column] = table[column].astype("float64")
+    return table.astype({column: "string" for column in ("teacher", "temperature")})
+
+
+def collect(models: pd.DataFrame, folders: Mapping[str, Path], histories: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
+    """Return the tables of an experiment: metrics, vicinal, reliability and history, one row a model × what is measured.
+
+    Args:
+        models: see ``model_table``.
+        folders: for each model id the folder of its evaluation's tables.
+        histories: for each model id its training history, a Parquet file.
+
+    Raises:
+        VicinalError: a table is missing, unreadable, or holds a value that is NaN or infinite.
+    """
+    parts: dict[str, list[pd.DataFrame]] = {"metrics": [], "vicinal": [], "reliability": [], "history": []}
+    for id_ in models["model_id"]:
+        tables = {
+            "metrics": _finite(folders[id_] / "metrics.parquet"),
+            "vicinal": _finite(folders[id_] / "vicinal.parquet"),
+            "reliability": reliability(_read(folders[id_] / "predictions.parquet")),
+            "history": _read(histories[id_]),
+        }
+        for name, table in tables.items():
+            parts[name].append(table.assign(model_id=id_))
+    described = {"metrics": models}
+    return {
+        name: _categorical(described.get(name, models[MODEL_COLUMNS]).merge(pd.concat(tables, ignore_index=True)))
+        for name, tables in parts.items()
+    }
+
+
+def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the reliability diagram of one model's predictions: count, mean confidence and accuracy in 15 bins."""
+    confidence = predictions["confidence"].to_numpy(dtype=np.float64)
+    correct = (predictions["prediction"] == predictions["label"]).to_numpy()
+    return pd.DataFrame(metrics.confidence_bins(confidence, correct)._asdict())
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Return mean, standard deviation (n − 1) and n over seeds of every setting × split × metric."""
+    keys = [column for column in table if column not in [*REPLICATE, "value"]]
+    groups = table.groupby(keys, dropna=False, observed=True, sort=False)["value"]
+    return groups.agg(mean="mean", sd="std", n="count").reset_index()
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise VicinalError(f"{path}: no such file; run ./reproduce to measure the model again") from None
+    except (OSError, ValueError) as error:
+        raise VicinalError(f"{path}: not a readable Parquet file ({error}); delete it and run ./reproduce again") from None
+
+
+def _finite(path: Path) -> pd.DataFrame:
+    table = _read(path)
+    bad = table[~np.isfinite(table["value"])]
+    if len(bad):
+        raise VicinalError(f"{path}: {bad.iloc[0]['metric']} is {bad.iloc[0]['value']}; the model cannot be compared")
+    return table
+
+
+def _categorical(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with text as categories: its rows repeat the same few words."""
+    texts = [column for column in table if isinstance(table[column].dtype, pd.StringDtype) or table[column].dtype == object]
+    return table.astype({column: "category" for column in texts})

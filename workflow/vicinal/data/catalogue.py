@@ -1,0 +1,267 @@
+"""The data sets that are known and the identity of the files that hold them.
+
+The workflow imports this module whenever it is parsed, so nothing heavy is imported here.
+"""
+
+import importlib.util
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vicinal import files
+from vicinal.errors import VicinalError, nearest
+
+SOURCES = ("auto", "digits", "parquet", "torchvision")
+OTHER_VALIDATION = 0.1  # share of the training split, for data sets that are not in the table
+
+_CIFAR_URL = "https://www.cs.toronto.edu/~kriz/"
+_FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+_SHARD = re.compile(r"(train|test|validation|valid|val)(?:[-_.].*)?\.parquet")
+_OF = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A published file: its MD5 and where it can be downloaded."""
+
+    md5: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """One known data set.
+
+    Attributes:
+        torchvision: name of the class in ``torchvision.datasets``, or None.
+        folder: where the archives lie below ``data.root``, torchvision's own layout.
+        archives: file name → checksum and address.
+        label_column: the label column of the Parquet form where it cannot be guessed.
+        test: images held out for testing where the source has no test split.
+        validation: images taken from the training split for validation.
+        train: images trained on; None is all that are left.
+    """
+
+    torchvision: str | None = None
+    folder: str = ""
+    archives: Mapping[str, Archive] = field(default_factory=dict)
+    label_column: str | None = None
+    test: int | None = None
+    validation: int = 5_000
+    train: int | None = None
+
+
+DATA_SETS: dict[str, Known] = {
+    # 1,797 images and no official split; 300 to train on makes the methods differ.
+    "digits": Known(test=900, validation=597, train=300),
+    "cifar10": Known(
+        torchvision="CIFAR10",
+        archives={
+            "cifar-10-python.tar.gz": Archive("c58f30108f718f92721af3b95e74349a", _CIFAR_URL + "cifar-10-python.tar.gz")
+        },
+        label_column="label",
+    ),
+    "cifar100": Known(
+        torchvision="CIFAR100",
+        archives={
+            "cifar-100-python.tar.gz": Archive(
+                "eb9058c3a382ffc7106e4002c42a8d85", _CIFAR_URL + "cifar-100-python.tar.gz"
+            )
+        },
+        label_column="fine_label",
+    ),
+    "fashion_mnist": Known(
+        torchvision="FashionMNIST",
+        folder="FashionMNIST/raw",
+        archives={
+            name: Archive(md5, _FASHION_URL + name)
+            for name, md5 in {
+                "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+                "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+                "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+                "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+            }.items()
+        },
+    ),
+}
+
+# CIFAR-100: the superclass (0 to 19, alphabetical) of each fine class (0 to 99, alphabetical).
+CIFAR100_SUPERCLASS = (
+    *(4, 1, 14, 8, 0, 6, 7, 7, 18, 3, 3, 14, 9, 18, 7, 11, 3, 9, 7, 11),
+    *(6, 11, 5, 10, 7, 6, 13, 15, 3, 15, 0, 11, 1, 10, 12, 14, 16, 9, 11, 5),
+    *(5, 19, 8, 8, 15, 13, 14, 17, 18, 10, 16, 4, 17, 4, 2, 0, 17, 4, 18, 17),
+    *(10, 3, 2, 12, 12, 16, 12, 1, 9, 19, 2, 10, 0, 1, 16, 12, 9, 13, 15, 13),
+    *(16, 19, 2, 4, 6, 19, 5, 5, 8, 19, 18, 1, 2, 15, 6, 0, 17, 8, 14, 13),
+)
+
+
+def split_defaults(name: str, source: str) -> dict[str, int | float | None]:
+    """Return the split sizes used where the config names none: keys test, validation, train.
+
+    ``test`` is None where the source has a test split of its own; ``validation`` is a count (≥ 1)
+    or a share of the training split (< 1); ``train`` None means all that are left.
+    """
+    known = DATA_SETS.get(name)
+    if known is None or (known.test is not None and source != "digits"):
+        return {"test": None, "validation": OTHER_VALIDATION, "train": None}
+    return {"test": known.test, "validation": known.validation, "train": known.train}
+
+
+def resolve_source(
+    name: str,
+    root: Path | str,
+    source: str = "auto",
+    image_column: str | None = None,
+    label_column: str | None = None,
+    cache: Path | None = None,
+) -> dict[str, Any]:
+    """Return the content identity of a data set: where it comes from and the hashes of its files.
+
+    The answer holds no paths, so a copy of the data elsewhere is the same data:
+    ``{"source": "digits" | "parquet" | "torchvision", "files": {file name: hash}}``, and for Parquet
+    ``image_column`` and ``label_column`` where they are known (else they are found by the reader).
+    Hashes are SHA-256, for torchvision the published MD5 (the archive need not be there yet).
+
+    Args:
+        name: a known name, or the name of a folder of Parquet files below ``root``.
+        root: the folder of all data, ``data.root``.
+        source: one of ``SOURCES``; ``auto`` prefers Parquet files that are there to a download.
+        image_column: Parquet only: the column with the images.
+        label_column: Parquet only: the column with the labels.
+        cache: JSON file that remembers hashes by (path, size, mtime), or None.
+
+    Raises:
+        VicinalError: unknown name or source, or files missing or not named by split.
+    """
+    source = resolve_kind(name, root, source)
+    columns = {"image_column": image_column, "label_column": label_column}
+    if source != "parquet":
+        for column, value in columns.items():
+            if value is not None:
+                raise VicinalError(
+                    f'data.{column}: "{value}" has no meaning for {name} from {source}: '
+                    "leave it out (columns are for Parquet files)"
+                )
+    if source == "torchvision":
+        hashes = {file: archive.md5 for file, archive in DATA_SETS[name].archives.items()}
+    else:
+        hashes = _hashes(source_files(name, root, source), cache)
+    identity: dict[str, Any] = {"source": source, "files": hashes}
+    if source == "parquet" and label_column is None and name in DATA_SETS:
+        columns["label_column"] = DATA_SETS[name].label_column
+    return identity | {key: value for key, value in columns.items() if value is not None}
+
+
+def resolve_kind(name: str, root: Path | str, source: str = "auto") -> str:
+    """Return the source, never ``auto``, that a data set is read from; see ``resolve_source``."""
+    if source not in SOURCES:
+        raise VicinalError(f'data.source: "{source}" is unknown{nearest(source, SOURCES)}')
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+        raise VicinalError(f'data.name: "{name}" is no name (letters, digits, dot, dash and underscore only)')
+    folder = Path(root) / name
+    if source == "parquet" or (source == "auto" and name != "digits" and _has_parquet(folder)):
+        return "parquet"
+    known = DATA_SETS.get(name)
+    if known is None:
+        raise VicinalError(
+            f'data.name: "{name}" is no known data set{nearest(name, DATA_SETS)}, and for data of your '
+            f"own {folder} must hold train-*.parquet and test-*.parquet"
+        )
+    kind = "torchvision" if known.torchvision else "digits"
+    if source not in ("auto", kind):
+        valid = [n for n, k in DATA_SETS.items() if bool(k.torchvision) == (source == "torchvision")]
+        raise VicinalError(f"data.source: {name} cannot be read from {source}, which has {', '.join(valid)} only")
+    return kind
+
+
+def source_files(name: str, root: Path | str, source: str) -> list[Path]:
+    """Return the files on disk that a data set is read from (torchvision: the expected archives).
+
+    ``source`` is as ``resolve_kind`` returns it.
+
+    Raises:
+        VicinalError: there are no such files (Parquet), or scikit-learn is not installed (digits).
+    """
+    if source == "parquet":
+        return [path for paths in shards(Path(root) / name).values() for path in paths]
+    if source == "torchvision":
+        return [Path(root) / DATA_SETS[name].folder / file for file in DATA_SETS[name].archives]
+    package = importlib.util.find_spec("sklearn")
+    if package is None or not package.submodule_search_locations:
+        raise VicinalError("data.name: digits is part of scikit-learn, which is not installed")
+    return [Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")]
+
+
+def shards(folder: Path | str) -> dict[str, list[Path]]:
+    """Return the Parquet files of a folder by split (``train``, ``test``, ``validation``), sorted.
+
+    Files are named by split as on the Hugging Face hub. Where there is a validation but no test
+    split, it is the test split (its labels are the only held-out ones).
+
+    Raises:
+        VicinalError: no files, a name without a split, a missing shard, no train or no test split.
+    """
+    folder = Path(folder)
+    paths = sorted(folder.glob("*.parquet"))
+    if not paths:
+        raise VicinalError(f"{folder}: expected train-*.parquet and test-*.parquet here, found none")
+    found: dict[str, list[Path]] = {"train": [], "validation": [], "test": []}
+    for path in paths:
+        match = _SHARD.fullmatch(path.name)
+        if match is None:
+            raise VicinalError(f"{path}: cannot tell its split: call it train-*, validation-* or test-*.parquet")
+        split = match[1]
+        found["validation" if split.startswith("val") else split].append(path)
+    for part in found.values():
+        _check_complete(part)
+    if not found["test"]:
+        found["test"], found["validation"] = found["validation"], []
+    for split in ("train", "test"):
+        if not found[split]:
+            raise VicinalError(f"{folder}: no {split}-*.parquet here, only {paths[0].name} and such")
+    return {split: part for split, part in found.items() if part}
+
+
+def _check_complete(paths: list[Path]) -> None:
+    """Check that of shards numbered ``-00000-of-00002`` none is missing."""
+    numbers = [match for path in paths if (match := _OF.search(path.name))]
+    if not numbers:
+        return
+    totals = {int(match[2]) for match in numbers}
+    if len(totals) > 1:
+        raise VicinalError(
+            f"{paths[0].parent}: shards of different sets lie together "
+            f"({numbers[0].string} and {numbers[-1].string}): keep one set"
+        )
+    missing = sorted(set(range(totals.pop())) - {int(match[1]) for match in numbers})
+    if missing:
+        raise VicinalError(f"{paths[0].parent}: shard {missing[0]:05d} of {numbers[0].string} and such is missing")
+
+
+def _has_parquet(folder: Path) -> bool:
+    return any(folder.glob("*.parquet"))
+
+
+def _hashes(paths: list[Path], cache: Path | None) -> dict[str, str]:
+    """Return name → SHA-256; files with the size and mtime in the cache are not read again."""
+    remembered: dict[str, Any] = {}
+    if cache is not None and Path(cache).exists():
+        remembered = files.read_json(cache)
+        if not isinstance(remembered, dict):
+            raise VicinalError(f"{cache}: not a cache of checksums: delete it")
+    before = dict(remembered)
+    hashes = {}
+    for path in paths:
+        if not path.is_file():
+            raise VicinalError(f"{path}: no such file")
+        stat = path.stat()
+        entry = remembered.get(str(path.resolve()))
+        if not (isinstance(entry, list) and entry[:2] == [stat.st_size, stat.st_mtime_ns]):
+            entry = [stat.st_size, stat.st_mtime_ns, files.sha256(path)]
+            remembered[str(path.resolve())] = entry
+        hashes[path.name] = entry[2]
+    if cache is not None and remembered != before:
+        files.write_json(cache, remembered)
+    return hashes

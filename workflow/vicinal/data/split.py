@@ -1,0 +1,160 @@
+"""Seeded, stratified splits.
+
+Every draw comes from the raw 64-bit words of the counter-based generator Philox4x64-10 (Salmon et
+al., *Parallel random numbers: as easy as 1, 2, 3*, 2011), whose values NumPy guarantees, unlike
+those of its shuffles. So a split is the same on every machine and NumPy version.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from vicinal.errors import VicinalError
+
+# One stream of random words for each kind of draw, so that changing one leaves the others alone.
+_HOLD_OUT, _VALIDATION, _LIMIT_TRAIN, _LIMIT_TEST, _LIMIT_VALIDATION = range(5)
+
+
+def stratified_counts(available: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
+    """Return how many of each class a subset of ``size`` takes: largest-remainder allocation.
+
+    Shares are proportional to ``available`` (K,), each rounded down or up, so that classes of one
+    size differ by at most one. ``keys`` (K,) decides between equal remainders.
+    """
+    total = int(available.sum())
+    if not 0 <= size <= total:
+        raise ValueError(f"size {size} is not within 0 to {total}")
+    counts = size * available // max(total, 1)
+    remainders = size * available % max(total, 1)
+    first = np.lexsort((keys, -remainders))[: size - int(counts.sum())]
+    counts[first] += 1
+    return counts
+
+
+def stratified_split(labels: np.ndarray, sizes: Mapping[str, int], seed: int, stream: int = 0) -> dict[str, np.ndarray]:
+    """Draw disjoint stratified parts of the given sizes, one after the other.
+
+    Args:
+        labels: (N,) integers from 0.
+        sizes: part → number of images; what the parts leave over is in none of them.
+        seed: 0 to 2⁶⁴ − 1.
+        stream: another stream is another, independent draw for the same seed.
+
+    Returns:
+        Part → sorted int64 positions in ``labels``.
+
+    Raises:
+        ValueError: the sizes add up to more than N, or one is negative.
+    """
+    labels = np.asarray(labels, dtype=np.int64)
+    available = np.bincount(labels)
+    generator = np.random.Philox(key=np.array([seed, stream], dtype=np.uint64))
+    keys = generator.random_raw(labels.size + available.size)
+    order = np.lexsort((keys[: labels.size], labels))
+    starts = np.cumsum(available) - available
+    rank = np.empty_like(labels)  # place of each image in the random order of its class
+    rank[order] = np.arange(labels.size) - np.repeat(starts, available)
+    taken = np.zeros_like(available)
+    parts = {}
+    for part, size in sizes.items():
+        counts = stratified_counts(available - taken, size, keys[labels.size :])
+        wanted = (rank >= taken[labels]) & (rank < (taken + counts)[labels])
+        parts[part] = np.flatnonzero(wanted).astype(np.int64)
+        taken += counts
+    return parts
+
+
+def hold_out_test(labels: np.ndarray, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (train, test) positions for a source that has no test split of its own."""
+    test = stratified_split(labels, {"test": size}, seed, _HOLD_OUT)["test"]
+    return np.setdiff1d(np.arange(len(labels), dtype=np.int64), test), test
+
+
+def make_splits(
+    labels: np.ndarray,
+    source: Mapping[str, np.ndarray],
+    *,
+    seed: int,
+    validation: float | None = None,
+    limit_train: int | None = None,
+    limit_test: int | None = None,
+    default_validation: float = 0.1,
+    default_train: int | None = None,
+) -> dict[str, np.ndarray]:
+    """Return the train, validation and test positions of a data set.
+
+    Args:
+        labels: (N,) of all images.
+        source: the source's own splits: ``train``, ``test`` and perhaps ``validation`` → positions.
+        seed: seeds every draw.
+        validation: images cut from the train split: a count (≥ 1) or a share of it (< 1). None
+            takes the source's own validation split where there is one, else ``default_validation``.
+        limit_train: size of a stratified subset of what is left to train on. None: ``default_train``
+            or, where that is None or fewer are left, all.
+        limit_test: size of a stratified subset of the test split; caps the validation part too.
+        default_validation: see ``validation``.
+        default_train: see ``limit_train``.
+
+    Returns:
+        ``train``, ``validation``, ``test`` → sorted int64 positions in ``labels``.
+
+    Raises:
+        VicinalError: a size that is no size or larger than what there is, or a class that is left
+            without a training image.
+    """
+    _check_whole("data.split_seed", seed, 0, 2**64 - 1)
+    train, test = np.asarray(source["train"]), np.asarray(source["test"])
+    if validation is None and "validation" in source:
+        held = np.asarray(source["validation"])
+    else:
+        wanted = default_validation if validation is None else validation
+        size = _validation_size(wanted, len(train))
+        held = _subset(labels, train, size, seed, _VALIDATION)
+        train = np.setdiff1d(train, held)
+    if limit_train is None and default_train is not None:
+        limit_train = min(default_train, len(train))
+    if limit_train is not None:
+        size = _check_whole("data.limit_train", limit_train, 1, len(train), "left to train on")
+        train = _subset(labels, train, size, seed, _LIMIT_TRAIN)
+    if limit_test is not None:
+        size = _check_whole("data.limit_test", limit_test, 1, len(test), "in the test split")
+        test = _subset(labels, test, size, seed, _LIMIT_TEST)
+        held = _subset(labels, held, min(size, len(held)), seed, _LIMIT_VALIDATION)
+    present = np.bincount(labels[train], minlength=int(labels.max()) + 1)
+    if not present.all():
+        field = "data.validation" if limit_train is None else "data.limit_train"
+        raise VicinalError(
+            f"{field}: class {int(np.argmin(present))} is left without a training image "
+            f"({len(train)} images for {len(present)} classes): leave more to train on"
+        )
+    return {"train": train, "validation": held, "test": test}
+
+
+def _subset(labels: np.ndarray, positions: np.ndarray, size: int, seed: int, stream: int) -> np.ndarray:
+    part = stratified_split(labels[positions], {"part": size}, seed, stream)["part"]
+    return np.sort(positions[part]).astype(np.int64)
+
+
+def _validation_size(validation: float, available: int) -> int:
+    """Return the number of validation images that a count or a share means."""
+    if isinstance(validation, bool) or not isinstance(validation, int | float) or validation <= 0:
+        raise VicinalError(
+            f"data.validation: {validation} is neither a count (≥ 1) nor a share of the train split "
+            "(above 0 and below 1)"
+        )
+    if validation < 1:
+        size = round(validation * available)
+        if size == 0:
+            raise VicinalError(f"data.validation: {validation} of {available} images is none: use a larger share")
+        return min(size, available - 1)
+    return _check_whole("data.validation", validation, 1, available - 1, "in the train split less one to train on")
+
+
+def _check_whole(field: str, value: float, low: int, high: int, what: str = "") -> int:
+    """Return ``value`` as an int, or say why it is none from ``low`` to ``high``."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not float(value).is_integer() or value < low:
+        raise VicinalError(f"{field}: {value} is not a whole number from {low}")
+    if value > high:
+        raise VicinalError(f"{field}: {value} is more than the {high} images {what}".rstrip())
+    return int(value)

@@ -1,0 +1,140 @@
+"""The array store: one data set as memory-mapped arrays with its exact split.
+
+A store is a folder: ``images.npy`` (N, H, W, C) uint8, ``labels.npy`` (N,) int64, ``splits.parquet`` (one row an image
+that is used) and ``meta.json`` (what is in it and the checksums, written last).
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vicinal import files
+from vicinal.errors import VicinalError
+
+FORMAT = "vicinal data store 1"
+META = "meta.json"
+FILES = ("images.npy", "labels.npy", "splits.parquet")
+SPLITS = ("train", "validation", "test")
+
+
+class Store:
+    """An opened store.
+
+    Args:
+        directory: the folder, or a JSON file in it (its ``meta.json``, or a copy under another name).
+        verify: check the SHA-256 of every file too, not only the sizes.
+
+    Attributes:
+        directory: the folder.
+        meta: the contents of ``meta.json``.
+
+    Raises:
+        VicinalError: the folder is no store, or a file of it is missing, truncated or foreign.
+    """
+
+    def __init__(self, directory: Path | str, verify: bool = False) -> None:
+        directory = Path(directory)
+        self.directory = directory.parent if directory.suffix == ".json" else directory
+        self.meta: dict[str, Any] = read_meta(self.directory / META)
+        check_files(self.directory, self.meta, verify)
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """All images, (N, H, W, C) uint8, memory-mapped and read-only."""
+        return self._load("images.npy", (self.meta["images"], *self.meta["image_shape"]), np.uint8)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The labels of all images, (N,) int64."""
+        labels = self._load("labels.npy", (self.meta["images"],), np.int64)
+        return np.array(labels)
+
+    @cached_property
+    def splits(self) -> dict[str, np.ndarray]:
+        """``train``, ``validation`` and ``test`` → sorted int64 positions in ``images``."""
+        path = self.directory / "splits.parquet"
+        try:
+            table = pq.read_table(path, columns=["split", "index"])
+        except (pa.ArrowException, OSError) as error:
+            raise damaged(path, "not a readable Parquet file") from error
+        part, index = table["split"].to_numpy(), table["index"].to_numpy()
+        splits = {name: np.sort(index[part == name]).astype(np.int64) for name in SPLITS}
+        counts = {name: len(positions) for name, positions in splits.items()}
+        if counts != self.meta["counts"] or index.min() < 0 or index.max() >= self.meta["images"]:
+            raise damaged(path, f"{META} does not describe it")
+        return splits
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes; labels are 0 to ``num_classes`` - 1."""
+        return len(self.meta["class_names"])
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of all pixels / 255 of the source's whole training split by channel, (C,)."""
+        return np.array(self.meta["mean"], dtype=np.float64)
+
+    @property
+    def std(self) -> np.ndarray:
+        """Standard deviation of the same pixels by channel, (C,)."""
+        return np.array(self.meta["std"], dtype=np.float64)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of all content: images, labels and splits."""
+        return self.meta["sha256"]
+
+    def _load(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        path = self.directory / name
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except ValueError as error:
+            raise damaged(path, "not a NumPy array") from error
+        if array.shape != shape or array.dtype != dtype:
+            raise damaged(path, f"holds {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}")
+        return array
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """Return the contents of a store's ``meta.json``.
+
+    Raises:
+        VicinalError: it is missing, no JSON or not that of a store.
+    """
+    if not path.is_file():
+        raise VicinalError(f"{path}: not there, so {path.parent} is no whole data store: {_rebuild()}")
+    meta = files.read_json(path)
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise VicinalError(f'{path}: not that of a data store (format "{FORMAT}"): {_rebuild()}')
+    return meta
+
+
+def check_files(directory: Path, meta: Mapping[str, Any], verify: bool) -> None:
+    """Check the size, and with ``verify`` the SHA-256, of every file of a store.
+
+    Raises:
+        VicinalError: a file is missing, truncated or different.
+    """
+    for name in FILES:
+        path, wanted = directory / name, meta["files"][name]
+        if not path.is_file():
+            raise damaged(path, "missing")
+        size = path.stat().st_size
+        if size != wanted["bytes"]:
+            raise damaged(path, f"{size:,} bytes instead of {wanted['bytes']:,}")
+        if verify and files.sha256(path) != wanted["sha256"]:
+            raise damaged(path, f"its SHA-256 is not the one in {META}")
+
+
+def damaged(path: Path, fault: str) -> VicinalError:
+    """Return the error for a damaged file of a store."""
+    return VicinalError(f"{path}: {fault}: {_rebuild()}")
+
+
+def _rebuild() -> str:
+    return f"delete its {META} and run again to build the store anew"

@@ -1,0 +1,41 @@
+"""The one error that users see, and how a script ends with it."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+
+
+class VicinalError(Exception):
+    """Something a user can put right: the message names the field or file, what is wrong and what would be right."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return `` (did you mean a, b?)`` for the valid names nearest to ``name``, else the list of all of them."""
+    valid = [str(v) for v in valid]
+    close = get_close_matches(str(name), valid, n=3, cutoff=0.6)
+    return f" (did you mean {', '.join(close)}?)" if close else f" (valid: {', '.join(valid)})"
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Run a script's ``main`` and exit: 0 or its return value; 1 and one line a problem on standard error for user errors.
+
+    Set VICINAL_TRACEBACK=1 to see the traceback too. ENOSPC, EACCES, EROFS and the like count as user errors: the
+    message names the file.
+    """
+    try:
+        sys.exit(main() or 0)
+    except (VicinalError, OSError) as error:
+        if os.environ.get("VICINAL_TRACEBACK"):
+            raise
+        for line in describe(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        sys.exit(1)
+
+
+def describe(error: Exception) -> str:
+    """Return what is wrong, one line a problem."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror.lower()}"
+    return "\n".join(" ".join(line.split()) for line in str(error).splitlines())

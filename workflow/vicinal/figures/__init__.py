@@ -1,0 +1,3 @@
+"""The figures: one module each, named here in the order of the README."""
+
+FIGURES = ("temperature", "reliability", "nonlinearity", "capacity", "training")

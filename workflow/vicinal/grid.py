@@ -1,0 +1,263 @@
+"""From an experiment to its artefacts: which stores, teachers, cohorts and students it needs.
+
+The same artefact of several blocks or experiments is one artefact: all are kept by id.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from vicinal.config import Experiment, Grid, Loss, Recipe
+from vicinal.config import Teacher as TeacherEntry
+from vicinal.data.catalogue import split_defaults
+from vicinal.models.registry import architecture
+from vicinal.spec import artefact_id, normalise, number
+
+
+@dataclass(frozen=True)
+class Store:
+    """A prepared data set."""
+
+    id: str
+    spec: dict
+    root: str
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained teacher."""
+
+    id: str
+    spec: dict
+    store: Store
+    columns: dict
+
+
+@dataclass(frozen=True)
+class Student:
+    """A student, and what sets it apart from the others of its cohort (``own``)."""
+
+    id: str
+    spec: dict
+    own: dict
+    columns: dict
+
+
+@dataclass
+class Cohort:
+    """Students that share everything but temperature, logit scale and loss weights; trained in one process."""
+
+    id: str
+    spec: dict
+    store: Store
+    teacher: Teacher | None
+    students: dict[str, Student] = field(default_factory=dict)
+
+
+@dataclass
+class Evaluation:
+    """The measurement of a teacher or of all students of a cohort."""
+
+    id: str
+    settings: dict
+    unit: Teacher | Cohort
+
+    @property
+    def models(self) -> list[Teacher | Student]:
+        """Return the models that are measured."""
+        return [self.unit] if isinstance(self.unit, Teacher) else list(self.unit.students.values())
+
+
+@dataclass
+class Study:
+    """All artefacts of one experiment, by id."""
+
+    experiment: Experiment
+    store: Store
+    evaluations: dict[str, Evaluation] = field(default_factory=dict)
+
+
+@dataclass
+class Artefacts:
+    """All artefacts of all experiments that run together, by id."""
+
+    stores: dict[str, Store] = field(default_factory=dict)
+    teachers: dict[str, Teacher] = field(default_factory=dict)
+    cohorts: dict[str, Cohort] = field(default_factory=dict)
+    evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    studies: dict[str, Study] = field(default_factory=dict)
+
+    @property
+    def students(self) -> dict[str, Student]:
+        """Return the students of all cohorts, by id."""
+        return {student.id: student for cohort in self.cohorts.values() for student in cohort.students.values()}
+
+
+def expand(experiments: list[tuple[Experiment, dict]]) -> Artefacts:
+    """Return the artefacts of experiments, each given with the content identity of its data (``resolve_source``)."""
+    artefacts = Artefacts()
+    for experiment, content in experiments:
+        _add(artefacts, experiment, content)
+    return artefacts
+
+
+def _add(artefacts: Artefacts, experiment: Experiment, content: dict) -> None:
+    store = _store(experiment, content)
+    store = artefacts.stores.setdefault(store.id, store)
+    study = artefacts.studies[experiment.name] = Study(experiment, store)
+    settings = experiment.evaluation.model_dump()
+    for grid in experiment.grids:
+        for point in _points(experiment, grid):
+            cohort = _place(artefacts, experiment, store, point)
+            for unit in (cohort.teacher, cohort):
+                if unit is not None:
+                    spec = {"stage": "evaluation", "unit": unit.id, **settings}
+                    evaluation = Evaluation(artefact_id(f"{unit.id[:-9]}_p{settings['pairs']}", spec), settings, unit)
+                    study.evaluations[evaluation.id] = artefacts.evaluations.setdefault(evaluation.id, evaluation)
+
+
+@dataclass(frozen=True)
+class _Point:
+    """One combination of a grid's lists."""
+
+    student: str
+    method: str
+    teacher: TeacherEntry | None
+    seed: int
+    alpha: float | None
+    temperature: float | str | None
+    logit_scale: float
+    loss: Loss | None
+
+
+def _points(experiment: Experiment, grid: Grid) -> Iterator[_Point]:
+    loss = grid.loss or experiment.loss
+    for seed in grid.seeds or experiment.seeds:
+        for student in grid.students:
+            for method in grid.methods:
+                for alpha in grid.alphas if method.endswith("_mixup") else [None]:
+                    if method.startswith("ce"):
+                        yield _Point(student, method, None, seed, alpha, None, 1.0, None)
+                        continue
+                    for teacher in grid.teachers:
+                        for temperature in grid.temperatures:
+                            for scale in grid.logit_scales:
+                                yield _Point(student, method, teacher, seed, alpha, temperature, scale, loss)
+
+
+def _place(artefacts: Artefacts, experiment: Experiment, store: Store, point: _Point) -> Cohort:
+    """Add the student of a grid point, its cohort and its teacher to the artefacts; return the cohort."""
+    teacher = _teacher(experiment, store, point.teacher, point.seed) if point.teacher else None
+    if teacher:
+        teacher = artefacts.teachers.setdefault(teacher.id, teacher)
+    shared = {
+        "stage": "student",
+        "data": store.spec,
+        "model": architecture(point.student),
+        "recipe": resolve_recipe(experiment.recipe, point.student),
+        "seed": point.seed,
+        "alpha": point.alpha,
+        "teacher": teacher.spec if teacher else None,
+    }
+    if teacher:
+        own = {
+            "temperature": point.temperature,
+            "logit_scale": point.logit_scale,
+            "loss": point.loss.model_dump(),
+        }
+        origin = f"from_{teacher.columns['slug']}"
+    else:
+        own = {"loss": {"ce_weight": 1.0}}
+        origin = "ce"
+    alpha = f"_a{number(point.alpha)}" if point.alpha else ""
+    slug = f"{point.student}_{origin}{alpha}"
+    cohort = Cohort(artefact_id(f"{slug}_s{point.seed}", shared), normalise(shared), store, teacher)
+    cohort = artefacts.cohorts.setdefault(cohort.id, cohort)
+    spec = {**shared, **own}
+    columns = {
+        "role": "student",
+        "data": experiment.data.name,
+        "model": point.student,
+        "method": point.method,
+        "seed": point.seed,
+        "alpha": point.alpha,
+        "teacher": teacher.columns["model"] if teacher else None,
+        "teacher_mixup_alpha": teacher.columns["alpha"] if teacher else None,
+        "temperature": number(point.temperature) if point.temperature else None,
+        "logit_scale": point.logit_scale if teacher else None,
+        "kd_weight": point.loss.kd_weight if teacher else 0.0,
+        "ce_weight": point.loss.ce_weight if teacher else 1.0,
+        **recipe_columns(shared["recipe"]),
+    }
+    id_ = artefact_id(f"{slug}{_own_slug(own) if teacher else ''}_s{point.seed}", spec)
+    cohort.students.setdefault(id_, Student(id_, normalise(spec), normalise(own), columns))
+    return cohort
+
+
+def _own_slug(own: dict) -> str:
+    scale = f"_c{number(own['logit_scale'])}" if own["logit_scale"] != 1 else ""
+    ce_weight = f"_ce{number(own['loss']['ce_weight'])}" if own["loss"]["ce_weight"] else ""
+    kd_weight = f"_kd{number(own['loss']['kd_weight'])}" if own["loss"]["kd_weight"] != 1 else ""
+    return f"_t{number(own['temperature'])}{scale}{ce_weight}{kd_weight}"
+
+
+def _store(experiment: Experiment, content: dict) -> Store:
+    data = experiment.data
+    defaults = split_defaults(data.name, content["source"])
+    if any(file.startswith("val") for file in content["files"]):
+        defaults["validation"] = None  # the source has a validation split of its own
+    spec = {
+        "stage": "data",
+        "name": data.name,
+        **content,
+        "validation": data.validation if data.validation is not None else defaults["validation"],
+        "split_seed": data.split_seed,
+        "limit_train": data.limit_train if data.limit_train is not None else defaults["train"],
+        "limit_test": data.limit_test,
+    }
+    return Store(artefact_id(data.name, spec), normalise(spec), data.root)
+
+
+def _teacher(experiment: Experiment, store: Store, entry: TeacherEntry, seed: int) -> Teacher:
+    changes = experiment.teacher_recipe.model_dump(exclude_none=True)
+    recipe = resolve_recipe(Recipe.model_validate({**experiment.recipe.model_dump(), **changes}), entry.model)
+    spec = {
+        "stage": "teacher",
+        "data": store.spec,
+        "model": architecture(entry.model),
+        "recipe": recipe,
+        "seed": seed,
+        "alpha": entry.mixup_alpha,
+        "loss": {"ce_weight": 1.0},
+    }
+    slug = f"{entry.model}_mix{number(entry.mixup_alpha)}" if entry.mixup_alpha else entry.model
+    columns = {
+        "role": "teacher",
+        "data": experiment.data.name,
+        "model": entry.model,
+        "method": "ce_mixup" if entry.mixup_alpha else "ce",
+        "seed": seed,
+        "alpha": entry.mixup_alpha,
+        "slug": slug,
+        "kd_weight": 0.0,
+        "ce_weight": 1.0,
+        **recipe_columns(recipe),
+    }
+    return Teacher(artefact_id(f"{slug}_s{seed}", spec), normalise(spec), store, columns)
+
+
+def resolve_recipe(recipe: Recipe, model: str) -> dict[str, Any]:
+    """Return the recipe of one model: its own learning rate, and only the fields that its schedule uses."""
+    resolved = recipe.model_dump(exclude={"lr_by_model"})
+    resolved["lr"] = recipe.lr_by_model.get(model, recipe.lr)
+    if recipe.schedule != "step":
+        del resolved["milestones"], resolved["gamma"]
+    return resolved
+
+
+def recipe_columns(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return a recipe as columns of a table: one value each, lists as text."""
+    return {
+        f"recipe_{key}": " ".join(map(number, value)) if isinstance(value, list) else value
+        for key, value in recipe.items()
+    }

@@ -1,0 +1,123 @@
+"""From a trained network to its tables: logits once, every metric from them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from vicinal import metrics
+from vicinal.engine import logits_on
+from vicinal.evaluation import clean_metrics, fidelity_metrics, predictions_table, vicinal_table
+from vicinal.inputs import Images, mix
+from vicinal.pairs import Pairs, vicinal_pairs
+
+BATCH = 256
+# Clean metrics are taken on these splits, vicinal pairs are drawn from those.
+CLEAN_SPLITS = ("validation", "test")
+PAIR_SPLITS = ("train", "test")
+
+
+@dataclass
+class Probe:
+    """The inputs that all models of an experiment are measured on."""
+
+    data: dict[str, Images]
+    labels: dict[str, np.ndarray]
+    pairs: dict[str, Pairs]
+
+
+@dataclass
+class Logits:
+    """One model's logits: on the clean images of each split and on the mixed inputs of its pairs, (N, K) each."""
+
+    clean: dict[str, np.ndarray]
+    mixed: dict[str, np.ndarray]
+
+
+def make_probe(data: dict[str, Images], count: int, seed: int) -> Probe:
+    """Return the inputs: the splits and ``count`` vicinal pairs of the train and of the test split."""
+    labels = {split: images.labels.cpu().numpy() for split, images in data.items()}
+    pairs = {split: vicinal_pairs(labels[split], count, seed) for split in PAIR_SPLITS}
+    return Probe(data, labels, pairs)
+
+
+@torch.no_grad()
+def probe_logits(model: torch.nn.Module, probe: Probe) -> Logits:
+    """Return a network's logits on all inputs, in evaluation mode."""
+    clean = {split: logits_on(model, images, BATCH).float().cpu().numpy() for split, images in probe.data.items()}
+    mixed = {split: _mixed_logits(model, probe.data[split], pairs) for split, pairs in probe.pairs.items()}
+    return Logits(clean, mixed)
+
+
+def _mixed_logits(model: torch.nn.Module, images: Images, pairs: Pairs) -> np.ndarray:
+    device = images.labels.device
+    first, second = torch.from_numpy(pairs.i).to(device), torch.from_numpy(pairs.j).to(device)
+    lam = torch.from_numpy(pairs.lam).float().to(device)
+    parts = []
+    for start in range(0, len(pairs), BATCH):
+        here = slice(start, start + BATCH)
+        parts.append(model(mix(images.clean(first[here]), images.clean(second[here]), lam[here])))
+    return torch.cat(parts).float().cpu().numpy()
+
+
+def model_tables(
+    logits: Logits, probe: Probe, teacher: Logits | None, target_entropy: float | None
+) -> dict[str, pd.DataFrame]:
+    """Return the tables of one model.
+
+    Args:
+        logits: of the model.
+        probe: the inputs.
+        teacher: logits of the student's teacher, for fidelity; None without one.
+        target_entropy: mean entropy, in nats, on clean validation images that the model is rescaled to for the
+            temperature-matched non-linearity: its teacher's own; None leaves that out.
+
+    Returns:
+        ``metrics``: split, metric, value. ``vicinal``: split, pairs, lam_low, lam_high, metric, value, count.
+        ``predictions``: one row a test image.
+    """
+    posthoc = metrics.fit_temperature(logits.clean["validation"], probe.labels["validation"])
+    rows = []
+    for split in CLEAN_SPLITS:
+        values = clean_metrics(logits.clean[split], probe.labels[split], posthoc)
+        if teacher is not None:
+            values |= fidelity_metrics(logits.clean[split], teacher.clean[split])
+        rows += [{"split": split, "metric": metric, "value": value} for metric, value in values.items()]
+    matched = _matching_temperature(logits, target_entropy)
+    vicinal = []
+    for split, pairs in probe.pairs.items():
+        clean = logits.clean[split]
+        table = vicinal_table(
+            clean[pairs.i],
+            clean[pairs.j],
+            logits.mixed[split],
+            pairs,
+            probe.labels[split],
+            teacher_mixed_logits=teacher.mixed[split] if teacher else None,
+            matched_temperature=matched,
+        )
+        table.insert(0, "split", split)
+        vicinal.append(table)
+    test = probe.labels["test"]
+    return {
+        "metrics": pd.DataFrame(rows),
+        "vicinal": pd.concat(vicinal, ignore_index=True),
+        "predictions": predictions_table(logits.clean["test"], test, np.arange(len(test))),
+    }
+
+
+def _matching_temperature(logits: Logits, target_entropy: float | None) -> float | None:
+    """Return the temperature that gives the target entropy; None where no temperature does (a collapsed model)."""
+    if target_entropy is None:
+        return None
+    try:
+        return metrics.entropy_matching_temperature(logits.clean["validation"], target_entropy)
+    except metrics.MetricError as error:
+        print(f"temperature-matched non-linearity left out: {error}", flush=True)
+        return None
+
+
+def mean_entropy(logits: Logits) -> float:
+    """Return the mean entropy, in nats, of a model's predictions on clean validation images."""
+    return metrics.entropy(metrics.softmax(logits.clean["validation"]))

@@ -1,0 +1,66 @@
+"""Wide residual networks (Zagoruyko & Komodakis 2016): pre-activation blocks, no dropout."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vicinal.models.layers import check_depth, check_integers, global_average, initialise
+
+
+def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
+    padding = kernel_size // 2
+    return nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=False)
+
+
+class PreActivationBlock(nn.Module):
+    """BN-ReLU-conv twice.
+
+    The shortcut is the input or, where the shape changes, a 1x1 convolution of the activated input.
+    """
+
+    def __init__(self, in_channels: int, channels: int, stride: int):
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(in_channels)
+        self.conv1 = _conv(in_channels, channels, 3, stride)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv2 = _conv(channels, channels, 3)
+        same = stride == 1 and in_channels == channels
+        self.shortcut = None if same else _conv(in_channels, channels, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C_in, H, W) to (N, C, H / stride, W / stride)."""
+        activated = F.relu(self.bn1(x))
+        shortcut = x if self.shortcut is None else self.shortcut(activated)
+        return shortcut + self.conv2(F.relu(self.bn2(self.conv1(activated))))
+
+
+class WideResNet(nn.Module):
+    """A 3x3 stem of 16 channels, three stages of n blocks of 16k, 32k, 64k: depth 6n + 4."""
+
+    def __init__(self, num_classes: int, in_channels: int, depth: int, widen_factor: int):
+        super().__init__()
+        blocks = check_depth(depth, extra=4)
+        check_integers("widen_factor", [widen_factor])
+        widths = [16, 16 * widen_factor, 32 * widen_factor, 64 * widen_factor]
+        self.stem = _conv(in_channels, widths[0], 3)
+        stages = []
+        for channels, before, stride in zip(widths[1:], widths[:-1], (1, 2, 2), strict=True):
+            first = PreActivationBlock(before, channels, stride)
+            rest = [PreActivationBlock(channels, channels, 1) for _ in range(blocks - 1)]
+            stages.append(nn.Sequential(first, *rest))
+        self.stages = nn.Sequential(*stages)
+        self.bn = nn.BatchNorm2d(widths[3])
+        self.fc = nn.Linear(widths[3], num_classes)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (N, C, H, W) to logits (N, num_classes)."""
+        return self.fc(global_average(F.relu(self.bn(self.stages(self.stem(x))))))
+
+
+def build(num_classes: int, in_channels: int, depth: int, widen_factor: int) -> WideResNet:
+    """Build WRN-depth-widen_factor; the depth is 6n + 4.
+
+    Raises:
+        VicinalError: ``depth`` or ``widen_factor`` is wrong.
+    """
+    return WideResNet(num_classes, in_channels, depth, widen_factor)

@@ -1,0 +1,52 @@
+"""Plan files as the jobs read them: what is wanted of one artefact, and the key that says from what it was made.
+
+``vicinal.planning`` writes them. A finished job leaves the key of the plan it read in ``<output>.key``.
+"""
+
+from pathlib import Path
+
+from vicinal.errors import VicinalError
+from vicinal.files import read_json, write_text
+
+
+def recorded_key(output: Path) -> str | None:
+    """Return the key of the plan that ``output`` was made from; None if there is no such output."""
+    try:
+        return _key_file(output).read_text().strip() if output.exists() else None
+    except FileNotFoundError:
+        return None
+
+
+def record_key(output: Path, plan: dict) -> None:
+    """Leave the key of the plan that ``output`` was made from beside it."""
+    write_text(_key_file(output), plan["key"] + "\n")
+
+
+def _key_file(output: Path) -> Path:
+    return output.with_name(f"{output.name}.key")
+
+
+def read_plan(path: Path | str, stage: str) -> dict:
+    """Read a plan file as its job does.
+
+    Raises:
+        VicinalError: the file is no plan of this stage.
+    """
+    plan = read_json(path)
+    if not isinstance(plan, dict) or not {"stage", "id", "key"} <= plan.keys():
+        raise VicinalError(f"{path}: not a plan file; make it with ./reproduce or snakemake -n")
+    if plan["stage"] != stage:
+        raise VicinalError(f"{path}: a plan of the stage {plan['stage']}, expected {stage}")
+    return plan
+
+
+def check_code(plan: dict, wanted: str, present: str) -> None:
+    """Stop a job whose code is not the code it was planned with; one run would else mix results of two codes.
+
+    Raises:
+        VicinalError: the fingerprints differ.
+    """
+    if wanted != present:
+        raise VicinalError(
+            f"{plan['id']}: the code changed after this run was planned ({wanted}, now {present}); start ./reproduce again"
+        )

@@ -1,0 +1,52 @@
+"""Specs: what determines an artefact, as canonical JSON, and the ids made from them."""
+
+import hashlib
+import json
+import math
+from typing import Any
+
+# A field at its neutral value is left out of a spec, so that a field added later changes no id of what exists.
+NEUTRAL: dict[str, Any] = {
+    "ce_weight": 0,
+    "kd_weight": 0,
+    "logit_scale": 1,
+    "nesterov": False,
+}
+
+
+def normalise(value: Any) -> Any:
+    """Return ``value`` with numbers normalised (4.0 becomes 4), None and neutral fields left out, tuples as lists.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+    """
+    if isinstance(value, dict):
+        fields = {key: normalise(field) for key, field in value.items() if field is not None}
+        return {key: field for key, field in fields.items() if not (key in NEUTRAL and field == NEUTRAL[key])}
+    if isinstance(value, list | tuple):
+        return [normalise(entry) for entry in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} cannot be part of a spec")
+        return int(value) if value.is_integer() else value
+    return value
+
+
+def canonical(value: Any) -> str:
+    """Return the canonical JSON of a spec: normalised, sorted keys, no white space."""
+    return json.dumps(normalise(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """Return the hexadecimal SHA-256 of the canonical JSON of ``value``."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def artefact_id(slug: str, spec: Any) -> str:
+    """Return the id of an artefact: a readable slug and 8 hexadecimal digits of its spec's hash."""
+    return f"{slug}-{digest(spec)[:8]}"
+
+
+def number(value: float | str) -> str:
+    """Return a number as it stands in a slug: 4.0 as ``4``, 0.5 as ``0.5``, ``std`` as it is."""
+    return value if isinstance(value, str) else f"{value:g}"

@@ -1,0 +1,61 @@
+"""Weights of networks as safetensors files (no pickles)."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from vicinal.errors import VicinalError
+from vicinal.files import atomic_directory, atomic_path, sha256, write_json
+from vicinal.records import HISTORY, RECORD, WEIGHTS, weights_sha256
+
+
+def save_state(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a state dict as a safetensors file, atomically."""
+    with atomic_path(path) as temporary:
+        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary, metadata)
+
+
+def save_model(
+    directory: Path, state: dict[str, torch.Tensor], history: list[dict], wanted: dict[str, Any], made: dict[str, Any]
+) -> None:
+    """Write a finished model into its directory, all or nothing.
+
+    Args:
+        directory: named by the model's id.
+        state: the state dict.
+        history: one row an epoch.
+        wanted: what decides whether the model still counts: id, spec, code, sha256 of data and teacher.
+        made: how it was made (``provenance``).
+    """
+    with atomic_directory(directory) as folder:
+        save_state(folder / WEIGHTS, state)
+        pd.DataFrame(history).to_parquet(folder / HISTORY, index=False)
+        sums = {name: sha256(folder / name) for name in (WEIGHTS, HISTORY)}
+        write_json(folder / RECORD, {**wanted, "sha256": sums, "provenance": made})
+
+
+def load_weights(directory: Path, model: torch.nn.Module) -> None:
+    """Load the weights of a finished model.
+
+    Raises:
+        VicinalError: the file is missing, truncated, changed, or of another network; the message names it.
+    """
+    path = directory / WEIGHTS
+    expected = weights_sha256(directory)
+    remedy = f"delete {directory} and run again to train it anew"
+    if not path.is_file():
+        raise VicinalError(f"{path}: no such file; {remedy}")
+    if sha256(path) != expected:
+        raise VicinalError(f"{path}: damaged or replaced (its checksum is not the recorded one); {remedy}")
+    try:
+        state = load_file(path)
+    except SafetensorError as error:
+        raise VicinalError(f"{path}: not a safetensors file ({error}); {remedy}") from None
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    if {name: tuple(value.shape) for name, value in state.items()} != wanted:
+        raise VicinalError(f"{path}: the weights of another network; {remedy}")
+    model.load_state_dict(state)
