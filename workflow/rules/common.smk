@@ -1,5 +1,4 @@
 # What all rules share: the artefacts that the config asks for, and input functions over them.
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -8,9 +7,8 @@ from snakemake.exceptions import WorkflowError
 
 LIBRARY = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, LIBRARY)
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [LIBRARY, os.environ.get("PYTHONPATH")])
-)
+# Jobs find the library too, installed or not.
+shell.prefix(f"export PYTHONPATH={shlex.quote(LIBRARY)}:$PYTHONPATH; ")
 
 from vicinal.errors import VicinalError, describe
 from vicinal.figures import FIGURES

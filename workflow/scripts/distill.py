@@ -16,7 +16,9 @@ from vicinal.records import RECORD, artefact_lock, is_finished, weights_sha256
 def main() -> None:
     """Read the cohort's plan, train what is missing, write the manifest."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--plan", type=Path, required=True, help="plan file of the cohort (results/plan/cohorts/ID.json)")
+    parser.add_argument(
+        "--plan", type=Path, required=True, help="plan file of the cohort (results/plan/cohorts/ID.json)"
+    )
     parser.add_argument("--data", type=Path, required=True, help="record of the data store (results/data/ID/data.json)")
     parser.add_argument("--teacher", type=Path, help="record of the teacher (results/teachers/ID/teacher.json), if any")
     parser.add_argument("--manifest", type=Path, required=True, help="the list of finished students, to be written")
@@ -36,13 +38,17 @@ def main() -> None:
 
     with artefact_lock(args.students.parent, plan["id"]):
         missing = {path: record for path, record in wanted.items() if not is_finished(path / RECORD, record)}
-        print(f"{plan['id']}: {len(missing)} students to train, {len(wanted) - len(missing)} finished before", flush=True)
+        print(
+            f"{plan['id']}: {len(missing)} students to train, {len(wanted) - len(missing)} finished before", flush=True
+        )
         if missing:
             from vicinal.training import train_models
 
             device = select_device(args.device, args.threads)
             bad = args.manifest.parent / "diverged"
-            train_models(plan["id"], missing, store, device, bad, (teacher, plan["spec"]["teacher"]) if teacher else None)
+            train_models(
+                plan["id"], missing, store, device, bad, (teacher, plan["spec"]["teacher"]) if teacher else None
+            )
         write_json(args.manifest, {"students": {path.name: weights_sha256(path) for path in wanted}, **shared})
         record_key(args.manifest, plan)
 

@@ -22,7 +22,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--plan", type=Path, required=True, help="plan file (results/plan/evaluations/ID.json)")
     parser.add_argument("--data", type=Path, required=True, help="record of the data store (results/data/ID/data.json)")
-    parser.add_argument("--teacher", type=Path, help="record of the teacher that is measured, or of the cohort's teacher")
+    parser.add_argument(
+        "--teacher", type=Path, help="record of the teacher that is measured, or of the cohort's teacher"
+    )
     parser.add_argument("--students", type=Path, help="folder of all students' directories, to measure a cohort")
     parser.add_argument("--manifest", type=Path, required=True, help="list of what was measured; tables go beside it")
     add_device_arguments(parser)
@@ -60,7 +62,7 @@ def measure(
     args: argparse.Namespace,
 ) -> None:
     """Measure the models in ``places`` and write each one's tables into ``folder``/ID, all or nothing."""
-    from vicinal.inputs import Images
+    from vicinal.inputs import Images, to_device
     from vicinal.measure import make_probe, mean_entropy, model_tables, probe_logits
     from vicinal.models import build_model
     from vicinal.weights import load_weights
@@ -73,7 +75,7 @@ def measure(
     def logits(place: Path, architecture: dict):
         model = build_model(architecture, store.num_classes, data["train"].channels)
         load_weights(place, model)
-        return probe_logits(model.to(device), probe)
+        return probe_logits(to_device(model, device), probe)
 
     is_student = unit["stage"] == "student"
     answers = logits(teacher, unit["teacher"]["model"] if is_student else unit["model"]) if teacher else None

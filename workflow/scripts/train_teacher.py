@@ -16,9 +16,13 @@ from vicinal.records import RECORD, artefact_lock, is_finished, weights_sha256
 def main() -> None:
     """Read the teacher's plan, train it if need be, write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--plan", type=Path, required=True, help="plan file of the teacher (results/plan/teachers/ID.json)")
+    parser.add_argument(
+        "--plan", type=Path, required=True, help="plan file of the teacher (results/plan/teachers/ID.json)"
+    )
     parser.add_argument("--data", type=Path, required=True, help="record of the data store (results/data/ID/data.json)")
-    parser.add_argument("--record", type=Path, required=True, help="the teacher's record, to be written; weights beside it")
+    parser.add_argument(
+        "--record", type=Path, required=True, help="the teacher's record, to be written; weights beside it"
+    )
     add_device_arguments(parser)
     args = parser.parse_args()
 
@@ -36,7 +40,9 @@ def main() -> None:
 
             bad = args.record.parent / "diverged"
             train_models(plan["id"], {model: wanted}, store, select_device(args.device, args.threads), bad)
-        write_json(args.record, {"id": plan["id"], "weights_sha256": weights_sha256(model), "data_sha256": store.sha256})
+        write_json(
+            args.record, {"id": plan["id"], "weights_sha256": weights_sha256(model), "data_sha256": store.sha256}
+        )
         record_key(args.record, plan)
 
 

@@ -28,11 +28,13 @@ def model_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     table = table[MODEL_COLUMNS + [column for column in table if column not in MODEL_COLUMNS]]
     for column in ("alpha", "teacher_mixup_alpha", "logit_scale"):
         table[column] = table[column].astype("float64")
-    return table.astype({column: "string" for column in ("teacher", "temperature")})
+    return table.astype(dict.fromkeys(("teacher", "temperature"), "string"))
 
 
-def collect(models: pd.DataFrame, folders: Mapping[str, Path], histories: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
-    """Return the tables of an experiment: metrics, vicinal, reliability and history, one row a model × what is measured.
+def collect(
+    models: pd.DataFrame, folders: Mapping[str, Path], histories: Mapping[str, Path]
+) -> dict[str, pd.DataFrame]:
+    """Return the tables of an experiment, tidy: metrics, vicinal, reliability and history.
 
     Args:
         models: see ``model_table``.
@@ -79,7 +81,9 @@ def _read(path: Path) -> pd.DataFrame:
     except FileNotFoundError:
         raise VicinalError(f"{path}: no such file; run ./reproduce to measure the model again") from None
     except (OSError, ValueError) as error:
-        raise VicinalError(f"{path}: not a readable Parquet file ({error}); delete it and run ./reproduce again") from None
+        raise VicinalError(
+            f"{path}: not a readable Parquet file ({error}); delete it and run ./reproduce again"
+        ) from None
 
 
 def _finite(path: Path) -> pd.DataFrame:
@@ -92,5 +96,7 @@ def _finite(path: Path) -> pd.DataFrame:
 
 def _categorical(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with text as categories: its rows repeat the same few words."""
-    texts = [column for column in table if isinstance(table[column].dtype, pd.StringDtype) or table[column].dtype == object]
-    return table.astype({column: "category" for column in texts})
+    texts = [
+        column for column in table if isinstance(table[column].dtype, pd.StringDtype) or table[column].dtype == object
+    ]
+    return table.astype(dict.fromkeys(texts, "category"))

@@ -37,7 +37,7 @@ class BatchPlan:
 
 
 def batch_bounds(n: int, batch_size: int) -> list[tuple[int, int]]:
-    """Return the (start, stop) of the batches of an epoch; a last batch of one image is dropped (batch norm needs two)."""
+    """Return the (start, stop) of the batches of an epoch; a last batch of one is dropped (batch norm needs two)."""
     bounds = [(start, min(start + batch_size, n)) for start in range(0, n, batch_size)]
     return [(start, stop) for start, stop in bounds if stop - start > 1]
 

@@ -14,7 +14,9 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="auto", metavar="auto|cpu|cuda[:N]", help="where to compute; auto: a GPU if there is one"
     )
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads; results are equal bit for bit at one number")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="CPU threads; results are equal bit for bit at one number"
+    )
 
 
 def select_device(name: str, threads: int) -> "torch.device":

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from vicinal.batches import batch_bounds, batch_plan
-from vicinal.inputs import Batch, EpochTables, Images, make_batch
+from vicinal.inputs import Batch, EpochTables, Images, make_batch, to_device
 from vicinal.losses import Answers, Term, loss_terms, total_loss
 from vicinal.models import build_model
 from vicinal.optim import SGD, learning_rate, make_optimizer
@@ -57,7 +57,7 @@ def make_learner(id_: str, spec: dict, data: Images) -> Learner:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec["seed"])
         model = build_model(spec["model"], data.num_classes, data.channels)
-    model.to(data.images.device)
+    to_device(model, data.images.device)
     return Learner(
         id=id_,
         model=model,

@@ -18,7 +18,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a script's ``main`` and exit: 0 or its return value; 1 and one line a problem on standard error for user errors.
+    """Run a script's ``main`` and exit with its status; for user errors with 1, after one line a problem on stderr.
 
     Set VICINAL_TRACEBACK=1 to see the traceback too. ENOSPC, EACCES, EROFS and the like count as user errors: the
     message names the file.

@@ -103,9 +103,7 @@ def _imports(path: Path, package: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return {
-        name for name in found if name.split(".")[0] == "vicinal" and _module_path(name, package).is_file()
-    }
+    return {name for name in found if name.split(".")[0] == "vicinal" and _module_path(name, package).is_file()}
 
 
 @cache

@@ -27,8 +27,8 @@ class Images:
         self.images = torch.from_numpy(np.ascontiguousarray(store.images[index])).to(device)
         self.labels = torch.from_numpy(store.labels[index]).to(device)
         self.num_classes = store.num_classes
-        self.mean = torch.tensor(store.mean, dtype=torch.float32, device=device).view(1, -1, 1, 1) * 255
-        self.scale = 1 / (torch.tensor(store.std, dtype=torch.float32, device=device).view(1, -1, 1, 1) * 255)
+        self.mean = torch.tensor(store.mean * 255, dtype=torch.float32, device=device)
+        self.scale = torch.tensor(1 / (store.std * 255), dtype=torch.float32, device=device)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -40,12 +40,11 @@ class Images:
 
     def clean(self, index: torch.Tensor | slice) -> torch.Tensor:
         """Return images as they are, normalised: (N, C, H, W) float32."""
-        return self.normalised(self.images[index])
+        return as_input(self.normalised(self.images[index]))
 
     def normalised(self, images: torch.Tensor) -> torch.Tensor:
-        """Return uint8 images (N, H, W, C) as inputs: (value/255 − mean)/std of each channel, (N, C, H, W) float32."""
-        pixels = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-        return pixels.sub_(self.mean).mul_(self.scale)
+        """Return uint8 images (N, H, W, C) as (value/255 − mean)/std of each channel, (N, H, W, C) float32."""
+        return images.to(torch.float32).sub_(self.mean).mul_(self.scale)
 
     def cropped(self, index: torch.Tensor, row: torch.Tensor, column: torch.Tensor, flip: torch.Tensor, padding: int):
         """Return images (N, H, W, C) uint8, padded with black, cropped at (row, column) and mirrored where ``flip``."""
@@ -80,12 +79,22 @@ def make_batch(data: Images, tables: EpochTables, bounds: tuple[int, int], recip
         images = data.cropped(index, tables.row[here], tables.column[here], tables.flip[here], recipe["crop_padding"])
     else:
         images = data.images[index]
-    inputs, labels = data.normalised(images), data.labels[index]
+    pixels, labels = data.normalised(images), data.labels[index]
     if mixed:
-        inputs = mix(inputs, inputs[partner], lam)
-    return Batch(inputs, labels, labels[partner] if mixed else labels, lam)
+        pixels = mix(pixels, pixels[partner], lam)
+    return Batch(as_input(pixels), labels, labels[partner] if mixed else labels, lam)
 
 
 def mix(first: torch.Tensor, second: torch.Tensor, lam: torch.Tensor) -> torch.Tensor:
-    """Return λ·first + (1 − λ)·second for inputs (N, C, H, W) and λ (N,)."""
+    """Return λ·first + (1 − λ)·second for four-dimensional inputs of N images and λ (N,)."""
     return torch.lerp(second, first, lam.view(-1, 1, 1, 1))
+
+
+def as_input(pixels: torch.Tensor) -> torch.Tensor:
+    """Return pixels (N, H, W, C) as the networks take them: (N, C, H, W), channels last in memory (faster)."""
+    return pixels.permute(0, 3, 1, 2)
+
+
+def to_device(model: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+    """Return the network on a device, its weights channels last in memory as the inputs are."""
+    return model.to(device, memory_format=torch.channels_last)

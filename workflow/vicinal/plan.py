@@ -48,5 +48,5 @@ def check_code(plan: dict, wanted: str, present: str) -> None:
     """
     if wanted != present:
         raise VicinalError(
-            f"{plan['id']}: the code changed after this run was planned ({wanted}, now {present}); start ./reproduce again"
+            f"{plan['id']}: the code changed after this run was planned ({wanted}, now {present}): run ./reproduce"
         )

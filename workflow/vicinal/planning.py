@@ -120,7 +120,9 @@ def _teacher_plan(teacher: Teacher, keys: Keys) -> Plan:
         "code": stage_fingerprint("teachers", named_modules(teacher.spec)),
         "upstream": {"data": keys["data", teacher.store.id]},
     }
-    return Plan("teachers", teacher.id, f"teachers/{teacher.id}/teacher.json", content, [f"teachers/{teacher.id}/model"])
+    return Plan(
+        "teachers", teacher.id, f"teachers/{teacher.id}/teacher.json", content, [f"teachers/{teacher.id}/model"]
+    )
 
 
 def _cohort_plan(cohort: Cohort, keys: Keys) -> Plan:
@@ -174,7 +176,7 @@ def _figure_plan(study: Study, figure: str, keys: Keys) -> Plan:
 
 
 def write_plans(plans: Iterable[Plan], results: Path) -> dict[str, list[str]]:
-    """Write the plan files that changed, and make those of stale artefacts newer, those of fresh ones older than the output.
+    """Write the plan files that changed; make those of stale artefacts newer than the output, of fresh ones older.
 
     A plan is stale where its key is not the one recorded beside the output, or where a directory that the output
     speaks of is gone.
@@ -183,7 +185,7 @@ def write_plans(plans: Iterable[Plan], results: Path) -> dict[str, list[str]]:
         The ids of the stale artefacts of each stage.
     """
     stale: dict[str, list[str]] = {}
-    listings: dict[Path, set[str]] = {}
+    listings: dict[Path, set[Path]] = {}
     for plan in plans:
         fresh = recorded_key(results / plan.output) == plan.key and all(
             _is_listed(results / directory, listings) for directory in plan.directories
@@ -194,12 +196,11 @@ def write_plans(plans: Iterable[Plan], results: Path) -> dict[str, list[str]]:
     return stale
 
 
-def _is_listed(directory: Path, listings: dict[Path, set[str]]) -> bool:
+def _is_listed(directory: Path, listings: dict[Path, set[Path]]) -> bool:
     """Tell whether a directory exists, by one listing of its parent for all."""
     if directory.parent not in listings:
-        exists = directory.parent.is_dir()
-        listings[directory.parent] = set(os.listdir(directory.parent)) if exists else set()
-    return directory.name in listings[directory.parent]
+        listings[directory.parent] = set(directory.parent.iterdir()) if directory.parent.is_dir() else set()
+    return directory in listings[directory.parent]
 
 
 def _write_plan(plan: Plan, results: Path, fresh: bool) -> None:
@@ -207,16 +208,12 @@ def _write_plan(plan: Plan, results: Path, fresh: bool) -> None:
     try:
         present = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
-        present = {}
-    same = present.get("key") == plan.key
+        present = None
+    same = isinstance(present, dict) and present.get("key") == plan.key
     # Snakemake ignores a newer file whose content it has seen before, hence the nonce.
-    wants_nonce = not fresh and ((results / plan.output).exists() or _is_old(path))
+    wants_nonce = not fresh and path.exists()
     if not same or wants_nonce:
         content = {**plan.content, "nonce": time.time_ns()} if wants_nonce else plan.content
         write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
-    if fresh and not _is_old(path):
+    if fresh and path.stat().st_mtime != LONG_AGO:
         os.utime(path, (LONG_AGO, LONG_AGO))
-
-
-def _is_old(path: Path) -> bool:
-    return path.exists() and path.stat().st_mtime == LONG_AGO

@@ -9,7 +9,7 @@ import torch
 from vicinal.data.store import Store
 from vicinal.engine import Learner, make_learner, train
 from vicinal.errors import VicinalError
-from vicinal.inputs import Images
+from vicinal.inputs import Images, to_device
 from vicinal.models import build_model
 from vicinal.progress import Progress
 from vicinal.provenance import Stopwatch, provenance
@@ -80,7 +80,7 @@ def _frozen(directory: Path, spec: dict, data: Images) -> torch.nn.Module:
     """Return a finished teacher, frozen, in evaluation mode, on the device of the data."""
     model = build_model(spec["model"], data.num_classes, data.channels)
     load_weights(directory, model)
-    return model.requires_grad_(False).eval().to(data.images.device)
+    return to_device(model.requires_grad_(False).eval(), data.images.device)
 
 
 def _keep_last_good(unit: str, learner: Learner, folder: Path) -> str:
@@ -88,6 +88,6 @@ def _keep_last_good(unit: str, learner: Learner, folder: Path) -> str:
     path = folder / f"{learner.id}.safetensors"
     save_state(path, learner.good_state, {"epoch": json.dumps(epoch - 1), "id": learner.id})
     return (
-        f"{unit}: the loss of {learner.id} became NaN or infinite in epoch {epoch}, step {step}; its weights after epoch "
-        f"{epoch - 1} are in {path}; try a lower recipe.lr"
+        f"{unit}: the loss of {learner.id} became NaN or infinite in epoch {epoch}, step {step}; its weights after "
+        f"epoch {epoch - 1} are in {path}; try a lower recipe.lr"
     )

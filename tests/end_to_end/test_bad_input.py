@@ -1,0 +1,87 @@
+"""What goes wrong is said in one line, with a non-zero exit, and costs nothing that was there."""
+
+import time
+
+import pytest
+from conftest import SHORT
+
+pytestmark = pytest.mark.xdist_group("bad_input")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nonsense"], "no experiment 'nonsense'"),
+        (["cifar1000"], "did you mean cifar100"),
+        (["missing.yaml"], "missing.yaml: no such config file"),
+        (["--set", "epoch=3"], "epoch: unknown key (did you mean epochs?)"),
+        (["--set", "epochs=many"], "recipe.epochs: input should be a valid integer"),
+        (["--set", "temperatures=[0]"], "grids.0.temperatures.0: 0 is no temperature: it must be > 0 (or std)"),
+        (["--set", "alphas=[-0.5]"], "grids.0.alphas.0: input should be greater than 0, found -0.5"),
+        (["--set", "seeds=[]"], "seeds: the list is empty"),
+        (["--set", "teachers=[resnet8, resnet8]"], "grids.0.teachers: teacher resnet8 is listed twice"),
+        (["--set", "teachers=[resnet15]"], "unknown model 'resnet15' (did you mean resnet"),
+        (["--set", "methods=[kd_mixed]"], "unknown method 'kd_mixed' (did you mean kd_mixup"),
+        (["--set", "data.name=cifar11"], "cifar11"),
+        (["--set", "data.root=nowhere", "--set", "data.name=my_photos"], "my_photos"),
+        (["--set", "limit_train=100000"], "data.limit_train"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_no_traceback(project, arguments, says):
+    result = project.reproduce(*arguments, settings=())
+    assert result.returncode == 1
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr + result.stdout
+    assert all(line.startswith(("error: ", "not finished")) for line in result.stderr.splitlines())
+    assert not (project.results / "digits").exists()
+
+
+def test_plain_snakemake_says_it_too(project):
+    result = project.snakemake("--config", "epoch=3", "--dry-run")
+    assert result.returncode == 1
+    assert "epoch: unknown key (did you mean epochs?)" in result.stdout + result.stderr
+
+
+def test_missing_download_names_the_file_and_where_it_belongs(project):
+    result = project.reproduce("cifar10", "--set", "seeds=[0]", "--set", "data.root=empty", settings=())
+    assert result.returncode == 1
+    assert "empty/cifar-10-python.tar.gz" in result.stderr
+    assert "c58f30108f718f92721af3b95e74349a" in result.stderr
+
+
+def test_results_that_cannot_be_written(fresh_project):
+    fresh_project.results.write_text("a file, where the folder should be")
+    result = fresh_project.reproduce()
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: results: cannot be written")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_loss_that_is_no_number_stops_with_the_last_good_weights(fresh_project):
+    result = fresh_project.reproduce("--set", "recipe.lr=1e30")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    teacher = next(line for line in result.stderr.splitlines() if "train_teacher" in line)
+    assert "the loss of resnet8_s0-" in teacher
+    assert "became NaN or infinite in epoch 1, step " in teacher
+    assert "recipe.lr" in teacher
+    saved = list(fresh_project.results.glob("teachers/*/diverged/*.safetensors"))
+    assert len(saved) == 1
+    assert str(saved[0].relative_to(fresh_project.folder)) in teacher
+    assert not list(fresh_project.results.glob("students/*"))
+
+
+def test_a_second_run_on_the_same_results_says_who_is_there(fresh_project):
+    first = fresh_project.start(*(argument for setting in SHORT for argument in ("--set", setting)))
+    try:
+        deadline = time.monotonic() + 60
+        while "digits" not in first.stdout.readline():
+            assert time.monotonic() < deadline
+        second = fresh_project.reproduce()
+        assert second.returncode == 1
+        assert f"another run is working here (process {first.pid} since" in second.stderr
+    finally:
+        first.terminate()
+        first.communicate(timeout=60)
+    third = fresh_project.reproduce()
+    assert third.returncode == 0, third.stderr

@@ -1,0 +1,174 @@
+"""The whole pipeline on digits, shortened, and what a second run does. The tests build on each other, in this order."""
+
+import json
+import shutil
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import SHORT
+
+from vicinal.figures import FIGURES
+
+pytestmark = pytest.mark.xdist_group("reproduce")
+
+
+def trained(result):
+    return [line.split()[-1] for line in result.stdout.splitlines() if " distill " in line or " train_teacher " in line]
+
+
+@pytest.fixture(scope="module")
+def first(project):
+    result = project.reproduce()
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result
+
+
+def test_first_run_says_what_it_does_and_where_the_results_are(project, first):
+    # ce, ce_mixup; kd and kd_mixup at two temperatures; four logit scales at T = 1 and 4 (the block's own T is replaced).
+    assert "digits: digits, 1 teachers, 14 students, seeds 0" in first.stdout
+    assert "figures in results/digits/figures" in first.stdout
+    assert "finished after" in first.stdout
+    assert len(trained(first)) == 1 + 4
+    assert first.stderr == ""
+
+
+def test_tables_are_tidy_and_whole(project, first):
+    folder = project.results / "digits"
+    metrics = pd.read_parquet(folder / "metrics.parquet")
+    assert metrics["model_id"].nunique() == 15
+    assert set(metrics["split"]) == {"validation", "test"}
+    assert not metrics.duplicated(["model_id", "split", "metric"]).any()
+    assert np.isfinite(metrics["value"]).all()
+    expected = {
+        "accuracy", "nll", "brier", "ece", "ace", "oe", "confidence_gap", "mean_confidence", "entropy",
+        "temperature_posthoc", "ece_posthoc", "agreement", "kl_teacher",
+    }  # fmt: skip
+    assert set(metrics["metric"]) == expected
+    settings = {"role", "model", "method", "seed", "alpha", "teacher", "temperature", "logit_scale", "recipe_lr"}
+    assert settings <= set(metrics.columns)
+    with_teacher = metrics[metrics["metric"] == "agreement"]
+    assert set(with_teacher["method"]) == {"kd", "kd_mixup"}
+    vicinal = pd.read_parquet(folder / "vicinal.parquet")
+    assert set(vicinal["split"]) == {"train", "test"}
+    assert set(vicinal["pairs"]) == {"all", "same", "different"}
+    summary = pd.read_csv(folder / "summary.csv")
+    assert len(summary) == len(metrics)  # one seed
+    assert (summary["n"] == 1).all()
+    history = pd.read_parquet(folder / "history.parquet")
+    assert history.groupby("model_id", observed=True)["epoch"].max().eq(2).all()
+
+
+def test_metrics_agree_with_the_predictions(project, first):
+    metrics = pd.read_parquet(project.results / "digits/metrics.parquet")
+    accuracy = metrics[(metrics["metric"] == "accuracy") & (metrics["split"] == "test")].set_index("model_id")["value"]
+    for path in (project.results / "evaluations").glob("*/*/predictions.parquet"):
+        predictions = pd.read_parquet(path)
+        assert len(predictions) == 120
+        assert (predictions["label"] == predictions["prediction"]).mean() == pytest.approx(accuracy[path.parent.name])
+
+
+def test_figures_are_there_with_their_data(project, first):
+    for figure in FIGURES:
+        for ending in ("pdf", "png", "parquet"):
+            assert (project.results / f"digits/figures/{figure}.{ending}").stat().st_size > 500
+
+
+def test_provenance_lies_beside_every_result(project, first):
+    records = [
+        *project.results.glob("students/*/model.json"),
+        *project.results.glob("teachers/*/model/model.json"),
+        *project.results.glob("evaluations/*/*/evaluation.json"),
+    ]
+    assert len(records) == 14 + 1 + 15
+    for path in records:
+        record = json.loads(path.read_text())
+        assert {"spec", "code", "sha256", "provenance"} <= record.keys(), path
+        made = record["provenance"]
+        assert made["packages"]["torch"]
+        assert made["device"] == "cpu"
+        assert made["threads"] == 1
+        assert made["wall_seconds"] > 0
+        assert made["peak_memory_bytes"] > 10_000_000
+
+
+def test_again_there_is_nothing_to_do(project, first):
+    began = time.monotonic()
+    result = project.reproduce()
+    assert result.returncode == 0
+    assert "nothing to do" in result.stdout
+    assert trained(result) == []
+    assert time.monotonic() - began < 8
+
+
+def test_plain_snakemake_agrees(project, first):
+    # The snapshot is the config with its overrides; the second command reads the file as it is.
+    result = project.snakemake("--configfile", "results/plan/config.yaml")
+    assert result.returncode == 0, result.stderr
+    assert "Nothing to be done" in result.stdout + result.stderr
+    result = project.snakemake("--dry-run", "--quiet", "rules")
+    assert "distill" in result.stdout
+    assert " 30" in next(line for line in result.stdout.splitlines() if line.startswith("distill"))
+
+
+def test_one_more_temperature_trains_its_students_only(project, first):
+    before = project.students()
+    more = (*SHORT[:-2], "temperatures=[1,2,4]", SHORT[-1])
+    result = project.reproduce(settings=more)
+    assert result.returncode == 0, result.stderr
+    after = project.students()
+    added = after.keys() - before.keys()
+    assert len(added) == 6
+    assert all("_t2_" in id_ for id_ in added)
+    assert {id_: after[id_] for id_ in before} == before
+    assert sorted(id_.rpartition("_s0-")[0] for id_ in trained(result)) == [
+        "resnet8_narrow_from_resnet8",
+        "resnet8_narrow_from_resnet8_a1",
+    ]
+    metrics = pd.read_parquet(project.results / "digits/metrics.parquet")
+    assert metrics["model_id"].nunique() == 21
+
+
+def test_changed_back_nothing_is_trained(project, first):
+    before = project.students()
+    result = project.reproduce()
+    assert result.returncode == 0, result.stderr
+    assert project.students() == before
+    assert pd.read_parquet(project.results / "digits/metrics.parquet")["model_id"].nunique() == 15
+    assert "nothing to do" in project.reproduce().stdout
+
+
+def test_without_snakemakes_records_nothing_is_trained(project, first):
+    before = project.students()
+    shutil.rmtree(project.folder / ".snakemake")
+    result = project.reproduce()
+    assert result.returncode == 0
+    assert "nothing to do" in result.stdout
+    assert project.students() == before
+
+
+def test_a_lost_student_is_trained_again_bit_for_bit(project, first):
+    before = project.students()
+    lost = next(id_ for id_ in before if "_from_resnet8_a1_t4_s0" in id_)
+    shutil.rmtree(project.results / "students" / lost)
+    result = project.reproduce()
+    assert result.returncode == 0, result.stderr
+    after = project.students()
+    assert after[lost]["weights.safetensors"][1] == before[lost]["weights.safetensors"][1]
+    assert {k: v for k, v in after.items() if k != lost} == {k: v for k, v in before.items() if k != lost}
+
+
+def test_a_damaged_student_is_named_and_kept_out(project, first):
+    damaged = next(id_ for id_ in project.students() if "_from_resnet8_t4_s0" in id_)
+    path = project.results / "students" / damaged / "weights.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    # Another number of pairs: all models are measured anew, so the weights are read.
+    settings = (*(s for s in SHORT if not s.startswith("pairs")), "pairs=90")
+    result = project.reproduce(settings=settings)
+    assert result.returncode == 1
+    assert f"results/students/{damaged}/weights.safetensors: damaged or replaced" in result.stderr
+    assert "Traceback" not in result.stderr
+    path.write_bytes(whole)
+    assert project.reproduce(settings=settings).returncode == 0

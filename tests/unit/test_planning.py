@@ -1,0 +1,171 @@
+"""Plan files: what makes an artefact stale, and what does not."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vicinal.config import read_config, validate
+from vicinal.data.catalogue import resolve_source
+from vicinal.errors import VicinalError
+from vicinal.figures import FIGURES
+from vicinal.grid import expand
+from vicinal.plan import check_code, read_plan, record_key, recorded_key
+from vicinal.planning import LONG_AGO, build_plans, plan_experiments, write_plans
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def plans(*overrides):
+    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0]", *overrides])
+    return list(build_plans(expand([(experiment, resolve_source("digits", "data"))]), FIGURES))
+
+
+def finish(results, wanted):
+    """Do as the jobs would: write every output and the key of its plan."""
+    for plan in wanted:
+        output = results / plan.output
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text("made")
+        record_key(output, read_plan(results / plan.path, plan.stage))
+        for directory in plan.directories:
+            (results / directory).mkdir(parents=True, exist_ok=True)
+
+
+@pytest.fixture
+def finished(tmp_path):
+    wanted = plans()
+    write_plans(wanted, tmp_path)
+    finish(tmp_path, wanted)
+    return tmp_path
+
+
+def stages(stale):
+    return {stage: len(ids) for stage, ids in stale.items()}
+
+
+def test_at_first_everything_is_stale(tmp_path):
+    wanted = plans()
+    stale = write_plans(wanted, tmp_path)
+    # 2 teachers; cohorts: ce, ce_mixup, and kd and kd_mixup from each teacher.
+    assert stages(stale) == {
+        "data": 1, "teachers": 2, "cohorts": 6, "evaluations": 8, "experiments": 1, "figures": len(FIGURES),
+    }  # fmt: skip
+    assert all((tmp_path / plan.path).is_file() for plan in wanted)
+
+
+def test_finished_is_fresh_and_older_than_its_output(finished):
+    assert write_plans(plans(), finished) == {}
+    for plan in plans():
+        assert (finished / plan.path).stat().st_mtime == LONG_AGO
+    before = {plan.path: (finished / plan.path).read_bytes() for plan in plans()}
+    assert write_plans(plans(), finished) == {}
+    assert before == {plan.path: (finished / plan.path).read_bytes() for plan in plans()}
+
+
+def test_a_new_temperature_makes_its_cohorts_and_what_follows_stale(finished):
+    stale = write_plans(plans("grids.0.temperatures=[1,2,4,8]"), finished)
+    assert stages(stale) == {"cohorts": 4, "evaluations": 4, "experiments": 1, "figures": len(FIGURES)}
+    assert all("_from_" in id_ for id_ in stale["cohorts"])
+
+
+def test_changed_and_changed_back_without_a_run_is_fresh(finished):
+    write_plans(plans("grids.0.temperatures=[1,2,4,8]"), finished)
+    assert write_plans(plans(), finished) == {}
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        "temperatures=[4.0, 2, 1.0]",
+        "recipe.lr=1e-1",
+        "execution.threads=2",
+        "execution.device=cpu",
+        "data.root=elsewhere",
+        "methods=[kd_mixup, kd, ce_mixup, ce]",
+    ],
+)
+def test_what_computes_the_same_is_fresh(finished, same):
+    override = same.replace("temperatures", "grids.0.temperatures").replace("methods", "grids.0.methods")
+    assert write_plans(plans(override), finished) == {}
+
+
+def test_the_key_is_transitive(finished):
+    stale = write_plans(plans("data.split_seed=1"), finished)
+    # Every id below holds the data spec: all of it is new.
+    assert stages(stale)["cohorts"] == 6
+    stale = write_plans(plans("pairs=500"), finished)
+    assert stages(stale) == {"evaluations": 8, "experiments": 1, "figures": len(FIGURES)}
+
+
+def test_a_failed_cohort_is_not_forgotten(finished):
+    cohort = next(plan for plan in plans() if plan.stage == "cohorts")
+    (finished / cohort.output).unlink()
+    assert write_plans(plans(), finished) == {"cohorts": [cohort.id]}
+    plan_file = finished / cohort.path
+    assert plan_file.stat().st_mtime > LONG_AGO
+    assert "nonce" in json.loads(plan_file.read_text())
+
+
+def test_a_students_directory_deleted_by_hand_makes_its_cohort_stale(finished):
+    cohort = next(plan for plan in plans() if plan.stage == "cohorts" and "_from_" in plan.id)
+    (finished / cohort.directories[0]).rmdir()
+    assert write_plans(plans(), finished) == {"cohorts": [cohort.id]}
+
+
+def test_an_output_of_another_plan_is_stale(finished):
+    figure = next(plan for plan in plans() if plan.stage == "figures")
+    (finished / f"{figure.output}.key").write_text("another\n")
+    assert write_plans(plans(), finished) == {"figures": [figure.id]}
+    first = (finished / figure.path).read_text()
+    write_plans(plans(), finished)
+    # A new nonce each time: Snakemake ignores a newer file whose content it has seen.
+    assert (finished / figure.path).read_text() != first
+
+
+def test_plans_are_not_written_while_another_run_holds_the_lock(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".snakemake/locks").mkdir(parents=True)
+    (tmp_path / ".snakemake/locks/0.input.lock").write_text("")
+    config = read_config(ROOT / "config.yaml")
+    plan_experiments(config, "config.yaml", ROOT / "experiments", write=True)
+    assert not (tmp_path / "results/plan/cohorts").exists()
+    (tmp_path / ".snakemake/locks/0.input.lock").unlink()
+    plan_experiments(config, "config.yaml", ROOT / "experiments", write=True)
+    assert (tmp_path / "results/plan/cohorts").is_dir()
+
+
+def test_a_corrupt_plan_file_is_written_anew(finished):
+    plan = plans()[0]
+    (finished / plan.path).write_text("{")
+    write_plans(plans(), finished)
+    assert read_plan(finished / plan.path, plan.stage)["key"] == plan.key
+
+
+def test_reading_refuses_what_is_no_plan(tmp_path):
+    path = tmp_path / "plan.json"
+    with pytest.raises(VicinalError, match="no such file"):
+        read_plan(path, "cohorts")
+    path.write_text("{}")
+    with pytest.raises(VicinalError, match="not a plan file"):
+        read_plan(path, "cohorts")
+    path.write_text(json.dumps({"stage": "teachers", "id": "a", "key": "b"}))
+    with pytest.raises(VicinalError, match="a plan of the stage teachers, expected cohorts"):
+        read_plan(path, "cohorts")
+
+
+def test_a_job_stops_when_the_code_changed_after_planning():
+    with pytest.raises(VicinalError, match="the code changed after this run was planned"):
+        check_code({"id": "cohort-1"}, "abc", "def")
+    check_code({"id": "cohort-1"}, "abc", "abc")
+
+
+def test_recorded_key(tmp_path):
+    output = tmp_path / "out.parquet"
+    assert recorded_key(output) is None
+    output.write_text("")
+    assert recorded_key(output) is None
+    record_key(output, {"key": "k"})
+    assert recorded_key(output) == "k"
+    output.unlink()
+    assert recorded_key(output) is None

@@ -1,0 +1,229 @@
+"""From a config file and overrides to validated experiments."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from vicinal.config.schema import Collection, Experiment
+from vicinal.errors import VicinalError, nearest
+
+# --set NAME=VALUE: short names, and where they lead. GRID_KEYS apply to every block that has the key.
+SHORT_KEYS = {
+    "epochs": "recipe.epochs",
+    "limit_train": "data.limit_train",
+    "limit_test": "data.limit_test",
+    "pairs": "evaluation.pairs",
+    "seeds": "seeds",
+}
+GRID_KEYS = ("teachers", "students", "methods", "alphas", "temperatures", "logit_scales")
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice (PyYAML would keep the last one silently)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key_node.value!r} is given twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 reads 1e-3 as text; scientists write it as a number.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Parse YAML safely.
+
+    Raises:
+        VicinalError: the text is no YAML, or a key is given twice; ``where`` names it.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise VicinalError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+
+
+def read_config(path: Path | str) -> dict:
+    """Read a config file into a mapping, not yet validated.
+
+    Raises:
+        VicinalError: the file is missing or no YAML mapping.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise VicinalError(f"{path}: no such config file") from None
+    except UnicodeDecodeError:
+        raise VicinalError(f"{path}: not a text file in UTF-8") from None
+    config = parse_yaml(text, str(path))
+    if not isinstance(config, dict):
+        raise VicinalError(f"{path}: expected a mapping of settings, found {type(config).__name__}")
+    return config
+
+
+def validate(
+    config: Mapping, where: str, overrides: list[str] = (), folder: Path | str = "experiments"
+) -> list[Experiment]:
+    """Turn a mapping into validated experiments, a collection into all of its experiments.
+
+    Args:
+        config: the settings; top-level short keys (as ``snakemake --config epochs=2`` puts them there) are overrides.
+        where: what to call it in messages, e.g. the file's name.
+        overrides: ``KEY=VALUE`` texts, values in YAML form, applied to each experiment.
+        folder: where the experiments that a collection names lie.
+
+    Raises:
+        VicinalError: one line a problem: where, which field, what is wrong, what would be right.
+    """
+    config = dict(config)
+    settings = [_split_override(text) for text in overrides]
+    known = Collection.model_fields if "experiments" in config else Experiment.model_fields
+    settings += [(key, config.pop(key)) for key in [*SHORT_KEYS, *GRID_KEYS] if key in config and key not in known]
+    if "experiments" not in config:
+        return [_validated(Experiment, _override(config, settings), where)]
+    names = config["experiments"]
+    inline = []
+    for entry in names if isinstance(names, list) else []:
+        if isinstance(entry, str):
+            file = experiment_file(entry, folder)
+            inline.append(_override(read_config(file), settings))
+        else:
+            inline.append(_override(entry, settings) if isinstance(entry, dict) else entry)
+    experiments = _validated(Collection, {**config, "experiments": inline or names}, where).experiments
+    _distinct_names(experiments, where)
+    return experiments
+
+
+def experiment_file(name: str, folder: Path | str = "experiments") -> Path:
+    """Return the file of the experiment ``name``: ``experiments/NAME.yaml``, or ``config.yaml`` for the default one.
+
+    Raises:
+        VicinalError: there is none; the nearest names are suggested.
+    """
+    folder = Path(folder)
+    file = folder / f"{name}.yaml"
+    if name in (names := [path.stem for path in sorted(folder.glob("*.yaml"))]):
+        return file
+    default = folder.parent / "config.yaml"
+    if default.is_file() and read_config(default).get("name") == name:
+        return default
+    raise VicinalError(f"no experiment {name!r}{nearest(name, names)}; experiments are files in {folder}/")
+
+
+def _distinct_names(experiments: list[Experiment], where: str) -> None:
+    names = [experiment.name for experiment in experiments]
+    for name in names:
+        if names.count(name) > 1:
+            raise VicinalError(f"{where}: experiments: {name!r} is listed twice")
+
+
+def _split_override(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise VicinalError(f"--set {text}: expected KEY=VALUE, e.g. epochs=2 or 'temperatures=[1,4]'")
+    return key.strip(), parse_yaml(value, f"--set {key}")
+
+
+def _override(config: dict, settings: list[tuple[str, Any]]) -> dict:
+    """Return a copy of an experiment's mapping with the overrides applied."""
+    for key, value in settings:
+        if key in GRID_KEYS or key == "seeds":
+            config = _override_grids(config, key, value)
+        if key not in GRID_KEYS:
+            config = _set_path(config, SHORT_KEYS.get(key, key).split("."), value, key)
+        if key == "epochs" and "epochs" in (config.get("teacher_recipe") or {}):
+            config = _set_path(config, ["teacher_recipe", "epochs"], value, key)
+    return config
+
+
+def _override_grids(config: dict, key: str, value: Any) -> dict:
+    grids = config.get("grids")
+    if not isinstance(grids, list):
+        return config
+    have = [isinstance(grid, dict) and key in grid for grid in grids]
+    if key != "seeds" and not any(have):
+        have = [isinstance(grid, dict) for grid in grids]
+    return {**config, "grids": [{**grid, key: value} if has else grid for grid, has in zip(grids, have, strict=True)]}
+
+
+def _set_path(config: Any, path: list[str], value: Any, key: str) -> Any:
+    """Return a copy of nested mappings and lists with the entry at ``path`` replaced."""
+    if not path:
+        return value
+    head, rest = path[0], path[1:]
+    if isinstance(config, list):
+        if not head.isdigit() or int(head) >= len(config):
+            raise VicinalError(f"--set {key}: {head!r} is no position in a list of {len(config)} (from 0)")
+        return [_set_path(entry, rest, value, key) if i == int(head) else entry for i, entry in enumerate(config)]
+    if config is not None and not isinstance(config, dict):
+        raise VicinalError(f"--set {key}: there is nothing below {config!r}")
+    config = dict(config or {})
+    config[head] = _set_path(config.get(head), rest, value, key)
+    return config
+
+
+def _validated(model: type[BaseModel], config: Mapping, where: str) -> Any:
+    try:
+        return model.model_validate(config)
+    except ValidationError as error:
+        lines = dict.fromkeys(f"{where}: {_explain(model, problem)}" for problem in error.errors())
+        raise VicinalError("\n".join(lines)) from None
+
+
+def _explain(model: type[BaseModel], problem: dict) -> str:
+    """Return one line for one of pydantic's findings: field, what is wrong, what would be right."""
+    # Names of union members and validators stand in the location between the keys; they are no keys.
+    path = [
+        str(part)
+        for part in problem["loc"]
+        if not re.fullmatch(r"(function|list|literal|str|float|constrained).*|[A-Z]\w*", str(part))
+    ]
+    field = ".".join(path) or "the config"
+    if problem["type"] == "extra_forbidden":
+        return f"{field}: unknown key{nearest(path[-1], _sibling_keys(model, path[:-1]))}"
+    if problem["type"] == "missing":
+        return f"{field}: required, but not given"
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if problem["type"] == "value_error":
+        return f"{field}: {message}"
+    return f"{field}: {message}, found {problem['input']!r}"
+
+
+def _sibling_keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Return the keys that are valid beside an unknown one; at the top the short keys of ``--set`` too."""
+    if not path:
+        return [*model.model_fields, *SHORT_KEYS, *GRID_KEYS]
+    for part in path:
+        if part.isdigit():
+            continue
+        field = model.model_fields.get(part)
+        model = next((m for m in _models_in(field.annotation) if m is not None), model) if field else model
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]
+
+
+def json_schema() -> dict:
+    """Return the JSON schema of a config file: an experiment or a collection."""
+    schema = TypeAdapter(Experiment | Collection).json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Vicinal config", **schema}

@@ -1,0 +1,244 @@
+"""The fields of a config, with their limits and defaults."""
+
+import re
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+    model_validator,
+)
+
+from vicinal.data.catalogue import DATA_SETS
+from vicinal.errors import nearest
+from vicinal.models.registry import ARCHITECTURES
+from vicinal.spec import number
+
+Method = Literal["ce", "ce_mixup", "kd", "kd_mixup"]
+METHODS: tuple[str, ...] = get_args(Method)
+# Folders of results/ that hold what experiments share; an experiment of that name would overwrite them.
+RESERVED_NAMES = {
+    "data", "teachers", "students", "cohorts", "evaluations", "plan", "locks", "logs", "published",
+}  # fmt: skip
+
+
+def _architecture(name: str) -> str:
+    if name not in ARCHITECTURES:
+        raise ValueError(f"unknown model {name!r}{nearest(name, ARCHITECTURES)}")
+    return name
+
+
+def _method(name: Any) -> Any:
+    if name not in METHODS:
+        raise ValueError(f"unknown method {name!r}{nearest(name, METHODS)}")
+    return name
+
+
+def _temperature(value: Any) -> Any:
+    if value == "std":
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is no temperature: a number > 0 or std")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{value} is no temperature: it must be > 0 (or std)")
+    return float(value)
+
+
+def _distinct(values: list) -> list:
+    if not values:
+        raise ValueError("the list is empty: give at least one entry")
+    for position, value in enumerate(values):
+        if value in values[:position]:
+            shown = f"teacher {value.model}" if isinstance(value, Teacher) else number(value)
+            raise ValueError(f"{shown} is listed twice")
+    return values
+
+
+def _results_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise ValueError(f"{name!r}: use letters, digits, '.', '_', '-', at most 64, starting with a letter or digit")
+    if name in RESERVED_NAMES:
+        raise ValueError(f"{name!r} is a folder that results/ uses itself; choose another name")
+    return name
+
+
+ModelName = Annotated[str, AfterValidator(_architecture)]
+MethodName = Annotated[Method, BeforeValidator(_method)]
+Temperature = Annotated[float | Literal["std"], BeforeValidator(_temperature)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+ResultsName = Annotated[str, AfterValidator(_results_name)]
+Alpha = Annotated[
+    float,
+    Field(gt=0, allow_inf_nan=False, description="α of Beta(α, α), > 0 (without mixup: methods ce and kd)"),
+]
+
+
+class Section(BaseModel):
+    """A part of the config: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Section):
+    """Which images, from where, and how they are split."""
+
+    name: str = Field(
+        "digits", description=f"data set: {', '.join(DATA_SETS)}, or the name of a folder of Parquet files"
+    )
+    root: str = Field("data", description="folder where data sets lie or are downloaded to")
+    source: Literal["auto", "digits", "torchvision", "parquet"] = Field(
+        "auto", description="auto takes Parquet files in root/name if there are any, else torchvision's download"
+    )
+    image_column: str | None = Field(None, description="Parquet: column of the images; found by itself if there is one")
+    label_column: str | None = Field(None, description="Parquet: column of the labels; found by itself if there is one")
+    validation: NotNegative | None = Field(
+        None,
+        description="validation images: a number ≥ 1, or a share of the training split; null: the data set's default",
+    )
+    split_seed: Seed = Field(0, description="seed of the stratified train/validation split")
+    limit_train: int | None = Field(None, ge=2, description="train on a stratified subset of this many images")
+    limit_test: int | None = Field(
+        None, ge=2, description="test (and validate) on a stratified subset of at most this many images"
+    )
+
+    @model_validator(mode="after")
+    def _name_is_a_folder(self) -> "Data":
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", self.name):
+            raise ValueError(f"name {self.name!r}: use letters, digits, '.', '_', '-' (it names a folder below root)")
+        return self
+
+
+class Recipe(Section):
+    """How a network is trained."""
+
+    optimizer: Literal["sgd"] = Field("sgd", description="optimiser")
+    epochs: int = Field(30, ge=1, description="passes over the training split")
+    batch_size: int = Field(64, ge=2, description="images a step")
+    lr: Positive = Field(0.05, description="initial learning rate")
+    lr_by_model: dict[ModelName, Positive] = Field(
+        {}, description="initial learning rate of the models named here, instead of lr"
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
+    nesterov: bool = Field(False, description="Nesterov momentum")
+    weight_decay: NotNegative = Field(5e-4, description="L2 penalty of SGD, on all parameters")
+    schedule: Literal["step", "cosine", "constant"] = Field("step", description="learning rate over time")
+    milestones: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        [0.625, 0.75, 0.875], description="step: where the learning rate drops, as shares of the epochs"
+    )
+    gamma: Positive = Field(0.1, description="step: factor of each drop")
+    crop_padding: int = Field(4, ge=0, description="random crop after padding with this many black pixels; 0: none")
+    flip: bool = Field(True, description="random horizontal flip")
+
+
+RecipeChanges = create_model(
+    "RecipeChanges",
+    __base__=Section,
+    __doc__="The fields of the recipe that differ.",
+    **{
+        name: (field.annotation | None, Field(None, description=field.description))
+        for name, field in Recipe.model_fields.items()
+    },
+)
+
+
+class Loss(Section):
+    """Weights of the loss: ce_weight · CE + kd_weight · T² · KL(teacher ‖ student)."""
+
+    kd_weight: NotNegative = Field(1.0, description="weight of the distillation term")
+    ce_weight: NotNegative = Field(0.0, description="weight of the cross-entropy with the (mixed) labels")
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> "Loss":
+        if self.kd_weight == 0:
+            raise ValueError("kd_weight is 0: nothing is distilled; use the methods ce and ce_mixup")
+        return self
+
+
+class Teacher(Section):
+    """A teacher: its model, and whether it is trained with mixup."""
+
+    model: ModelName = Field(description="name of the model")
+    mixup_alpha: Alpha | None = Field(None, description="α of the mixup the teacher is trained with; null: none")
+
+
+def _teacher(value: Any) -> Any:
+    return {"model": value} if isinstance(value, str) else value
+
+
+TeacherEntry = Annotated[Teacher, BeforeValidator(_teacher, json_schema_input_type=str | Teacher)]
+
+
+class Grid(Section):
+    """A block of students: every combination of its lists."""
+
+    teachers: Annotated[list[TeacherEntry], AfterValidator(_distinct)] | None = Field(
+        None, description="teachers, by name or as {model, mixup_alpha}; ce and ce_mixup use none"
+    )
+    students: Annotated[list[ModelName], AfterValidator(_distinct)] = Field(description="models of the students")
+    methods: Annotated[list[MethodName], AfterValidator(_distinct)] = Field(description=f"of {', '.join(METHODS)}")
+    alphas: Annotated[list[Alpha], AfterValidator(_distinct)] = Field(
+        [1.0], description="α of Beta(α, α), for the mixup methods"
+    )
+    temperatures: Annotated[list[Temperature], AfterValidator(_distinct)] = Field(
+        [2.0], description="T of the distillation, numbers > 0 or std (each sample's standard deviation of the logits)"
+    )
+    logit_scales: Annotated[list[Positive], AfterValidator(_distinct)] = Field(
+        [1.0], description="factors on the teacher's logits when it is queried: same answers, other calibration"
+    )
+    seeds: Annotated[list[Seed], AfterValidator(_distinct)] | None = Field(
+        None, description="instead of the experiment's seeds"
+    )
+    loss: Loss | None = Field(None, description="instead of the experiment's loss")
+
+    @model_validator(mode="after")
+    def _teachers_for_distillation(self) -> "Grid":
+        if not self.teachers and any(method.startswith("kd") for method in self.methods):
+            raise ValueError("methods kd and kd_mixup need teachers: name at least one")
+        return self
+
+
+class Evaluation(Section):
+    """What is measured on the trained models."""
+
+    pairs: int = Field(25_600, ge=20, description="vicinal pairs a split (train and test)")
+    pair_seed: Seed = Field(0, description="seed of the list of vicinal pairs, shared by all models")
+
+
+class Execution(Section):
+    """Where and how it runs; nothing here changes what is computed."""
+
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
+    threads: int = Field(1, ge=1, description="CPU threads of a training or evaluation job")
+
+
+class Experiment(Section):
+    """One experiment: a data set, a recipe and grids of students."""
+
+    name: ResultsName = Field(description="name of the folder below results/")
+    data: Data = Field(Data(), description="which images, from where, and how they are split")
+    recipe: Recipe = Field(Recipe(), description="how students (and teachers) are trained")
+    teacher_recipe: RecipeChanges = Field(
+        RecipeChanges(), description="the fields of the recipe that differ for teachers"
+    )
+    loss: Loss = Field(Loss(), description="weights of the distillation loss")
+    seeds: Annotated[list[Seed], AfterValidator(_distinct)] = Field(
+        [0, 1, 2, 3, 4], description="replicates: student seed s learns from teacher seed s"
+    )
+    grids: list[Grid] = Field(min_length=1, description="blocks of students; their union is trained")
+    evaluation: Evaluation = Field(Evaluation(), description="what is measured on the trained models")
+    execution: Execution = Field(Execution(), description="where and how it runs")
+
+
+class Collection(Section):
+    """Several experiments run as one, in one graph of jobs: what they share is made once."""
+
+    name: ResultsName = Field(description="name of the collection")
+    experiments: list[str | Experiment] = Field(
+        min_length=1, description="names of files in experiments/, or whole experiments"
+    )
