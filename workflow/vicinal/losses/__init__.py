@@ -29,9 +29,7 @@ Term = Callable[[Answers], torch.Tensor]
 def loss_terms(weights: dict[str, float]) -> list[tuple[float, Term]]:
     """Return the terms with a weight, e.g. ``{"kd_weight": 0.9, "ce_weight": 0.1}``, in the order of their names."""
     names = sorted(name for name, weight in weights.items() if weight)
-    return [
-        (float(weights[name]), import_module(f"{__name__}.{name.removesuffix('_weight')}").loss) for name in names
-    ]
+    return [(float(weights[name]), import_module(f"{__name__}.{name.removesuffix('_weight')}").loss) for name in names]
 
 
 def total_loss(terms: list[tuple[float, Term]], answers: Answers) -> torch.Tensor:

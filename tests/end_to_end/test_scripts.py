@@ -1,0 +1,123 @@
+"""Every script runs by hand, also where Snakemake and pydantic are not installed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from vicinal.config import read_config, validate
+from vicinal.data.catalogue import resolve_source
+from vicinal.figures import FIGURES
+from vicinal.grid import expand
+from vicinal.planning import build_plans, write_plans
+
+SCRIPTS = ROOT / "workflow" / "scripts"
+WITHOUT = "import sys, runpy; sys.modules.update(snakemake=None, pydantic=None); sys.argv = sys.argv[1:]; "
+WITHOUT += "runpy.run_path(sys.argv[0], run_name='__main__')"
+RULE_SCRIPTS = ["fetch_data.py", "prepare_data.py", "train_teacher.py", "distill.py", "evaluate.py", "aggregate.py", "plot.py"]
+
+
+def run(script, *arguments, cwd=ROOT):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "COLUMNS": "200"}
+    command = [sys.executable, "-c", WITHOUT, str(SCRIPTS / script), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_every_script_of_a_rule_is_tested_here():
+    rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    assert {f"workflow/scripts/{name}" in rules for name in RULE_SCRIPTS} == {True}
+    assert {path.name for path in SCRIPTS.glob("*.py")} == {*RULE_SCRIPTS, "export_schema.py"}
+
+
+@pytest.mark.parametrize("script", RULE_SCRIPTS)
+def test_help(script):
+    result = run(script, "--help")
+    assert result.returncode == 0, result.stderr
+    assert "usage:" in result.stdout
+    for line in result.stdout.splitlines():
+        if line.startswith("  --"):
+            assert len(line.split(maxsplit=2)) > 2 or script, line
+
+
+@pytest.mark.parametrize("script", RULE_SCRIPTS[1:])
+def test_a_missing_plan_is_one_line(script, tmp_path):
+    arguments = {
+        "prepare_data.py": ["--output", "out/data.json"],
+        "train_teacher.py": ["--data", "d/data.json", "--record", "out/teacher.json"],
+        "distill.py": ["--data", "d/data.json", "--manifest", "out/manifest.json", "--students", "out"],
+        "evaluate.py": ["--data", "d/data.json", "--manifest", "out/manifest.json"],
+        "aggregate.py": ["--output", "out"],
+        "plot.py": ["--tables", "out", "--output", "out/a.pdf"],
+    }[script]
+    result = run(script, "--plan", "nowhere.json", *arguments, cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr == "error: nowhere.json: no such file\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_whole_chain_by_hand(tmp_path):
+    settings = ["seeds=[0]", "teachers=[resnet8]", "methods=[kd_mixup]", "temperatures=[2]", "logit_scales=[1]"]
+    settings += ["epochs=1", "limit_train=40", "limit_test=60", "pairs=40"]
+    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", settings)
+    plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))]), FIGURES))
+    write_plans(plans, tmp_path / "results")
+    of = {plan.stage: plan for plan in plans if plan.stage != "evaluations"}
+    teacher_evaluation, cohort_evaluation = (plan for plan in plans if plan.stage == "evaluations")
+
+    def step(script, plan, *arguments):
+        result = run(script, "--plan", f"results/{plan.path}", *arguments, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    data, teacher = f"results/{of['data'].output}", f"results/{of['teachers'].output}"
+    common = ["--data", data, "--device", "cpu"]
+    step("prepare_data.py", of["data"], "--output", data)
+    step("train_teacher.py", of["teachers"], *common, "--record", teacher)
+    cohort = ["--teacher", teacher, "--students", "results/students"]
+    manifest = ["--manifest", f"results/{of['cohorts'].output}"]
+    assert "1 students to train, 0 finished before" in step("distill.py", of["cohorts"], *common, *cohort, *manifest)
+    assert "0 students to train, 1 finished before" in step("distill.py", of["cohorts"], *common, *cohort, *manifest)
+    if cohort_evaluation.id.startswith("resnet8_s0"):
+        teacher_evaluation, cohort_evaluation = cohort_evaluation, teacher_evaluation
+    for plan, models in ((teacher_evaluation, ["--teacher", teacher]), (cohort_evaluation, cohort)):
+        step("evaluate.py", plan, *common, *models, "--manifest", f"results/{plan.output}")
+    step("aggregate.py", of["experiments"], "--results", "results", "--output", "results/digits")
+    for plan in (plan for plan in plans if plan.stage == "figures"):
+        step("plot.py", plan, "--tables", "results/digits", "--output", f"results/{plan.output}")
+    assert pd.read_parquet(tmp_path / "results/digits/metrics.parquet")["model_id"].nunique() == 2
+    assert write_plans(plans, tmp_path / "results") == {}
+
+
+def test_a_device_that_is_not_there(tmp_path):
+    settings = ["seeds=[0]", "methods=[ce]", "epochs=1", "limit_train=40"]
+    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", settings)
+    plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))]), FIGURES))
+    write_plans(plans, tmp_path / "results")
+    of = {plan.stage: plan for plan in plans}
+    data = f"results/{of['data'].output}"
+    run("prepare_data.py", "--plan", f"results/{of['data'].path}", "--output", data, cwd=tmp_path)
+    arguments = ["--plan", f"results/{of['cohorts'].path}", "--data", data, "--students", "results/students"]
+    arguments += ["--manifest", f"results/{of['cohorts'].output}"]
+    for device, says in (("cuda:99", "there are "), ("gpu", "no such device")):
+        result = run("distill.py", *arguments, "--device", device, cwd=tmp_path)
+        assert result.returncode == 1
+        assert result.stderr.startswith(f"error: --device {device}: {says}")
+    assert not (tmp_path / "results/students").exists()
+
+
+def test_a_job_refuses_a_plan_of_other_code(tmp_path):
+    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0]"])
+    plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))]), FIGURES))
+    write_plans(plans, tmp_path)
+    path = tmp_path / plans[0].path
+    plan = json.loads(path.read_text())
+    path.write_text(json.dumps({**plan, "code": "0123456789abcdef"}))
+    result = run("prepare_data.py", "--plan", path, "--output", tmp_path / "out/data.json")
+    assert result.returncode == 1
+    assert "the code changed after this run was planned (0123456789abcdef, now " in result.stderr
+    assert not Path(tmp_path / "out/data.json").exists()

@@ -1,0 +1,313 @@
+import errno
+import hashlib
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from vicinal import files
+from vicinal.errors import VicinalError, describe, nearest, run
+from vicinal.files import atomic_directory, atomic_path, read_json, sha256, write_json, write_text
+
+
+class FailureError(Exception):
+    """What a block raises in these tests."""
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Return every file below a folder, hidden ones too."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def disk_full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+# One file
+
+
+def test_file_appears_when_the_block_ends(tmp_path):
+    path = tmp_path / "new" / "folder" / "table.parquet"
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(b"half")
+        assert not path.exists()
+        assert temporary.parent == path.parent
+        assert temporary.suffix == path.suffix
+        temporary.write_bytes(b"whole")
+    assert tree(tmp_path) == {"new/folder/table.parquet": b"whole"}
+
+
+def test_file_is_replaced_when_the_block_ends(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with atomic_path(str(path)) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert tree(tmp_path) == {"a.txt": b"new"}
+
+
+@pytest.mark.parametrize("old", [None, "old"])
+@pytest.mark.parametrize("error", [FailureError, KeyboardInterrupt, SystemExit])
+def test_failure_leaves_the_old_file_and_nothing_else(tmp_path, old, error):
+    path = tmp_path / "a.txt"
+    if old:
+        path.write_text(old)
+    before = tree(tmp_path)
+    with pytest.raises(error), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "rename"])
+def test_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, call):
+    path = tmp_path / "a.json"
+    write_json(path, {"old": 1})
+    before = tree(tmp_path)
+    if call == "fsync":
+        monkeypatch.setattr(os, "fsync", disk_full)
+    else:
+        monkeypatch.setattr(Path, {"write": "write_text", "rename": "replace"}[call], disk_full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write_json(path, {"new": 2})
+    assert caught.value.errno == errno.ENOSPC
+    monkeypatch.undo()
+    assert tree(tmp_path) == before
+
+
+@pytest.fixture
+def events(monkeypatch) -> list:
+    """Return the list of what is synced, by inode, and renamed."""
+    happened = []
+
+    def recorded(function, event_of):
+        def call(*args):
+            happened.append(event_of(args[0]))
+            return function(*args)
+
+        return call
+
+    monkeypatch.setattr(os, "fsync", recorded(os.fsync, lambda descriptor: os.fstat(descriptor).st_ino))
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(Path, name, recorded(getattr(Path, name), lambda _: "rename"))
+    return happened
+
+
+def inode(path: Path) -> int:
+    return path.stat().st_ino
+
+
+def test_file_is_synced_before_the_rename_and_its_folder_after(tmp_path, events):
+    write_text(tmp_path / "a", "x")
+    assert events == [inode(tmp_path / "a"), "rename", inode(tmp_path)]
+
+
+def test_file_can_be_read_by_others(tmp_path):
+    write_text(tmp_path / "a", "x")
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+
+
+def test_block_that_writes_nothing_to_its_file_makes_an_empty_one(tmp_path):
+    with atomic_path(tmp_path / "a"):
+        pass
+    assert tree(tmp_path) == {"a": b""}
+
+
+# A reader in another thread looks at the file while four writers replace it.
+def test_readers_never_see_half_a_file(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"writer": 0, "filling": "0" * 100_000})
+    done, seen, faults = threading.Event(), set(), []
+
+    def write(writer: int) -> None:
+        for _ in range(15):
+            write_json(path, {"writer": writer, "filling": str(writer) * 100_000})
+
+    def read() -> None:
+        while not done.is_set():
+            try:
+                value = json.loads(path.read_text())
+                assert value["filling"] == str(value["writer"]) * 100_000
+                seen.add(value["writer"])
+            except (OSError, ValueError, AssertionError) as fault:
+                faults.append(repr(fault)[:200])
+
+    writers = [threading.Thread(target=write, args=(i,)) for i in range(1, 5)]
+    reader = threading.Thread(target=read)
+    for thread in (reader, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    reader.join()
+    assert faults == []
+    assert len(seen) > 1
+    assert list(tree(tmp_path)) == ["a.json"]
+
+
+# A directory
+
+
+def test_directory_appears_when_the_block_ends(tmp_path):
+    path = tmp_path / "new" / "student"
+    with atomic_directory(path) as temporary:
+        (temporary / "weights").write_text("w")
+        assert not path.exists()
+        assert temporary.parent == path.parent
+    assert tree(tmp_path) == {"new/student/weights": b"w"}
+    assert path.stat().st_mode & 0o777 == 0o755
+
+
+def test_directory_takes_the_place_of_the_old_one(tmp_path):
+    path = tmp_path / "student"
+    path.mkdir()
+    (path / "old").write_text("old")
+    with atomic_directory(str(path)) as temporary:
+        assert list(temporary.iterdir()) == []
+        (temporary / "new").write_text("new")
+        assert tree(path) == {"old": b"old"}
+    assert tree(tmp_path) == {"student/new": b"new"}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["student"]
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("error", [FailureError, KeyboardInterrupt])
+def test_failure_leaves_the_old_directory_and_nothing_else(tmp_path, old, error):
+    path = tmp_path / "student"
+    if old:
+        path.mkdir()
+        (path / "old").write_text("old")
+    before = tree(tmp_path)
+    with pytest.raises(error), atomic_directory(path) as temporary:
+        (temporary / "new").write_text("half")
+        raise error
+    assert tree(tmp_path) == before
+    assert [entry.name for entry in tmp_path.iterdir()] == (["student"] if old else [])
+
+
+@pytest.mark.parametrize("failing", ["sync", "first rename", "second rename"])
+def test_full_disk_leaves_the_old_directory_and_nothing_else(tmp_path, monkeypatch, failing):
+    path = tmp_path / "student"
+    path.mkdir()
+    (path / "old").write_text("old")
+    renames = []
+    rename = Path.rename
+
+    def renamed(self, target):
+        renames.append(self)
+        if len(renames) == (1 if failing == "first rename" else 2):
+            disk_full()
+        return rename(self, target)
+
+    monkeypatch.setattr(*((os, "fsync", disk_full) if failing == "sync" else (Path, "rename", renamed)))
+    with pytest.raises(OSError, match="No space left on device"), atomic_directory(path) as temporary:
+        (temporary / "new").write_text("new")
+    monkeypatch.undo()
+    assert tree(tmp_path) == {"student/old": b"old"}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["student"]
+
+
+def test_every_file_of_a_directory_is_synced_before_the_rename(tmp_path, events):
+    path = tmp_path / "student"
+    with atomic_directory(path) as temporary:
+        (temporary / "deep").mkdir()
+        for name in ("a", "deep/b"):
+            (temporary / name).write_text(name)
+    before = events[: events.index("rename")]
+    assert sorted(before) == sorted(inode(part) for part in (path, path / "a", path / "deep", path / "deep" / "b"))
+    assert events[-2:] == ["rename", inode(tmp_path)]
+
+
+# JSON and checksums
+
+
+def test_json_is_written_sorted_and_reads_back(tmp_path):
+    value = {"b": [1, 2.5, None], "a": {"ä": True}}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+    text = (tmp_path / "a.json").read_text()
+    assert text.index('"a"') < text.index('"b"')
+    assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, object()])
+def test_what_json_cannot_hold_leaves_the_old_file(tmp_path, value):
+    write_json(tmp_path / "a.json", 1)
+    with pytest.raises((ValueError, TypeError)):
+        write_json(tmp_path / "a.json", {"a": value})
+    assert tree(tmp_path) == {"a.json": b"1\n"}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"a": 1', b"\xff\xfe", b"[1,]"])
+def test_file_that_is_no_json(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(VicinalError) as caught:
+        read_json(path)
+    assert str(caught.value).startswith(f"{path}: not a JSON file (")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_file_that_is_not_there(tmp_path):
+    with pytest.raises(VicinalError) as caught:
+        read_json(tmp_path / "a.json")
+    assert str(caught.value) == f"{tmp_path / 'a.json'}: no such file"
+
+
+# The SHA-256 of "abc" is FIPS 180-2's own example.
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        (b"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        (b"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+        (b"x" * 3_000_000, hashlib.sha256(b"x" * 3_000_000).hexdigest()),
+    ],
+)
+def test_checksum(tmp_path, content, wanted):
+    (tmp_path / "a").write_bytes(content)
+    assert sha256(tmp_path / "a") == files.sha256(str(tmp_path / "a")) == wanted
+
+
+# Errors
+
+
+def test_nearest_names():
+    assert nearest("epoch", ["epochs", "lr", "flip"]) == " (did you mean epochs?)"
+    assert nearest("xyz", ["epochs", "lr"]) == " (valid: epochs, lr)"
+    assert nearest(5, [4, 6]) == " (valid: 4, 6)"
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        (VicinalError("a: wrong\nb:  also\twrong"), "a: wrong\nb: also wrong"),
+        (OSError(errno.ENOSPC, "No space left on device", "results/a"), "results/a: no space left on device"),
+        (OSError(errno.ENOSPC, "No space left on device"), "no space left on device"),
+        (OSError("odd"), "odd"),
+    ],
+)
+def test_description_of_an_error(error, wanted):
+    assert describe(error) == wanted
+
+
+def test_script_ends_with_its_status(capsys, monkeypatch):
+    monkeypatch.delenv("VICINAL_TRACEBACK", raising=False)
+
+    def wrong():
+        raise VicinalError("a: wrong\nb: wrong")
+
+    def broken():
+        raise FailureError
+
+    for main, status in ((lambda: None, 0), (lambda: 3, 3), (wrong, 1), (disk_full, 1)):
+        with pytest.raises(SystemExit) as caught:
+            run(main)
+        assert caught.value.code == status
+    assert capsys.readouterr().err == "error: a: wrong\nerror: b: wrong\nerror: no space left on device\n"
+    with pytest.raises(FailureError):  # what is no user error keeps its traceback
+        run(broken)
+    monkeypatch.setenv("VICINAL_TRACEBACK", "1")
+    with pytest.raises(VicinalError):
+        run(wrong)
