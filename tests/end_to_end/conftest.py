@@ -12,7 +12,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("Snakefile", "config.yaml", "experiments", "profiles", "workflow", "envs")
 # One student pair, one seed, two epochs: a second a job.
-SHORT = ("seeds=[0]", "epochs=2", "limit_train=60", "limit_test=120", "pairs=100", "temperatures=[1,4]", "teachers=[resnet8]")
+SHORT = (
+    "seeds=[0]",
+    "epochs=2",
+    "limit_train=60",
+    "limit_test=120",
+    "teachers=[resnet8]",
+    "pairs=100",
+    "temperatures=[1,4]",
+)
 
 
 @dataclass

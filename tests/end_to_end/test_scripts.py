@@ -19,7 +19,8 @@ from vicinal.planning import build_plans, write_plans
 SCRIPTS = ROOT / "workflow" / "scripts"
 WITHOUT = "import sys, runpy; sys.modules.update(snakemake=None, pydantic=None); sys.argv = sys.argv[1:]; "
 WITHOUT += "runpy.run_path(sys.argv[0], run_name='__main__')"
-RULE_SCRIPTS = ["fetch_data.py", "prepare_data.py", "train_teacher.py", "distill.py", "evaluate.py", "aggregate.py", "plot.py"]
+RULE_SCRIPTS = ["fetch_data.py", "prepare_data.py", "train_teacher.py", "distill.py", "evaluate.py", "aggregate.py"]
+RULE_SCRIPTS += ["plot.py"]
 
 
 def run(script, *arguments, cwd=ROOT):

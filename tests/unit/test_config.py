@@ -205,7 +205,7 @@ def test_unknown_key_of_a_teacher(config):
         ("recipe", "epochs", 0, "greater than or equal to 1"),
         ("recipe", "batch_size", 1, "greater than or equal to 2"),
         ("recipe", "lr", 0, "greater than 0"),
-        ("recipe", "lr", float("nan"), "number"),
+        ("recipe", "lr", float("nan"), "greater than 0"),
         ("recipe", "lr", [0.1], "number"),
         ("recipe", "momentum", 1, "less than 1"),
         ("recipe", "weight_decay", -1, "greater than or equal to 0"),
@@ -418,7 +418,7 @@ def test_key_that_is_no_text(config, key):
 def test_wrong_setting_in_an_experiment_of_a_collection(config):
     config["recipe"]["epochs"] = 0
     (line,) = problems({"name": "both", "experiments": ["digits", config]})
-    assert line.startswith("experiments.1.recipe.epochs: ")
+    assert line.startswith("experiments.1: recipe.epochs: ")
 
 
 @pytest.mark.parametrize("experiments", [[], 5, None, [5], [None]])

@@ -19,10 +19,11 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 # In a process of its own, for the peak of its memory.
 CODE = """
-import json, resource, sys
+import json, sys
 from vicinal.data.prepare import prepare
+from vicinal.provenance import peak_memory
 prepare(json.loads(sys.argv[1]), sys.argv[2], sys.argv[3])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(peak_memory() / 2**20)
 """
 
 

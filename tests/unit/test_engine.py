@@ -184,7 +184,8 @@ def test_a_diverged_student_stops_and_the_others_go_on(splits):
 
 
 def test_the_last_good_weights_are_those_after_the_last_finite_epoch(splits):
-    [one_epoch] = run([spec(recipe={**RECIPE, "milestones": []})], splits, recipe={**RECIPE, "epochs": 1, "milestones": []})
+    one = {**RECIPE, "epochs": 1, "milestones": []}
+    [one_epoch] = run([spec(recipe=one)], splits, recipe=one)
     learner = make_learner("a", spec(), splits["train"])
     term = learner.terms[0][1]
     calls = []

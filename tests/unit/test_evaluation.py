@@ -9,6 +9,7 @@ import scipy.special
 import scipy.stats
 import torch
 from scipy.spatial.distance import jensenshannon
+
 from vicinal import evaluation, metrics
 from vicinal.evaluation import (
     clean_metrics,

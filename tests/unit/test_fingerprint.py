@@ -123,6 +123,7 @@ def test_every_other_change_counts(fingerprint, text):
         ("x = f'{a:.2f}'", "x = f'{a:.3f}'"),
         ("x = {'a': 1, **b}", "x = {**b, 'a': 1}"),
         ("if a:\n    b\nelse:\n    c", "if a:\n    b\n    c"),
+        ("if a:\n    b\n    c", "if a:\n    b\nc"),
         ("a = b = 1", "a = 1\nb = 1"),
         ("class A(B):\n    pass", "class A(metaclass=B):\n    pass"),
         ("class A:\n    x: int", "class A:\n    x = int"),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import accuracy_score, log_loss
+
 from vicinal import metrics
 from vicinal.errors import VicinalError
 from vicinal.metrics import MetricError

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models import mobilenetv2, resnet, shufflenetv2, vgg
+
 from vicinal.errors import VicinalError
 from vicinal.models import build_model, registry
 from vicinal.models.layers import channel_shuffle

@@ -157,6 +157,16 @@ def test_every_epoch_has_one_learning_rate():
     assert all(len(of_epoch) == 1 for of_epoch in rates)
 
 
+# (epoch / epochs) · epochs may be a little less than epoch.
+def test_drop_falls_on_the_start_of_its_epoch():
+    for epochs in range(2, 301):
+        recipe = {**STEPS, "epochs": epochs}
+        for epoch in range(1, epochs):
+            recipe["milestones"] = [epoch / epochs]
+            assert learning_rate(recipe, (epoch - 1e-3) / epochs) == 0.05, (epoch, epochs)
+            assert learning_rate(recipe, epoch / epochs) < 0.01, (epoch, epochs)
+
+
 def test_gamma_and_milestones():
     recipe = {**STEPS, "epochs": 10, "milestones": [0.2, 0.4], "gamma": 0.5}
     rates = [learning_rate(recipe, epoch / 10) for epoch in range(10)]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.stats
+
 from vicinal.errors import VicinalError
 from vicinal.pairs import Pairs, vicinal_pairs
 

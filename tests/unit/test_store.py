@@ -51,7 +51,7 @@ def test_a_store_holds_the_digits(store):
     assert np.array_equal(store.labels, theirs.target)
     assert store.labels.dtype == np.int64
     assert store.num_classes == 10
-    assert store.meta["counts"] == {"train": 300, "validation": 597, "test": 900}
+    assert store.meta["counts"] == {"train": 150, "validation": 597, "test": 900}
     assert isinstance(store.images, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         store.images[0] = 0
@@ -60,7 +60,8 @@ def test_a_store_holds_the_digits(store):
 def test_splits_are_disjoint_and_stratified(store):
     counts = {name: np.bincount(store.labels[part], minlength=10) for name, part in store.splits.items()}
     assert {name: int(each.sum()) for name, each in counts.items()} == store.meta["counts"]
-    assert len(np.unique(np.concatenate(list(store.splits.values())))) == 1_797
+    together = np.concatenate(list(store.splits.values()))
+    assert len(np.unique(together)) == len(together) == 150 + 597 + 900
     # The classes have 174 to 183 images: proportional shares are within one of each part's quota.
     quotas = np.bincount(store.labels) / 1_797
     assert all((np.abs(each - quotas * each.sum()) < 2).all() for each in counts.values())
@@ -243,7 +244,7 @@ def test_the_script_makes_the_store_its_record_and_its_key(tmp_path):
     done = prepare_by_script(tmp_path, output)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
-    assert "300 train, 597 validation, 900 test" in done.stderr
+    assert "150 train, 597 validation, 900 test" in done.stderr
     assert Store(output, verify=True).meta == files.read_json(output)
     assert output.with_name("data.json.key").read_text() == "the key\n"
     # Snakemake removes the declared output before it runs the job again.

@@ -62,7 +62,7 @@ def batch_plan(
         return np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, kind]).random_raw(n)
 
     bounds = batch_bounds(n, batch_size)
-    partner = np.empty(n, dtype=np.int64)
+    partner = np.zeros(n, dtype=np.int64)
     partner_bits = bits(PARTNER)
     for start, stop in bounds:
         partner[start:stop] = np.argsort(partner_bits[start:stop], kind="stable")

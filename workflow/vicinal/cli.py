@@ -91,15 +91,10 @@ def config_file(experiment: str | None) -> Path:
 def describe(artefacts: Artefacts) -> str:
     """Return one line a study: what it consists of."""
     return "\n".join(
-        f"{name}: {study.store.spec['name']}, {_count(artefacts, study, 'teachers')} teachers, "
-        f"{_count(artefacts, study, 'students')} students, seeds {', '.join(map(str, study.experiment.seeds))}"
+        f"{name}: {study.store.spec['name']}, {study.roles.get('teacher', 0)} teachers, "
+        f"{study.roles.get('student', 0)} students, seeds {', '.join(map(str, study.experiment.seeds))}"
         for name, study in artefacts.studies.items()
     )
-
-
-def _count(artefacts: Artefacts, study, what: str) -> int:
-    wanted = getattr(artefacts, what)
-    return len({model.id for evaluation in study.evaluations.values() for model in evaluation.models} & wanted.keys())
 
 
 def _snapshot(name: str, experiments: list[Experiment]) -> dict:

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,19 +56,33 @@ def atomic_directory(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
-        for file in temporary.iterdir():
+        for file in temporary.rglob("*"):
             _sync(file)
         _sync(temporary)
         if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".old-{path.name}-", dir=path.parent))
-            path.rename(old / path.name)
-            temporary.rename(path)
-            shutil.rmtree(old, ignore_errors=True)
+            _replace_directory(path, temporary)
         else:
             temporary.rename(path)
         _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_directory(path: Path, new: Path) -> None:
+    """Put ``new`` in the place of ``path``; when that fails ``path`` is put back."""
+    old = Path(tempfile.mkdtemp(prefix=f".old-{path.name}-", dir=path.parent))
+    try:
+        path.rename(old / path.name)
+        try:
+            new.rename(path)
+        except OSError:
+            (old / path.name).rename(path)
+            raise
+    except OSError:
+        with suppress(OSError):  # if the old one could not be put back it stays where it is
+            old.rmdir()
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_text(path: Path | str, text: str) -> None:

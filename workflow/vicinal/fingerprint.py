@@ -18,8 +18,10 @@ SCRIPTS = PACKAGE.parent / "scripts"
 NEUTRAL = {
     "vicinal",
     "vicinal.errors",
+    "vicinal.figures",  # their names only
     "vicinal.files",
     "vicinal.fingerprint",
+    "vicinal.models.registry",  # the resolved architecture stands in the spec
     "vicinal.plan",
     "vicinal.progress",
     "vicinal.provenance",
@@ -122,13 +124,21 @@ def _write(node: Any, lines: list[str]) -> None:
                 field = field[1:]
             if field not in (None, []) and name not in ("type_comment", "kind"):
                 lines.append(name)
-                _write(field, lines)
+                # Python 3.12 has empty strings in f-strings that other versions leave out
+                _write(
+                    [part for part in field if not _is_empty_text(part)] if isinstance(node, ast.JoinedStr) else field,
+                    lines,
+                )
     elif isinstance(node, list):
         lines.append(str(len(node)))
         for entry in node:
             _write(entry, lines)
     else:
-        lines.append(repr(node))
+        lines.append(ascii(node))
+
+
+def _is_empty_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value == ""
 
 
 def _has_docstring(node: ast.AST) -> bool:

@@ -3,6 +3,7 @@
 The same artefact of several blocks or experiments is one artefact: all are kept by id.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,6 +76,13 @@ class Study:
     experiment: Experiment
     store: Store
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    # model id → (evaluation id, columns): an evaluation may hold models of other experiments too
+    models: dict[str, tuple[str, dict]] = field(default_factory=dict)
+
+    @property
+    def roles(self) -> dict[str, int]:
+        """Return the number of models of each role."""
+        return dict(Counter(columns["role"] for _, columns in self.models.values()))
 
 
 @dataclass
@@ -108,12 +116,13 @@ def _add(artefacts: Artefacts, experiment: Experiment, content: dict) -> None:
     settings = experiment.evaluation.model_dump()
     for grid in experiment.grids:
         for point in _points(experiment, grid):
-            cohort = _place(artefacts, experiment, store, point)
-            for unit in (cohort.teacher, cohort):
+            cohort, student = _place(artefacts, experiment, store, point)
+            for unit, model in ((cohort.teacher, cohort.teacher), (cohort, student)):
                 if unit is not None:
                     spec = {"stage": "evaluation", "unit": unit.id, **settings}
                     evaluation = Evaluation(artefact_id(f"{unit.id[:-9]}_p{settings['pairs']}", spec), settings, unit)
                     study.evaluations[evaluation.id] = artefacts.evaluations.setdefault(evaluation.id, evaluation)
+                    study.models[model.id] = (evaluation.id, model.columns)
 
 
 @dataclass(frozen=True)
@@ -145,8 +154,8 @@ def _points(experiment: Experiment, grid: Grid) -> Iterator[_Point]:
                                 yield _Point(student, method, teacher, seed, alpha, temperature, scale, loss)
 
 
-def _place(artefacts: Artefacts, experiment: Experiment, store: Store, point: _Point) -> Cohort:
-    """Add the student of a grid point, its cohort and its teacher to the artefacts; return the cohort."""
+def _place(artefacts: Artefacts, experiment: Experiment, store: Store, point: _Point) -> tuple[Cohort, Student]:
+    """Add the student of a grid point, its cohort and its teacher to the artefacts; return cohort and student."""
     teacher = _teacher(experiment, store, point.teacher, point.seed) if point.teacher else None
     if teacher:
         teacher = artefacts.teachers.setdefault(teacher.id, teacher)
@@ -190,8 +199,7 @@ def _place(artefacts: Artefacts, experiment: Experiment, store: Store, point: _P
         **recipe_columns(shared["recipe"]),
     }
     id_ = artefact_id(f"{slug}{_own_slug(own) if teacher else ''}_s{point.seed}", spec)
-    cohort.students.setdefault(id_, Student(id_, normalise(spec), normalise(own), columns))
-    return cohort
+    return cohort, cohort.students.setdefault(id_, Student(id_, normalise(spec), normalise(own), columns))
 
 
 def _own_slug(own: dict) -> str:

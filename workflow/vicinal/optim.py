@@ -54,7 +54,7 @@ def learning_rate(recipe: dict, progress: float) -> float:
 def _step(recipe: dict, progress: float) -> float:
     """Drop by gamma at the start of the epoch nearest to each milestone."""
     epoch = math.floor(progress * recipe["epochs"] + 1e-9)
-    drops = sum(epoch >= round(milestone * recipe["epochs"]) for milestone in recipe["milestones"])
+    drops = sum(epoch >= max(1, round(milestone * recipe["epochs"])) for milestone in recipe["milestones"])
     return recipe["gamma"] ** drops
 
 

@@ -152,11 +152,7 @@ def _evaluation_plan(evaluation: Evaluation, keys: Keys) -> Plan:
 
 
 def _study_plan(study: Study, keys: Keys) -> Plan:
-    models = {
-        model.id: {"evaluation": evaluation.id, **model.columns}
-        for evaluation in study.evaluations.values()
-        for model in evaluation.models
-    }
+    models = {id_: {"evaluation": evaluation, **columns} for id_, (evaluation, columns) in study.models.items()}
     content = {
         "spec": {"name": study.experiment.name, "data": study.store.spec, "models": models},
         "code": stage_fingerprint("experiments"),

@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -36,13 +37,25 @@ def provenance(watch: Stopwatch, device: Any = "cpu") -> dict[str, Any]:
     return {
         "began": watch.began.isoformat(timespec="seconds"),
         "wall_seconds": round(watch.seconds(), 3),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_memory_bytes": peak_memory(),
         **_device(str(device)),
         "python": platform.python_version(),
         "packages": package_versions(),
         "git": git_revision(),
         "command": " ".join(sys.argv),
     }
+
+
+def peak_memory() -> int:
+    """Return the peak resident memory of this process, in bytes.
+
+    Linux keeps ru_maxrss over exec, so that it can be the parent's; VmHWM is this program's own.
+    """
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _device(name: str) -> dict[str, Any]:

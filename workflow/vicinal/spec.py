@@ -48,5 +48,5 @@ def artefact_id(slug: str, spec: Any) -> str:
 
 
 def number(value: float | str) -> str:
-    """Return a number as it stands in a slug: 4.0 as ``4``, 0.5 as ``0.5``, ``std`` as it is."""
-    return value if isinstance(value, str) else f"{value:g}"
+    """Return a number as it stands in a slug, without loss: 4.0 as ``4``, 0.5 as ``0.5``, ``std`` as it is."""
+    return value if isinstance(value, str) else str(normalise(value))

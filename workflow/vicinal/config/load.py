@@ -25,15 +25,27 @@ GRID_KEYS = ("teachers", "students", "methods", "alphas", "temperatures", "logit
 class _Loader(yaml.SafeLoader):
     """Safe YAML that refuses a key given twice (PyYAML would keep the last one silently)."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key must be a word", problem_mark=key_node.start_mark)
             if key_node.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"key {key_node.value!r} is given twice", problem_mark=key_node.start_mark
                 )
             seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError):  # PyYAML: 2001-99-99, 0x_, !!int a, !!bool a, !!timestamp a
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.MarkedYAMLError(
+                problem=f"not a valid {kind} (quote it if it is text)", problem_mark=node.start_mark
+            ) from None
 
 
 # YAML 1.1 reads 1e-3 as text; scientists write it as a number.
@@ -55,7 +67,10 @@ def parse_yaml(text: str, where: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise VicinalError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise VicinalError(f"{where}{line}: not valid YAML: {problem}") from None
+    except RecursionError:
+        raise VicinalError(f"{where}: not valid YAML: nested too deeply") from None
 
 
 def read_config(path: Path | str) -> dict:
@@ -68,6 +83,8 @@ def read_config(path: Path | str) -> dict:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise VicinalError(f"{path}: no such config file") from None
+    except OSError as error:
+        raise VicinalError(f"{path}: {str(error.strerror).lower()}; expected a config file") from None
     except UnicodeDecodeError:
         raise VicinalError(f"{path}: not a text file in UTF-8") from None
     config = parse_yaml(text, str(path))
@@ -91,22 +108,26 @@ def validate(
         VicinalError: one line a problem: where, which field, what is wrong, what would be right.
     """
     config = dict(config)
-    settings = [_split_override(text) for text in overrides]
     known = Collection.model_fields if "experiments" in config else Experiment.model_fields
-    settings += [(key, config.pop(key)) for key in [*SHORT_KEYS, *GRID_KEYS] if key in config and key not in known]
+    settings = [(key, config.pop(key)) for key in [*SHORT_KEYS, *GRID_KEYS] if key in config and key not in known]
+    settings += [_split_override(text) for text in overrides]
     if "experiments" not in config:
         return [_validated(Experiment, _override(config, settings), where)]
-    names = config["experiments"]
-    inline = []
-    for entry in names if isinstance(names, list) else []:
+    if not isinstance(config["experiments"], list):
+        _validated(Collection, config, where)
+    experiments = []
+    for position, entry in enumerate(config["experiments"]):
+        place = f"{where}: experiments.{position}"
         if isinstance(entry, str):
             file = experiment_file(entry, folder)
-            inline.append(_override(read_config(file), settings))
-        else:
-            inline.append(_override(entry, settings) if isinstance(entry, dict) else entry)
-    experiments = _validated(Collection, {**config, "experiments": inline or names}, where).experiments
+            entry, place = read_config(file), str(file)
+        if isinstance(entry, dict) and "experiments" in entry:
+            raise VicinalError(f"{place}: a collection of experiments cannot hold another one; list its experiments")
+        experiments.append(
+            _validated(Experiment, _override(entry, settings) if isinstance(entry, dict) else entry, place)
+        )
     _distinct_names(experiments, where)
-    return experiments
+    return _validated(Collection, {**config, "experiments": experiments}, where).experiments
 
 
 def experiment_file(name: str, folder: Path | str = "experiments") -> Path:
@@ -120,8 +141,10 @@ def experiment_file(name: str, folder: Path | str = "experiments") -> Path:
     if name in (names := [path.stem for path in sorted(folder.glob("*.yaml"))]):
         return file
     default = folder.parent / "config.yaml"
-    if default.is_file() and read_config(default).get("name") == name:
-        return default
+    if default.is_file() and (default_name := read_config(default).get("name")) is not None:
+        if default_name == name:
+            return default
+        names = [str(default_name), *names]
     raise VicinalError(f"no experiment {name!r}{nearest(name, names)}; experiments are files in {folder}/")
 
 
@@ -135,8 +158,12 @@ def _distinct_names(experiments: list[Experiment], where: str) -> None:
 def _split_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise VicinalError(f"--set {text}: expected KEY=VALUE, e.g. epochs=2 or 'temperatures=[1,4]'")
-    return key.strip(), parse_yaml(value, f"--set {key}")
+        raise VicinalError(f"--set {_one_line(text)}: expected KEY=VALUE, e.g. epochs=2 or 'temperatures=[1,4]'")
+    return _one_line(key), parse_yaml(value, f"--set {_one_line(key)}")
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _override(config: dict, settings: list[tuple[str, Any]]) -> dict:
@@ -146,7 +173,8 @@ def _override(config: dict, settings: list[tuple[str, Any]]) -> dict:
             config = _override_grids(config, key, value)
         if key not in GRID_KEYS:
             config = _set_path(config, SHORT_KEYS.get(key, key).split("."), value, key)
-        if key == "epochs" and "epochs" in (config.get("teacher_recipe") or {}):
+        changes = config.get("teacher_recipe")
+        if key == "epochs" and isinstance(changes, dict) and "epochs" in changes:
             config = _set_path(config, ["teacher_recipe", "epochs"], value, key)
     return config
 
@@ -167,7 +195,7 @@ def _set_path(config: Any, path: list[str], value: Any, key: str) -> Any:
         return value
     head, rest = path[0], path[1:]
     if isinstance(config, list):
-        if not head.isdigit() or int(head) >= len(config):
+        if not re.fullmatch("[0-9]{1,6}", head) or int(head) >= len(config):
             raise VicinalError(f"--set {key}: {head!r} is no position in a list of {len(config)} (from 0)")
         return [_set_path(entry, rest, value, key) if i == int(head) else entry for i, entry in enumerate(config)]
     if config is not None and not isinstance(config, dict):
@@ -181,19 +209,14 @@ def _validated(model: type[BaseModel], config: Mapping, where: str) -> Any:
     try:
         return model.model_validate(config)
     except ValidationError as error:
-        lines = dict.fromkeys(f"{where}: {_explain(model, problem)}" for problem in error.errors())
+        lines = dict.fromkeys(f"{where}: {_explain(model, problem, config)}" for problem in error.errors())
         raise VicinalError("\n".join(lines)) from None
 
 
-def _explain(model: type[BaseModel], problem: dict) -> str:
+def _explain(model: type[BaseModel], problem: dict, config: Mapping) -> str:
     """Return one line for one of pydantic's findings: field, what is wrong, what would be right."""
-    # Names of union members and validators stand in the location between the keys; they are no keys.
-    path = [
-        str(part)
-        for part in problem["loc"]
-        if not re.fullmatch(r"(function|list|literal|str|float|constrained).*|[A-Z]\w*", str(part))
-    ]
-    field = ".".join(path) or "the config"
+    path = _key_path(problem, config)
+    field = ".".join(part if part.isprintable() else repr(part) for part in path) or "the config"
     if problem["type"] == "extra_forbidden":
         return f"{field}: unknown key{nearest(path[-1], _sibling_keys(model, path[:-1]))}"
     if problem["type"] == "missing":
@@ -203,6 +226,16 @@ def _explain(model: type[BaseModel], problem: dict) -> str:
     if problem["type"] == "value_error":
         return f"{field}: {message}"
     return f"{field}: {message}, found {problem['input']!r}"
+
+
+def _key_path(problem: dict, config: Any) -> list[str]:
+    """Return the keys that lead to what is wrong: pydantic's location has names of union members among them."""
+    path = []
+    for part in problem["loc"]:
+        if (isinstance(config, dict) and part in config) or (isinstance(config, list) and isinstance(part, int)):
+            path.append(str(part))
+            config = config[part]
+    return [*path, str(problem["loc"][-1])] if problem["type"] == "missing" else path
 
 
 def _sibling_keys(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """The fields of a config, with their limits and defaults."""
 
 import re
+import sys
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -38,12 +39,18 @@ def _method(name: Any) -> Any:
     return name
 
 
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is no number")
+    return value
+
+
 def _temperature(value: Any) -> Any:
     if value == "std":
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{value!r} is no temperature: a number > 0 or std")
-    if not 0 < value < float("inf"):
+    if not 0 < value <= sys.float_info.max:
         raise ValueError(f"{value} is no temperature: it must be > 0 (or std)")
     return float(value)
 
@@ -69,12 +76,14 @@ def _results_name(name: str) -> str:
 ModelName = Annotated[str, AfterValidator(_architecture)]
 MethodName = Annotated[Method, BeforeValidator(_method)]
 Temperature = Annotated[float | Literal["std"], BeforeValidator(_temperature)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Int = Annotated[int, BeforeValidator(_number)]
+Float = Annotated[float, BeforeValidator(_number)]
+Positive = Annotated[Float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[Float, Field(ge=0, allow_inf_nan=False)]
+Seed = Annotated[Int, Field(ge=0, lt=2**63)]
 ResultsName = Annotated[str, AfterValidator(_results_name)]
 Alpha = Annotated[
-    float,
+    Float,
     Field(gt=0, allow_inf_nan=False, description="α of Beta(α, α), > 0 (without mixup: methods ce and kd)"),
 ]
 
@@ -102,9 +111,9 @@ class Data(Section):
         description="validation images: a number ≥ 1, or a share of the training split; null: the data set's default",
     )
     split_seed: Seed = Field(0, description="seed of the stratified train/validation split")
-    limit_train: int | None = Field(None, ge=2, description="train on a stratified subset of this many images")
-    limit_test: int | None = Field(
-        None, ge=2, description="test (and validate) on a stratified subset of at most this many images"
+    limit_train: Int | None = Field(None, ge=2, description="train on a stratified subset of this many images")
+    limit_test: Int | None = Field(
+        None, ge=2, description="test (and validate) on a stratified subset of this many images"
     )
 
     @model_validator(mode="after")
@@ -118,22 +127,28 @@ class Recipe(Section):
     """How a network is trained."""
 
     optimizer: Literal["sgd"] = Field("sgd", description="optimiser")
-    epochs: int = Field(30, ge=1, description="passes over the training split")
-    batch_size: int = Field(64, ge=2, description="images a step")
+    epochs: Int = Field(30, ge=1, description="passes over the training split")
+    batch_size: Int = Field(64, ge=2, description="images a step")
     lr: Positive = Field(0.05, description="initial learning rate")
     lr_by_model: dict[ModelName, Positive] = Field(
         {}, description="initial learning rate of the models named here, instead of lr"
     )
-    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
+    momentum: Float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
     nesterov: bool = Field(False, description="Nesterov momentum")
     weight_decay: NotNegative = Field(5e-4, description="L2 penalty of SGD, on all parameters")
     schedule: Literal["step", "cosine", "constant"] = Field("step", description="learning rate over time")
-    milestones: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+    milestones: list[Annotated[Float, Field(gt=0, lt=1)]] = Field(
         [0.625, 0.75, 0.875], description="step: where the learning rate drops, as shares of the epochs"
     )
     gamma: Positive = Field(0.1, description="step: factor of each drop")
-    crop_padding: int = Field(4, ge=0, description="random crop after padding with this many black pixels; 0: none")
+    crop_padding: Int = Field(4, ge=0, description="random crop after padding with this many black pixels; 0: none")
     flip: bool = Field(True, description="random horizontal flip")
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> "Recipe":
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs momentum > 0")
+        return self
 
 
 RecipeChanges = create_model(
@@ -141,7 +156,8 @@ RecipeChanges = create_model(
     __base__=Section,
     __doc__="The fields of the recipe that differ.",
     **{
-        name: (field.annotation | None, Field(None, description=field.description))
+        # annotation lacks the limits, which pydantic keeps apart as metadata
+        name: (Annotated[field.annotation, *field.metadata, ""] | None, Field(None, description=field.description))
         for name, field in Recipe.model_fields.items()
     },
 )
@@ -206,7 +222,7 @@ class Grid(Section):
 class Evaluation(Section):
     """What is measured on the trained models."""
 
-    pairs: int = Field(25_600, ge=20, description="vicinal pairs a split (train and test)")
+    pairs: Int = Field(25_600, ge=20, description="vicinal pairs a split (train and test)")
     pair_seed: Seed = Field(0, description="seed of the list of vicinal pairs, shared by all models")
 
 
@@ -214,7 +230,7 @@ class Execution(Section):
     """Where and how it runs; nothing here changes what is computed."""
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
-    threads: int = Field(1, ge=1, description="CPU threads of a training or evaluation job")
+    threads: Int = Field(1, ge=1, description="CPU threads of a training or evaluation job")
 
 
 class Experiment(Section):
@@ -239,6 +255,7 @@ class Collection(Section):
     """Several experiments run as one, in one graph of jobs: what they share is made once."""
 
     name: ResultsName = Field(description="name of the collection")
-    experiments: list[str | Experiment] = Field(
-        min_length=1, description="names of files in experiments/, or whole experiments"
-    )
+    # names have become the mappings in their files before this is validated
+    experiments: list[
+        Annotated[Experiment, BeforeValidator(lambda entry: entry, json_schema_input_type=str | Experiment)]
+    ] = Field(min_length=1, description="names of files in experiments/, or whole experiments")

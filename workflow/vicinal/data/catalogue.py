@@ -54,8 +54,8 @@ class Known:
 
 
 DATA_SETS: dict[str, Known] = {
-    # 1,797 images and no official split; 200 to train on makes the methods differ.
-    "digits": Known(test=900, validation=597, train=200),
+    # 1,797 images and no official split; 150 to train on makes the methods differ.
+    "digits": Known(test=900, validation=597, train=150),
     "cifar10": Known(
         torchvision="CIFAR10",
         archives={

@@ -83,7 +83,17 @@ def save(figure: Figure, path: Path) -> None:
     """Save a figure as PDF or PNG (300 dpi), by the ending of ``path``; equal figures give equal bytes."""
     undated = {".pdf": {"CreationDate": None}, ".png": {"Software": None}}
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "agg", **RC}):
+        _settle_layout(figure)
         figure.savefig(path, metadata=undated[path.suffix])
+
+
+def _settle_layout(figure: Figure) -> None:
+    """Lay the figure out and round the positions: the last digits of the solver do not repeat."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        bounds = [round(value, 6) for value in axes.get_position(original=True).bounds]
+        axes.set_position(bounds)
 
 
 @styled
