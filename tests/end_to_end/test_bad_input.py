@@ -1,11 +1,10 @@
 """What goes wrong is said in one line, with a non-zero exit, and costs nothing that was there."""
 
+import subprocess
 import time
 
 import pytest
-from conftest import SHORT
-
-pytestmark = pytest.mark.xdist_group("bad_input")
+from project import SHORT
 
 
 @pytest.mark.parametrize(
@@ -85,3 +84,32 @@ def test_a_second_run_on_the_same_results_says_who_is_there(fresh_project):
         first.communicate(timeout=60)
     third = fresh_project.reproduce()
     assert third.returncode == 0, third.stderr
+
+
+@pytest.fixture
+def small_disk(fresh_project):
+    """Results on a disk of their own, of 1 MB; yields a function that sets its size."""
+    fresh_project.results.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(fresh_project.results)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a file system (root)")
+
+    def resize(size):
+        subprocess.run(["mount", "-o", f"remount,size={size}", str(fresh_project.results)], check=True)
+
+    yield resize
+    subprocess.run(["umount", "-l", str(fresh_project.results)], check=True)
+
+
+def test_a_full_disk_loses_nothing(fresh_project, small_disk):
+    result = fresh_project.reproduce()
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert "no space left on device" in result.stderr.lower()
+    before = {path: path.read_bytes() for path in fresh_project.results.glob("data/*/images.npy")}
+    assert before
+    small_disk("200m")
+    again = fresh_project.reproduce()
+    assert again.returncode == 0, again.stderr
+    assert {path: path.read_bytes() for path in before} == before
+    assert not [path for path in fresh_project.results.rglob("*") if path.name.startswith((".tmp-", ".old-"))]

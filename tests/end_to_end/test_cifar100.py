@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from project import ROOT
 
 CIFAR100 = ROOT.parent / "shared" / "data" / "cifar100"
 

@@ -7,11 +7,9 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SHORT
+from project import SHORT
 
 from vicinal.figures import FIGURES
-
-pytestmark = pytest.mark.xdist_group("reproduce")
 
 
 def trained(result):

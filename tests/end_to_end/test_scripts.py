@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from project import ROOT
 
 from vicinal.config import read_config, validate
 from vicinal.data.catalogue import resolve_source

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -228,8 +228,9 @@ def _follow(process: subprocess.Popen, watcher: Watcher, file) -> None:
                 continue
             if line is None:
                 return
-            file.write(line)
-            file.flush()
+            with suppress(OSError):  # a full disk must not stop the run from saying what failed
+                file.write(line)
+                file.flush()
             finished = watcher.read(line)
             progress.update(task, completed=watcher.done, total=watcher.total or None)
             if finished is not None and finished.rule != "all":
