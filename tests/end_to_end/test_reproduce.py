@@ -1,6 +1,7 @@
 """The whole pipeline on digits, shortened, and what a second run does. The tests build on each other, in this order."""
 
 import json
+import re
 import shutil
 import time
 
@@ -14,6 +15,12 @@ from vicinal.figures import FIGURES
 
 def trained(result):
     return [line.split()[-1] for line in result.stdout.splitlines() if " distill " in line or " train_teacher " in line]
+
+
+def jobs(output):
+    """Return the table of jobs of a dry run: rule → number."""
+    table = output.partition("Job stats:")[2].partition("total")[0]
+    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +98,18 @@ def test_provenance_lies_beside_every_result(project, first):
         assert made["peak_memory_bytes"] > 10_000_000
 
 
+def test_the_data_store_and_the_tables_say_how_they_were_made(project, first):
+    [store] = project.results.glob("data/*/provenance.json")
+    for path in (
+        store,
+        project.results / "digits/provenance.json",
+        project.results / "digits/figures/temperature.json",
+    ):
+        record = json.loads(path.read_text())
+        assert {"spec", "code", "provenance"} <= record.keys(), path
+        assert record["provenance"]["packages"]["numpy"]
+
+
 def test_again_there_is_nothing_to_do(project, first):
     began = time.monotonic()
     result = project.reproduce()
@@ -106,8 +125,22 @@ def test_plain_snakemake_agrees(project, first):
     assert result.returncode == 0, result.stderr
     assert "Nothing to be done" in result.stdout + result.stderr
     result = project.snakemake("--dry-run", "--quiet", "rules")
-    assert "distill" in result.stdout
-    assert " 30" in next(line for line in result.stdout.splitlines() if line.startswith("distill"))
+    assert jobs(result.stdout)["distill"] == 30
+
+
+@pytest.mark.parametrize(
+    ("experiment", "teachers", "cohorts"), [("cifar100", 38, 144), ("cifar10", 38, 144), ("paper", 76, 288)]
+)
+def test_the_full_grids_are_planned_in_seconds(project, experiment, teachers, cohorts):
+    began = time.monotonic()
+    result = project.snakemake("--configfile", f"experiments/{experiment}.yaml", "--dry-run", "--quiet", "rules")
+    assert time.monotonic() - began < 10
+    planned = jobs(result.stdout)
+    assert (planned["train_teacher"], planned["distill"], planned["evaluate"]) == (
+        teachers,
+        cohorts,
+        teachers + cohorts,
+    )
 
 
 def test_one_more_temperature_trains_its_students_only(project, first):

@@ -124,7 +124,9 @@ def test_a_store_of_another_spec_is_replaced_and_other_files_stay(store, tmp_pat
     changed = prepare(digits(**change), tmp_path, store.directory)
     assert changed.sha256 != store.sha256
     assert Store(store.directory, verify=True).sha256 == changed.sha256
-    assert sorted(p.name for p in store.directory.iterdir()) == sorted([*FILES, "meta.json", "prepare.log"])
+    assert sorted(p.name for p in store.directory.iterdir()) == sorted(
+        [*FILES, "meta.json", "prepare.log", "provenance.json"]
+    )
 
 
 def test_a_store_of_other_code_is_built_anew(store, tmp_path):
@@ -215,7 +217,7 @@ def test_a_full_disk_leaves_the_store_that_was_there(store, tmp_path, monkeypatc
     monkeypatch.setattr(module, where, full)
     with pytest.raises(VicinalError, match=rf"{store.directory}: .*no space left on device"):
         prepare(digits(split_seed=1), tmp_path, store.directory)
-    assert sorted(p.name for p in store.directory.iterdir()) == sorted([*FILES, "meta.json"])
+    assert sorted(p.name for p in store.directory.iterdir()) == sorted([*FILES, "meta.json", "provenance.json"])
     assert Store(store.directory, verify=True).sha256 == store.sha256
 
 

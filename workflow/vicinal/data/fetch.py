@@ -58,5 +58,6 @@ def _download(path: Path, archive: catalogue.Archive, progress: Callable[[str], 
 def _failed(path: Path, archive: catalogue.Archive, reason: str) -> VicinalError:
     return VicinalError(
         f"{path}: not there, and the download of {archive.url} failed ({reason}): copy the file "
-        f"with MD5 {archive.md5} there, or run fetch_data.py where there is internet"
+        f"with MD5 {archive.md5} there, run fetch_data.py where there is internet, or set data.root to a folder with "
+        "the data set as Parquet files"
     )

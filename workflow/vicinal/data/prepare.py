@@ -2,11 +2,9 @@
 
 import hashlib
 import os
-import platform
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,9 +19,9 @@ from vicinal.data.store import FILES, FORMAT, META, SPLITS, Store, check_files, 
 from vicinal.data.stream import Batch, Source
 from vicinal.errors import VicinalError, describe
 from vicinal.progress import Progress
+from vicinal.provenance import Stopwatch, provenance
 
 Say = Callable[[str], None]
-_PACKAGES = ("numpy", "pillow", "pyarrow", "scikit-learn", "torchvision")
 
 
 def prepare(
@@ -99,6 +97,7 @@ def _keep(directory: Path, spec: Mapping[str, Any], code: str | None, say: Say) 
 
 
 def _build(spec: dict[str, Any], root: Path, directory: Path, say: Say, code: str | None) -> None:
+    watch = Stopwatch()
     with ExitStack() as stack:
         # Left in reverse order: the arrays get their names first and meta.json last.
         paths = {name: stack.enter_context(files.atomic_path(directory / name)) for name in (META, *reversed(FILES))}
@@ -140,12 +139,13 @@ def _build(spec: dict[str, Any], root: Path, directory: Path, say: Say, code: st
             "files": {
                 name: {"bytes": paths[name].stat().st_size, "sha256": files.sha256(paths[name])} for name in FILES
             },
-            "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
         }
         meta["sha256"] = _content_hash(meta, splits)
         files.write_json(paths[META], meta)
         # From here until the new one is there, the folder is no store.
         (directory / META).unlink(missing_ok=True)
+    # Apart from meta.json, which is the same for the same data.
+    files.write_json(directory / "provenance.json", {"spec": spec, "code": code, "provenance": provenance(watch)})
     counts = ", ".join(f"{len(splits[name]):,} {name}" for name in SPLITS)
     say(f"{directory}: {len(labels):,} images written ({counts})")
 
