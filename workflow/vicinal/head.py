@@ -2,14 +2,12 @@
 
 import fcntl
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from queue import Empty, Queue
@@ -19,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vicinal.errors import VicinalError
+from vicinal.watcher import Watcher
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 # Where nobody watches a terminal, a line about the running jobs after so many seconds without news.
@@ -107,91 +106,6 @@ def run_snakemake(arguments: list[str], logs: Path, lock: int) -> int:
     return status
 
 
-@dataclass
-class Job:
-    """A job as Snakemake announces it."""
-
-    rule: str
-    wildcards: str = ""
-    log: str = ""
-
-    def label(self) -> str:
-        """Return the rule and what it works on."""
-        return f"{self.rule:<14}{self.wildcards}"
-
-    def last_line(self) -> str:
-        """Return the last line of the job's log."""
-        lines = _lines(self.log)
-        return lines[-1] if lines else self.label()
-
-
-@dataclass
-class Watcher:
-    """Reads Snakemake's output: which jobs run, finished or failed."""
-
-    jobs: dict[str, Job] = field(default_factory=dict)
-    running: dict[str, Job] = field(default_factory=dict)
-    failed: list[Job] = field(default_factory=list)
-    other: list[str] = field(default_factory=list)
-    done: int = 0
-    total: int = 0
-    _block: Job | None = None
-    _is_error: bool = False
-
-    def read(self, line: str) -> Job | None:
-        """Take in one line of output; return the job that it says has finished."""
-        text = line.rstrip("\n")
-        if match := re.fullmatch(r"(?:local)?(?:rule|checkpoint) (\w+):", text):
-            self._block, self._is_error = Job(match[1]), False
-        elif match := re.fullmatch(r"Error in rule (\w+):", text):
-            self._block, self._is_error = Job(match[1]), True
-        elif match := re.match(r"Finished jobid: (\d+)", text):
-            return self.running.pop(match[1], None)
-        elif match := re.match(r"(\d+) of (\d+) steps", text):
-            self.done, self.total = int(match[1]), int(match[2])
-        elif match := re.fullmatch(r"total\s+(\d+)", text):
-            self.total = int(match[1])
-        elif self._block is not None and (match := re.match(r"\s+(jobid|wildcards|log): (.*)", text)):
-            self._field(match[1], match[2])
-        else:
-            self._block = self._block if text.startswith(" ") else None
-            self.other.append(line)
-        return None
-
-    def _field(self, name: str, value: str) -> None:
-        if name == "jobid":
-            known = self.jobs.get(value)
-            if self._is_error:
-                self.failed.append(known or self._block)
-                self.running.pop(value, None)
-            else:
-                self.jobs[value] = self.running[value] = self._block
-        elif name == "wildcards" and not self._is_error:
-            self._block.wildcards = ", ".join(part.partition("=")[2] for part in value.split(", "))
-        elif name == "log" and not self._is_error:
-            self._block.log = value.partition(" (check")[0]
-
-    def failures(self) -> list[str]:
-        """Return what went wrong, a line a failed job; without one the end of Snakemake's own words."""
-        if not self.failed:
-            return [line.strip() for line in self.other[-15:] if line.strip()]
-        lines = []
-        for job in dict.fromkeys(map(id, self.failed)):
-            failed = next(entry for entry in self.failed if id(entry) == job)
-            errors = [line.removeprefix("error: ") for line in _lines(failed.log) if line.startswith("error: ")]
-            words = errors or _lines(failed.log)[-1:] or ["no message"]
-            lines += [f"{failed.rule}: {word} (log: {failed.log})" for word in words]
-        return lines
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace") if path else ""
-    except OSError:
-        return []
-    return [line for line in text.splitlines() if line.strip()]
-
-
 def _follow(process: subprocess.Popen, watcher: Watcher, file) -> None:
     """Read Snakemake's output to its end; show what happens."""
     lines: Queue[str | None] = Queue()
@@ -236,7 +150,7 @@ def _follow(process: subprocess.Popen, watcher: Watcher, file) -> None:
             if finished is not None and finished.rule != "all":
                 last_news = time.monotonic()
                 count = f"[{watcher.done + 1:>{len(str(watcher.total))}}/{watcher.total}]"
-                progress.console.print(f"{count} {_clock(last_news - began)} {finished.label()}", markup=False)
+                progress.console.print(f"{count} {_clock(last_news - began)} {finished.label}", markup=False)
 
 
 def _clock(seconds: float) -> str:

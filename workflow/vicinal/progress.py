@@ -22,7 +22,7 @@ class Progress:
         left = elapsed / done * (self.total - done) if done else 0.0
         rate = done / elapsed
         print(
-            f"{self.what}: {done}/{self.total} {self.unit}, {rate:.1f} {self.unit}/s, {elapsed:.0f} s, "
+            f"{self.what}: {done}/{self.total} {self.unit}, {rate:.3g} {self.unit}/s, {elapsed:.0f} s, "
             f"about {left:.0f} s left{', ' + note if note else ''}",
             file=sys.stderr,
             flush=True,
