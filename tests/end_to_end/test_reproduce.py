@@ -50,7 +50,9 @@ def test_tables_are_tidy_and_whole(project, first):
         "accuracy", "nll", "brier", "ece", "ace", "oe", "confidence_gap", "mean_confidence", "entropy",
         "temperature_posthoc", "ece_posthoc", "agreement", "kl_teacher",
     }  # fmt: skip
-    assert set(metrics["metric"]) == expected
+    scaled = {f"confidence_gap_c{scale}" for scale in ("0.5", "0.75", "1.5", "2")}
+    assert set(metrics["metric"]) == expected | scaled
+    assert set(metrics.loc[metrics["metric"].isin(scaled), "role"]) == {"teacher"}
     settings = {"role", "model", "method", "seed", "alpha", "teacher", "temperature", "logit_scale", "recipe_lr"}
     assert settings <= set(metrics.columns)
     with_teacher = metrics[metrics["metric"] == "agreement"]

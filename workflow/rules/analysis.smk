@@ -7,10 +7,14 @@ localrules:
 rule aggregate:
     input:
         plan="results/plan/experiments/{experiment}.json",
+        data=study_data,
         evaluations=study_evaluations,
     output:
         metrics="results/{experiment}/metrics.parquet",
         vicinal="results/{experiment}/vicinal.parquet",
+        confusion="results/{experiment}/confusion.parquet",
+        similarity="results/{experiment}/similarity.parquet",
+        classes="results/{experiment}/classes.parquet",
         reliability="results/{experiment}/reliability.parquet",
         history="results/{experiment}/history.parquet",
         summary="results/{experiment}/summary.parquet",
@@ -22,8 +26,8 @@ rule aggregate:
     conda:
         "../../envs/vicinal.yaml"
     shell:
-        "python workflow/scripts/aggregate.py --plan {input.plan:q} --results results"
-        " --output $(dirname {output.metrics:q}) > {log:q} 2>&1"
+        "python workflow/scripts/aggregate.py --plan {input.plan:q}"
+        " --data {input.data:q} --results results --output $(dirname {output.metrics:q}) > {log:q} 2>&1"
 
 
 rule plot_figure:

@@ -104,6 +104,10 @@ def evaluation_students(wildcards, input):
     return "--students results/students" if input.get("cohort") else ""
 
 
+def study_data(wildcards):
+    return store_record(ARTEFACTS.studies[wildcards.experiment].store)
+
+
 def study_evaluations(wildcards):
     evaluations = ARTEFACTS.studies[wildcards.experiment].evaluations
     return [f"results/evaluations/{id_}/manifest.json" for id_ in evaluations]

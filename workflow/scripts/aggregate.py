@@ -4,7 +4,8 @@
 import argparse
 from pathlib import Path
 
-from vicinal.aggregate import collect, model_table, summarise
+from vicinal.aggregate import class_table, collect, model_table, summarise
+from vicinal.data.store import read_meta
 from vicinal.errors import run
 from vicinal.files import atomic_path, write_json
 from vicinal.fingerprint import stage_fingerprint
@@ -17,6 +18,9 @@ def main() -> None:
     watch = Stopwatch()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--plan", type=Path, required=True, help="plan file (results/plan/experiments/NAME.json)")
+    parser.add_argument(
+        "--data", type=Path, help="record of the data store (results/data/ID/data.json), to list the classes too"
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder")
     parser.add_argument("--output", type=Path, required=True, help="folder for the tables (results/NAME)")
     args = parser.parse_args()
@@ -31,9 +35,11 @@ def main() -> None:
         histories[id_] = (trained if columns["role"] == "student" else trained / "model") / "history.parquet"
     tables = collect(models, folders, histories)
     tables["summary"] = summarise(tables["metrics"])
+    if args.data:
+        tables["classes"] = class_table(read_meta(args.data))
     for name, table in tables.items():
         with atomic_path(args.output / f"{name}.parquet") as temporary:
-            table.to_parquet(temporary, index=False)
+            table.to_parquet(temporary, index=False, compression="zstd")
     with atomic_path(args.output / "summary.csv") as temporary:
         tables["summary"].to_csv(temporary, index=False)
     write_json(

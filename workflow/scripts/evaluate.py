@@ -84,10 +84,11 @@ def measure(
         watch = Stopwatch()
         own = logits(place, unit["model"]) if is_student else answers
         fidelity = answers if is_student else None
-        tables = model_tables(own, probe, fidelity, mean_entropy(answers) if answers else None)
+        target = mean_entropy(answers) if answers else None
+        tables = model_tables(own, probe, fidelity, target, is_teacher=not is_student)
         with atomic_directory(folder / id_) as directory:
             for name, table in tables.items():
-                table.to_parquet(directory / f"{name}.parquet", index=False)
+                table.to_parquet(directory / f"{name}.parquet", index=False, compression="zstd")
             sums = {f"{name}.parquet": sha256(directory / f"{name}.parquet") for name in tables}
             made = {"provenance": provenance(watch, device), "training": read_json(place / "model.json")["provenance"]}
             write_json(directory / RECORD, {**wanted[id_], "sha256": sums, **made})

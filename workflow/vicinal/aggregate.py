@@ -1,5 +1,6 @@
 """From the tables of single models to the tidy tables of an experiment."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ from vicinal import metrics
 from vicinal.errors import VicinalError
 
 # Columns that say which replicate a row is of; a summary is over them.
-REPLICATE = ["model_id", "seed"]
+REPLICATE = ["model_id", "seed", "teacher_id"]
 MODEL_COLUMNS = [
     "model_id", "role", "data", "model", "method", "seed", "alpha", "teacher", "teacher_mixup_alpha", "temperature",
     "logit_scale", "kd_weight", "ce_weight",
 ]  # fmt: skip
+# The temperature that a model's logits were divided by to measure it, beside the one it was distilled at.
+SOFTMAX_TEMPERATURE = "softmax_temperature"
+SIMILARITY = {"kind": "category", "row": "int16", "column": "int16", "value": "float32"}
 
 
 def model_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -34,7 +38,10 @@ def model_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 def collect(
     models: pd.DataFrame, folders: Mapping[str, Path], histories: Mapping[str, Path]
 ) -> dict[str, pd.DataFrame]:
-    """Return the tables of an experiment, tidy: metrics, vicinal, reliability and history.
+    """Return the tables of an experiment, tidy: metrics, vicinal, confusion, reliability, history and similarity.
+
+    All have the columns of the models beside their own, but for similarity: that is of teachers, has many rows and
+    has ``model_id`` only. In confusion the temperature that was measured at is ``softmax_temperature``.
 
     Args:
         models: see ``model_table``.
@@ -44,21 +51,48 @@ def collect(
     Raises:
         VicinalError: a table is missing, unreadable, or holds a value that is NaN or infinite.
     """
-    parts: dict[str, list[pd.DataFrame]] = {"metrics": [], "vicinal": [], "reliability": [], "history": []}
+    parts: dict[str, list[pd.DataFrame]] = defaultdict(list)
     for id_ in models["model_id"]:
+        confusion = _finite(folders[id_] / "confusion.parquet")
         tables = {
             "metrics": _finite(folders[id_] / "metrics.parquet"),
             "vicinal": _finite(folders[id_] / "vicinal.parquet"),
+            "confusion": confusion.rename(columns={"temperature": SOFTMAX_TEMPERATURE}),
             "reliability": reliability(_read(folders[id_] / "predictions.parquet")),
             "history": _read(histories[id_]),
         }
         for name, table in tables.items():
             parts[name].append(table.assign(model_id=id_))
     described = {"metrics": models}
-    return {
-        name: _categorical(described.get(name, models[MODEL_COLUMNS]).merge(pd.concat(tables, ignore_index=True)))
+    tidy = {
+        name: described.get(name, models[MODEL_COLUMNS]).merge(pd.concat(tables, ignore_index=True), on="model_id")
         for name, tables in parts.items()
     }
+    teachers = models.loc[models["role"] == "teacher", "model_id"]
+    tidy["similarity"] = _similarity({id_: folders[id_] / "similarity.parquet" for id_ in teachers})
+    return {name: _categorical(table) for name, table in tidy.items()}
+
+
+def _similarity(paths: Mapping[str, Path]) -> pd.DataFrame:
+    """Return the similarity tables of teachers as one: model_id, kind, row, column, value."""
+    parts = [_finite(path, "kind") for path in paths.values()]
+    rows = np.array([len(part) for part in parts], dtype=np.int64)
+    # As categories: there may be millions of rows.
+    ids = pd.Categorical.from_codes(np.repeat(np.arange(len(parts)), rows), list(paths))
+    none = pd.DataFrame(columns=list(SIMILARITY)).astype(SIMILARITY)
+    table = pd.concat(parts, ignore_index=True) if parts else none
+    table.insert(0, "model_id", ids)
+    return table
+
+
+def class_table(meta: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the classes of a data store: label, name and superclass (a number; missing where there is none).
+
+    ``meta`` is the store's, with ``class_names`` and ``superclass``: lists by label, the latter may be None.
+    """
+    names = meta["class_names"]
+    superclass = pd.array(meta["superclass"] or [None] * len(names), dtype="Int16")
+    return pd.DataFrame({"label": np.arange(len(names), dtype=np.int16), "name": names, "superclass": superclass})
 
 
 def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -86,11 +120,12 @@ def _read(path: Path) -> pd.DataFrame:
         ) from None
 
 
-def _finite(path: Path) -> pd.DataFrame:
+def _finite(path: Path, name: str = "metric") -> pd.DataFrame:
+    """Return a table after a check that every value is finite; ``name`` is the column that says what a value is."""
     table = _read(path)
     bad = table[~np.isfinite(table["value"])]
     if len(bad):
-        raise VicinalError(f"{path}: {bad.iloc[0]['metric']} is {bad.iloc[0]['value']}; the model cannot be compared")
+        raise VicinalError(f"{path}: {bad.iloc[0][name]} is {bad.iloc[0]['value']}; the model cannot be compared")
     return table
 
 

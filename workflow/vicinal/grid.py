@@ -196,7 +196,9 @@ def _place(artefacts: Artefacts, experiment: Experiment, store: Store, point: _P
         "logit_scale": point.logit_scale if teacher else None,
         "kd_weight": point.loss.kd_weight if teacher else 0.0,
         "ce_weight": point.loss.ce_weight if teacher else 1.0,
+        "teacher_id": teacher.id if teacher else None,
         **recipe_columns(shared["recipe"]),
+        **data_columns(store.spec),
     }
     id_ = artefact_id(f"{slug}{_own_slug(own) if teacher else ''}_s{point.seed}", spec)
     return cohort, cohort.students.setdefault(id_, Student(id_, normalise(spec), normalise(own), columns))
@@ -250,6 +252,7 @@ def _teacher(experiment: Experiment, store: Store, entry: TeacherEntry, seed: in
         "kd_weight": 0.0,
         "ce_weight": 1.0,
         **recipe_columns(recipe),
+        **data_columns(store.spec),
     }
     return Teacher(artefact_id(f"{slug}_s{seed}", spec), normalise(spec), store, columns)
 
@@ -269,3 +272,9 @@ def recipe_columns(recipe: dict[str, Any]) -> dict[str, Any]:
         f"recipe_{key}": " ".join(map(number, value)) if isinstance(value, list) else value
         for key, value in recipe.items()
     }
+
+
+def data_columns(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a data set as columns of a table (its name has one of its own)."""
+    own = ("source", "validation", "split_seed", "limit_train", "limit_test")
+    return {f"data_{key}": spec.get(key) for key in own}

@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from vicinal import metrics
+from vicinal.confusion import COLUMNS, confusion_table, similarity_matrices, similarity_table, similarity_tests
 from vicinal.engine import logits_on
 from vicinal.evaluation import clean_metrics, fidelity_metrics, predictions_table, vicinal_table
 from vicinal.inputs import Images, mix
@@ -16,6 +17,10 @@ BATCH = 256
 # Clean metrics are taken on these splits, vicinal pairs are drawn from those.
 CLEAN_SPLITS = ("validation", "test")
 PAIR_SPLITS = ("train", "test")
+# A teacher's calibration is also taken with its logits times these: what a student sees of it at that logit scale.
+LOGIT_SCALES = (0.5, 0.75, 1.5, 2.0)
+# Class similarity is taken on this one.
+SIMILARITY_SPLIT = "test"
 
 
 @dataclass
@@ -62,7 +67,12 @@ def _mixed_logits(model: torch.nn.Module, images: Images, pairs: Pairs) -> np.nd
 
 
 def model_tables(
-    logits: Logits, probe: Probe, teacher: Logits | None, target_entropy: float | None
+    logits: Logits,
+    probe: Probe,
+    teacher: Logits | None,
+    target_entropy: float | None,
+    *,
+    is_teacher: bool = False,
 ) -> dict[str, pd.DataFrame]:
     """Return the tables of one model.
 
@@ -72,20 +82,48 @@ def model_tables(
         teacher: logits of the student's teacher, for fidelity; None without one.
         target_entropy: mean entropy, in nats, on clean validation images that the model is rescaled to for the
             temperature-matched non-linearity: its teacher's own; None leaves that out.
+        is_teacher: add what is asked of teachers only: the confidence gap under scaled logits, and the
+            class-similarity matrices (3 K² rows).
 
     Returns:
         ``metrics``: split, metric, value. ``vicinal``: split, pairs, lam_low, lam_high, metric, value, count.
-        ``predictions``: one row a test image.
+        ``confusion``: split, temperature, metric, value, count. ``predictions``: one row a test image.
+        ``similarity``, of teachers: kind, row, column, value.
     """
+    split = SIMILARITY_SPLIT
+    matrices = similarity_matrices(logits.clean[split], logits.mixed[split], probe.pairs[split], probe.labels[split])
+    confusion = [
+        confusion_table(logits.clean[split], logits.mixed[split], pairs, probe.labels[split]).assign(split=split)
+        for split, pairs in probe.pairs.items()
+    ]
+    confusion.append(similarity_tests(matrices).assign(split=split))
+    test = probe.labels["test"]
+    tables = {
+        "metrics": _clean_table(logits, probe, teacher, is_teacher),
+        "vicinal": _vicinal_tables(logits, probe, teacher, _matching_temperature(logits, target_entropy)),
+        "confusion": pd.concat(confusion, ignore_index=True)[["split", *COLUMNS]],
+        "predictions": predictions_table(logits.clean["test"], test, np.arange(len(test))),
+    }
+    return tables | ({"similarity": similarity_table(matrices)} if is_teacher else {})
+
+
+def _clean_table(logits: Logits, probe: Probe, teacher: Logits | None, is_teacher: bool) -> pd.DataFrame:
     posthoc = metrics.fit_temperature(logits.clean["validation"], probe.labels["validation"])
     rows = []
     for split in CLEAN_SPLITS:
-        values = clean_metrics(logits.clean[split], probe.labels[split], posthoc)
+        own, labels = logits.clean[split], probe.labels[split]
+        values = clean_metrics(own, labels, posthoc)
         if teacher is not None:
-            values |= fidelity_metrics(logits.clean[split], teacher.clean[split])
+            values |= fidelity_metrics(own, teacher.clean[split])
+        if is_teacher:
+            for scale in LOGIT_SCALES:
+                values[f"confidence_gap_c{scale:g}"] = metrics.confidence_gap(metrics.softmax(own, 1 / scale), labels)
         rows += [{"split": split, "metric": metric, "value": value} for metric, value in values.items()]
-    matched = _matching_temperature(logits, target_entropy)
-    vicinal = []
+    return pd.DataFrame(rows)
+
+
+def _vicinal_tables(logits: Logits, probe: Probe, teacher: Logits | None, matched: float | None) -> pd.DataFrame:
+    tables = []
     for split, pairs in probe.pairs.items():
         clean = logits.clean[split]
         table = vicinal_table(
@@ -98,13 +136,8 @@ def model_tables(
             matched_temperature=matched,
         )
         table.insert(0, "split", split)
-        vicinal.append(table)
-    test = probe.labels["test"]
-    return {
-        "metrics": pd.DataFrame(rows),
-        "vicinal": pd.concat(vicinal, ignore_index=True),
-        "predictions": predictions_table(logits.clean["test"], test, np.arange(len(test))),
-    }
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
 
 
 def _matching_temperature(logits: Logits, target_entropy: float | None) -> float | None:

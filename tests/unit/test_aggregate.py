@@ -1,0 +1,249 @@
+"""The tidy tables of an experiment from tables written by hand; summaries against the statistics module."""
+
+import math
+import statistics
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vicinal.aggregate import MODEL_COLUMNS, class_table, collect, model_table, reliability, summarise
+from vicinal.errors import VicinalError
+
+SEEDS = (0, 1, 2)
+
+
+def columns(role, seed, **other):
+    teacher = {"teacher": "big", "temperature": "2", "logit_scale": 1.0} if role == "student" else {}
+    return {
+        "evaluation": f"{role}_s{seed}-00000000",
+        "slug": "any",
+        "role": role,
+        "data": "digits",
+        "model": "small" if role == "student" else "big",
+        "method": "kd_mixup" if role == "student" else "teacher",
+        "seed": seed,
+        "alpha": 1.0 if role == "student" else None,
+        **teacher,
+        "recipe_lr": 0.1,
+        **other,
+    }
+
+
+MODELS = {f"{role}_s{seed}": columns(role, seed) for seed in SEEDS for role in ("teacher", "student")}
+
+
+def metric(id_, split, name):
+    """A value that tells where it is from."""
+    return 10 * sorted(MODELS).index(id_) + (split == "test") + {"accuracy": 0.5, "ece": 0.25}[name] ** 2
+
+
+def write(folder, id_):
+    folder.mkdir(parents=True)
+    splits, names = ("validation", "test"), ("accuracy", "ece")
+    tables = {
+        "metrics": pd.DataFrame(
+            [{"split": s, "metric": m, "value": metric(id_, s, m)} for s in splits for m in names],
+        ),
+        "vicinal": pd.DataFrame(
+            {
+                "split": "test",
+                "pairs": "all",
+                "lam_low": 0.0,
+                "lam_high": 1.0,
+                "metric": ["nonlinearity", "jsd"],
+                "value": [1.0, 0.5],
+                "count": 40,
+            }
+        ),
+        "confusion": pd.DataFrame(
+            {
+                "split": "test",
+                "temperature": [1.0, 2.0, 16.0],
+                "metric": "explained_share",
+                "value": [0.1, 0.2, 0.3],
+                "count": 12,
+            }
+        ),
+        "predictions": pd.DataFrame(
+            {
+                "index": np.arange(4, dtype=np.int32),
+                "label": np.array([0, 1, 1, 0], dtype=np.int32),
+                "prediction": np.array([0, 1, 0, 0], dtype=np.int32),
+                "confidence": np.array([0.95, 0.97, 0.4, 1.0], dtype=np.float32),
+            }
+        ),
+    }
+    if id_.startswith("teacher"):
+        tables["similarity"] = pd.DataFrame(
+            {
+                "kind": pd.Categorical(["clean", "mixed", "linear"]),
+                "row": np.array([0, 0, 1], dtype=np.int16),
+                "column": np.array([1, 1, 0], dtype=np.int16),
+                "value": np.array([1, 0.5, 0.25], dtype=np.float32),
+            }
+        )
+    for name, table in tables.items():
+        table.to_parquet(folder / f"{name}.parquet", index=False)
+    pd.DataFrame({"epoch": [1, 2], "lr": 0.1, "loss": [2.0, 1.0]}).to_parquet(folder / "history.parquet", index=False)
+
+
+@pytest.fixture
+def places(tmp_path):
+    """The folder of every model's tables."""
+    folders = {id_: tmp_path / id_ for id_ in MODELS}
+    for id_, folder in folders.items():
+        write(folder, id_)
+    return folders
+
+
+def collected(folders, models=MODELS):
+    return collect(model_table(models), folders, {id_: folder / "history.parquet" for id_, folder in folders.items()})
+
+
+def test_the_model_table_has_a_row_a_model_and_every_column():
+    table = model_table(MODELS)
+    assert table["model_id"].tolist() == list(MODELS)
+    assert table.columns[: len(MODEL_COLUMNS)].tolist() == MODEL_COLUMNS
+    assert "recipe_lr" in table
+    assert not {"evaluation", "slug"} & set(table)
+    teacher, student = table.iloc[0], table.iloc[1]
+    assert (student["temperature"], student["alpha"], student["teacher"]) == ("2", 1.0, "big")
+    assert pd.isna(teacher["temperature"])
+    assert math.isnan(teacher["alpha"])
+
+
+def test_tables_are_tidy_and_lose_no_row(places):
+    tables = collected(places)
+    rows = {name: len(table) for name, table in tables.items()}
+    assert rows == {
+        "metrics": 6 * 4,
+        "vicinal": 6 * 2,
+        "confusion": 6 * 3,
+        "reliability": 6 * 15,
+        "history": 6 * 2,
+        "similarity": 3 * 3,
+    }
+    for name, table in tables.items():
+        if name != "similarity":
+            assert set(MODEL_COLUMNS) < set(table), name
+            assert table["model_id"].nunique() == 6, name
+            by_id = table.drop_duplicates("model_id").set_index("model_id")
+            assert by_id["seed"].to_dict() == {id_: model["seed"] for id_, model in MODELS.items()}, name
+        texts = [c for c in table if table[c].dtype == object or isinstance(table[c].dtype, pd.StringDtype)]
+        assert texts == [], name
+    assert "recipe_lr" in tables["metrics"]
+    assert "recipe_lr" not in tables["vicinal"]
+
+
+def test_values_stay_with_their_model(places):
+    found = collected(places)["metrics"]
+    for row in found.itertuples():
+        assert row.value == metric(row.model_id, row.split, row.metric)
+    assert not found.duplicated(["model_id", "split", "metric"]).any()
+
+
+def test_the_temperature_of_measuring_stands_beside_that_of_distillation(places):
+    found = collected(places)["confusion"]
+    student = found[found["model_id"] == "student_s1"]
+    assert student["softmax_temperature"].tolist() == [1.0, 2.0, 16.0]
+    assert student["temperature"].tolist() == ["2", "2", "2"]
+    assert student["value"].tolist() == [0.1, 0.2, 0.3]
+    assert found[found["role"] == "teacher"]["temperature"].isna().all()
+
+
+def test_similarity_is_of_teachers(places):
+    found = collected(places)["similarity"]
+    assert found.columns.tolist() == ["model_id", "kind", "row", "column", "value"]
+    assert found["model_id"].tolist() == [f"teacher_s{seed}" for seed in SEEDS for _ in range(3)]
+    assert found.dtypes.astype(str).tolist() == ["category", "category", "int16", "int16", "float32"]
+    assert found["kind"].tolist() == ["clean", "mixed", "linear"] * 3
+
+
+def test_without_teachers_similarity_is_an_empty_table(places, tmp_path):
+    students = {id_: model for id_, model in MODELS.items() if model["role"] == "student"}
+    found = collected(places, students)["similarity"]
+    assert found.empty
+    assert found.columns.tolist() == ["model_id", "kind", "row", "column", "value"]
+    found.to_parquet(tmp_path / "similarity.parquet", index=False)
+    read = pd.read_parquet(tmp_path / "similarity.parquet")
+    assert read.dtypes.astype(str).to_dict()["value"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [("metrics", "ece"), ("vicinal", "jsd"), ("confusion", "explained_share"), ("similarity", "mixed")],
+)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_value_that_is_not_finite_is_named(places, table, name, value):
+    path = places["teacher_s1"] / f"{table}.parquet"
+    content = pd.read_parquet(path)
+    content.loc[1, "value"] = value
+    content.to_parquet(path, index=False)
+    with pytest.raises(VicinalError) as caught:
+        collected(places)
+    assert str(caught.value) == f"{path}: {name} is {value}; the model cannot be compared"
+
+
+@pytest.mark.parametrize("table", ["metrics", "vicinal", "confusion", "predictions", "similarity", "history"])
+def test_a_missing_or_corrupt_table_is_named(places, table):
+    path = places["teacher_s2"] / f"{table}.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(VicinalError, match="not a readable Parquet file") as caught:
+        collected(places)
+    assert str(caught.value).startswith(f"{path}: ")
+    path.unlink()
+    with pytest.raises(VicinalError) as caught:
+        collected(places)
+    assert str(caught.value) == f"{path}: no such file; run ./reproduce to measure the model again"
+
+
+def test_summary_is_mean_sd_and_number_over_seeds(places):
+    tables = collected(places)
+    summary = summarise(tables["metrics"])
+    assert len(summary) == 2 * 2 * 2  # roles, splits, metrics
+    assert not {"model_id", "seed", "value"} & set(summary)
+    for row in summary.itertuples():
+        values = [metric(f"{row.role}_s{seed}", row.split, row.metric) for seed in SEEDS]
+        assert row.mean == pytest.approx(statistics.mean(values))
+        assert row.sd == pytest.approx(statistics.stdev(values))
+        assert row.n == 3
+
+
+def test_one_seed_has_no_standard_deviation_and_settings_stay_apart(places):
+    models = {
+        "student_s0": MODELS["student_s0"],
+        "student_s1": columns("student", 1, temperature="4"),
+        "student_s2": columns("student", 2, temperature="4"),
+    }
+    summary = summarise(collected(places, models)["metrics"])
+    of = summary[(summary["split"] == "test") & (summary["metric"] == "accuracy")].set_index("temperature")
+    assert of["n"].to_dict() == {"2": 1, "4": 2}
+    assert math.isnan(of.loc["2", "sd"])
+    values = [metric(f"student_s{seed}", "test", "accuracy") for seed in (1, 2)]
+    assert of.loc["4", "sd"] == pytest.approx(statistics.stdev(values))
+
+
+def test_reliability_has_fifteen_bins_of_the_predictions(places):
+    table = reliability(pd.read_parquet(places["student_s0"] / "predictions.parquet"))
+    assert table["low"].to_numpy() == pytest.approx(np.arange(15) / 15)
+    assert table["high"].to_numpy() == pytest.approx(np.arange(1, 16) / 15)
+    # 0.95, 0.97 and 1.0 in the last bin, all right; 0.4 = 6/15 (and a hair in float32) in the seventh, wrong.
+    filled = table[table["count"] > 0]
+    assert filled.index.tolist() == [6, 14]
+    assert filled["count"].tolist() == [1, 3]
+    assert filled["accuracy"].tolist() == [0.0, 1.0]
+    assert filled["confidence"].to_numpy() == pytest.approx([0.4, (0.95 + 0.97 + 1.0) / 3], abs=1e-6)
+    assert table["accuracy"].isna().sum() == 13
+
+
+def test_class_table_lists_names_and_superclasses():
+    table = class_table({"class_names": ["apple", "bear", "bed"], "superclass": [4, 8, 5]})
+    assert table.to_dict("list") == {
+        "label": [0, 1, 2],
+        "name": ["apple", "bear", "bed"],
+        "superclass": [4, 8, 5],
+    }
+    without = class_table({"class_names": ["0", "1"], "superclass": None})
+    assert without["superclass"].isna().all()
+    assert without.dtypes["superclass"] == table.dtypes["superclass"]
