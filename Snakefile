@@ -20,6 +20,7 @@ rule all:
     default_target: True
     input:
         tables=expand("results/{experiment}/summary.csv", experiment=STUDIES),
+        claims=expand("results/{experiment}/claims.md", experiment=STUDIES),
         figures=expand(
             "results/{experiment}/figures/{figure}.pdf",
             experiment=STUDIES,

@@ -82,6 +82,15 @@ def test_figures_are_there_with_their_data(project, first):
             assert (project.results / f"digits/figures/{figure}.{ending}").stat().st_size > 500
 
 
+def test_every_claim_has_a_verdict_and_one_seed_decides_none(project, first):
+    claims = pd.read_parquet(project.results / "digits/claims.parquet")
+    verdicts = claims[claims["kind"] == "verdict"].set_index("claim")["verdict"]
+    assert list(verdicts.index) == [f"C{number}" for number in range(1, 8)]
+    assert set(verdicts) == {"inconclusive"}
+    readable = (project.results / "digits/claims.md").read_text()
+    assert all(claim in readable for claim in verdicts.index)
+
+
 def test_provenance_lies_beside_every_result(project, first):
     records = [
         *project.results.glob("students/*/model.json"),

@@ -20,7 +20,7 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 WITHOUT = "import sys, runpy; sys.modules.update(snakemake=None, pydantic=None); sys.argv = sys.argv[1:]; "
 WITHOUT += "runpy.run_path(sys.argv[0], run_name='__main__')"
 RULE_SCRIPTS = ["fetch_data.py", "prepare_data.py", "train_teacher.py", "distill.py", "evaluate.py", "aggregate.py"]
-RULE_SCRIPTS += ["plot.py"]
+RULE_SCRIPTS += ["claims.py", "plot.py"]
 
 
 def run(script, *arguments, cwd=ROOT):
@@ -53,6 +53,7 @@ def test_a_missing_plan_is_one_line(script, tmp_path):
         "distill.py": ["--data", "d/data.json", "--manifest", "out/manifest.json", "--students", "out"],
         "evaluate.py": ["--data", "d/data.json", "--manifest", "out/manifest.json"],
         "aggregate.py": ["--output", "out"],
+        "claims.py": ["--tables", "out", "--output", "out/claims.parquet"],
         "plot.py": ["--tables", "out", "--output", "out/a.pdf"],
     }[script]
     result = run(script, "--plan", "nowhere.json", *arguments, cwd=tmp_path)
@@ -88,6 +89,7 @@ def test_the_whole_chain_by_hand(tmp_path):
     for plan, models in ((teacher_evaluation, ["--teacher", teacher]), (cohort_evaluation, cohort)):
         step("evaluate.py", plan, *common, *models, "--manifest", f"results/{plan.output}")
     step("aggregate.py", of["experiments"], "--results", "results", "--output", "results/digits")
+    step("claims.py", of["claims"], "--tables", "results/digits", "--output", "results/digits/claims.parquet")
     for plan in (plan for plan in plans if plan.stage == "figures"):
         step("plot.py", plan, "--tables", "results/digits", "--output", f"results/{plan.output}")
     assert pd.read_parquet(tmp_path / "results/digits/metrics.parquet")["model_id"].nunique() == 2

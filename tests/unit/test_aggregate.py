@@ -195,7 +195,7 @@ def test_a_missing_or_corrupt_table_is_named(places, table):
     path.unlink()
     with pytest.raises(VicinalError) as caught:
         collected(places)
-    assert str(caught.value) == f"{path}: no such file; run ./reproduce to measure the model again"
+    assert str(caught.value) == f"{path}: no such file; run ./reproduce to make it"
 
 
 def test_summary_is_mean_sd_and_number_over_seeds(places):

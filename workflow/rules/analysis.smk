@@ -1,6 +1,7 @@
 # From the Parquet of all models to tables and figures.
 localrules:
     aggregate,
+    judge_claims,
     plot_figure,
 
 
@@ -28,6 +29,24 @@ rule aggregate:
     shell:
         "python workflow/scripts/aggregate.py --plan {input.plan:q}"
         " --data {input.data:q} --results results --output $(dirname {output.metrics:q}) > {log:q} 2>&1"
+
+
+rule judge_claims:
+    input:
+        plan="results/plan/claims/{experiment}.json",
+        tables=rules.aggregate.output,
+    output:
+        claims="results/{experiment}/claims.parquet",
+        readable="results/{experiment}/claims.md",
+    log:
+        "results/logs/judge_claims/{experiment}.log",
+    benchmark:
+        "results/benchmarks/judge_claims/{experiment}.tsv"
+    conda:
+        "../../envs/vicinal.yaml"
+    shell:
+        "python workflow/scripts/claims.py --plan {input.plan:q}"
+        " --tables $(dirname {input.tables[0]:q}) --output {output.claims:q} > {log:q} 2>&1"
 
 
 rule plot_figure:

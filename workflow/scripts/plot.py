@@ -32,6 +32,7 @@ def main() -> None:
 
     # Imported only now: drawing takes a while to load, and the checks above need not wait for it.
     from vicinal.figures.style import save
+    from vicinal.tables import read_table
 
     figure = import_module(f"vicinal.figures.{name}")
     data = figure.data({table: read_table(args.tables / f"{table}.parquet") for table in figure.TABLES})
@@ -50,24 +51,6 @@ def main() -> None:
     write_json(args.output.with_suffix(".json"), record)
     record_key(args.output, plan)
     print(f"{plan['id']}: {len(data)} rows", flush=True)
-
-
-def read_table(path: Path):
-    """Read a table of the experiment.
-
-    Raises:
-        VicinalError: it is missing or unreadable.
-    """
-    import pandas as pd
-
-    try:
-        return pd.read_parquet(path)
-    except FileNotFoundError:
-        raise VicinalError(f"{path}: no such file; run ./reproduce to make the tables of the experiment") from None
-    except (OSError, ValueError) as error:
-        raise VicinalError(
-            f"{path}: not a readable Parquet file ({error}); delete it and run ./reproduce again"
-        ) from None
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pandas as pd
 
 from vicinal import metrics
 from vicinal.errors import VicinalError
+from vicinal.tables import read_table
 
 # Columns that say which replicate a row is of; a summary is over them.
 REPLICATE = ["model_id", "seed", "teacher_id"]
@@ -58,8 +59,8 @@ def collect(
             "metrics": _finite(folders[id_] / "metrics.parquet"),
             "vicinal": _finite(folders[id_] / "vicinal.parquet"),
             "confusion": confusion.rename(columns={"temperature": SOFTMAX_TEMPERATURE}),
-            "reliability": reliability(_read(folders[id_] / "predictions.parquet")),
-            "history": _read(histories[id_]),
+            "reliability": reliability(read_table(folders[id_] / "predictions.parquet")),
+            "history": read_table(histories[id_]),
         }
         for name, table in tables.items():
             parts[name].append(table.assign(model_id=id_))
@@ -109,20 +110,9 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return groups.agg(mean="mean", sd="std", n="count").reset_index()
 
 
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except FileNotFoundError:
-        raise VicinalError(f"{path}: no such file; run ./reproduce to measure the model again") from None
-    except (OSError, ValueError) as error:
-        raise VicinalError(
-            f"{path}: not a readable Parquet file ({error}); delete it and run ./reproduce again"
-        ) from None
-
-
 def _finite(path: Path, name: str = "metric") -> pd.DataFrame:
     """Return a table after a check that every value is finite; ``name`` is the column that says what a value is."""
-    table = _read(path)
+    table = read_table(path)
     bad = table[~np.isfinite(table["value"])]
     if len(bad):
         raise VicinalError(f"{path}: {bad.iloc[0][name]} is {bad.iloc[0]['value']}; the model cannot be compared")

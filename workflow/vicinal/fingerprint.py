@@ -35,6 +35,7 @@ STAGE_SCRIPTS = {
     "cohorts": "distill.py",
     "evaluations": "evaluate.py",
     "experiments": "aggregate.py",
+    "claims": "claims.py",
     "figures": "plot.py",
 }
 

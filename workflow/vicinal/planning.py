@@ -99,6 +99,7 @@ def build_plans(artefacts: Artefacts, figures: Iterable[str]) -> Iterator[Plan]:
         yield _keyed(_evaluation_plan(evaluation, keys), keys)
     for study in artefacts.studies.values():
         yield _keyed(_study_plan(study, keys), keys)
+        yield _keyed(_claims_plan(study, keys), keys)
         for figure in figures:
             yield _keyed(_figure_plan(study, figure, keys), keys)
 
@@ -159,6 +160,16 @@ def _study_plan(study: Study, keys: Keys) -> Plan:
         "upstream": {id_: keys["evaluations", id_] for id_ in sorted(study.evaluations)},
     }
     return Plan("experiments", study.experiment.name, f"{study.experiment.name}/metrics.parquet", content)
+
+
+def _claims_plan(study: Study, keys: Keys) -> Plan:
+    name = study.experiment.name
+    content = {
+        "spec": {"experiment": name},
+        "code": stage_fingerprint("claims"),
+        "upstream": {"experiments": keys["experiments", name]},
+    }
+    return Plan("claims", name, f"{name}/claims.parquet", content)
 
 
 def _figure_plan(study: Study, figure: str, keys: Keys) -> Plan:

@@ -1,0 +1,74 @@
+"""The tests of the claims on simulated experiments with a known truth: error rates and power, the fast version."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from vicinal.claims import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED
+
+FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "claims_validity.py"
+spec = importlib.util.spec_from_file_location("claims_validity", FILE)
+simulation = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(simulation)
+
+REPETITIONS = 50
+
+
+def name(scenario):
+    return f"{scenario.claim}-{scenario.truth}-{scenario.what}".replace(" ", "_")
+
+
+def of_truth(truth):
+    return [scenario for scenario in simulation.SCENARIOS if scenario.truth == truth]
+
+
+@pytest.mark.parametrize("scenario", simulation.SCENARIOS, ids=name)
+def test_error_rates_and_power_are_within_their_limits(scenario):
+    counts = simulation.rates(scenario, REPETITIONS)
+    assert sum(counts.values()) == REPETITIONS
+    assert simulation.passes(scenario, counts), counts
+
+
+@pytest.mark.parametrize("scenario", of_truth("planted") + of_truth("against"), ids=name)
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_below_three_seeds_nothing_is_decided(scenario, seeds):
+    for row in simulation.verdicts(scenario, 4, seeds=seeds):
+        assert row["verdict"] == INCONCLUSIVE
+        assert f"{seeds} seed" in row["reason"]
+        assert row["n"] == seeds
+
+
+def test_limits_are_those_of_the_exact_binomial():
+    assert simulation.most(1000, simulation.ALLOWED) == 67  # 6.7 % of 1,000
+    scenario = of_truth("boundary")[0]
+    at_limit = {REPRODUCED: 67, NOT_REPRODUCED: 0, INCONCLUSIVE: 933}
+    above = {REPRODUCED: 68, NOT_REPRODUCED: 0, INCONCLUSIVE: 932}
+    assert simulation.passes(scenario, at_limit)
+    assert not simulation.passes(scenario, above)
+
+
+def test_an_under_confident_student_never_passes_c4_without_a_warning():
+    scenario = next(s for s in of_truth("planted") if s.claim == "C4")
+    rows = simulation.verdicts(scenario, 20, under_confident=True)
+    assert any(row["verdict"] == REPRODUCED for row in rows)
+    for row in rows:
+        assert "under-confident" in row["warning"]
+        assert "ECE is not lower" in row["warning"]
+
+
+def test_a_calibrated_student_passes_c4_without_a_warning():
+    scenario = next(s for s in of_truth("planted") if s.claim == "C4")
+    assert {row["warning"] for row in simulation.verdicts(scenario, 5)} == {""}
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-12, 1e-3])
+def test_a_linear_teacher_never_gives_c1(spread):
+    study = simulation.Study(simulation.np.random.default_rng(3), 20, 5)
+    share = 1.0 - abs(study.noise(1.0)) * spread
+    study.add(simulation.teacher(), "explained_share", share, table="confusion", softmax_temperature=2.0)
+    found = [simulation.evaluate_claims(tables) for tables in study.tables()]
+    verdicts = {table.loc[table["claim"] == "C1", "verdict"].iloc[0] for table in found}
+    assert verdicts <= {NOT_REPRODUCED, INCONCLUSIVE}
+    if spread == 1e-3:
+        assert verdicts == {NOT_REPRODUCED}

@@ -1,0 +1,46 @@
+"""C2: the student becomes more linear between inputs than its teacher."""
+
+from vicinal.claims.cells import Runs, Setting, baseline, is_primary, missing_primary
+from vicinal.claims.samples import Series, paired
+from vicinal.claims.verdict import Test
+
+TITLE = "More linear than the teacher"
+SENTENCE = "A student distilled with mixup is more linear between inputs than the teacher it learned from."
+_MATCHED = "nonlinearity_matched"
+
+
+def tests(runs: Runs) -> tuple[list[Test], str]:
+    """Return the tests of C2, and which runs it lacks."""
+    students = runs.students()
+    primary = [s for s in students if is_primary(s)]
+    if not primary:
+        return [], missing_primary(runs)
+    found = [_against_teacher(runs, s, name, primary=True) for s in primary for name in ("nonlinearity", _MATCHED)]
+    for s in primary:
+        for split, pairs in (("train", "all"), ("test", "different")):
+            found += [_against_teacher(runs, s, name, split, pairs) for name in ("nonlinearity", _MATCHED)]
+    found += [
+        _against_teacher(runs, s, name) for s in students if not is_primary(s) for name in ("nonlinearity", _MATCHED)
+    ]
+    for s in students:  # controls; ce_mixup students have no teacher, so no entropy to be matched to
+        for method, name in (("kd", "nonlinearity"), ("kd", _MATCHED), ("ce_mixup", "nonlinearity")):
+            control = baseline(s, method)
+            found.append(_test(runs, s, name, runs.vicinal(control, name), method))
+    return [test for test in found if test.primary or not test.sample.needs], ""
+
+
+def _against_teacher(
+    runs: Runs, s: Setting, name: str, split: str = "test", pairs: str = "all", primary: bool = False
+) -> Test:
+    of_teacher = runs.vicinal(runs.teacher_of(s), name, split, pairs)
+    return _test(runs, s, name, of_teacher, "teacher", split, pairs, primary)
+
+
+def _test(
+    runs: Runs, s: Setting, name: str, other: Series, versus: str, split: str = "test", pairs: str = "all",
+    primary: bool = False,
+) -> Test:  # fmt: skip
+    sample = paired([other, runs.vicinal(s, name, split, pairs)], lambda theirs, own: theirs - own)
+    where = ", ".join((["train pairs"] if split == "train" else []) + (["λ ≈ 1/2"] if pairs == "different" else []))
+    estimand = f"L_NL({versus}) − L_NL(student), nats{', temperature-matched' if name == _MATCHED else ''}"
+    return Test(runs.label(s, versus) + (f", {where}" if where else ""), estimand, sample, primary=primary)

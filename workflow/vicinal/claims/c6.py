@@ -1,0 +1,78 @@
+"""C6: temperature trades accuracy against calibration, more strongly under mixup."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vicinal.claims.cells import PRIMARY_ALPHA, STD, Runs, Setting, baseline, is_default, missing_primary
+from vicinal.claims.samples import Series, paired
+from vicinal.claims.statistics import SameSign, slopes
+from vicinal.claims.verdict import Test
+
+TITLE = "Temperature trades accuracy against calibration"
+SENTENCE = (
+    "The temperature that is best for accuracy is at the other end than the one that is best for calibration, and "
+    "calibration depends on temperature more strongly with mixup than without."
+)
+MIN_TEMPERATURES = 3
+_METRICS = {"accuracy": "accuracy", "confidence_gap": "|gap|"}
+
+
+def tests(runs: Runs) -> tuple[list[Test], str]:
+    """Return the tests of C6, and which runs it lacks."""
+    grids: dict[Setting, list[float]] = {}
+    for s in runs.students():
+        if s.temperature != STD:
+            grids.setdefault(s._replace(temperature=None), []).append(s.temperature)
+    grids = {s: sorted(grid) for s, grid in grids.items() if len(grid) >= MIN_TEMPERATURES}
+    if not any(_is_primary(s) for s in grids):
+        what = f"and at least {MIN_TEMPERATURES} numeric temperatures, and kd likewise"
+        return [], missing_primary(runs, what)
+    found = []
+    for s, grid in grids.items():
+        found += _tests(runs, s, grid, _is_primary(s))
+    return [test for test in found if test.primary or not test.sample.needs], ""
+
+
+def _is_primary(s: Setting) -> bool:
+    return s.alpha == PRIMARY_ALPHA and is_default(s)
+
+
+def _tests(runs: Runs, s: Setting, grid: list[float], primary: bool) -> list[Test]:
+    """Return the tests over the temperatures of ``grid`` that both methods have."""
+    plain = baseline(s, "kd")
+    both = [t for t in grid if runs.metric(plain._replace(temperature=t), "accuracy").values]
+    shared = both if len(both) >= MIN_TEMPERATURES else grid  # then the runs that kd lacks are named
+    own, common = (f"{runs.label(s)}, T = {{{', '.join(f'{t:g}' for t in part)}}}" for part in (grid, shared))
+
+    series = [one for metric in _METRICS for one in _series(runs, s, grid, metric)]
+    sample = paired(series, lambda *v: np.stack([_slopes(grid, part) for part in np.split(np.array(v), 2)], axis=1))
+    estimand = "smaller of the slopes of accuracy and of |gap| on log2 T where they have the same sign (opposite ends)"
+    found = [Test(own, estimand, sample, SameSign(), primary=primary)]
+    for metric, name in _METRICS.items():
+        series = _series(runs, s, shared, metric) + _series(runs, plain, shared, metric)
+        sample = paired(series, lambda *v: np.subtract(*(abs(_slopes(shared, p)) for p in np.split(np.array(v), 2))))
+        estimand = f"|slope of {name} on log2 T|: kd_mixup − kd"
+        found.append(Test(f"{common}, vs kd", estimand, sample, primary=primary and metric == "confidence_gap"))
+    for setting, temperatures, cell in ((s, grid, own), (plain, shared, common)):
+        for metric, name in _METRICS.items():
+            sample = paired(_series(runs, setting, temperatures, metric), lambda *v, g=temperatures: _slopes(g, v))
+            estimand = f"slope of {name} on log2 T, {setting.method}"
+            found.append(Test(cell, estimand, sample, descriptive=True))
+    return found
+
+
+def _series(runs: Runs, s: Setting, grid: list[float], metric: str) -> list[Series]:
+    """Return a metric at every temperature; of the confidence gap the size."""
+    found = [runs.metric(s._replace(temperature=t), metric) for t in grid]
+    if metric != "confidence_gap":
+        return found
+    return [
+        Series(one.name, {seed: [abs(value) for value in values] for seed, values in one.values.items()})
+        for one in found
+    ]
+
+
+def _slopes(grid: list[float], columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the slope on log2 T of each seed, from one array (n,) a temperature."""
+    return slopes(np.log2(grid), np.stack(columns, axis=1))
