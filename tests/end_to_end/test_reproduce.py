@@ -32,7 +32,7 @@ def first(project):
 
 def test_first_run_says_what_it_does_and_where_the_results_are(project, first):
     # ce, ce_mixup; kd and kd_mixup at two temperatures; four logit scales at these two temperatures.
-    assert "digits: digits, 1 teachers, 14 students, seeds 0" in first.stdout
+    assert "digits: digits, 1 teacher, 14 students, seeds 0" in first.stdout
     assert "figures in results/digits/figures" in first.stdout
     assert "finished after" in first.stdout
     assert len(trained(first)) == 1 + 4

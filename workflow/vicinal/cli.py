@@ -91,10 +91,15 @@ def config_file(experiment: str | None) -> Path:
 def describe(artefacts: Artefacts) -> str:
     """Return one line a study: what it consists of."""
     return "\n".join(
-        f"{name}: {study.store.spec['name']}, {study.roles.get('teacher', 0)} teachers, "
-        f"{study.roles.get('student', 0)} students, seeds {', '.join(map(str, study.experiment.seeds))}"
+        f"{name}: {study.store.spec['name']}, {_count(study.roles, 'teacher')}, {_count(study.roles, 'student')}, "
+        f"seeds {', '.join(map(str, study.experiment.seeds))}"
         for name, study in artefacts.studies.items()
     )
+
+
+def _count(roles: dict[str, int], role: str) -> str:
+    number = roles.get(role, 0)
+    return f"{number} {role}{'' if number == 1 else 's'}"
 
 
 def _snapshot(name: str, experiments: list[Experiment]) -> dict:

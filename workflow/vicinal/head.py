@@ -122,7 +122,7 @@ def _follow(process: subprocess.Popen, watcher: Watcher, file) -> None:
         MofNCompleteColumn(),
         TextColumn("jobs"),
         TimeElapsedColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
     )
     began = last_news = time.monotonic()
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
