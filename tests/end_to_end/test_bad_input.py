@@ -1,5 +1,7 @@
 """What goes wrong is said in one line, with a non-zero exit, and costs nothing that was there."""
 
+import os
+import signal
 import subprocess
 import time
 
@@ -113,3 +115,21 @@ def test_a_full_disk_loses_nothing(fresh_project, small_disk):
     assert again.returncode == 0, again.stderr
     assert {path: path.read_bytes() for path in before} == before
     assert not [path for path in fresh_project.results.rglob("*") if path.name.startswith((".tmp-", ".old-"))]
+
+
+def test_ctrl_c_stops_and_the_next_run_goes_on(fresh_project):
+    first = fresh_project.start(
+        *(argument for setting in SHORT for argument in ("--set", setting)), start_new_session=True
+    )
+    # Once a job has finished, others are running.
+    while "[" not in (line := first.stdout.readline()):
+        assert line
+    os.killpg(first.pid, signal.SIGINT)
+    out, err = first.communicate(timeout=60)
+    assert first.returncode == 130
+    assert "stopping" in out
+    assert err == "stopped; what is finished is kept, run again to go on\n"
+    finished = {path: path.stat().st_mtime_ns for path in fresh_project.results.glob("students/*/weights.safetensors")}
+    again = fresh_project.reproduce()
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished

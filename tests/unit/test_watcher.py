@@ -85,3 +85,10 @@ def test_the_last_line_of_a_running_job(tmp_path):
     assert job.last_line() == "distill       c-1"
     path.write_text("first\nepoch 2\n\n")
     assert job.last_line() == "epoch 2"
+
+
+def test_what_snakemake_says_of_healthy_jobs_is_no_failure():
+    text = STARTED.format(log="a.log") + "Shell command: python x.py\nTerminating processes on user request.\n"
+    watcher, _ = watch(text)
+    assert watcher.failures()[-1] == "Terminating processes on user request."
+    assert not any("jobid" in line or "Shell command" in line for line in watcher.failures())

@@ -31,6 +31,8 @@ def run(main: Callable[[], int | None]) -> None:
         for line in describe(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)  # as shells say it: 128 + SIGINT
 
 
 def describe(error: Exception) -> str:

@@ -22,6 +22,7 @@ from vicinal.watcher import Watcher
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 # Where nobody watches a terminal, a line about the running jobs after so many seconds without news.
 QUIET_SECONDS = 20
+INTERRUPTED = 130  # as shells say it: 128 + SIGINT
 
 
 @contextmanager
@@ -91,7 +92,10 @@ def run_snakemake(arguments: list[str], logs: Path, lock: int) -> int:
         try:
             _follow(process, watcher, file)
         except KeyboardInterrupt:
-            print("stopping: waiting for Snakemake to end its jobs; run again to go on from here", flush=True)
+            print("stopping: Snakemake ends its jobs", flush=True)
+            process.wait()
+            print("stopped; what is finished is kept, run again to go on", file=sys.stderr, flush=True)
+            return INTERRUPTED
         status = process.wait()
     if status:
         for line in watcher.failures():

@@ -73,8 +73,9 @@ class Watcher:
             self.total = int(match[1])
         elif self._announced and (match := re.match(r"\s+(jobid|wildcards|log): (.*)", text)):
             self._take(match[1], match[2])
-        elif text.strip():
-            self._other.append(text.strip())
+        elif not (self._announced and text.startswith((" ", "Shell command: "))):
+            self._announced = None
+            self._other += [text.strip()] if text.strip() else []
         return None
 
     def _take(self, name: str, value: str) -> None:
