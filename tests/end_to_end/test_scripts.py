@@ -88,7 +88,7 @@ def test_the_whole_chain_by_hand(tmp_path):
         teacher_evaluation, cohort_evaluation = cohort_evaluation, teacher_evaluation
     for plan, models in ((teacher_evaluation, ["--teacher", teacher]), (cohort_evaluation, cohort)):
         step("evaluate.py", plan, *common, *models, "--manifest", f"results/{plan.output}")
-    step("aggregate.py", of["experiments"], "--results", "results", "--output", "results/digits")
+    step("aggregate.py", of["experiments"], "--data", data, "--results", "results", "--output", "results/digits")
     step("claims.py", of["claims"], "--tables", "results/digits", "--output", "results/digits/claims.parquet")
     for plan in (plan for plan in plans if plan.stage == "figures"):
         step("plot.py", plan, "--tables", "results/digits", "--output", f"results/{plan.output}")
