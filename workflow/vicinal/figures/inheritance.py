@@ -1,0 +1,135 @@
+"""Is calibration inherited? The student's confidence gap against that of its teacher with scaled logits."""
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from vicinal.figures import runs, style
+
+TABLES = ("metrics",)
+CAPTION = (
+    "Confidence gap (mean confidence − accuracy on the test split, in percentage points, pp) of students of KD + mixup "
+    "against that of their own teacher, its logits multiplied by c as the student sees them but for the distillation "
+    "temperature (gaps at T = 1); the teacher's answers do not depend on c. One point a student, all {seeds}; lines "
+    "join the values of c of one seed; colour: test accuracy of the student; dashed: equal gaps. Distilled at "
+    "T = {temperature}. Mixup with α = {alpha:g}."
+)
+MISSING = "No student was distilled with mixup from a teacher trained without mixup at three logit scales."
+SCALES = 3  # a pair with fewer logit scales is left out
+COLUMNS = 3  # panels side by side; more pairs go below
+METRICS = {"confidence_gap": "student_gap", "accuracy": "accuracy"}
+MARKERS = ("v", "s", "o", "D", "^", "P", "X")
+KEYS = ["teacher", "student", "temperature", "logit_scale", "seed"]
+
+
+def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return one row a student.
+
+    Columns: teacher, student, temperature, logit_scale, seed, teacher_gap and student_gap (pp), accuracy (of the
+    student, %) and alpha. Of each pair the temperature nearest to 2 with at least ``SCALES`` logit scales.
+    """
+    table = tables["metrics"]
+    models = runs.models_of(table)
+    # Logit scales are what is varied here: they do not make a student a variant.
+    alike = models.assign(logit_scale=models["logit_scale"].where(models["logit_scale"].isna(), 1.0))
+    students = models.loc[runs.main_students(alike).index]
+    students = students[(students["method"] == "kd_mixup") & (students["temperature"] != "std")]
+    students = students.rename(columns={"model": "student"})[[*KEYS, "model_id", "alpha"]]
+    values = table[table["split"] == "test"].astype({"metric": object, "model_id": object})
+    for metric, name in METRICS.items():
+        own = values.loc[values["metric"] == metric, ["model_id", "value"]]
+        students = students.merge(own.rename(columns={"value": name}), on="model_id")
+    students = students.merge(_teacher_gaps(models, values), on=["teacher", "seed", "logit_scale"])
+    result = _enough(students).drop(columns="model_id")
+    gaps = ["teacher_gap", "student_gap", "accuracy"]
+    result[gaps] = 100 * result[gaps].astype(float)
+    return result[[*KEYS, *gaps, "alpha"]].reset_index(drop=True)
+
+
+def _teacher_gaps(models: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+    """Return teacher_gap by teacher, seed and logit_scale."""
+    teachers = runs.plain_teachers(models)[["model_id", "model", "seed"]].rename(columns={"model": "teacher"})
+    prefix = "confidence_gap_c"
+    scaled = values[values["metric"].str.startswith(prefix)]
+    scaled = scaled.assign(logit_scale=scaled["metric"].str.removeprefix(prefix).astype(float))
+    plain = values[values["metric"] == "confidence_gap"].assign(logit_scale=1.0)
+    gaps = pd.concat([scaled[scaled["logit_scale"] != 1], plain])
+    gaps = gaps[["model_id", "logit_scale", "value"]].rename(columns={"value": "teacher_gap"})
+    return teachers.merge(gaps, on="model_id").drop(columns="model_id")
+
+
+def _enough(students: pd.DataFrame) -> pd.DataFrame:
+    """Return the students of each pair at one temperature, with at least ``SCALES`` logit scales, in order."""
+    scales = students.groupby(["teacher", "student", "temperature"])["logit_scale"].nunique()
+    parts = [students[:0]]
+    for pair in runs.pairs_of(students.assign(model=students["student"])):
+        own = runs.of_pair(students, pair)
+        enough = [t for t in own["temperature"].unique() if scales[(pair.teacher, pair.student, t)] >= SCALES]
+        chosen = runs.nearest_temperature(enough)
+        parts.append(own[own["temperature"] == chosen].sort_values(["seed", "logit_scale"]))
+    return pd.concat(parts)
+
+
+def caption(data: pd.DataFrame) -> str:
+    """Return the caption, with the temperature, the mixup strength and the seeds of this figure."""
+    if not len(data):
+        return MISSING
+    seeds = runs.seeds_text(data.groupby(["teacher", "student", "logit_scale"])["seed"].nunique())
+    temperatures = sorted(data["temperature"].unique(), key=runs.position)
+    text = CAPTION.format(seeds=f"seeds ({seeds})", temperature=" or ".join(temperatures), alpha=data["alpha"].iloc[0])
+    return text.replace("all seeds (n = 1 seeds)", "one seed")
+
+
+@style.styled
+def draw(data: pd.DataFrame) -> Figure:
+    """Return the figure: a panel a pair, one scale of colours for all."""
+    if not len(data):
+        return style.message(MISSING)
+    pairs = runs.pairs_in(data)
+    columns = min(COLUMNS, len(pairs))
+    rows = -(-len(pairs) // columns)
+    figure = Figure(figsize=(style.PAGE if columns > 1 else style.COLUMN, 0.6 + 2.4 * rows))
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    shades = ScalarMappable(_range(data["accuracy"]), matplotlib.colormaps["viridis_r"])
+    scales = sorted(data["logit_scale"].unique())
+    markers = {scale: MARKERS[i % len(MARKERS)] for i, scale in enumerate(scales)}
+    for place, ax in enumerate(grid.flat):
+        if place >= len(pairs):
+            ax.remove()
+            continue
+        _panel(ax, runs.of_pair(data, pairs[place]), shades, markers)
+        ax.set_title(style.pair_title(*pairs[place]))
+        if place + columns >= len(pairs):
+            ax.set_xlabel("Teacher's confidence gap (pp)")
+            ax.tick_params(labelbottom=True)
+        if place % columns == 0:
+            ax.set_ylabel("Student's confidence gap (pp)")
+    figure.colorbar(shades, ax=figure.axes, label="Student accuracy (%)", aspect=30, pad=0.02).outline.set_linewidth(
+        0.6
+    )
+    look = {"color": "0.3", "linestyle": "none"}
+    handles = [Line2D([], [], marker=markers[scale], label=f"c = {scale:g}", **look) for scale in scales]
+    handles.append(Line2D([], [], color="0.3", linestyle="--", linewidth=0.8, label="Equal gaps"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles) if columns > 1 else 3)
+    return figure
+
+
+def _range(accuracy: pd.Series) -> Normalize:
+    """Return the range of colours: that of the accuracies, at least one point wide."""
+    low, high = accuracy.min(), accuracy.max()
+    short = max(0.0, 1.0 - (high - low)) / 2
+    return Normalize(low - short, high + short)
+
+
+def _panel(ax: Axes, rows: pd.DataFrame, shades: ScalarMappable, markers: dict[float, str]) -> None:
+    ax.axline((0, 0), slope=1, color="0.3", linestyle="--", linewidth=0.8, zorder=1)
+    for _, own in rows.groupby("seed"):
+        ax.plot(own["teacher_gap"], own["student_gap"], color="0.6", linewidth=0.7, zorder=1.5)
+    for scale, own in rows.groupby("logit_scale"):
+        colours = shades.to_rgba(own["accuracy"].to_numpy())
+        look = {"marker": markers[scale], "s": 18, "edgecolor": "0.2", "linewidth": 0.4, "zorder": 3}
+        ax.scatter(own["teacher_gap"], own["student_gap"], color=colours, **look)
