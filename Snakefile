@@ -21,6 +21,7 @@ rule all:
     input:
         tables=expand("results/{experiment}/summary.csv", experiment=STUDIES),
         claims=expand("results/{experiment}/claims.md", experiment=STUDIES),
+        reports=expand("results/{experiment}/report.html", experiment=STUDIES),
         figures=expand(
             "results/{experiment}/figures/{figure}.pdf",
             experiment=STUDIES,

@@ -20,7 +20,7 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 WITHOUT = "import sys, runpy; sys.modules.update(snakemake=None, pydantic=None); sys.argv = sys.argv[1:]; "
 WITHOUT += "runpy.run_path(sys.argv[0], run_name='__main__')"
 RULE_SCRIPTS = ["fetch_data.py", "prepare_data.py", "train_teacher.py", "distill.py", "evaluate.py", "aggregate.py"]
-RULE_SCRIPTS += ["claims.py", "plot.py"]
+RULE_SCRIPTS += ["claims.py", "plot.py", "report.py"]
 
 
 def run(script, *arguments, cwd=ROOT):
@@ -55,6 +55,7 @@ def test_a_missing_plan_is_one_line(script, tmp_path):
         "aggregate.py": ["--output", "out"],
         "claims.py": ["--tables", "out", "--output", "out/claims.parquet"],
         "plot.py": ["--tables", "out", "--output", "out/a.pdf"],
+        "report.py": ["--tables", "out", "--output", "out/report.html"],
     }[script]
     result = run(script, "--plan", "nowhere.json", *arguments, cwd=tmp_path)
     assert result.returncode == 1
@@ -92,6 +93,7 @@ def test_the_whole_chain_by_hand(tmp_path):
     step("claims.py", of["claims"], "--tables", "results/digits", "--output", "results/digits/claims.parquet")
     for plan in (plan for plan in plans if plan.stage == "figures"):
         step("plot.py", plan, "--tables", "results/digits", "--output", f"results/{plan.output}")
+    step("report.py", of["reports"], "--tables", "results/digits", "--output", f"results/{of['reports'].output}")
     assert pd.read_parquet(tmp_path / "results/digits/metrics.parquet")["model_id"].nunique() == 2
     assert write_plans(plans, tmp_path / "results") == {}
 

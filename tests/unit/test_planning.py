@@ -14,6 +14,8 @@ from vicinal.plan import check_code, read_plan, record_key, recorded_key
 from vicinal.planning import LONG_AGO, build_plans, plan_experiments, write_plans
 
 ROOT = Path(__file__).resolve().parents[2]
+# What follows the evaluations of one experiment.
+ANALYSIS = {"experiments": 1, "claims": 1, "figures": len(FIGURES), "reports": 1}
 
 
 def plans(*overrides):
@@ -49,8 +51,7 @@ def test_at_first_everything_is_stale(tmp_path):
     stale = write_plans(wanted, tmp_path)
     # 2 teachers; cohorts: ce, ce_mixup, and kd and kd_mixup from each teacher.
     assert stages(stale) == {
-        "data": 1, "teachers": 2, "cohorts": 6, "evaluations": 8, "experiments": 1, "claims": 1,
-        "figures": len(FIGURES),
+        "data": 1, "teachers": 2, "cohorts": 6, "evaluations": 8, **ANALYSIS,
     }  # fmt: skip
     assert all((tmp_path / plan.path).is_file() for plan in wanted)
 
@@ -66,7 +67,7 @@ def test_finished_is_fresh_and_older_than_its_output(finished):
 
 def test_a_new_temperature_makes_its_cohorts_and_what_follows_stale(finished):
     stale = write_plans(plans("grids.0.temperatures=[1,2,4,8]"), finished)
-    assert stages(stale) == {"cohorts": 4, "evaluations": 4, "experiments": 1, "claims": 1, "figures": len(FIGURES)}
+    assert stages(stale) == {"cohorts": 4, "evaluations": 4, **ANALYSIS}
     assert all("_from_" in id_ for id_ in stale["cohorts"])
 
 
@@ -96,7 +97,7 @@ def test_the_key_is_transitive(finished):
     # Every id below holds the data spec: all of it is new.
     assert stages(stale)["cohorts"] == 6
     stale = write_plans(plans("pairs=500"), finished)
-    assert stages(stale) == {"evaluations": 8, "experiments": 1, "claims": 1, "figures": len(FIGURES)}
+    assert stages(stale) == {"evaluations": 8, **ANALYSIS}
 
 
 def test_a_failed_cohort_is_not_forgotten(finished):

@@ -3,6 +3,7 @@ localrules:
     aggregate,
     judge_claims,
     plot_figure,
+    make_report,
 
 
 rule aggregate:
@@ -57,6 +58,7 @@ rule plot_figure:
         pdf="results/{experiment}/figures/{figure}.pdf",
         png="results/{experiment}/figures/{figure}.png",
         data="results/{experiment}/figures/{figure}.parquet",
+        record="results/{experiment}/figures/{figure}.json",
     log:
         "results/logs/plot_figure/{experiment}/{figure}.log",
     benchmark:
@@ -66,3 +68,25 @@ rule plot_figure:
     shell:
         "python workflow/scripts/plot.py --plan {input.plan:q}"
         " --tables $(dirname {input.tables[0]:q}) --output {output.pdf:q} > {log:q} 2>&1"
+
+
+rule make_report:
+    input:
+        plan="results/plan/reports/{experiment}.json",
+        tables=rules.aggregate.output,
+        claims=rules.judge_claims.output.claims,
+        figures=expand(
+            "results/{{experiment}}/figures/{figure}.png",
+            figure=FIGURES,
+        ),
+    output:
+        report="results/{experiment}/report.html",
+    log:
+        "results/logs/make_report/{experiment}.log",
+    benchmark:
+        "results/benchmarks/make_report/{experiment}.tsv"
+    conda:
+        "../../envs/vicinal.yaml"
+    shell:
+        "python workflow/scripts/report.py --plan {input.plan:q} --results results"
+        " --tables $(dirname {input.claims:q}) --output {output.report:q} > {log:q} 2>&1"

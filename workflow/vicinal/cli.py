@@ -120,6 +120,6 @@ def _say_where(artefacts: Artefacts, seconds: float) -> None:
     for name in artefacts.studies:
         folder = RESULTS / name
         print(f"{name}: figures in {folder}/figures ({', '.join(FIGURES)}; PDF, PNG and their data)")
-        print(f"{name}: verdicts on the claims in {folder}/claims.md")
+        print(f"{name}: report in {folder}/report.html, verdicts on the claims in {folder}/claims.md")
         print(f"{name}: tables in {folder}: summary.csv (mean, sd, n over seeds), metrics.parquet, vicinal.parquet, …")
     print(f"finished after {seconds // 60:.0f} min {seconds % 60:.0f} s", flush=True)

@@ -37,6 +37,7 @@ STAGE_SCRIPTS = {
     "experiments": "aggregate.py",
     "claims": "claims.py",
     "figures": "plot.py",
+    "reports": "report.py",
 }
 
 

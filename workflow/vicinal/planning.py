@@ -17,7 +17,7 @@ from vicinal.config import Data, Execution, validate
 from vicinal.data.catalogue import resolve_source
 from vicinal.errors import VicinalError
 from vicinal.figures import FIGURES
-from vicinal.files import write_text
+from vicinal.files import sha256, write_text
 from vicinal.fingerprint import named_modules, stage_fingerprint
 from vicinal.grid import Artefacts, Cohort, Evaluation, Store, Study, Teacher, expand
 from vicinal.plan import recorded_key
@@ -25,6 +25,10 @@ from vicinal.spec import digest
 
 # (stage, id) → key
 Keys = dict[tuple[str, str], str]
+
+# What a report is made from besides code and results.
+WORKFLOW = Path(__file__).resolve().parents[1]
+REPORT_FILES = [*sorted((WORKFLOW / "report").iterdir()), WORKFLOW / "reference" / "published.csv"]
 
 # Older than any output: a plan file of this age makes nothing run.
 LONG_AGO = 946_684_800
@@ -102,6 +106,7 @@ def build_plans(artefacts: Artefacts, figures: Iterable[str]) -> Iterator[Plan]:
         yield _keyed(_claims_plan(study, keys), keys)
         for figure in figures:
             yield _keyed(_figure_plan(study, figure, keys), keys)
+        yield _keyed(_report_plan(study, figures, keys), keys)
 
 
 def _keyed(plan: Plan, keys: Keys) -> Plan:
@@ -180,6 +185,21 @@ def _figure_plan(study: Study, figure: str, keys: Keys) -> Plan:
         "upstream": {"experiments": keys["experiments", name]},
     }
     return Plan("figures", f"{name}/{figure}", f"{name}/figures/{figure}.pdf", content)
+
+
+def _report_plan(study: Study, figures: Iterable[str], keys: Keys) -> Plan:
+    name = study.experiment.name
+    content = {
+        "spec": {"experiment": name},
+        "code": stage_fingerprint("reports"),
+        "upstream": {
+            "experiments": keys["experiments", name],
+            "claims": keys["claims", name],
+            **{figure: keys["figures", f"{name}/{figure}"] for figure in figures},
+        },
+        "files": {path.name: sha256(path) for path in REPORT_FILES},
+    }
+    return Plan("reports", name, f"{name}/report.html", content)
 
 
 def write_plans(plans: Iterable[Plan], results: Path) -> dict[str, list[str]]:

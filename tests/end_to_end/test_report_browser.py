@@ -1,0 +1,162 @@
+"""The report in a browser: headless Chromium, driven by its command line alone."""
+
+import json
+import re
+import shutil
+import subprocess
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from vicinal.claims import CLAIMS
+from vicinal.claims.verdict import COLUMNS
+from vicinal.report import context, read_inputs, render
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
+QUIET = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--virtual-time-budget=3000",
+)  # fmt: skip
+CELL = "a_teacher_with_a_long_name → a_student_with_a_long_name, T = 2, vs ce_mixup"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A report with long names, a wide figure and one row a run."""
+    folder = tmp_path_factory.mktemp("experiment")
+    rows = []
+    for claim in CLAIMS:
+        row = dict.fromkeys(COLUMNS, np.nan) | {"claim": claim, "title": CLAIMS[claim].TITLE, "cell": CELL, "n": 5}
+        row |= {"sentence": CLAIMS[claim].SENTENCE, "estimand": "ln(OE(ce) / OE(kd_mixup))", "warning": ""}
+        row |= {"estimate": 0.1, "low": -0.1, "high": 0.3, "threshold": 0.0, "verdict": "inconclusive"}
+        rows += [row | {"kind": kind, "reason": f"{CELL}: why"} for kind in ("verdict", "primary", "secondary")]
+    pd.DataFrame(rows, columns=COLUMNS).to_parquet(folder / "claims.parquet")
+    runs = []
+    for seed, accuracy in enumerate([0.9, 0.1, 0.51, 1.0]):
+        for method in ("ce", "ce_mixup"):
+            own = {"model_id": f"{method}_s{seed}", "role": "student", "data": "digits", "model": "m", "method": method}
+            own |= {"seed": seed, "teacher": None, "temperature": None, "logit_scale": None, "alpha": None}
+            own |= {"teacher_mixup_alpha": np.nan, "split": "test", "metric": "accuracy", "value": accuracy}
+            runs.append(own)
+    pd.DataFrame(runs).to_parquet(folder / "metrics.parquet")
+    (folder / "figures").mkdir()
+    Image.new("RGB", (2400, 900), "white").save(folder / "figures" / "training.png")
+    path = folder / "report.html"
+    path.write_text(render(context(read_inputs(folder))), encoding="utf-8")
+    return path
+
+
+def chromium(tmp_path, page, *arguments):
+    command = [CHROMIUM, *QUIET, f"--user-data-dir={tmp_path / 'profile'}", *arguments, page.as_uri()]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def ask(tmp_path, page, script, width=None):
+    """Return what ``script``, the body of a function that runs in the page, answers; framed to ``width`` pixels."""
+    probe, frame = tmp_path / "probe.html", tmp_path / "frame.html"
+    asked = f"<script>parent.postMessage(JSON.stringify((() => {{ {script} }})()), '*')</script></body>"
+    probe.write_text(page.read_text(encoding="utf-8").replace("</body>", asked), encoding="utf-8")
+    frame.write_text(
+        "<pre></pre><script>addEventListener('message', (e) => document.querySelector('pre').textContent = e.data)"
+        f"</script><iframe src='probe.html' width='{width or 1200}' height='900'></iframe>",
+        encoding="utf-8",
+    )
+    answer = re.search(r"<pre>(.*?)</pre>", chromium(tmp_path, frame, "--dump-dom"), re.DOTALL)
+    return json.loads(answer[1])
+
+
+def test_a_column_sorts_by_value_both_ways(tmp_path, page):
+    script = """
+      const button = [...document.querySelectorAll("#runs th button")].find((b) => b.textContent.includes("Accuracy"));
+      const column = button.parentElement.cellIndex;
+      const read = () => [...document.querySelectorAll("#runs tbody tr")].map((r) => r.cells[column].textContent);
+      button.click(); const up = read(), sorted = button.parentElement.getAttribute("aria-sort");
+      button.click(); return [up, read(), sorted];
+    """
+    up, down, sorted_ = ask(tmp_path, page, script)
+    assert up == [value for value in ("10.00", "51.00", "90.00", "100.00") for _ in range(2)]
+    assert down == up[::-1]
+    assert sorted_ == "ascending"
+
+
+def test_the_filter_hides_runs_and_says_how_many_are_left(tmp_path, page):
+    script = """
+      const input = document.querySelector(".filter input");
+      input.value = "CE_mixup s3"; input.dispatchEvent(new Event("input"));
+      return [[...document.querySelectorAll("#runs tbody tr")].filter((r) => r.offsetHeight).map((r) => r.textContent),
+              document.querySelector(".filter output").textContent];
+    """
+    rows, said = ask(tmp_path, page, script)
+    assert len(rows) == 1
+    assert "ce_mixup_s3" in rows[0]
+    assert said == "1 of 8 runs"
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_the_page_is_never_wider_than_the_window(tmp_path, page, width):
+    script = """
+      document.querySelectorAll("details").forEach((d) => { d.open = true; });
+      return [document.documentElement.scrollWidth, innerWidth];
+    """
+    assert ask(tmp_path, page, script, width) == [width, width]
+
+
+def test_the_page_may_load_nothing(tmp_path, page):
+    asked = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Server)
+    Thread(target=server.serve_forever, daemon=True).start()
+    image = f"<img src='http://127.0.0.1:{server.server_port}/x.png'></body>"
+    loads = page.read_text(encoding="utf-8").replace("</body>", image)
+    free = re.sub(r"<meta http-equiv[^>]*>", "", loads)
+    try:
+        for name, html in (("kept.html", loads), ("free.html", free)):
+            (tmp_path / name).write_text(html, encoding="utf-8")
+            chromium(tmp_path, tmp_path / name, "--dump-dom")
+            assert asked == ([] if name == "kept.html" else ["/x.png"])
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_it_reads_without_its_script(tmp_path, page):
+    bare = tmp_path / "bare.html"
+    html, removed = re.subn(r"<script>.*?</script>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert removed == 1
+    bare.write_text(html, encoding="utf-8")
+    script = """
+      const shown = (selector) => [...document.querySelectorAll(selector)].filter((e) => e.offsetHeight).length;
+      return [shown("#runs tbody tr"), shown(".filter"), shown("th button"), shown(".scores li"), shown("summary")];
+    """
+    assert ask(tmp_path, bare, script) == [8, 0, 0, 7, 1 + 7]
+
+
+def test_light_and_dark(tmp_path, page):
+    brightness = []
+    for scheme in (0, 1):  # Blink's numbers for dark and light
+        shot = tmp_path / f"{scheme}.png"
+        chromium(tmp_path, page, f"--blink-settings=preferredColorScheme={scheme}", f"--screenshot={shot}")
+        with Image.open(shot) as image:
+            brightness.append(image.convert("L").getpixel((2, 2)))
+    assert brightness[0] < 60
+    assert brightness[1] > 240
+
+
+def test_it_prints(tmp_path, page):
+    chromium(tmp_path, page, f"--print-to-pdf={tmp_path / 'report.pdf'}")
+    assert (tmp_path / "report.pdf").read_bytes()[:5] == b"%PDF-"

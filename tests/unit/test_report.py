@@ -1,0 +1,397 @@
+"""The report from made-up tables: what it says, what is missing, hostile names, equal bytes."""
+
+import io
+import json
+import re
+import runpy
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from vicinal import fingerprint
+from vicinal.claims import CLAIMS
+from vicinal.claims.verdict import COLUMNS
+from vicinal.errors import VicinalError
+from vicinal.report import context, read_config, read_inputs, render
+from vicinal.report.context import OF_CLAIM
+from vicinal.report.figures import BUDGET, Figure, embed, must_shrink
+from vicinal.report.page import duration, minus, number
+from vicinal.report.records import provenance_context, revision_of
+from vicinal.report.runs import runs_context
+
+SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "report.py"
+HOSTILE = "<script>alert('x')</script>\"&"
+WORDS = ("reproduced", "not reproduced", "inconclusive")
+
+
+class Page(HTMLParser):
+    """Collects tags with their attributes, ids, and the text of a page; checks that tags are balanced."""
+
+    VOID = ("meta", "img", "input", "path", "circle", "br", "link")
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.open, self.text = [], [], ""
+        self.feed(html)
+        assert self.open == []
+        self.ids = [attributes["id"] for _, attributes in self.tags if "id" in attributes]
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text += data
+
+    def count(self, tag):
+        return sum(name == tag for name, _ in self.tags)
+
+
+def png(width=400, height=200):
+    pixels = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def claims_table(title=None, cell="a → b, T = 2"):
+    rows = []
+    for i, (name, claim) in enumerate(CLAIMS.items()):
+        shared = dict.fromkeys(COLUMNS, np.nan) | {
+            "claim": name, "title": title or claim.TITLE, "sentence": title or claim.SENTENCE, "cell": cell, "n": 5,
+            "estimand": "difference", "estimate": 0.25, "low": -0.5, "high": 1.0, "threshold": 0.0, "verdict": "",
+            "reason": "", "warning": "", "p": 0.012, "p_holm": 0.034,
+        }  # fmt: skip
+        verdict = {"verdict": WORDS[i % 3], "reason": f"{cell}: interval [-0.5, 1]", "warning": title or ""}
+        rows += [shared | {"kind": "verdict"} | verdict]
+        rows += [shared | {"kind": kind, "reason": title or ""} for kind in ("primary", "secondary")]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def metrics_table(model="resnet20", seeds=3):
+    rows = []
+    for seed in range(seeds):
+        for role, method, t in [("teacher", "ce", None), ("student", "kd", "4"), ("student", "kd_mixup", "16")]:
+            own = {
+                "model_id": f"{model}_{role}_{method}_s{seed}", "role": role, "data": "cifar100", "method": method,
+                "model": "resnet56" if role == "teacher" else model, "seed": seed,
+                "alpha": 1.0 if method == "kd_mixup" else np.nan, "teacher": "resnet56" if t else None,
+                "teacher_mixup_alpha": np.nan, "temperature": t, "logit_scale": 1.0 if t else np.nan,
+                "kd_weight": 1.0 if t else 0.0, "ce_weight": 0.0 if t else 1.0, "data_limit_train": None,
+                "data_validation": 5000, "recipe_epochs": 240, "teacher_id": None, "split": "test",
+            }  # fmt: skip
+            rows += [own | {"metric": m, "value": v + 0.01 * seed} for m, v in [("accuracy", 0.7), ("ece", 0.05)]]
+    texts = ["model_id", "role", "data", "model", "method", "teacher", "temperature", "split", "metric"]
+    return pd.DataFrame(rows).astype(dict.fromkeys(texts, "category"))
+
+
+def record(**more):
+    return {
+        "began": "2026-01-01T00:00:00+00:00", "command": "x", "wall_seconds": 10.0, "peak_memory_bytes": 5e8,
+        "device": "cpu", "cpu": "Some CPU", "threads": 1, "python": "3.11.7", "packages": {"torch": "2.14.1"},
+        "git": "a" * 40,
+    } | more  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The folder of an experiment with all tables, and every figure but confusion."""
+    base = tmp_path / "results" / "cifar100"
+    (base / "figures").mkdir(parents=True)
+    claims_table().to_parquet(base / "claims.parquet")
+    metrics_table().to_parquet(base / "metrics.parquet")
+    for name in {figure for figures in OF_CLAIM.values() for figure in figures} - {"confusion"} | {"training", "new"}:
+        (base / "figures" / f"{name}.png").write_bytes(png())
+        about = {"caption": f"Caption of {name}. And more.", "provenance": record(command=name)}
+        (base / "figures" / f"{name}.json").write_text(json.dumps(about))
+    models = {"m": {"evaluation": "e"}}
+    own = {"spec": {"name": "cifar100", "models": models}, "provenance": record(command="tables")}
+    (base / "provenance.json").write_text(json.dumps(own))
+    (base / "claims.json").write_text(json.dumps({"provenance": record(command="claims")}))
+    return base
+
+
+def page_of(folder):
+    return render(context(read_inputs(folder)))
+
+
+def test_the_page_says_what_the_tables_say(folder):
+    html = page_of(folder)
+    page = Page(html)
+    for i, (name, claim) in enumerate(CLAIMS.items()):
+        assert name in page.ids
+        assert claim.SENTENCE in page.text
+        assert WORDS[i % 3] in page.text
+    lines = {line.strip() for line in page.text.splitlines()}
+    assert {"✓ 3 reproduced", "✗ 2 not reproduced", "? 2 inconclusive"} <= lines
+    assert "interval [−0.5, 1]" in page.text
+    assert page.text.count("[−0.5, 1]") >= 14 + 7  # the primary and secondary tables, the reasons
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_every_figure_is_there_once_with_caption_and_alt_text(folder):
+    page = Page(page_of(folder))
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == 9
+    assert {image["alt"] for image in images} >= {"Figure: Caption of temperature.", "Figure: Caption of new."}
+    assert {(image["width"], image["height"]) for image in images} == {("200", "100")}
+    assert page.text.count("Caption of temperature. And more.") == 1
+    assert "Figure temperature is shown at C3." in page.text
+    assert "Figure confusion: figures/confusion.png is missing." in page.text
+
+
+def test_links_lead_somewhere_and_nothing_is_loaded(folder):
+    page = Page(page_of(folder))
+    for tag, attributes in page.tags:
+        assert attributes.get("src", "data:").startswith("data:"), tag
+        target = attributes.get("href", "")
+        assert tag != "link"
+        assert target[1:] in page.ids if target.startswith("#") else target in ("", "https://arxiv.org/abs/2606.12171")
+
+
+def test_published_numbers_stand_beside_ours(folder):
+    page = Page(page_of(folder))
+    assert "70.66" in page.text  # Tian et al. 2020
+    assert "71.00" in page.text
+    assert "+0.34" in page.text
+    assert "45,000 / 50,000" in page.text
+    assert "resnet56 → resnet20" in page.text
+    assert not re.search(r"\bnan\b", page.text, re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("claims.parquet", "claims.parquet is missing: run ./reproduce to make it"),
+        ("metrics.parquet", "metrics.parquet is missing: run ./reproduce to make it"),
+        ("figures/training.png", "Figure training: figures/training.png is missing"),
+        ("figures/training.json", "No caption: figures/training.json is missing."),
+        ("provenance.json", "Published numbers"),
+        ("claims.json", "Published numbers"),
+    ],
+)
+def test_what_is_missing_is_said(folder, missing, said):
+    before = Page(page_of(folder)).text
+    (folder / missing).unlink()
+    after = Page(page_of(folder)).text
+    assert said in after
+    assert after != before
+
+
+def test_an_empty_folder_gives_a_page(tmp_path):
+    page = Page(page_of(tmp_path))
+    assert set(CLAIMS) <= set(page.ids)
+    assert page.text.count("claims.parquet is missing") == 14  # scorecard and section
+    assert "versions and devices are not known" in page.text
+
+
+def test_a_claim_without_rows_has_no_verdict(folder):
+    table = claims_table()
+    table[table["claim"] != "C5"].to_parquet(folder / "claims.parquet")
+    assert "claims.parquet has no verdict on C5" in Page(page_of(folder)).text
+
+
+def test_hostile_names_are_text(folder):
+    clean = Page(page_of(folder))
+    claims_table(title=HOSTILE, cell=HOSTILE).to_parquet(folder / "claims.parquet")
+    metrics_table(model=HOSTILE).to_parquet(folder / "metrics.parquet")
+    about = {
+        "caption": f"{HOSTILE}. More.",
+        "provenance": record(cpu=HOSTILE, git=HOSTILE, packages={HOSTILE: HOSTILE}),
+    }
+    (folder / "figures" / "training.json").write_text(json.dumps(about))
+    (folder / "provenance.json").write_text(json.dumps({"spec": {"name": HOSTILE}, "provenance": record()}))
+    inputs = read_inputs(folder)
+    inputs.config = HOSTILE
+    page = Page(render(context(inputs)))
+    assert page.count("script") == clean.count("script") == 1
+    assert page.text.count(HOSTILE) > 50
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+
+
+def test_equal_inputs_give_equal_bytes(folder):
+    assert page_of(folder) == page_of(folder)
+
+
+def test_runs_table_and_summary():
+    found = runs_context(metrics_table())
+    assert found["settings"] == ["Role", "Model", "Method", "Teacher", "T"]  # α is the same wherever there is one
+    assert [run["settings"][2] for run in found["runs"]] == ["ce"] * 3 + ["kd"] * 3 + ["kd_mixup"] * 3
+    row = found["summary"][1]
+    assert (row["n"], row["settings"]) == (3, ["student", "resnet20", "kd", "resnet56", "4"])
+    assert row["means"] == pytest.approx([71, 0.06])
+    assert row["sds"] == pytest.approx([1, 0.01])
+    assert ("recipe: epochs", "240") in found["recipe"]
+
+
+def test_one_seed_has_no_sd():
+    assert runs_context(metrics_table(seeds=1))["summary"][0]["sds"] == [None, None]
+
+
+def test_provenance_counts_a_shared_record_once():
+    found = provenance_context({"training": [record(), record(), record(command="y")]})
+    (stage,) = found["stages"]
+    assert (stage["jobs"], stage["seconds"], stage["devices"]) == (2, 20, ["CPU: Some CPU, 1 thread"])
+    assert found["mixtures"] == []
+
+
+@pytest.mark.parametrize(
+    ("other", "flagged"),
+    [
+        ({"packages": {"torch": "2.11.0"}}, "torch: 2.11.0, 2.14.1"),
+        ({"python": "3.12.0"}, "python: 3.11.7, 3.12.0"),
+        ({"gpu": "H100", "cuda": "13.0"}, "devices of training: CPU: Some CPU, 1 thread; H100 (CUDA 13.0)"),
+        ({"threads": 2}, "devices of training: CPU: Some CPU, 1 thread; CPU: Some CPU, 2 threads"),
+        ({"git": "b" * 40}, f"revisions of the code: {'a' * 40}, {'b' * 40}"),
+    ],
+)
+def test_mixtures_are_flagged(folder, other, flagged):
+    records = {"training": [record(), record(command="y", **other)]}
+    assert provenance_context(records)["mixtures"] == [flagged]
+    inputs = read_inputs(folder)
+    inputs.records |= records
+    assert flagged in Page(render(context(inputs))).text
+
+
+@pytest.mark.parametrize(
+    ("records", "revision"),
+    [
+        ({}, None),
+        ({"training": [record()], "tables": [record(git="b" * 40)]}, "a" * 40),
+        ({"training": [record(), record(git="b" * 40)]}, None),
+        ({"tables": [record(git="a" * 40 + "-dirty")]}, None),
+        ({"tables": [record(git=None)]}, None),
+    ],
+)
+def test_the_revision_to_check_out(records, revision):
+    assert revision_of(records) == revision
+
+
+def test_uncommitted_code_is_flagged():
+    found = provenance_context({"tables": [record(git="a" * 40 + "-dirty")]})
+    assert found["mixtures"] == [f"code that differs from its revision: {'a' * 40}-dirty"]
+
+
+def test_large_figures_are_shrunk_to_half():
+    large = Figure("large", png(1200, 1000), "")
+    assert len(large.png) > BUDGET
+    assert must_shrink([large])
+    assert not must_shrink([Figure("small", png(), ""), Figure("none", None, "")])
+    full, small = embed(large, False), embed(large, True)
+    assert len(small["url"]) < len(full["url"]) / 4
+    assert (small["width"], small["height"]) == (full["width"], full["height"]) == (600, 500)
+
+
+def test_a_broken_picture_is_named(folder):
+    (folder / "figures" / "training.png").write_bytes(b"no picture")
+    with pytest.raises(VicinalError, match=r"figures/training\.png: not a readable PNG"):
+        page_of(folder)
+
+
+@pytest.mark.parametrize(("value", "text"), [(-0.5, "−0.5"), (np.nan, ""), (None, ""), (0.00001234, "1.23e−05")])
+def test_numbers(value, text):
+    assert number(value) == text
+
+
+def test_minus_signs_of_numbers_only():
+    assert minus("[-0.5, -.1] of kd-2, 2026-01-02, a--3") == "[−0.5, −.1] of kd-2, 2026-01-02, a--3"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(59.4, "59 s"), (185, "3 min 5 s"), (7800, "2 h 10 min")])
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_config_of_one_or_several_experiments(tmp_path):
+    path = tmp_path / "config.yaml"
+    assert read_config(path, "a") is None
+    path.write_text("{name: a, seeds: [0]}")
+    assert read_config(path, "a").startswith("name: a\n")
+    assert read_config(path, "b") is None
+    path.write_text("{name: paper, experiments: [{name: a}, {name: b, seeds: [1]}]}")
+    assert read_config(path, "b") == "name: b\nseeds:\n- 1\n"
+
+
+def run_script(*arguments):
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_script_rebuilds_from_a_folder_alone(folder, tmp_path):
+    result = run_script("--from", folder, "--output", tmp_path / "report.html")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == page_of(folder)
+    assert not (tmp_path / "report.html.key").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--from", "none", "--output", "r.html"), "none: no such folder"),
+        (("--from", "none", "--output", "r.pdf"), "--output r.pdf: must end in .html"),
+        (("--output", "r.html"), "needs --plan and --tables, or --from"),
+        (("--from", "a", "--plan", "b", "--output", "r.html"), "--from takes no --plan"),
+    ],
+)
+def test_script_names_what_is_wrong(arguments, error):
+    result = run_script(*arguments)
+    assert result.returncode
+    assert error in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def planned(folder, monkeypatch, code=None):
+    """Run the script with a plan, in this process."""
+    monkeypatch.setitem(fingerprint.STAGE_SCRIPTS, "reports", "report.py")
+    results = folder.parent
+    plan = {
+        "stage": "reports",
+        "id": "cifar100",
+        "key": "k",
+        "spec": {},
+        "code": code or fingerprint.stage_fingerprint("reports"),
+    }
+    (results / "plan.json").write_text(json.dumps(plan))
+    arguments = ["--plan", results / "plan.json", "--results", results, "--tables", folder]
+    monkeypatch.setattr(sys, "argv", ["report.py", *map(str, arguments), "--output", str(folder / "report.html")])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    return end.value.code
+
+
+def test_script_with_a_plan_adds_the_records_of_the_models(folder, monkeypatch):
+    place = folder.parent / "evaluations" / "e" / "m"
+    place.mkdir(parents=True)
+    records = {"training": record(wall_seconds=3725), "provenance": record()}
+    (place / "evaluation.json").write_text(json.dumps(records))
+    (folder.parent / "plan").mkdir()
+    (folder.parent / "plan" / "config.yaml").write_text("{name: cifar100, seeds: [7]}")
+    assert planned(folder, monkeypatch) == 0
+    text = Page((folder / "report.html").read_text(encoding="utf-8")).text
+    assert "1 h 2 min" in text
+    assert f"git checkout {'a' * 40}\n./reproduce cifar100.yaml" in text
+    assert "seeds:\n- 7" in text
+    assert (folder / "report.html.key").read_text() == "k\n"
+
+
+def test_script_stops_where_a_record_is_missing_or_the_code_changed(folder, monkeypatch, capsys):
+    assert planned(folder, monkeypatch) == 1
+    assert "evaluation.json: no such file" in capsys.readouterr().err
+    assert planned(folder, monkeypatch, code="0" * 16) == 1
+    assert "the code changed after this run was planned" in capsys.readouterr().err
+    assert not (folder / "report.html").exists()

@@ -1,0 +1,145 @@
+"""What a report says, as plain data for its template."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from vicinal.claims import CLAIMS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED
+from vicinal.published import compare
+from vicinal.report.figures import Figure, embed, must_shrink
+from vicinal.report.records import provenance_context, revision_of
+from vicinal.report.runs import runs_context
+
+# The figures of each claim's section; a figure of two claims is shown at the first and linked from the second.
+OF_CLAIM = {
+    "C1": ("confusion", "similarity"),
+    "C2": ("nonlinearity",),
+    "C3": ("temperature",),
+    "C4": ("overconfidence", "reliability"),
+    "C5": ("inheritance",),
+    "C6": ("temperature",),
+    "C7": ("capacity",),
+}
+MISSING = "no verdict"
+MARKS = {  # the class of the style sheet and the symbol: a verdict is never told by its colour alone
+    REPRODUCED: ("yes", "✓"),
+    NOT_REPRODUCED: ("no", "✗"),
+    INCONCLUSIVE: ("open", "?"),
+    MISSING: ("open", "–"),
+}
+
+
+@dataclass
+class Inputs:
+    """All that a report is made of; None or empty where a file is not there."""
+
+    name: str
+    claims: pd.DataFrame | None
+    metrics: pd.DataFrame | None
+    published: pd.DataFrame
+    figures: dict[str, Figure] = field(default_factory=dict)
+    records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    spec: dict[str, Any] = field(default_factory=dict)
+    config: str | None = None  # the settings of this run, YAML
+
+
+def context(inputs: Inputs) -> dict[str, Any]:
+    """Return the context of ``report.html.j2``."""
+    sections = {name: _section(name, inputs) for name in CLAIMS}
+    claimed = {name for names in OF_CLAIM.values() for name in names}
+    shrink = must_shrink(list(inputs.figures.values()))
+    embedded = {name: embed(figure, shrink) for name, figure in inputs.figures.items()}
+    placed: dict[str, str] = {}
+    for claim, section in sections.items():
+        section["figures"] = [_place(name, claim, embedded, placed) for name in OF_CLAIM[claim]]
+    others = [name for name in inputs.figures if name not in claimed]
+    if "training" not in others:
+        others.append("training")
+    verdicts = [section["verdict"] for section in sections.values()]
+    return {
+        "name": inputs.name,
+        "command": _command(inputs),
+        "config": inputs.config,
+        "facts": _facts(inputs),
+        "tally": [(verdict, *MARKS[verdict], verdicts.count(verdict)) for verdict in MARKS if verdict in verdicts],
+        "sections": list(sections.values()),
+        "figures": [_place(name, "", embedded, placed) for name in sorted(others)],
+        "shrunk": shrink,
+        "published": _published(inputs),
+        "runs": None if inputs.metrics is None else runs_context(inputs.metrics),
+        "provenance": provenance_context(inputs.records),
+    }
+
+
+def _section(name: str, inputs: Inputs) -> dict[str, Any]:
+    section = {
+        "id": name, "title": CLAIMS[name].TITLE, "sentence": CLAIMS[name].SENTENCE, "verdict": MISSING, "reason": "",
+        "warning": "", "n": 0, "primary": [], "secondary": [],
+    }  # fmt: skip
+    rows = [] if inputs.claims is None else inputs.claims[inputs.claims["claim"] == name].to_dict("records")
+    for row in rows:
+        if row["kind"] == "verdict":
+            section |= {key: row[key] for key in ("title", "sentence", "verdict", "reason", "warning", "n")}
+        elif row["kind"] in ("primary", "secondary"):
+            section[row["kind"]].append(_test(row))
+    if section["verdict"] == MISSING:
+        absent = "claims.parquet is missing" if inputs.claims is None else f"claims.parquet has no verdict on {name}"
+        section["reason"] = f"{absent}: run ./reproduce to make it"
+    # A verdict that this code does not know is shown as it is, undecided.
+    section["mark"], section["symbol"] = MARKS.get(section["verdict"], MARKS[MISSING])
+    return section
+
+
+def _test(row: dict[str, Any]) -> dict[str, Any]:
+    p = row["p"] if row["kind"] == "primary" else row["p_holm"]
+    note = "; ".join(filter(None, (row["reason"], row["warning"])))
+    keys = ("cell", "estimand", "estimate", "low", "high", "threshold", "n")
+    return {**{key: row[key] for key in keys}, "p": p, "note": note, "plot": _interval_plot(row)}
+
+
+def _interval_plot(row: dict[str, Any]) -> dict[str, float] | None:
+    """Return where the interval, the estimate and the threshold lie on an axis from 0 to 100 of the row's own."""
+    places = {key: row[key] for key in ("low", "high", "estimate", "threshold")}
+    if not all(math.isfinite(value) for value in places.values()):
+        return None
+    lowest, highest = min(places.values()), max(places.values())
+    width = (highest - lowest) or 1.0
+    return {key: round(8 + 84 * (value - lowest) / width, 1) for key, value in places.items()}
+
+
+def _place(name: str, claim: str, embedded: dict[str, dict], placed: dict[str, str]) -> dict[str, Any]:
+    """Return the figure if this is its first place, else where that is."""
+    if name in placed:
+        return {"name": name, "shown_in": placed[name]}
+    found = embedded.get(name)
+    if found is None or found["url"] is None:
+        return {"name": name, "missing": f"figures/{name}.png is missing"}
+    placed[name] = claim
+    return found
+
+
+def _facts(inputs: Inputs) -> list[tuple[str, str]]:
+    """Return what the page says at its head: data, models, seeds."""
+    if inputs.metrics is None:
+        return []
+    models = inputs.metrics.drop_duplicates("model_id")
+    roles = models["role"].value_counts()
+    facts = [("Data", ", ".join(sorted(map(str, models["data"].unique()))))]
+    facts += [(f"{role.capitalize()}s", str(roles[role])) for role in ("teacher", "student") if role in roles.index]
+    return [*facts, ("Seeds", str(models["seed"].nunique()))]
+
+
+def _published(inputs: Inputs) -> list[dict[str, Any]] | None:
+    if inputs.metrics is None:
+        return None
+    return compare(inputs.metrics, inputs.published).to_dict("records")
+
+
+def _command(inputs: Inputs) -> str:
+    """Return the commands that make these results again."""
+    revision = revision_of(inputs.records)
+    name = "" if inputs.name == "digits" else f" {inputs.name}"  # the default experiment
+    command = "./reproduce" + (f" {inputs.name}.yaml" if inputs.config is not None else name)
+    return f"git checkout {revision}\n{command}" if revision else command
