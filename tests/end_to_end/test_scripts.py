@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,9 +41,11 @@ def test_help(script):
     result = run(script, "--help")
     assert result.returncode == 0, result.stderr
     assert "usage:" in result.stdout
-    for line in result.stdout.splitlines():
-        if line.startswith("  --"):
-            assert len(line.split(maxsplit=2)) > 2 or script, line
+    options = re.findall(r"^  (--?\w.*(?:\n {8,}.*)*)", result.stdout, re.M)
+    assert len(options) >= 3
+    for option in options:
+        # The name and its value, then, after two spaces or on a line of its own, what it means.
+        assert re.search(r"\s{2,}\w", option), f"{option}: not explained"
 
 
 @pytest.mark.parametrize("script", RULE_SCRIPTS[1:])
