@@ -133,3 +133,22 @@ def test_ctrl_c_stops_and_the_next_run_goes_on(fresh_project):
     again = fresh_project.reproduce()
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+def test_a_diverged_student_costs_the_others_of_its_cohort_nothing(fresh_project):
+    # Logits times 1e300 overflow: that student's loss is no number from the first step on.
+    few = ("methods=[kd]", "temperatures=[2]")
+    settings = (*(s for s in SHORT if not s.startswith(("temperatures", "epochs"))), "epochs=1", *few)
+    result = fresh_project.reproduce("--set", "logit_scales=[1.0, 1.0e+300]", settings=settings)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    [said] = [line for line in result.stderr.splitlines() if line.startswith("error: distill:")]
+    assert "resnet8_narrow_from_resnet8_s0-" in said
+    assert "became NaN or infinite in epoch 1, step 1" in said
+    [saved] = fresh_project.results.glob("cohorts/*/diverged/*.safetensors")
+    assert str(saved.relative_to(fresh_project.folder)) in said
+    [healthy] = fresh_project.results.glob("students/*/weights.safetensors")
+    before = healthy.stat().st_mtime_ns
+    again = fresh_project.reproduce("--set", "logit_scales=[1.0]", settings=settings)
+    assert again.returncode == 0, again.stderr
+    assert healthy.stat().st_mtime_ns == before

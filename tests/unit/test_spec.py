@@ -166,3 +166,8 @@ def test_number_loses_nothing(value):
 @pytest.mark.parametrize("value", [1234567, 2**53 + 1, 2**62 + 3])
 def test_whole_number_loses_nothing(value):
     assert int(number(value)) == value
+
+
+def test_a_huge_number_stays_short_in_ids():
+    assert number(1e300) == "1e300"
+    assert number(2.0**53 - 1) == "9007199254740991"

@@ -49,4 +49,8 @@ def artefact_id(slug: str, spec: Any) -> str:
 
 def number(value: float | str) -> str:
     """Return a number as it stands in a slug, without loss: 4.0 as ``4``, 0.5 as ``0.5``, ``std`` as it is."""
-    return value if isinstance(value, str) else str(normalise(value))
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and abs(value) >= 1e16:  # 1e300 would have 301 digits
+        return repr(value).replace("+", "")
+    return str(normalise(value))
