@@ -1,14 +1,14 @@
 """The figures that go with the claims, from small made-up tables: what is drawn equals what is computed by hand."""
 
 import itertools
-from functools import cache
-from importlib import import_module
+from functools import cache, partial
 
+import figure_tables
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.stats
+from figure_tables import frame, interval, make, module, panel, words
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
@@ -16,41 +16,14 @@ from vicinal.confusion import similarity_table, similarity_tests
 from vicinal.figures import FIGURES, style
 
 NAMES = ("confusion", "similarity", "inheritance", "overconfidence")
-ALL = ("ce", "ce_mixup", "kd", "kd_mixup")
 SCALES = (0.5, 0.75, 1.0, 1.5, 2.0)
-
-
-def model(role, name, method, seed, **settings):
-    row = {
-        "role": role, "data": "digits", "model": name, "method": method, "seed": seed, "alpha": np.nan, "teacher": None,
-        "teacher_mixup_alpha": np.nan, "temperature": None, "logit_scale": np.nan, "kd_weight": 0.0, "ce_weight": 1.0,
-    }  # fmt: skip
-    row |= settings
-    return {"model_id": "_".join(str(value) for value in row.values()), **row}
-
-
-def grid(
-    teachers=("big",), students=("small",), methods=ALL, temperatures=("1", "2", "4"), seeds=4, scales=(1.0,),
-    teacher_alpha=np.nan,
-):  # fmt: skip
-    """Return the models of a grid, as the aggregate names them."""
-    rows = []
-    for seed, student, method in itertools.product(range(seeds), students, methods):
-        alpha = 1.0 if method.endswith("mixup") else np.nan
-        if method.startswith("ce"):
-            rows.append(model("student", student, method, seed, alpha=alpha))
-            continue
-        for teacher, t, c in itertools.product(teachers, temperatures, scales):
-            rows.append(model("teacher", teacher, "ce", seed, alpha=teacher_alpha))
-            own = {"teacher": teacher, "temperature": t, "logit_scale": c, "kd_weight": 1.0, "ce_weight": 0.0}
-            rows.append(model("student", student, method, seed, alpha=alpha, teacher_mixup_alpha=teacher_alpha, **own))
-    return rows
+grid = partial(figure_tables.grid, seeds=4)
 
 
 def tables_of(models, classes=5, superclass=None, names=None, zero=(), seed=0):
     """Return the tables that these figures read, with random values; students in ``zero`` have an OE of 0."""
     rng = np.random.default_rng(seed)
-    models = pd.DataFrame(models).drop_duplicates("model_id")
+    models = frame(models)
     lam = [(0.0, 1.0), *((b / 20, (b + 1) / 20) for b in range(20)), (0.45, 0.55)]
     metrics, vicinal, confusion, similarity = [], [], [], []
     for row in models.itertuples():
@@ -103,29 +76,6 @@ def tables_of(models, classes=5, superclass=None, names=None, zero=(), seed=0):
         }
     )
     return tables
-
-
-def module(name):
-    return import_module(f"vicinal.figures.{name}")
-
-
-def make(name, tables):
-    figure = module(name)
-    data = figure.data({table: tables[table] for table in figure.TABLES})
-    return data, figure.draw(data), figure.caption(data)
-
-
-def words(figure):
-    return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
-
-
-def panel(figure, title):
-    [ax] = [ax for ax in figure.axes if ax.get_title() == title]
-    return ax
-
-
-def interval(values):
-    return scipy.stats.t.interval(0.95, len(values) - 1, np.mean(values), scipy.stats.sem(values))
 
 
 @cache

@@ -1,6 +1,6 @@
 """The figures: one module each, named here in the order of the README."""
 
 FIGURES = (
-    "temperature", "reliability", "nonlinearity", "capacity", "training",
+    "temperature", "plane", "reliability", "nonlinearity", "capacity", "training",
     "confusion", "similarity", "inheritance", "overconfidence",
 )  # fmt: skip

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vicinal.figures import runs, style
+from vicinal.figures import panels, runs, style
 
 TABLES = ("metrics",)
 CAPTION = (
@@ -70,29 +70,17 @@ def draw(data: pd.DataFrame) -> Figure:
     if not len(data):
         return style.message(MISSING)
     students = list(dict.fromkeys(data["student"]))
-    columns = min(COLUMNS, len(students))
-    blocks = -(-len(students) // columns)
-    width = style.PAGE if columns > 1 else style.COLUMN
-    figure = Figure(figsize=(width, blocks * (0.8 + 1.7 * len(ROWS))))
-    grid = figure.subplots(len(ROWS) * blocks, columns, squeeze=False)
-    for place in range(blocks * columns):
-        block, column = divmod(place, columns)
-        for row, metric in enumerate(ROWS):
-            ax = grid[block * len(ROWS) + row, column]
-            if place >= len(students):
-                ax.remove()
-                continue
-            rows = data[(data["student"] == students[place]) & (data["metric"] == metric)]
-            _panel(ax, rows)
+    figure, grid = panels.wrapped(len(students), COLUMNS, head=0.0, height=0.8 + 1.7 * len(ROWS), rows=len(ROWS))
+    for axes, student in zip(grid, students, strict=True):
+        own = data[data["student"] == student]
+        for ax, metric in zip(axes, ROWS, strict=True):
+            _panel(ax, own[own["metric"] == metric])
             ax.set_ylabel(ROWS[metric])
-            if row == 0:
-                _name_teachers(ax, rows)
-                # Above the names, which slope up by about 3 pt a letter.
-                ax.set_title(f"Student {students[place]}", pad=14 + 3 * data["teacher"].dropna().str.len().max())
-            if row == len(ROWS) - 1:
-                ax.set_xlabel("Teacher accuracy (%)")
-            else:
-                ax.tick_params(labelbottom=False)
+            ax.tick_params(labelbottom=ax is axes[-1])
+        _name_teachers(axes[0], own[own["metric"] == next(iter(ROWS))])
+        # Above the names, which slope up by about 3 pt a letter.
+        axes[0].set_title(f"Student {student}", pad=14 + 3 * data["teacher"].dropna().str.len().max())
+        axes[-1].set_xlabel("Teacher accuracy (%)")
     figure.align_ylabels()
     style.legend_below(figure, [style.handle(m, m not in ALONE) for m in style.ordered(data["method"])])
     return figure

@@ -8,7 +8,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vicinal.figures import runs, style
+from vicinal.figures import panels, runs, style
 
 TABLES = ("metrics",)
 CAPTION = (
@@ -90,31 +90,19 @@ def draw(data: pd.DataFrame) -> Figure:
     if not len(data):
         return style.message(MISSING)
     pairs = runs.pairs_in(data)
-    columns = min(COLUMNS, len(pairs))
-    rows = -(-len(pairs) // columns)
-    figure = Figure(figsize=(style.PAGE if columns > 1 else style.COLUMN, 0.6 + 2.4 * rows))
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    labels = {"xlabel": "Teacher's confidence gap (pp)", "ylabel": "Student's confidence gap (pp)"}
+    figure, axes = panels.one_a_pair(pairs, COLUMNS, head=0.6, height=2.4, **labels)
     shades = ScalarMappable(_range(data["accuracy"]), matplotlib.colormaps["viridis_r"])
     scales = sorted(data["logit_scale"].unique())
     markers = {scale: MARKERS[i % len(MARKERS)] for i, scale in enumerate(scales)}
-    for place, ax in enumerate(grid.flat):
-        if place >= len(pairs):
-            ax.remove()
-            continue
-        _panel(ax, runs.of_pair(data, pairs[place]), shades, markers)
-        ax.set_title(style.pair_title(*pairs[place]))
-        if place + columns >= len(pairs):
-            ax.set_xlabel("Teacher's confidence gap (pp)")
-            ax.tick_params(labelbottom=True)
-        if place % columns == 0:
-            ax.set_ylabel("Student's confidence gap (pp)")
-    figure.colorbar(shades, ax=figure.axes, label="Student accuracy (%)", aspect=30, pad=0.02).outline.set_linewidth(
-        0.6
-    )
+    for ax, pair in zip(axes, pairs, strict=True):
+        _panel(ax, runs.of_pair(data, pair), shades, markers)
+    bar = figure.colorbar(shades, ax=axes, label="Student accuracy (%)", aspect=30, pad=0.02)
+    bar.outline.set_linewidth(0.6)
     look = {"color": "0.3", "linestyle": "none"}
     handles = [Line2D([], [], marker=markers[scale], label=f"c = {scale:g}", **look) for scale in scales]
     handles.append(Line2D([], [], color="0.3", linestyle="--", linewidth=0.8, label="Equal gaps"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles) if columns > 1 else 3)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles) if len(pairs) > 1 else 3)
     return figure
 
 

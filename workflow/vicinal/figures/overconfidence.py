@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from vicinal.figures import runs, style
+from vicinal.figures import panels, runs, style
 
 TABLES = ("metrics",)
 CAPTION = (
@@ -77,27 +77,17 @@ def draw(data: pd.DataFrame) -> Figure:
     if not len(data):
         return style.message(MISSING)
     pairs = runs.pairs_in(data)
-    columns = min(COLUMNS, len(pairs))
-    blocks = -(-len(pairs) // columns)
     temperatures = sorted(data["temperature"].unique(), key=runs.position)
-    height = 0.6 + blocks * (0.5 + 0.42 * len(temperatures))
-    figure = Figure(figsize=(style.PAGE if columns > 1 else style.COLUMN, height))
-    grid = figure.subplots(blocks, columns, sharex=True, sharey=True, squeeze=False)
+    labels = {"xlabel": "OE / OE of KD + mixup", "ylabel": ""}
+    figure, axes = panels.one_a_pair(pairs, COLUMNS, head=0.6, height=0.5 + 0.42 * len(temperatures), **labels)
     methods = [method for method in BASELINES if method in set(data["method"])]
-    for place, ax in enumerate(grid.flat):
-        if place >= len(pairs):
-            ax.remove()
-            continue
-        _panel(ax, runs.of_pair(data, pairs[place]), temperatures, methods)
-        ax.set_title(style.pair_title(*pairs[place]))
-        if place + columns >= len(pairs):
-            ax.set_xlabel("OE / OE of KD + mixup")
-            ax.tick_params(labelbottom=True)
+    for ax, pair in zip(axes, pairs, strict=True):
+        _panel(ax, runs.of_pair(data, pair), temperatures, methods)
     low, high = np.exp(_limits(data))
-    ax = grid[0, 0]
+    ax = axes[0]
     ax.set(xscale="log", xlim=(low, high), ylim=(len(temperatures) - 0.5, -0.5))
     ax.set_yticks(range(len(temperatures)), [f"T = {t}" for t in temperatures])
-    ax.set_xticks(_decades(low, high, 8 // columns))
+    ax.set_xticks(_decades(low, high, 8 // min(COLUMNS, len(pairs))))
     ax.xaxis.set_major_formatter(FuncFormatter("{:g}×".format))
     ax.xaxis.set_minor_formatter(NullFormatter())
     handles = []

@@ -13,6 +13,9 @@ from vicinal.figures.style import METHODS, TEACHER, natural
 # At most this many pairs in figures that have a row or a column of panels for each pair.
 MAIN_PAIRS = 3
 MAIN_TEMPERATURE = 2.0
+# Sentences of figures over several temperatures, see ``over_temperatures``.
+ONE_TEMPERATURE = "No student was distilled at two temperatures from a teacher trained without mixup."
+STD = "At std the logits of each sample are divided by their own standard deviation. "
 PANEL = ["teacher", "student", "method", "temperature"]
 _COLUMNS = [
     "model_id", "role", "model", "method", "seed", "alpha", "teacher", "teacher_mixup_alpha", "temperature",
@@ -168,6 +171,27 @@ def over_seeds(values: pd.DataFrame, keys: list[str], value: str = "value") -> p
     half = stdtrit(np.where(n > 1, n - 1, np.nan), 0.975) * table["sd"] / np.sqrt(n)
     table["low"], table["high"] = table["mean"] - half, table["mean"] + half
     return in_order(table)
+
+
+def over_temperatures(metrics: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """Return mean, interval and n over seeds of test metrics, in %, of the pairs distilled at two temperatures or more.
+
+    Args:
+        metrics: the table of metrics, as fractions.
+        names: those wanted.
+
+    Returns:
+        By pair, method, temperature and metric: see ``over_seeds``. ``alpha`` is the mixup strength of the methods with
+        mixup. Without such a pair the table is empty.
+    """
+    models = models_of(metrics)
+    students = main_students(models)
+    wanted = [(pair, temperatures(students, pair)) for pair in pairs_of(students)]
+    members = panel_models(models, students, [(pair, ts) for pair, ts in wanted if len(ts) > 1])
+    table = metrics[(metrics["split"] == "test") & metrics["metric"].isin(list(names))]
+    values = with_values(members, table, ["metric", "value"])
+    values["value"] = 100 * values["value"].astype(float)
+    return over_seeds(values, [*PANEL, "metric"]).assign(unit="%", alpha=mixup_alpha(students))
 
 
 _SORT_KEYS = {

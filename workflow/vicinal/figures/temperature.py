@@ -1,13 +1,11 @@
 """Accuracy and calibration on the test split against the temperature of distillation."""
 
-import math
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vicinal.figures import runs, style
+from vicinal.figures import panels, runs, style
 
 TABLES = ("metrics",)
 CAPTION = (
@@ -16,8 +14,7 @@ CAPTION = (
     "along T. Horizontal lines: students trained without a teacher (with band), and the mean of the teachers. "
     "{std}{mixup}{interval}"
 )
-STD = "At std the logits of each sample are divided by their own standard deviation. "
-MISSING = "No student was distilled at two temperatures from a teacher trained without mixup."
+MISSING = runs.ONE_TEMPERATURE
 
 ROWS = {"accuracy": "Accuracy (%)", "ece": "ECE (%)", "oe": "OE (%)"}
 COLUMNS = 4  # panels side by side; more pairs go below
@@ -29,22 +26,14 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     ``alpha`` is the mixup strength of the methods with mixup. Pairs that were distilled at one temperature only are
     left out. Without a pair the table is empty.
     """
-    models = runs.models_of(tables["metrics"])
-    students = runs.main_students(models)
-    wanted = [(pair, runs.temperatures(students, pair)) for pair in runs.pairs_of(students)]
-    members = runs.panel_models(models, students, [(pair, ts) for pair, ts in wanted if len(ts) > 1])
-    table = tables["metrics"]
-    table = table[(table["split"] == "test") & table["metric"].isin(list(ROWS))]
-    values = runs.with_values(members, table, ["metric", "value"])
-    values["value"] = 100 * values["value"].astype(float)
-    return runs.over_seeds(values, [*runs.PANEL, "metric"]).assign(unit="%", alpha=runs.mixup_alpha(students))
+    return runs.over_temperatures(tables["metrics"], ROWS)
 
 
 def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the seeds of this figure."""
     if not len(data):
         return MISSING
-    return runs.fill_caption(CAPTION, data, std=STD if (data["temperature"] == "std").any() else "")
+    return runs.fill_caption(CAPTION, data, std=runs.STD if (data["temperature"] == "std").any() else "")
 
 
 @style.styled
@@ -53,31 +42,20 @@ def draw(data: pd.DataFrame) -> Figure:
     if not len(data):
         return style.message(MISSING)
     pairs = runs.pairs_in(data)
-    blocks = math.ceil(len(pairs) / COLUMNS)
-    columns = min(COLUMNS, len(pairs))
-    width = style.PAGE if columns > 1 else style.COLUMN
-    figure = Figure(figsize=(width, 0.5 + 1.45 * len(ROWS) * blocks))
-    grid = figure.subplots(len(ROWS) * blocks, columns, squeeze=False)
+    figure, grid = panels.wrapped(len(pairs), COLUMNS, head=0.5, height=1.45 * len(ROWS), rows=len(ROWS))
     one_student = len({pair.student for pair in pairs}) == 1
-    for place in range(blocks * columns):
-        block, column = divmod(place, columns)
-        axes = grid[block * len(ROWS) : (block + 1) * len(ROWS), column]
+    for place, (axes, pair) in enumerate(zip(grid, pairs, strict=True)):
+        column = place % COLUMNS
         for row, (ax, metric) in enumerate(zip(axes, ROWS, strict=True)):
-            if place >= len(pairs):
-                ax.remove()
-                continue
             if one_student and column:
-                ax.sharey(grid[block * len(ROWS) + row, 0])
+                ax.sharey(grid[place - column, row])
                 ax.tick_params(labelleft=False)
-            _panel(ax, runs.of_pair(data[data["metric"] == metric], pairs[place]))
+            _panel(ax, runs.of_pair(data[data["metric"] == metric], pair))
             if column == 0:
                 ax.set_ylabel(ROWS[metric])
-            if row == 0:
-                ax.set_title(style.pair_title(*pairs[place]))
-            if row == len(ROWS) - 1:
-                ax.set_xlabel("Distillation temperature T")
-            else:
-                ax.tick_params(labelbottom=False)
+            ax.tick_params(labelbottom=row == len(ROWS) - 1)
+        axes[0].set_title(style.pair_title(*pair))
+        axes[-1].set_xlabel("Distillation temperature T")
     figure.align_ylabels()
     style.legend_below(figure, [style.handle(m, m not in FLAT) for m in style.ordered(data["method"])])
     return figure

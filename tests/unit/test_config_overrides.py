@@ -1,0 +1,156 @@
+"""Overrides on the command line: what they change, and nothing else."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+from configs import EXPERIMENTS, changed, leaves, load
+
+from vicinal.config import GRID_KEYS, SHORT_KEYS, experiment_file, parse_yaml, read_config
+from vicinal.errors import VicinalError
+
+
+def error_of_set(config, override: str) -> str:
+    with pytest.raises(VicinalError) as caught:
+        load(config, override)
+    (line,) = str(caught.value).splitlines()
+    return line
+
+
+SHORT = {
+    "epochs=7": "recipe.epochs",
+    "limit_train=70": "data.limit_train",
+    "limit_test=70": "data.limit_test",
+    "pairs=70": "evaluation.pairs",
+    "seeds=[7, 8]": "seeds",
+    "data.name=fashion_mnist": "data.name",
+    "data.root=/elsewhere": "data.root",
+    "teachers=[resnet110]": "teachers",
+    "students=[wrn_16_1]": "students",
+    "methods=[kd]": "methods",
+    "alphas=[0.7]": "alphas",
+    "temperatures=[7]": "temperatures",
+    "logit_scales=[7]": "logit_scales",
+}
+
+
+def should_change(path: Path, override: str) -> set[str]:
+    """Return the settings of a shipped experiment that an override should change, found in the file itself."""
+    key, field = override.partition("=")[0], SHORT[override]
+    blocks = [i for i, grid in enumerate(read_config(path)["grids"]) if key in grid]
+    in_blocks = {f"grids.{i}.{key}" for i in blocks}
+    if key in GRID_KEYS:
+        return in_blocks
+    return {field} | (in_blocks if key == "seeds" else set())
+
+
+def test_every_short_key_is_tried():
+    assert {*SHORT_KEYS, *GRID_KEYS} <= {text.partition("=")[0] for text in SHORT}
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar100", "cifar10"])
+@pytest.mark.parametrize("override", SHORT)
+def test_override_changes_what_it_should_and_nothing_else(name, override):
+    path = experiment_file(name, EXPERIMENTS)
+    (before,), (after,) = load(read_config(path)), load(read_config(path), override)
+    wanted = should_change(path, override)
+    assert wanted
+    assert changed(before, after) == wanted
+    values = leaves(json.loads(after.model_dump_json()))
+    value = parse_yaml(override.partition("=")[2], "here")
+    if override.startswith("teachers"):
+        value = [{"model": model, "mixup_alpha": None} for model in value]
+    assert all(values[field] == value for field in wanted)
+
+
+@pytest.mark.parametrize("override", SHORT)
+def test_override_of_a_collection_reaches_all_experiments(override):
+    paper = read_config(EXPERIMENTS / "paper.yaml")
+    for before, after in zip(load(paper), load(paper, override), strict=True):
+        assert changed(before, after) == should_change(experiment_file(before.name, EXPERIMENTS), override)
+
+
+@pytest.mark.parametrize("override", [text for text in SHORT if not text.startswith("data.")])
+def test_override_at_the_top_of_a_collection(override):
+    paper = read_config(EXPERIMENTS / "paper.yaml")
+    key, _, value = override.partition("=")
+    assert load({**paper, key: parse_yaml(value, "here")}) == load(paper, override)
+
+
+# There the seeds are the experiment's own.
+@pytest.mark.parametrize("override", [text for text in SHORT if not text.startswith(("seeds", "data."))])
+def test_override_at_the_top_of_an_experiment(config, override):
+    key, _, value = override.partition("=")
+    assert load({**config, key: parse_yaml(value, "here")}) == load(config, override)
+
+
+def test_override_wins_over_a_short_key_in_the_file(config):
+    assert load({**config, "epochs": 5}, "epochs=2")[0].recipe.epochs == 2
+
+
+def test_last_override_wins(config):
+    assert load(config, "epochs=2", "recipe.epochs=3")[0].recipe.epochs == 3
+
+
+def test_epochs_apply_to_teachers_that_have_their_own(config):
+    config["teacher_recipe"] = {"epochs": 9, "lr": 0.2}
+    (before,), (after,) = load(config), load(config, "epochs=2")
+    assert changed(before, after) == {"recipe.epochs", "teacher_recipe.epochs"}
+    assert after.teacher_recipe.epochs == 2
+
+
+def test_override_of_a_list_that_no_block_has_applies_to_all(config):
+    config["grids"] = [{"students": ["resnet8"], "methods": ["ce_mixup"]}] * 2
+    (before,), (after,) = load(config), load(config, "alphas=[0.2]")
+    assert changed(before, after) == {"grids.0.alphas", "grids.1.alphas"}
+
+
+def test_override_by_path_and_position(config):
+    config["grids"] *= 2
+    (before,), (after,) = load(config), load(config, "grids.1.temperatures=[8]", "recipe.lr_by_model.resnet8=1e-3")
+    assert changed(before, after) == {"grids.1.temperatures", "recipe.lr_by_model.resnet8"} | (
+        {"recipe.lr_by_model"} if "recipe.lr_by_model" in leaves(before.model_dump()) else set()
+    )
+    assert after.recipe.lr_by_model == {"resnet8": 1e-3}
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("epochs", "expected KEY=VALUE"),
+        ("", "expected KEY=VALUE"),
+        ("=3", "expected KEY=VALUE"),
+        ("\n=3", "expected KEY=VALUE"),
+        ("epochs=[", "--set epochs, line 1: not valid YAML"),
+        ("epochs=\x00", "--set epochs: not valid YAML"),
+        ("grids.5.seeds=[1]", "'5' is no position in a list of 1"),
+        ("grids.x.seeds=[1]", "'x' is no position in a list of 1"),
+        ("grids.².seeds=[1]", "'²' is no position in a list of 1"),
+        (f"grids.{'9' * 5000}.seeds=[1]", "is no position in a list of 1"),
+        ("name.first=x", "nothing below 'tiny'"),
+        ("Epochs=2", "Epochs: unknown key (did you mean epochs"),
+        ("temperature=[2]", "temperature: unknown key (did you mean temperatures"),
+        ("recipe.epoch=2", "recipe.epoch: unknown key (did you mean epochs"),
+        ("epochs=many", "recipe.epochs: "),
+        ("epochs=", "recipe.epochs: "),
+        ("temperatures=[0]", "grids.0.temperatures.0: "),
+        ("teachers=resnet8", "grids.0.teachers: "),
+        ("seeds=3", "seeds: "),
+        ("recipe=3", "recipe: "),
+    ],
+)
+def test_wrong_override(config, override, says):
+    assert says in error_of_set(config, override)
+
+
+def test_override_beside_a_wrong_section(config):
+    assert "teacher_recipe: " in error_of_set({**config, "teacher_recipe": 3}, "epochs=2")
+
+
+@pytest.mark.parametrize("name", ["digits", "paper"])
+def test_overrides_leave_the_input_as_it_is(name):
+    config = {**read_config(experiment_file(name, EXPERIMENTS)), "epochs": 3, "temperatures": [3]}
+    before = copy.deepcopy(config)
+    load(config, *SHORT, "data.name=cifar10", "grids.0.seeds=[5]") if name == "digits" else load(config, *SHORT)
+    assert config == before

@@ -1,0 +1,165 @@
+"""Calibration errors against straight loops written here, scikit-learn and closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from metric_samples import grid_logits, quick, sample, with_confidence
+
+from vicinal import metrics
+
+torch.set_num_threads(1)
+
+
+def loop_bins(confidence, correct, edges):
+    """The samples in each right-closed bin, by the definition: low < confidence <= high, 0 in the first."""
+    found = []
+    for b in range(len(edges) - 1):
+        inside = []
+        for c, ok in zip(confidence, correct, strict=True):
+            if edges[b] < c <= edges[b + 1] or (b == 0 and c == 0):
+                inside.append((float(c), float(ok)))
+        found.append(inside)
+    return found
+
+
+def loop_errors(groups):
+    """(ECE, OE) of groups of (confidence, correct), with exactly rounded sums."""
+    n = sum(len(group) for group in groups)
+    ece = oe = 0.0
+    for group in groups:
+        if group:
+            confidence = math.fsum(c for c, _ in group) / len(group)
+            accuracy = math.fsum(ok for _, ok in group) / len(group)
+            ece += len(group) / n * abs(accuracy - confidence)
+            oe += len(group) / n * confidence * max(confidence - accuracy, 0)
+    return ece, oe
+
+
+def loop_equal_mass(confidence, correct, bins):
+    """Sorted runs: the first n % bins of them hold one sample more."""
+    ranked = sorted(range(len(confidence)), key=lambda r: confidence[r])  # sorted() is stable
+    groups, start = [], 0
+    for b in range(bins):
+        stop = start + len(ranked) // bins + (b < len(ranked) % bins)
+        groups.append([(float(confidence[r]), float(correct[r])) for r in ranked[start:stop]])
+        start = stop
+    return groups
+
+
+@pytest.mark.parametrize("bins", [1, 2, 10, 15, 37])
+@pytest.mark.parametrize("scale", [0.1, 2.0, 30.0])
+def test_calibration_errors_match_straight_loops(bins, scale):
+    logits, y = sample(n=301, scale=scale, seed=5)
+    p = scipy.special.softmax(logits, axis=1)
+    confidence, correct = p.max(axis=1), p.argmax(axis=1) == y
+    ece, oe = loop_errors(loop_bins(confidence, correct, [b / bins for b in range(bins + 1)]))
+    assert metrics.expected_calibration_error(p, y, bins) == pytest.approx(ece, abs=1e-14)
+    assert metrics.overconfidence_error(p, y, bins) == pytest.approx(oe, abs=1e-14)
+    ace, _ = loop_errors(loop_equal_mass(confidence, correct, bins))
+    assert metrics.adaptive_calibration_error(p, y, bins) == pytest.approx(ace, abs=1e-14)
+
+
+def test_adaptive_bins_of_many_ties_match_straight_loops():
+    rng = np.random.default_rng(8)
+    p = with_confidence(rng.choice([0.5, 0.7, 0.9], 500))
+    y = np.where(rng.random(500) < p[:, 0], 0, 1)
+    ace, _ = loop_errors(loop_equal_mass(p[:, 0], y == 0, 15))
+    assert metrics.adaptive_calibration_error(p, y) == pytest.approx(ace, abs=1e-14)
+
+
+@pytest.mark.parametrize("confidence, accuracy", [(0.9, 0.75), (0.6, 0.95), (1.0, 0.5)])
+def test_constant_confidence_has_closed_forms(confidence, accuracy):
+    y = np.where(np.arange(1000) < 1000 * accuracy, 0, 1)
+    p = with_confidence(np.full(1000, confidence))
+    gap = confidence - accuracy
+    assert metrics.confidence_gap(p, y) == pytest.approx(gap, abs=1e-13)
+    assert metrics.expected_calibration_error(p, y) == pytest.approx(abs(gap), abs=1e-13)
+    assert metrics.overconfidence_error(p, y) == pytest.approx(confidence * max(gap, 0), abs=1e-13)
+    table = metrics.reliability_bins(p, y)
+    assert (table.count > 0).sum() == 1
+    assert table.count.sum() == 1000
+    assert np.isnan(table.accuracy).sum() == np.isnan(table.confidence).sum() == 14
+
+
+@pytest.mark.parametrize("bins", [2, 3, 7, 10, 15, 20, 49, 100])
+def test_confidence_on_an_edge_belongs_to_the_bin_below(bins):
+    for m in range(1, bins + 1):
+        table = metrics.confidence_bins([m / bins], [1], bins)
+        assert np.flatnonzero(table.count).tolist() == [m - 1]
+        above = np.nextafter(m / bins, 2)
+        if m < bins:
+            table = metrics.confidence_bins([above], [1], bins)
+            assert np.flatnonzero(table.count).tolist() == [m]
+
+
+def test_the_ends_of_the_confidence_range_are_counted():
+    table = metrics.confidence_bins([0.0, 1.0, np.nextafter(1, 2), 1.0005], [0, 1, 1, 0])
+    assert table.count.tolist() == [1] + [0] * 13 + [3]
+    assert (table.low[0], table.high[-1]) == (0.0, 1.0)
+    assert table.low[1:].tolist() == table.high[:-1].tolist()
+    # Certain in float64 (the others underflow) and wrong: all of the error is in the last bin.
+    p = metrics.softmax([[800.0, 0.0], [800.0, 0.0]])
+    assert p.max() == 1.0
+    assert metrics.expected_calibration_error(p, [0, 1]) == 0.5
+    assert metrics.overconfidence_error(p, [0, 1]) == 0.5
+    assert metrics.adaptive_calibration_error(p, [0, 1], 1) == 0.5
+
+
+def test_reliability_bins_agree_with_scikit_learns_curve():
+    from sklearn.calibration import calibration_curve
+
+    logits, y = sample(n=2000, k=5, seed=6)
+    p = scipy.special.softmax(logits, axis=1)
+    correct = p.argmax(axis=1) == y
+    table = metrics.reliability_bins(p, y, 10)
+    filled = table.count > 0
+    accuracy, confidence = calibration_curve(correct, p.max(axis=1), n_bins=10)
+    assert table.accuracy[filled] == pytest.approx(accuracy, rel=1e-12)
+    assert table.confidence[filled] == pytest.approx(confidence, rel=1e-12)
+
+
+def test_calibrated_predictions_have_a_vanishing_error():
+    rng = np.random.default_rng(0)
+    errors = []
+    for n in (1_000, 100_000):
+        p = rng.dirichlet(np.ones(4), size=n)
+        y = (rng.random(n)[:, None] > p.cumsum(axis=1)).sum(axis=1)
+        errors.append(metrics.expected_calibration_error(p, y))
+        assert abs(metrics.confidence_gap(p, y)) < 4 * math.sqrt(0.25 / n)
+    assert errors[1] < 0.006 < errors[0]
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_single_sample(label):
+    p = [[0.7, 0.3]]
+    error = 0.3 if label == 0 else 0.7
+    assert metrics.expected_calibration_error(p, [label]) == pytest.approx(error)
+    assert metrics.adaptive_calibration_error(p, [label]) == pytest.approx(error)
+    assert metrics.overconfidence_error(p, [label]) == pytest.approx(0.49 if label else 0.0)
+    assert metrics.confidence_gap(p, [label]) == pytest.approx(0.7 - (label == 0))
+
+
+def test_adaptive_bins_keep_the_order_of_ties():
+    p = with_confidence([0.8] * 4)
+    # Runs of two: (right, right), (wrong, wrong) against (right, wrong) twice.
+    assert metrics.adaptive_calibration_error(p, [0, 0, 1, 1], 2) == pytest.approx(0.5)
+    assert metrics.adaptive_calibration_error(p, [0, 1, 0, 1], 2) == pytest.approx(0.3)
+
+
+@quick
+@given(grid_logits(), st.integers(0, 2**32 - 1), st.sampled_from([1, 5, 15]))
+def test_calibration_inequalities(logits, seed, bins):
+    p = metrics.softmax(logits)
+    y = np.random.default_rng(seed).integers(0, p.shape[1], len(p))
+    ece = metrics.expected_calibration_error(p, y, bins)
+    assert 0 <= ece <= 1
+    assert abs(metrics.confidence_gap(p, y)) <= ece + 1e-12
+    assert abs(metrics.confidence_gap(p, y)) <= metrics.adaptive_calibration_error(p, y) + 1e-12
+    assert 0 <= metrics.overconfidence_error(p, y, bins) <= ece + 1e-12
+    assert metrics.reliability_bins(p, y, bins).count.sum() == len(y)
