@@ -9,6 +9,9 @@ if not workflow.overwrite_configfiles:
     configfile: "config.yaml"
 
 
+report: "workflow/report/captions/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
@@ -21,7 +24,9 @@ rule all:
     input:
         tables=expand("results/{experiment}/summary.csv", experiment=STUDIES),
         claims=expand("results/{experiment}/claims.md", experiment=STUDIES),
-        reports=expand("results/{experiment}/report.html", experiment=STUDIES),
+        reports=expand(
+            "results/{experiment}/report.html", experiment=STUDIES + COLLECTIONS
+        ),
         figures=expand(
             "results/{experiment}/figures/{figure}.pdf",
             experiment=STUDIES,

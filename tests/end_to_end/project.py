@@ -31,30 +31,33 @@ class Project:
     def results(self) -> Path:
         return self.folder / "results"
 
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(self.folder / "workflow"), "COLUMNS": "200"}
+    def environment(self, library: Path | None = None) -> dict[str, str]:
+        """Return the environment of a run; modules in the folder ``library`` come before all others."""
+        folders = [library, self.folder / "workflow"] if library else [self.folder / "workflow"]
+        return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders)), "COLUMNS": "200"}
 
-    def start(self, *arguments, **options) -> subprocess.Popen:
+    def start(self, *arguments, library: Path | None = None, **options) -> subprocess.Popen:
         """Start what ./reproduce starts once it has its environment."""
         command = [sys.executable, "-m", "vicinal", "--cores", "2", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=self.folder, env=self.environment(), **{**pipes, **options})
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment(library), **{**pipes, **options})
 
-    def reproduce(self, *arguments, settings=SHORT) -> subprocess.CompletedProcess:
+    def reproduce(self, *arguments, settings=SHORT, library: Path | None = None) -> subprocess.CompletedProcess:
         own, snakemake = list(arguments), []
         if "--" in own:
             cut = own.index("--")
             own, snakemake = own[:cut], own[cut:]
         for setting in settings:
             own += ["--set", setting]
-        process = self.start(*own, *snakemake)
+        process = self.start(*own, *snakemake, library=library)
         out, err = process.communicate(timeout=600)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
-    def snakemake(self, *arguments) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    def snakemake(self, *arguments, library: Path | None = None) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *map(str, arguments)]
+        environment = self.environment(library)
         return subprocess.run(
-            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=600, check=False
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600, check=False
         )
 
     def students(self) -> dict[str, dict[str, tuple[int, bytes]]]:

@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import time
+from html import unescape
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -130,6 +132,40 @@ def test_again_there_is_nothing_to_do(project, first):
     assert "nothing to do" in result.stdout
     assert trained(result) == []
     assert time.monotonic() - began < 8
+
+
+def test_without_work_torch_is_not_loaded(project, first, tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('torch was loaded')")
+    result = project.reproduce(library=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "nothing to do" in result.stdout
+
+
+def test_snakemakes_own_report_has_the_figures_with_captions(project, first, tmp_path):
+    # It downloads its scripts; here empty ones do.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import types, requests\nrequests.get = lambda url: types.SimpleNamespace(status_code=200, text='')\n"
+    )
+    page = tmp_path / "report.html"
+    result = project.snakemake("--configfile", "results/plan/config.yaml", "--report", page, library=tmp_path)
+    assert result.returncode == 0, result.stderr
+    text = page.read_text()
+    results, _ = json.JSONDecoder().raw_decode(text, text.index("{", text.index('<script id="results">')))
+    assert {Path(path).name for path in results} == {
+        "summary.csv", "claims.md", "report.html", *(f"{figure}.png" for figure in FIGURES),
+    }  # fmt: skip
+    for figure in FIGURES:
+        shown = results[f"results/digits/figures/{figure}.png"]
+        assert shown["labels"] == {"figure": figure}
+        caption = json.loads((project.results / f"digits/figures/{figure}.json").read_text())["caption"]
+        assert words(unescape(re.sub("<[^>]*>", "", shown["caption"]))) == words(caption)
+    categories, _ = json.JSONDecoder().raw_decode(text, text.index("{", text.index('<script id="categories">')))
+    assert set(categories) == {"Figures", "Reports", "Tables"}
+    assert list(categories["Figures"]) == ["digits"]
+
+
+def words(text):
+    return " ".join(text.replace("’", "'").split())
 
 
 def test_plain_snakemake_agrees(project, first):

@@ -13,15 +13,15 @@ from project import ROOT
 
 from vicinal.config import read_config, validate
 from vicinal.data.catalogue import resolve_source
-from vicinal.figures import FIGURES
 from vicinal.grid import expand
-from vicinal.planning import build_plans, write_plans
+from vicinal.planfiles import write_plans
+from vicinal.planning import build_plans
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 WITHOUT = "import sys, runpy; sys.modules.update(snakemake=None, pydantic=None); sys.argv = sys.argv[1:]; "
 WITHOUT += "runpy.run_path(sys.argv[0], run_name='__main__')"
 RULE_SCRIPTS = ["fetch_data.py", "prepare_data.py", "train_teacher.py", "distill.py", "evaluate.py", "aggregate.py"]
-RULE_SCRIPTS += ["claims.py", "plot.py", "report.py"]
+RULE_SCRIPTS += ["claims.py", "plot.py", "report.py", "combine.py"]
 
 
 def run(script, *arguments, cwd=ROOT):
@@ -48,9 +48,10 @@ def test_help(script):
         assert re.search(r"\s{2,}\w", option), f"{option}: not explained"
 
 
-@pytest.mark.parametrize("script", RULE_SCRIPTS[1:])
+@pytest.mark.parametrize("script", RULE_SCRIPTS)
 def test_a_missing_plan_is_one_line(script, tmp_path):
     arguments = {
+        "fetch_data.py": ["--record", "out/fetched.json"],
         "prepare_data.py": ["--output", "out/data.json"],
         "train_teacher.py": ["--data", "d/data.json", "--record", "out/teacher.json"],
         "distill.py": ["--data", "d/data.json", "--manifest", "out/manifest.json", "--students", "out"],
@@ -59,6 +60,7 @@ def test_a_missing_plan_is_one_line(script, tmp_path):
         "claims.py": ["--tables", "out", "--output", "out/claims.parquet"],
         "plot.py": ["--tables", "out", "--output", "out/a.pdf"],
         "report.py": ["--tables", "out", "--output", "out/report.html"],
+        "combine.py": ["--tables", "out", "--output", "both/report.html"],
     }[script]
     result = run(script, "--plan", "nowhere.json", *arguments, cwd=tmp_path)
     assert result.returncode == 1
@@ -70,7 +72,7 @@ def test_the_whole_chain_by_hand(tmp_path):
     settings = ["seeds=[0]", "teachers=[resnet8]", "methods=[kd_mixup]", "temperatures=[2]", "logit_scales=[1]"]
     settings += ["epochs=1", "limit_train=40", "limit_test=60", "pairs=40"]
     [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", settings)
-    plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))]), FIGURES))
+    plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))])))
     write_plans(plans, tmp_path / "results")
     of = {plan.stage: plan for plan in plans if plan.stage != "evaluations"}
     teacher_evaluation, cohort_evaluation = (plan for plan in plans if plan.stage == "evaluations")
@@ -104,7 +106,7 @@ def test_the_whole_chain_by_hand(tmp_path):
 def test_a_device_that_is_not_there(tmp_path):
     settings = ["seeds=[0]", "methods=[ce]", "epochs=1", "limit_train=40"]
     [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", settings)
-    plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))]), FIGURES))
+    plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))])))
     write_plans(plans, tmp_path / "results")
     of = {plan.stage: plan for plan in plans}
     data = f"results/{of['data'].output}"
@@ -120,7 +122,7 @@ def test_a_device_that_is_not_there(tmp_path):
 
 def test_a_job_refuses_a_plan_of_other_code(tmp_path):
     [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0]"])
-    plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))]), FIGURES))
+    plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))])))
     write_plans(plans, tmp_path)
     path = tmp_path / plans[0].path
     plan = json.loads(path.read_text())

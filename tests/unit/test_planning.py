@@ -10,8 +10,9 @@ from vicinal.data.catalogue import resolve_source
 from vicinal.errors import VicinalError
 from vicinal.figures import FIGURES
 from vicinal.grid import expand
-from vicinal.plan import check_code, read_plan, record_key, recorded_key
-from vicinal.planning import LONG_AGO, build_plans, plan_experiments, write_plans
+from vicinal.plan import check_code, read_plan, record_key, recorded_key, recorded_parts
+from vicinal.planfiles import LONG_AGO, keep_plans, write_plans
+from vicinal.planning import build_plans, plan_experiments
 
 ROOT = Path(__file__).resolve().parents[2]
 # What follows the evaluations of one experiment.
@@ -20,7 +21,7 @@ ANALYSIS = {"experiments": 1, "claims": 1, "figures": len(FIGURES), "reports": 1
 
 def plans(*overrides):
     [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0]", *overrides])
-    return list(build_plans(expand([(experiment, resolve_source("digits", "data"))]), FIGURES))
+    return list(build_plans(expand([(experiment, resolve_source("digits", "data"))])))
 
 
 def finish(results, wanted):
@@ -130,10 +131,11 @@ def test_plans_are_not_written_while_another_run_holds_the_lock(tmp_path, monkey
     (tmp_path / ".snakemake/locks").mkdir(parents=True)
     (tmp_path / ".snakemake/locks/0.input.lock").write_text("")
     config = read_config(ROOT / "config.yaml")
-    plan_experiments(config, "config.yaml", ROOT / "experiments", write=True)
+    artefacts, _ = plan_experiments(config, "config.yaml", ROOT / "experiments")
+    keep_plans(artefacts)
     assert not (tmp_path / "results/plan/cohorts").exists()
     (tmp_path / ".snakemake/locks/0.input.lock").unlink()
-    plan_experiments(config, "config.yaml", ROOT / "experiments", write=True)
+    keep_plans(artefacts)
     assert (tmp_path / "results/plan/cohorts").is_dir()
 
 
@@ -167,7 +169,15 @@ def test_recorded_key(tmp_path):
     assert recorded_key(output) is None
     output.write_text("")
     assert recorded_key(output) is None
-    record_key(output, {"key": "k"})
+    record_key(output, {"key": "k", "code": "c", "spec": {"not": "a part"}, "nonce": 1})
     assert recorded_key(output) == "k"
+    assert recorded_parts(output) == {"code": "c"}
     output.unlink()
     assert recorded_key(output) is None
+    assert recorded_parts(output) == {"code": "c"}
+
+
+@pytest.mark.parametrize("second", ["", "\n", "\n[1]", "\n{", "\nwords"])
+def test_parts_that_cannot_be_read_are_not_known(tmp_path, second):
+    (tmp_path / "out.key").write_text(f"k{second}")
+    assert recorded_parts(tmp_path / "out") == {}

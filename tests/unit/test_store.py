@@ -19,6 +19,7 @@ from vicinal.data.prepare import channel_statistics, prepare
 from vicinal.data.store import FILES, Store
 from vicinal.errors import VicinalError
 from vicinal.fingerprint import stage_fingerprint
+from vicinal.plan import recorded_key
 
 WORKFLOW = Path(vicinal.__file__).parents[1]
 
@@ -248,7 +249,7 @@ def test_the_script_makes_the_store_its_record_and_its_key(tmp_path):
     assert done.stdout == ""
     assert "150 train, 597 validation, 900 test" in done.stderr
     assert Store(output, verify=True).meta == files.read_json(output)
-    assert output.with_name("data.json.key").read_text() == "the key\n"
+    assert recorded_key(output) == "the key"
     # Snakemake removes the declared output before it runs the job again.
     output.unlink()
     done = prepare_by_script(tmp_path, output)
@@ -293,13 +294,16 @@ def test_scripts_explain_themselves(name):
     assert "(default: data)" in done.stdout
 
 
-def test_the_fetch_script_writes_its_record(tmp_path):
+def test_the_fetch_script_writes_its_record_and_key(tmp_path):
+    plan = {"stage": "downloads", "id": "digits-1", "key": "k", "spec": {"name": "digits", "source": "digits"}}
+    files.write_json(tmp_path / "plan.json", plan)
     record = tmp_path / "records" / "digits.json"
-    command = [sys.executable, str(WORKFLOW / "scripts" / "fetch_data.py"), "--name", "digits", "--record", str(record)]
+    command = [sys.executable, str(WORKFLOW / "scripts" / "fetch_data.py"), "--plan", "plan.json", "--record", record]
     environment = {**os.environ, "PYTHONPATH": str(WORKFLOW)}
     subprocess.run(command, check=True, capture_output=True, env=environment, cwd=tmp_path)
     assert files.read_json(record) == {"name": "digits", **resolve_source("digits", tmp_path)}
-    command[command.index("digits")] = "didgets"
+    assert recorded_key(record) == "k"
+    files.write_json(tmp_path / "plan.json", {**plan, "spec": {"name": "didgets", "source": "auto"}})
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith('error: data.name: "didgets" is no known data set (did you mean digits?)')

@@ -4,6 +4,7 @@ localrules:
     judge_claims,
     plot_figure,
     make_report,
+    combine_reports,
 
 
 rule aggregate:
@@ -20,7 +21,12 @@ rule aggregate:
         reliability="results/{experiment}/reliability.parquet",
         history="results/{experiment}/history.parquet",
         summary="results/{experiment}/summary.parquet",
-        csv="results/{experiment}/summary.csv",
+        csv=report(
+            "results/{experiment}/summary.csv",
+            caption="../report/captions/summary.rst",
+            category="Tables",
+            labels={"experiment": "{experiment}", "table": "summary"},
+        ),
     log:
         "results/logs/aggregate/{experiment}.log",
     benchmark:
@@ -38,7 +44,12 @@ rule judge_claims:
         tables=rules.aggregate.output,
     output:
         claims="results/{experiment}/claims.parquet",
-        readable="results/{experiment}/claims.md",
+        readable=report(
+            "results/{experiment}/claims.md",
+            caption="../report/captions/claims.rst",
+            category="Tables",
+            labels={"experiment": "{experiment}", "table": "claims"},
+        ),
     log:
         "results/logs/judge_claims/{experiment}.log",
     benchmark:
@@ -56,7 +67,13 @@ rule plot_figure:
         tables=rules.aggregate.output,
     output:
         pdf="results/{experiment}/figures/{figure}.pdf",
-        png="results/{experiment}/figures/{figure}.png",
+        png=report(
+            "results/{experiment}/figures/{figure}.png",
+            caption="../report/captions/figure.rst",
+            category="Figures",
+            subcategory="{experiment}",
+            labels={"figure": "{figure}"},
+        ),
         data="results/{experiment}/figures/{figure}.parquet",
         record="results/{experiment}/figures/{figure}.json",
     log:
@@ -65,6 +82,8 @@ rule plot_figure:
         "results/benchmarks/plot_figure/{experiment}/{figure}.tsv"
     conda:
         "../../envs/vicinal.yaml"
+    params:
+        caption=figure_caption,
     shell:
         "python workflow/scripts/plot.py --plan {input.plan:q}"
         " --tables $(dirname {input.tables[0]:q}) --output {output.pdf:q} > {log:q} 2>&1"
@@ -80,7 +99,12 @@ rule make_report:
             figure=FIGURES,
         ),
     output:
-        report="results/{experiment}/report.html",
+        report=report(
+            "results/{experiment}/report.html",
+            caption="../report/captions/report.rst",
+            category="Reports",
+            labels={"experiment": "{experiment}"},
+        ),
     log:
         "results/logs/make_report/{experiment}.log",
     benchmark:
@@ -90,3 +114,35 @@ rule make_report:
     shell:
         "python workflow/scripts/report.py --plan {input.plan:q} --results results"
         " --tables $(dirname {input.claims:q}) --output {output.report:q} > {log:q} 2>&1"
+
+
+rule combine_reports:
+    input:
+        plan="results/plan/collections/{collection}.json",
+        tables=expand("results/{experiment}/metrics.parquet", experiment=STUDIES),
+        claims=expand("results/{experiment}/claims.parquet", experiment=STUDIES),
+        figures=expand(
+            "results/{experiment}/figures/{figure}.png",
+            experiment=STUDIES,
+            figure=FIGURES,
+        ),
+    output:
+        report=report(
+            "results/{collection}/report.html",
+            caption="../report/captions/report.rst",
+            category="Reports",
+            labels={"experiment": "{collection}"},
+        ),
+    log:
+        "results/logs/combine_reports/{collection}.log",
+    benchmark:
+        "results/benchmarks/combine_reports/{collection}.tsv"
+    conda:
+        "../../envs/vicinal.yaml"
+    params:
+        folders=lambda wildcards, input: [
+            str(Path(path).parent) for path in input.tables
+        ],
+    shell:
+        "python workflow/scripts/combine.py --plan {input.plan:q} --results results"
+        " --tables {params.folders:q} --output {output.report:q} > {log:q} 2>&1"

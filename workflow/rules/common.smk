@@ -1,4 +1,5 @@
 # What all rules share: the artefacts that the config asks for, and input functions over them.
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ shell.prefix(f"export PYTHONPATH={shlex.quote(LIBRARY)}:$PYTHONPATH; ")
 
 from vicinal.errors import VicinalError, describe
 from vicinal.figures import FIGURES
+from vicinal.files import read_json
+from vicinal.planfiles import keep_plans
 from vicinal.planning import plan_experiments
 
 try:
@@ -19,12 +22,15 @@ try:
         config,
         where=", ".join(map(str, workflow.configfiles)) or "config",
         folder=Path(workflow.basedir) / "experiments",
-        write=workflow.is_main_process,
     )
+    # Jobs parse the workflow too, and must leave the plans alone.
+    if workflow.is_main_process:
+        keep_plans(ARTEFACTS)
 except VicinalError as error:
     raise WorkflowError(describe(error))
 
 STUDIES = list(ARTEFACTS.studies)
+COLLECTIONS = [ARTEFACTS.collection] if ARTEFACTS.collection else []
 # A GPU for every training job; machines without one do not count them.
 GPUS = 0 if EXECUTION.device == "cpu" else 1
 
@@ -34,8 +40,9 @@ wildcard_constraints:
     teacher=r"[\w.-]+",
     cohort=r"[\w.-]+",
     evaluation=r"[\w.-]+",
-    experiment=r"[\w.-]+",
+    experiment="|".join(map(re.escape, STUDIES)),
     figure=r"\w+",
+    collection="|".join(map(re.escape, COLLECTIONS)) or "(?!)",
 
 
 def option(flag, name):
@@ -58,16 +65,11 @@ def teacher_record(teacher):
 
 def fetched_data(wildcards):
     store = ARTEFACTS.stores[wildcards.data]
-    downloaded = store.spec["source"] == "torchvision"
-    return f"results/data/{store.id}.fetched.json" if downloaded else []
+    return f"results/data/{store.id}.fetched.json" if store.downloaded else []
 
 
 def data_root(wildcards):
     return ARTEFACTS.stores[wildcards.data].root
-
-
-def data_name(wildcards):
-    return ARTEFACTS.stores[wildcards.data].spec["name"]
 
 
 def teacher_data(wildcards):
@@ -111,3 +113,12 @@ def study_data(wildcards):
 def study_evaluations(wildcards):
     evaluations = ARTEFACTS.studies[wildcards.experiment].evaluations
     return [f"results/evaluations/{id_}/manifest.json" for id_ in evaluations]
+
+
+def figure_caption(wildcards, output):
+    """Return the caption of a figure that is drawn, for ``snakemake --report``, as reStructuredText."""
+    try:
+        caption = read_json(output.record).get("caption", "")
+    except (VicinalError, AttributeError):  # not drawn yet, or damaged: the job will tell
+        caption = ""
+    return re.sub(r"([*_`|\\])", r"\\\1", caption)

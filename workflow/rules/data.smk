@@ -5,6 +5,8 @@ localrules:
 
 
 rule fetch_data:
+    input:
+        plan="results/plan/downloads/{data}.json",
     output:
         record="results/data/{data}.fetched.json",
     log:
@@ -12,10 +14,9 @@ rule fetch_data:
     conda:
         "../../envs/vicinal.yaml"
     params:
-        name=data_name,
         root=data_root,
     shell:
-        "python workflow/scripts/fetch_data.py --name {params.name:q} --source torchvision"
+        "python workflow/scripts/fetch_data.py --plan {input.plan:q}"
         " --root {params.root:q} --record {output.record:q} > {log:q} 2>&1"
 
 

@@ -21,6 +21,7 @@ NEUTRAL = {
     "vicinal.figures",  # their names only
     "vicinal.files",
     "vicinal.fingerprint",
+    "vicinal.heartbeat",
     "vicinal.models.registry",  # the resolved architecture stands in the spec
     "vicinal.plan",
     "vicinal.progress",
@@ -38,6 +39,7 @@ STAGE_SCRIPTS = {
     "claims": "claims.py",
     "figures": "plot.py",
     "reports": "report.py",
+    "collections": "combine.py",
 }
 
 

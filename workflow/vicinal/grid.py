@@ -23,6 +23,11 @@ class Store:
     spec: dict
     root: str
 
+    @property
+    def downloaded(self) -> bool:
+        """Tell whether its files come from the network."""
+        return self.spec["source"] == "torchvision"
+
 
 @dataclass(frozen=True)
 class Teacher:
@@ -94,6 +99,7 @@ class Artefacts:
     cohorts: dict[str, Cohort] = field(default_factory=dict)
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     studies: dict[str, Study] = field(default_factory=dict)
+    collection: str | None = None  # name of the collection that the studies come from
 
     @property
     def students(self) -> dict[str, Student]:
@@ -101,9 +107,9 @@ class Artefacts:
         return {student.id: student for cohort in self.cohorts.values() for student in cohort.students.values()}
 
 
-def expand(experiments: list[tuple[Experiment, dict]]) -> Artefacts:
+def expand(experiments: list[tuple[Experiment, dict]], collection: str | None = None) -> Artefacts:
     """Return the artefacts of experiments, each given with the content identity of its data (``resolve_source``)."""
-    artefacts = Artefacts()
+    artefacts = Artefacts(collection=collection)
     for experiment, content in experiments:
         _add(artefacts, experiment, content)
     return artefacts

@@ -30,7 +30,7 @@ def head_lock(results: Path) -> Iterator[int]:
     """Hold the one lock of this results folder; yield its file descriptor, which Snakemake inherits.
 
     Snakemake keeps the lock when this process is killed, so that no second head starts beside it; its jobs do not
-    inherit it.
+    inherit it. The file names the holder, and is empty after a run that ended in order.
 
     Raises:
         VicinalError: another head is running, or the folder cannot be written.
@@ -46,20 +46,59 @@ def head_lock(results: Path) -> Iterator[int]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
-            raise VicinalError(f"{results}: another run is working here ({holder}); wait for it or stop it") from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} since {datetime.now():%Y-%m-%d %H:%M:%S}\n".encode(), 0)
+            raise VicinalError(
+                f"{results}: another run is working here ({_holder(descriptor)}); wait for it or stop it"
+            ) from None
         yield descriptor
+        if not _snakemake_is_locked():
+            os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 
 
-def unlock_snakemake(arguments: list[str]) -> None:
-    """Remove the lock that a killed Snakemake left behind; call it under the head's lock only."""
-    if any(Path(".snakemake/locks").glob("*")):
-        print("a run ended without tidying up: removing its Snakemake lock", flush=True)
+def _snakemake_is_locked() -> bool:
+    return any(Path(".snakemake/locks").glob("*"))
+
+
+def _holder(descriptor: int) -> str:
+    return os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+
+
+def unlock_snakemake(lock: int, arguments: list[str], force: bool = False) -> None:
+    """Remove the lock that a killed Snakemake left behind, and say in the head's lock who holds it now.
+
+    If the last head here was killed, Snakemake's lock is its own, and dead: a living Snakemake of it would hold the
+    head's lock. Else somebody called ``snakemake`` directly, who may be working still.
+
+    Args:
+        lock: descriptor of the head's lock.
+        arguments: of Snakemake.
+        force: remove the lock whosever it is.
+
+    Raises:
+        VicinalError: the lock may be of a Snakemake that is working here.
+    """
+    if _snakemake_is_locked():
+        killed = _holder(lock)
+        if not (killed or force or _agreed()):
+            raise VicinalError(
+                ".snakemake/locks: a snakemake that ./reproduce did not start is working here, or was killed; wait for "
+                "it, or if it runs no more: ./reproduce --unlock"
+            )
+        print(
+            f"removing the lock of a Snakemake that was killed ({killed or 'not started by ./reproduce'})", flush=True
+        )
         subprocess.run([*SNAKEMAKE, "--unlock", *arguments], check=True, capture_output=True)
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"process {os.getpid()} since {datetime.now():%Y-%m-%d %H:%M:%S}\n".encode(), 0)
+
+
+def _agreed() -> bool:
+    """Ask whether to remove the lock, where there is somebody to ask."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    print("A snakemake that ./reproduce did not start is working here, or was killed.")
+    return input("Is it running no more, and should its lock be removed? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def run_snakemake_as_it_is(arguments: list[str], lock: int) -> int:

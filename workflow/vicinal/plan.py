@@ -1,25 +1,46 @@
 """Plan files as the jobs read them: what is wanted of one artefact, and the key that says from what it was made.
 
-``vicinal.planning`` writes them. A finished job leaves the key of the plan it read in ``<output>.key``.
+``vicinal.planning`` writes them. A finished job leaves the key of the plan it read in ``<output>.key``, and on a second
+line what went into that key (all but the spec), so that a later plan can say what changed.
 """
 
+import json
 from pathlib import Path
+from typing import Any
 
 from vicinal.errors import VicinalError
 from vicinal.files import read_json, write_text
 
+PARTS = ("code", "students", "upstream", "files")
+
 
 def recorded_key(output: Path) -> str | None:
     """Return the key of the plan that ``output`` was made from; None if there is no such output."""
+    lines = _key_lines(output)
+    return lines[0] if lines and output.exists() else None
+
+
+def recorded_parts(output: Path) -> dict[str, Any]:
+    """Return what went into the key of the plan that ``output`` was made from; empty where that is not known."""
+    lines = _key_lines(output)
     try:
-        return _key_file(output).read_text().strip() if output.exists() else None
-    except FileNotFoundError:
-        return None
+        parts = json.loads(lines[1]) if len(lines) > 1 else {}
+    except ValueError:
+        return {}
+    return parts if isinstance(parts, dict) else {}
 
 
 def record_key(output: Path, plan: dict) -> None:
-    """Leave the key of the plan that ``output`` was made from beside it."""
-    write_text(_key_file(output), plan["key"] + "\n")
+    """Leave the key of the plan that ``output`` was made from, and its parts, beside it."""
+    parts = {name: plan[name] for name in PARTS if name in plan}
+    write_text(_key_file(output), f"{plan['key']}\n{json.dumps(parts, sort_keys=True)}\n")
+
+
+def _key_lines(output: Path) -> list[str]:
+    try:
+        return _key_file(output).read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+        return []
 
 
 def _key_file(output: Path) -> Path:

@@ -126,7 +126,7 @@ def validate(
         experiments.append(
             _validated(Experiment, _override(entry, settings) if isinstance(entry, dict) else entry, place)
         )
-    _distinct_names(experiments, where)
+    _distinct_names(experiments, where, config.get("name"))
     return _validated(Collection, {**config, "experiments": experiments}, where).experiments
 
 
@@ -148,8 +148,10 @@ def experiment_file(name: str, folder: Path | str = "experiments") -> Path:
     raise VicinalError(f"no experiment {name!r}{nearest(name, names)}; experiments are files in {folder}/")
 
 
-def _distinct_names(experiments: list[Experiment], where: str) -> None:
+def _distinct_names(experiments: list[Experiment], where: str, collection: Any) -> None:
     names = [experiment.name for experiment in experiments]
+    if collection in names:
+        raise VicinalError(f"{where}: name: {collection!r} is one of its experiments too; choose another name")
     for name in names:
         if names.count(name) > 1:
             raise VicinalError(f"{where}: experiments: {name!r} is listed twice")

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from vicinal.commands import COMMANDS
 from vicinal.data.catalogue import DATA_SETS
 from vicinal.errors import nearest
 from vicinal.models.registry import ARCHITECTURES
@@ -21,10 +22,13 @@ from vicinal.spec import number
 
 Method = Literal["ce", "ce_mixup", "kd", "kd_mixup"]
 METHODS: tuple[str, ...] = get_args(Method)
-# Folders of results/ that hold what experiments share; an experiment of that name would overwrite them.
-RESERVED_NAMES = {
-    "data", "teachers", "students", "cohorts", "evaluations", "plan", "locks", "logs", "published",
+# Folders of results/ that hold what experiments share: an experiment of that name would overwrite them.
+FOLDERS = {
+    "data", "teachers", "students", "cohorts", "evaluations", "plan", "locks", "logs", "benchmarks", "heartbeats",
+    "published",
 }  # fmt: skip
+# Words that ./reproduce takes for a command.
+RESERVED_NAMES = FOLDERS | set(COMMANDS)
 
 
 def _architecture(name: str) -> str:
@@ -69,7 +73,7 @@ def _results_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise ValueError(f"{name!r}: use letters, digits, '.', '_', '-', at most 64, starting with a letter or digit")
     if name in RESERVED_NAMES:
-        raise ValueError(f"{name!r} is a folder that results/ uses itself; choose another name")
+        raise ValueError(f"{name!r} is a folder of results/ or a command of ./reproduce; choose another name")
     return name
 
 

@@ -1,0 +1,110 @@
+"""Keeping finished results under changed code, on request: their records say that it was done, when, and from what."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vicinal.data.store import META
+from vicinal.errors import VicinalError
+from vicinal.files import read_json, sha256, write_json
+from vicinal.plan import record_key, recorded_key, recorded_parts
+from vicinal.planning import Plan, Ref
+from vicinal.records import RECORD
+
+# Tables, claims, figures and reports take seconds: they are always made by the present code.
+EVALUATION = "evaluation.json"
+NAMES = {"data": "data stores", "teachers": "teachers", "cohorts": "students", "evaluations": "measured models"}
+
+
+def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
+    """Record that existing results count under the present code; yield a line for each stage and change of code.
+
+    Only what differs from its plan by nothing but code is accepted: in the record of each result ``code`` becomes the
+    present fingerprint, and ``accepted`` gets an entry with the date and both fingerprints. Data stores, teachers,
+    students and measurements are accepted; tables and what follows are made anew.
+
+    Args:
+        plans: of all wanted artefacts, upstream ones first (``build_plans``).
+        results: the results folder, under the head's lock.
+    """
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    accepted: Counter[tuple[str, str, str]] = Counter()
+    fresh: set[Ref] = set()
+    for plan in plans:
+        for path, spec, code in code_records(plan, results):
+            if (before := _accept(path, spec, code, date)) is not None:
+                accepted[plan.stage, before, code] += 1
+        if recorded_key(results / plan.output) == plan.key:
+            fresh.add(plan.ref)
+        elif plan.stage in NAMES and _differs_by_code(plan, results, fresh):
+            _renew(plan, results)
+            fresh.add(plan.ref)
+    for (stage, before, code), count in accepted.items():
+        yield f"accepted under the present code: {NAMES[stage]}: {count}, code {before} → {code}"
+    if not accepted:
+        yield "accepted nothing: no result here differs from its plan by code alone"
+
+
+def code_records(plan: Plan, results: Path) -> list[tuple[Path, dict[str, Any], str]]:
+    """Return the records of results that hold a code fingerprint: path, and the spec and code that are wanted."""
+    content = plan.content
+    if plan.stage == "data":
+        return [((results / plan.output).with_name(META), content["spec"], content["code"])]
+    if plan.stage == "teachers":
+        return [(results / plan.directories[0] / RECORD, content["spec"], content["code"])]
+    if plan.stage == "cohorts":
+        return [
+            (results / "students" / id_ / RECORD, {**content["spec"], **student["own"]}, student["code"])
+            for id_, student in content["students"].items()
+        ]
+    if plan.stage == "evaluations":
+        return [(results / directory / EVALUATION, content["spec"], content["code"]) for directory in plan.directories]
+    return []
+
+
+def _accept(path: Path, spec: dict[str, Any], code: str, date: str) -> str | None:
+    """Rewrite one record where it differs by code alone; return the code that it had."""
+    try:
+        record = read_json(path)
+    except VicinalError:
+        return None
+    if not isinstance(record, dict) or record.get("spec") != spec or record.get("code") in (None, code):
+        return None
+    before = record["code"]
+    entry = {"date": date, "from": before, "to": code}
+    _rewrite(path, {**record, "code": code, "accepted": [*record.get("accepted", []), entry]})
+    return before
+
+
+def _rewrite(path: Path, content: Any) -> None:
+    """Write a record anew with the time that it had: nothing made from it has become old."""
+    status = path.stat()
+    write_json(path, content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _differs_by_code(plan: Plan, results: Path, fresh: set[Ref]) -> bool:
+    """Tell whether an output is there and differs by nothing but code, its own or that of what it is made from."""
+    output = results / plan.output
+    parts = recorded_parts(output)
+    return (
+        output.exists()
+        and all((results / directory).is_dir() for directory in plan.directories)
+        and parts.get("students", {}).keys() == plan.content.get("students", {}).keys()
+        and parts.get("upstream", {}).keys() == plan.content["upstream"].keys()
+        and fresh.issuperset(plan.upstream)
+    )
+
+
+def _renew(plan: Plan, results: Path) -> None:
+    """Give an output the key of its plan, and what it repeats of its records."""
+    output = results / plan.output
+    if plan.stage == "data":
+        _rewrite(output, read_json(output.with_name(META)))
+    if plan.stage == "evaluations":
+        models = {id_: sha256(output.parent / id_ / EVALUATION) for id_ in plan.content["models"]}
+        _rewrite(output, {**read_json(output), "models": models})
+    record_key(output, plan.content)

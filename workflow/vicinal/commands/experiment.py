@@ -1,0 +1,70 @@
+"""What the commands that speak of an experiment share: its arguments, and from them to validated experiments."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from vicinal.config import GRID_KEYS, SHORT_KEYS, Execution, Experiment, experiment_file, read_config, validate
+from vicinal.grid import Artefacts
+from vicinal.planning import resolve
+
+RESULTS = Path("results")
+SETTINGS = f"Short keys of --set: {', '.join([*SHORT_KEYS, *GRID_KEYS])}; any field by its path, e.g. recipe.lr=0.1."
+
+
+def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the experiment and ``--set``."""
+    parser.add_argument(
+        "experiment", nargs="?", help="name of a file in experiments/, or a config file; default: config.yaml"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting, value in YAML form; repeatable",
+    )
+
+
+def read_experiments(args: argparse.Namespace) -> tuple[str, list[Experiment], str]:
+    """Return the name of what is run, its validated experiments, and what to call their config in messages.
+
+    Raises:
+        VicinalError: there is no such experiment, or its config is wrong.
+    """
+    file = config_file(args.experiment)
+    where = f"{file} with --set" if args.set else str(file)
+    config = read_config(file)
+    experiments = validate(config, where, args.set)
+    name = config["name"] if "experiments" in config else experiments[0].name
+    return name, experiments, where
+
+
+def config_file(experiment: str | None) -> Path:
+    """Return the config file that ``experiment`` names.
+
+    Raises:
+        VicinalError: there is none; the nearest names are suggested.
+    """
+    if experiment is None:
+        return Path("config.yaml")
+    if experiment.endswith((".yaml", ".yml")):
+        return Path(experiment)
+    return experiment_file(experiment)
+
+
+def dump(name: str, experiments: list[Experiment]) -> dict[str, Any]:
+    """Return the config of validated experiments, defaults filled in, as it is written and read again."""
+    dumped = [experiment.model_dump(mode="json") for experiment in experiments]
+    return dumped[0] if len(dumped) == 1 else {"name": name, "experiments": dumped}
+
+
+def read_artefacts(args: argparse.Namespace) -> tuple[str, Artefacts, Execution]:
+    """Return the name of what would be run, the artefacts it asks for, and how they are made; writes nothing.
+
+    Raises:
+        VicinalError: the config is wrong, or its data cannot be found.
+    """
+    name, experiments, where = read_experiments(args)
+    artefacts, execution = resolve(experiments, where, RESULTS)
+    return name, artefacts, execution

@@ -1,0 +1,66 @@
+"""Plan files on disk: written where their content changed, and aged so that Snakemake sees which outputs are stale."""
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from vicinal.files import write_text
+from vicinal.grid import Artefacts
+from vicinal.plan import recorded_key
+from vicinal.planning import Plan, build_plans
+
+# Older than any output: a plan file of this age makes nothing run.
+LONG_AGO = 946_684_800
+
+
+def keep_plans(artefacts: Artefacts, results: Path = Path("results")) -> None:
+    """Write the plan files of a run, unless another run holds Snakemake's lock: they are its own until it ends."""
+    locks = Path(".snakemake/locks")
+    if not (locks.is_dir() and any(locks.iterdir())):
+        write_plans(build_plans(artefacts), results)
+
+
+def write_plans(plans: Iterable[Plan], results: Path) -> dict[str, list[str]]:
+    """Write the plan files that changed; make those of stale artefacts newer than the output, of fresh ones older.
+
+    A plan is stale where its key is not the one recorded beside the output, or where a directory that the output
+    speaks of is gone.
+
+    Returns:
+        The ids of the stale artefacts of each stage.
+    """
+    stale: dict[str, list[str]] = {}
+    listings: dict[Path, set[Path]] = {}
+    for plan in plans:
+        fresh = recorded_key(results / plan.output) == plan.key and all(
+            _is_listed(results / directory, listings) for directory in plan.directories
+        )
+        if not fresh:
+            stale.setdefault(plan.stage, []).append(plan.id)
+        _write_plan(plan, results, fresh)
+    return stale
+
+
+def _is_listed(directory: Path, listings: dict[Path, set[Path]]) -> bool:
+    """Tell whether a directory exists, by one listing of its parent for all."""
+    if directory.parent not in listings:
+        listings[directory.parent] = set(directory.parent.iterdir()) if directory.parent.is_dir() else set()
+    return directory in listings[directory.parent]
+
+
+def _write_plan(plan: Plan, results: Path, fresh: bool) -> None:
+    path = results / plan.path
+    try:
+        present = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        present = None
+    same = isinstance(present, dict) and present.get("key") == plan.key
+    # Snakemake ignores a newer file whose content it has seen before, hence the nonce.
+    wants_nonce = not fresh and path.exists()
+    if not same or wants_nonce:
+        content = {**plan.content, "nonce": time.time_ns()} if wants_nonce else plan.content
+        write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+    if fresh and path.stat().st_mtime != LONG_AGO:
+        os.utime(path, (LONG_AGO, LONG_AGO))
