@@ -3,7 +3,9 @@
 
 For each claim experiments on the boundary of its negation (one primary test exactly at its threshold, the others
 clearly beyond theirs; *reproduced* is then an error), with every effect three paired standard deviations beyond the
-threshold, and as far on the wrong side. Values are normal, with a part that all runs of a seed share.
+threshold, and as far on the wrong side; and what must not pass for the effect: a perfectly linear teacher (C1), and an
+under-confident student, whose OE is low for that reason alone and who must be warned of (C4). Values are normal, with a
+part that all runs of a seed share.
 """
 
 import argparse
@@ -105,6 +107,12 @@ def c1(study: Study, effects: tuple[float, float]) -> None:
         study.add(teacher(name), "explained_share", share, **columns)
 
 
+def c1_linear(study: Study, effects: tuple) -> None:
+    """Add a teacher that is linear but for rounding: its share is just below 1."""
+    share = 1.0 - abs(study.noise(0.001))
+    study.add(teacher(), "explained_share", share, table="confusion", softmax_temperature=2.0)
+
+
 def c2(study: Study, effects: tuple[float, float]) -> None:
     """Add a teacher's and a student's non-linearity, raw and matched."""
     whole = {"table": "vicinal", "pairs": "all", "lam_low": 0.0, "lam_high": 1.0}
@@ -133,6 +141,11 @@ def c4(study: Study, effects: tuple[float], under_confident: bool = False) -> No
         sign = -1 if method == "kd_mixup" and under_confident else 1
         study.add(run, "confidence_gap", sign * (0.05 + study.noise(0.001)))
         study.add_reliability(run)
+
+
+def c4_under_confident(study: Study, effects: tuple[float]) -> None:
+    """Add the same of a student that is under-confident, and whose ECE is higher than that of ce."""
+    c4(study, effects, under_confident=True)
 
 
 def c5(study: Study, effects: tuple[float, float, float, float, float]) -> None:
@@ -192,6 +205,7 @@ SCENARIOS = [
     Scenario("C1", "boundary", "one teacher at 0.5", c1, (0, FAR)),
     Scenario("C1", "planted", "both teachers", c1, (3, 3)),
     Scenario("C1", "against", "both teachers", c1, (-3, -3)),
+    Scenario("C1", "against", "a perfectly linear teacher", c1_linear, ()),
     Scenario("C2", "boundary", "raw at 0", c2, (0, FAR)),
     Scenario("C2", "boundary", "matched at 0", c2, (FAR, 0)),
     Scenario("C2", "planted", "raw and matched", c2, (3, 3)),
@@ -202,6 +216,7 @@ SCENARIOS = [
     Scenario("C3", "against", "all baselines", c3, (-3, -3, -3)),
     Scenario("C4", "boundary", "ratio of √10", c4, (0,)),
     Scenario("C4", "planted", "ratio above √10", c4, (3,)),
+    Scenario("C4", "planted", "the same, under-confident", c4_under_confident, (3,)),
     Scenario("C4", "against", "ratio below √10", c4, (-3,)),
     Scenario("C5", "boundary", "no slope", c5, (0, 3, 3, 3, 3)),
     Scenario("C5", "boundary", "accuracy at the margin", c5, (FAR, 3, 3, 3, 0)),
@@ -233,7 +248,12 @@ def verdicts(scenario: Scenario, repetitions: int, seeds: int = SEEDS, **options
 
 def rates(scenario: Scenario, repetitions: int, seeds: int = SEEDS) -> dict[str, int]:
     """Return how often each verdict was given."""
-    counts = Counter(row["verdict"] for row in verdicts(scenario, repetitions, seeds))
+    return count(verdicts(scenario, repetitions, seeds))
+
+
+def count(rows: list[pd.Series]) -> dict[str, int]:
+    """Return how often each verdict stands in verdict rows."""
+    counts = Counter(row["verdict"] for row in rows)
     return {verdict: counts[verdict] for verdict in (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE)}
 
 
@@ -253,22 +273,32 @@ def passes(scenario: Scenario, counts: dict[str, int]) -> bool:
     return found <= most(n, ALLOWED) and n - refuted <= most(n, 1 - POWER)
 
 
+def warned_rightly(scenario: Scenario, rows: list[pd.Series]) -> bool:
+    """Return whether verdicts on an under-confident student all have the warning of it, and others have no warning."""
+    if scenario.build is c4_under_confident:
+        return all("under-confident" in row["warning"] and "ECE is not lower" in row["warning"] for row in rows)
+    return not any(row["warning"] for row in rows)
+
+
 def main() -> None:
     """Run every scenario and print the rates, and as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=REPETITIONS, help="simulated experiments a scenario")
     repetitions = parser.parse_args().repetitions
     start, records = time.perf_counter(), []
-    head = ("claim", "truth", "what", "reproduced", "not repr.", "inconcl.", "2 seeds", "passes")
-    print("{:6}{:10}{:28}{:>11}{:>11}{:>10}{:>14}  {}".format(*head))
+    head = ("claim", "truth", "what", "reproduced", "not repr.", "inconcl.", "warned", "2 seeds", "passes")
+    print("{:6}{:10}{:28}{:>11}{:>11}{:>10}{:>8}{:>14}  {}".format(*head))
     for scenario in SCENARIOS:
-        counts = rates(scenario, repetitions)
+        rows = verdicts(scenario, repetitions)
+        counts, warned = count(rows), sum(bool(row["warning"]) for row in rows)
         few = rates(scenario, max(1, repetitions // 10), seeds=2)
-        ok = passes(scenario, counts) and not few[REPRODUCED] + few[NOT_REPRODUCED]
-        shares = [f"{count / repetitions:.1%}" for count in counts.values()]
+        ok = passes(scenario, counts) and warned_rightly(scenario, rows) and not few[REPRODUCED] + few[NOT_REPRODUCED]
+        shares = [f"{number / repetitions:.1%}" for number in (*counts.values(), warned)]
         of_few = f"{few[INCONCLUSIVE] / sum(few.values()):.0%} inconcl."
-        print("{:6}{:10}{:28}{:>11}{:>11}{:>10}{:>14}  {}".format(*scenario[:3], *shares, of_few, ok), flush=True)
-        records.append({**scenario._asdict(), "build": scenario.build.__name__, **counts, "passes": ok})
+        print("{:6}{:10}{:28}{:>11}{:>11}{:>10}{:>8}{:>14}  {}".format(*scenario[:3], *shares, of_few, ok), flush=True)
+        records.append(
+            {**scenario._asdict(), "build": scenario.build.__name__, **counts, "warned": warned, "passes": ok}
+        )
     seconds = round(time.perf_counter() - start, 1)
     print(json.dumps({"repetitions": repetitions, "seeds": SEEDS, "seconds": seconds, "scenarios": records}))
 

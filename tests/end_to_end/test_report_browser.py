@@ -14,7 +14,7 @@ from PIL import Image
 
 from vicinal.claims import CLAIMS
 from vicinal.claims.verdict import COLUMNS
-from vicinal.report import context, read_inputs, render
+from vicinal.report import combined_context, context, read_inputs, render
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
@@ -48,6 +48,19 @@ def page(tmp_path_factory):
     Image.new("RGB", (2400, 900), "white").save(folder / "figures" / "training.png")
     path = folder / "report.html"
     path.write_text(render(context(read_inputs(folder))), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def combined(page, tmp_path_factory):
+    """The report of three experiments with a long name each."""
+    inputs = []
+    for name in ("first", "second", "third"):
+        own = read_inputs(page.parent)
+        own.name = f"the_{name}_experiment_with_a_long_name"
+        inputs.append(own)
+    path = tmp_path_factory.mktemp("combined") / "report.html"
+    path.write_text(render(combined_context(inputs, "collection"), "combined.html.j2"), encoding="utf-8")
     return path
 
 
@@ -100,12 +113,29 @@ def test_the_filter_hides_runs_and_says_how_many_are_left(tmp_path, page):
 
 
 @pytest.mark.parametrize("width", [390, 768, 1280])
-def test_the_page_is_never_wider_than_the_window(tmp_path, page, width):
+@pytest.mark.parametrize("which", ["page", "combined"])
+def test_the_page_is_never_wider_than_the_window(tmp_path, request, which, width):
     script = """
       document.querySelectorAll("details").forEach((d) => { d.open = true; });
       return [document.documentElement.scrollWidth, innerWidth];
     """
-    assert ask(tmp_path, page, script, width) == [width, width]
+    assert ask(tmp_path, request.getfixturevalue(which), script, width) == [width, width]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_every_verdict_of_the_scorecard_names_its_experiment(tmp_path, combined, width):
+    script = """
+      const rows = [...document.querySelectorAll(".matrix tbody tr")];
+      const heads = [...document.querySelectorAll(".matrix thead th")].filter((e) => e.offsetHeight);
+      const cut = [...document.querySelectorAll(".matrix td")].filter((e) => e.scrollWidth > e.clientWidth);
+      return [rows.map((r) => [...r.querySelectorAll(".whose")].filter((e) => e.offsetHeight).length),
+              heads.map((e) => e.textContent), cut.length];
+    """
+    named, heads, cut = ask(tmp_path, combined, script, width)
+    names = [f"the_{name}_experiment_with_a_long_name" for name in ("first", "second", "third")]
+    assert named == [4 if width == 390 else 0] * 7  # beside each verdict, and "Together"
+    assert heads == ([] if width == 390 else ["Claim", *names, "Together"])
+    assert cut == 0
 
 
 def test_the_page_may_load_nothing(tmp_path, page):
@@ -157,6 +187,7 @@ def test_light_and_dark(tmp_path, page):
     assert brightness[1] > 240
 
 
-def test_it_prints(tmp_path, page):
-    chromium(tmp_path, page, f"--print-to-pdf={tmp_path / 'report.pdf'}")
+@pytest.mark.parametrize("which", ["page", "combined"])
+def test_it_prints(tmp_path, request, which):
+    chromium(tmp_path, request.getfixturevalue(which), f"--print-to-pdf={tmp_path / 'report.pdf'}")
     assert (tmp_path / "report.pdf").read_bytes()[:5] == b"%PDF-"

@@ -26,7 +26,9 @@ BESIDE = {
         "vicinal.parquet", "confusion.parquet", "similarity.parquet", "classes.parquet", "reliability.parquet",
         "history.parquet", "summary.parquet", "summary.csv",
     ],
-    "claims": ["claims.md"],
+    "claims": ["claims.md", "claims.json"],
+    "reports": ["report.json"],
+    "collections": ["report.json"],
     "figures": ["{name}.png", "{name}.parquet", "{name}.json"],
 }  # fmt: skip
 

@@ -72,5 +72,7 @@ def test_exactly_what_depends_on_a_field_runs(project, base, answers, number):
     assert len(answer["snakemake"]) == len(jobs)
     assert {tuple(job) for job in answer["planned"]} == jobs
     assert set(answer["trained"]) == trained
-    if effect.trains is every:
+    if effect.path == "data.name":
+        assert "new" in answer["reasons"]
+    elif effect.trains is every:
         assert any(effect.path.split(".")[-1] in reason for reason in answer["reasons"])

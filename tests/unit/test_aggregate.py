@@ -1,15 +1,23 @@
 """The tidy tables of an experiment from tables written by hand; summaries against the statistics module."""
 
+import hashlib
+import json
 import math
+import runpy
 import statistics
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from vicinal.aggregate import MODEL_COLUMNS, class_table, collect, model_table, reliability, summarise
+from vicinal import fingerprint
+from vicinal.aggregate import MODEL_COLUMNS, class_table, collect, model_table, not_finite, reliability, summarise
 from vicinal.errors import VicinalError
 
+SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "aggregate.py"
+TABLES = ("metrics", "vicinal", "confusion", "reliability", "history", "similarity", "summary")
 SEEDS = (0, 1, 2)
 
 
@@ -175,14 +183,16 @@ def test_without_teachers_similarity_is_an_empty_table(places, tmp_path):
     [("metrics", "ece"), ("vicinal", "jsd"), ("confusion", "explained_share"), ("similarity", "mixed")],
 )
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_value_that_is_not_finite_is_named(places, table, name, value):
+def test_a_value_that_is_not_finite_is_named_and_kept(places, table, name, value):
     path = places["teacher_s1"] / f"{table}.parquet"
     content = pd.read_parquet(path)
     content.loc[1, "value"] = value
     content.to_parquet(path, index=False)
-    with pytest.raises(VicinalError) as caught:
-        collected(places)
-    assert str(caught.value) == f"{path}: {name} is {value}; the model cannot be compared"
+    tables = collected(places)
+    assert not_finite(tables) == [f"table {table}: {name} of teacher_s1 is {value}"]
+    content.loc[1, "value"] = 0.0
+    content.to_parquet(path, index=False)
+    assert not_finite(collected(places)) == []
 
 
 @pytest.mark.parametrize("table", ["metrics", "vicinal", "confusion", "predictions", "similarity", "history"])
@@ -247,3 +257,50 @@ def test_class_table_lists_names_and_superclasses():
     without = class_table({"class_names": ["0", "1"], "superclass": None})
     assert without["superclass"].isna().all()
     assert without.dtypes["superclass"] == table.dtypes["superclass"]
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A results folder as the evaluations leave it, and a plan file."""
+    for id_, model in MODELS.items():
+        place = tmp_path / "evaluations" / model["evaluation"] / id_
+        write(place, id_)
+        (place / "evaluation.json").write_text(json.dumps({"id": id_}))
+        trained = tmp_path / ("students" if model["role"] == "student" else "teachers") / id_
+        trained = trained if model["role"] == "student" else trained / "model"
+        trained.mkdir(parents=True)
+        (place / "history.parquet").rename(trained / "history.parquet")
+    code = fingerprint.stage_fingerprint("experiments")
+    plan = {"stage": "experiments", "id": "made_up", "key": "k", "code": code, "spec": {"models": MODELS}}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    return tmp_path
+
+
+def run_script(results, monkeypatch):
+    arguments = ["--plan", results / "plan.json", "--results", results, "--output", results / "made_up"]
+    monkeypatch.setattr(sys, "argv", ["aggregate.py", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    return end.value.code
+
+
+def test_script_records_what_it_wrote_and_from_what(results, monkeypatch):
+    assert run_script(results, monkeypatch) == 0
+    record = json.loads((results / "made_up" / "provenance.json").read_text())
+    tables = {path.name for path in (results / "made_up").iterdir() if path.suffix in (".parquet", ".csv")}
+    assert set(record["sha256"]) == tables == {f"{name}.parquet" for name in TABLES} | {"summary.csv"}
+    for name, expected in record["sha256"].items():
+        assert hashlib.sha256((results / "made_up" / name).read_bytes()).hexdigest() == expected
+    records = {path.parent.name: path for path in results.glob("evaluations/*/*/evaluation.json")}
+    assert set(records) == set(MODELS)
+    assert record["made_from"] == {
+        id_: hashlib.sha256(path.read_bytes()).hexdigest() for id_, path in records.items()
+    }  # fmt: skip
+
+
+def test_script_names_a_missing_record(results, monkeypatch, capsys):
+    path = next(results.glob("evaluations/*/teacher_s1/evaluation.json"))
+    path.unlink()
+    assert run_script(results, monkeypatch) == 1
+    assert capsys.readouterr().err == f"error: {path}: no such file; run ./reproduce to make it\n"
+    assert not (results / "made_up" / "provenance.json").exists()

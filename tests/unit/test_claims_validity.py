@@ -25,9 +25,11 @@ def of_truth(truth):
 
 @pytest.mark.parametrize("scenario", simulation.SCENARIOS, ids=name)
 def test_error_rates_and_power_are_within_their_limits(scenario):
-    counts = simulation.rates(scenario, REPETITIONS)
+    rows = simulation.verdicts(scenario, REPETITIONS)
+    counts = simulation.count(rows)
     assert sum(counts.values()) == REPETITIONS
     assert simulation.passes(scenario, counts), counts
+    assert simulation.warned_rightly(scenario, rows)
 
 
 @pytest.mark.parametrize("scenario", of_truth("planted") + of_truth("against"), ids=name)

@@ -1,25 +1,20 @@
 """The report from made-up tables: what it says, what is missing, hostile names, equal bytes."""
 
-import io
+import hashlib
 import json
 import re
 import runpy
-import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-from PIL import Image
+from report_tables import WORDS, Page, claims_table, metrics_table, png, record, write_experiment
 
 from vicinal import fingerprint
 from vicinal.claims import CLAIMS
-from vicinal.claims.verdict import COLUMNS
 from vicinal.errors import VicinalError
 from vicinal.report import context, read_config, read_inputs, render
-from vicinal.report.context import OF_CLAIM
 from vicinal.report.figures import BUDGET, Figure, embed, must_shrink
 from vicinal.report.page import duration, minus, number
 from vicinal.report.records import provenance_context, revision_of
@@ -27,102 +22,11 @@ from vicinal.report.runs import runs_context
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "report.py"
 HOSTILE = "<script>alert('x')</script>\"&"
-WORDS = ("reproduced", "not reproduced", "inconclusive")
-
-
-class Page(HTMLParser):
-    """Collects tags with their attributes, ids, and the text of a page; checks that tags are balanced."""
-
-    VOID = ("meta", "img", "input", "path", "circle", "br", "link")
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.open, self.text = [], [], ""
-        self.feed(html)
-        assert self.open == []
-        self.ids = [attributes["id"] for _, attributes in self.tags if "id" in attributes]
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] not in ("style", "script"):
-            self.text += data
-
-    def count(self, tag):
-        return sum(name == tag for name, _ in self.tags)
-
-
-def png(width=400, height=200):
-    pixels = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return out.getvalue()
-
-
-def claims_table(title=None, cell="a → b, T = 2"):
-    rows = []
-    for i, (name, claim) in enumerate(CLAIMS.items()):
-        shared = dict.fromkeys(COLUMNS, np.nan) | {
-            "claim": name, "title": title or claim.TITLE, "sentence": title or claim.SENTENCE, "cell": cell, "n": 5,
-            "estimand": "difference", "estimate": 0.25, "low": -0.5, "high": 1.0, "threshold": 0.0, "verdict": "",
-            "reason": "", "warning": "", "p": 0.012, "p_holm": 0.034,
-        }  # fmt: skip
-        verdict = {"verdict": WORDS[i % 3], "reason": f"{cell}: interval [-0.5, 1]", "warning": title or ""}
-        rows += [shared | {"kind": "verdict"} | verdict]
-        rows += [shared | {"kind": kind, "reason": title or ""} for kind in ("primary", "secondary")]
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def metrics_table(model="resnet20", seeds=3):
-    rows = []
-    for seed in range(seeds):
-        for role, method, t in [("teacher", "ce", None), ("student", "kd", "4"), ("student", "kd_mixup", "16")]:
-            own = {
-                "model_id": f"{model}_{role}_{method}_s{seed}", "role": role, "data": "cifar100", "method": method,
-                "model": "resnet56" if role == "teacher" else model, "seed": seed,
-                "alpha": 1.0 if method == "kd_mixup" else np.nan, "teacher": "resnet56" if t else None,
-                "teacher_mixup_alpha": np.nan, "temperature": t, "logit_scale": 1.0 if t else np.nan,
-                "kd_weight": 1.0 if t else 0.0, "ce_weight": 0.0 if t else 1.0, "data_limit_train": None,
-                "data_validation": 5000, "recipe_epochs": 240, "teacher_id": None, "split": "test",
-            }  # fmt: skip
-            rows += [own | {"metric": m, "value": v + 0.01 * seed} for m, v in [("accuracy", 0.7), ("ece", 0.05)]]
-    texts = ["model_id", "role", "data", "model", "method", "teacher", "temperature", "split", "metric"]
-    return pd.DataFrame(rows).astype(dict.fromkeys(texts, "category"))
-
-
-def record(**more):
-    return {
-        "began": "2026-01-01T00:00:00+00:00", "command": "x", "wall_seconds": 10.0, "peak_memory_bytes": 5e8,
-        "device": "cpu", "cpu": "Some CPU", "threads": 1, "python": "3.11.7", "packages": {"torch": "2.14.1"},
-        "git": "a" * 40,
-    } | more  # fmt: skip
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """The folder of an experiment with all tables, and every figure but confusion."""
-    base = tmp_path / "results" / "cifar100"
-    (base / "figures").mkdir(parents=True)
-    claims_table().to_parquet(base / "claims.parquet")
-    metrics_table().to_parquet(base / "metrics.parquet")
-    for name in {figure for figures in OF_CLAIM.values() for figure in figures} - {"confusion"} | {"training", "new"}:
-        (base / "figures" / f"{name}.png").write_bytes(png())
-        about = {"caption": f"Caption of {name}. And more.", "provenance": record(command=name)}
-        (base / "figures" / f"{name}.json").write_text(json.dumps(about))
-    models = {"m": {"evaluation": "e"}}
-    own = {"spec": {"name": "cifar100", "models": models}, "provenance": record(command="tables")}
-    (base / "provenance.json").write_text(json.dumps(own))
-    (base / "claims.json").write_text(json.dumps({"provenance": record(command="claims")}))
-    return base
+    return write_experiment(tmp_path / "results" / "cifar100")
 
 
 def page_of(folder):
@@ -146,7 +50,7 @@ def test_the_page_says_what_the_tables_say(folder):
 def test_every_figure_is_there_once_with_caption_and_alt_text(folder):
     page = Page(page_of(folder))
     images = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert len(images) == 9
+    assert len(images) == len(list((folder / "figures").glob("*.png")))
     assert {image["alt"] for image in images} >= {"Figure: Caption of temperature.", "Figure: Caption of new."}
     assert {(image["width"], image["height"]) for image in images} == {("200", "100")}
     assert page.text.count("Caption of temperature. And more.") == 1
@@ -326,38 +230,8 @@ def test_config_of_one_or_several_experiments(tmp_path):
     assert read_config(path, "b") == "name: b\nseeds:\n- 1\n"
 
 
-def run_script(*arguments):
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, check=False
-    )
-
-
-def test_script_rebuilds_from_a_folder_alone(folder, tmp_path):
-    result = run_script("--from", folder, "--output", tmp_path / "report.html")
-    assert result.returncode == 0, result.stderr
-    assert (tmp_path / "report.html").read_text(encoding="utf-8") == page_of(folder)
-    assert not (tmp_path / "report.html.key").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error"),
-    [
-        (("--from", "none", "--output", "r.html"), "none: no such folder"),
-        (("--from", "none", "--output", "r.pdf"), "--output r.pdf: must end in .html"),
-        (("--output", "r.html"), "needs --plan and --tables, or --from"),
-        (("--from", "a", "--plan", "b", "--output", "r.html"), "--from takes no --plan"),
-    ],
-)
-def test_script_names_what_is_wrong(arguments, error):
-    result = run_script(*arguments)
-    assert result.returncode
-    assert error in result.stderr
-    assert "Traceback" not in result.stderr
-
-
 def planned(folder, monkeypatch, code=None):
     """Run the script with a plan, in this process."""
-    monkeypatch.setitem(fingerprint.STAGE_SCRIPTS, "reports", "report.py")
     results = folder.parent
     plan = {
         "stage": "reports",
@@ -386,7 +260,14 @@ def test_script_with_a_plan_adds_the_records_of_the_models(folder, monkeypatch):
     assert "1 h 2 min" in text
     assert f"git checkout {'a' * 40}\n./reproduce cifar100.yaml" in text
     assert "seeds:\n- 7" in text
-    assert (folder / "report.html.key").read_text() == "k\n"
+    assert (folder / "report.html.key").read_text().startswith("k\n")
+    made = json.loads((folder / "report.json").read_text())
+    assert made["sha256"] == {"report.html": hashlib.sha256((folder / "report.html").read_bytes()).hexdigest()}
+    tables, pictures = ["claims.parquet", "metrics.parquet"], sorted((folder / "figures").glob("*.png"))
+    assert sorted(made["made_from"]) == sorted([*tables, *(f"figures/{path.name}" for path in pictures)])
+    for name, sum_ in made["made_from"].items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == sum_
+    assert made["code"] == fingerprint.stage_fingerprint("reports")
 
 
 def test_script_stops_where_a_record_is_missing_or_the_code_changed(folder, monkeypatch, capsys):

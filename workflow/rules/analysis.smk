@@ -50,6 +50,7 @@ rule judge_claims:
             category="Tables",
             labels={"experiment": "{experiment}", "table": "claims"},
         ),
+        record="results/{experiment}/claims.json",
     log:
         "results/logs/judge_claims/{experiment}.log",
     benchmark:
@@ -105,6 +106,7 @@ rule make_report:
             category="Reports",
             labels={"experiment": "{experiment}"},
         ),
+        record="results/{experiment}/report.json",
     log:
         "results/logs/make_report/{experiment}.log",
     benchmark:
@@ -133,6 +135,7 @@ rule combine_reports:
             category="Reports",
             labels={"experiment": "{collection}"},
         ),
+        record="results/{collection}/report.json",
     log:
         "results/logs/combine_reports/{collection}.log",
     benchmark:

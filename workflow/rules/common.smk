@@ -119,6 +119,9 @@ def figure_caption(wildcards, output):
     """Return the caption of a figure that is drawn, for ``snakemake --report``, as reStructuredText."""
     try:
         caption = read_json(output.record).get("caption", "")
-    except (VicinalError, AttributeError):  # not drawn yet, or damaged: the job will tell
+    except (
+        VicinalError,
+        AttributeError,
+    ):  # not drawn yet, or damaged: the job will tell
         caption = ""
     return re.sub(r"([*_`|\\])", r"\\\1", caption)

@@ -2,12 +2,13 @@
 """Collect the tables of all models of an experiment into tidy tables, and summarise them over seeds."""
 
 import argparse
+import sys
 from pathlib import Path
 
-from vicinal.aggregate import class_table, collect, model_table, summarise
+from vicinal.aggregate import class_table, collect, evaluation_sums, model_table, not_finite, summarise
 from vicinal.data.store import read_meta
 from vicinal.errors import run
-from vicinal.files import atomic_path, write_json
+from vicinal.files import atomic_path, sha256, write_json
 from vicinal.fingerprint import stage_fingerprint
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.provenance import Stopwatch, provenance
@@ -33,19 +34,28 @@ def main() -> None:
         folders[id_] = args.results / "evaluations" / columns["evaluation"] / id_
         trained = args.results / ("students" if columns["role"] == "student" else "teachers") / id_
         histories[id_] = (trained if columns["role"] == "student" else trained / "model") / "history.parquet"
+    made_from = evaluation_sums(folders)
     tables = collect(models, folders, histories)
+    for line in not_finite(tables):
+        print(f"warning: {line}; what needs it stays open", file=sys.stderr, flush=True)
     tables["summary"] = summarise(tables["metrics"])
     if args.data:
         tables["classes"] = class_table(read_meta(args.data))
-    for name, table in tables.items():
-        with atomic_path(args.output / f"{name}.parquet") as temporary:
-            table.to_parquet(temporary, index=False, compression="zstd")
-    with atomic_path(args.output / "summary.csv") as temporary:
+    written = [args.output / f"{name}.parquet" for name in tables]
+    for path in written:
+        with atomic_path(path) as temporary:
+            tables[path.stem].to_parquet(temporary, index=False, compression="zstd")
+    written.append(args.output / "summary.csv")
+    with atomic_path(written[-1]) as temporary:
         tables["summary"].to_csv(temporary, index=False)
-    write_json(
-        args.output / "provenance.json",
-        {"spec": plan["spec"], "code": plan["code"], "provenance": provenance(watch)},
-    )
+    record = {
+        "spec": plan["spec"],
+        "code": plan["code"],
+        "sha256": {path.name: sha256(path) for path in written},
+        "made_from": made_from,
+        "provenance": provenance(watch),
+    }
+    write_json(args.output / "provenance.json", record)
     record_key(args.output / "metrics.parquet", plan)
     print(f"{plan['id']}: {len(models)} models, {len(tables['metrics'])} rows of metrics", flush=True)
 

@@ -5,10 +5,9 @@ import argparse
 from pathlib import Path
 
 from vicinal.errors import VicinalError, run
-from vicinal.files import atomic_path, write_json, write_text
 from vicinal.fingerprint import stage_fingerprint
 from vicinal.plan import check_code, read_plan, record_key
-from vicinal.provenance import Stopwatch, provenance
+from vicinal.provenance import Stopwatch
 
 
 def main() -> None:
@@ -26,28 +25,11 @@ def main() -> None:
         raise VicinalError(f"--output {args.output}: must end in .parquet")
 
     # Imported only now: SciPy and pandas take a while to load, and the checks above need not wait for them.
-    from vicinal.claims import TABLES, evaluate_claims
-    from vicinal.claims.report import markdown
-    from vicinal.tables import read_table
+    from vicinal.claims.files import verdicts_of, write_claims
 
-    # A table that is not there leaves the claims that need it inconclusive; without metrics there is nothing to say.
-    paths = {name: args.tables / f"{name}.parquet" for name in TABLES}
-    table = evaluate_claims(
-        {name: read_table(path) for name, path in paths.items() if path.exists() or name == "metrics"}
-    )
-    with atomic_path(args.output) as temporary:
-        table.to_parquet(temporary, index=False)
-    write_text(args.output.with_suffix(".md"), markdown(table))
-    verdicts = table[table["kind"] == "verdict"]
-    record = {
-        "spec": plan.get("spec"),
-        "code": plan["code"],
-        "verdicts": dict(zip(verdicts["claim"], verdicts["verdict"], strict=True)),
-        "provenance": provenance(watch),
-    }
-    write_json(args.output.with_suffix(".json"), record)
+    table = write_claims(args.tables, args.output, plan["spec"], plan["code"], watch)
     record_key(args.output, plan)
-    for row in verdicts.itertuples():
+    for row in verdicts_of(table).itertuples():
         print(f"{row.claim} {row.verdict}: {row.reason}", flush=True)
 
 

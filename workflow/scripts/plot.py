@@ -2,15 +2,13 @@
 """Draw one figure of an experiment: PDF, PNG (300 dpi), and the data behind it as Parquet."""
 
 import argparse
-from importlib import import_module
 from pathlib import Path
 
 from vicinal.errors import VicinalError, nearest, run
 from vicinal.figures import FIGURES
-from vicinal.files import atomic_path, write_json
 from vicinal.fingerprint import stage_fingerprint
 from vicinal.plan import check_code, read_plan, record_key
-from vicinal.provenance import Stopwatch, provenance
+from vicinal.provenance import Stopwatch
 
 
 def main() -> None:
@@ -31,24 +29,9 @@ def main() -> None:
         raise VicinalError(f"--output {args.output}: must end in .pdf")
 
     # Imported only now: drawing takes a while to load, and the checks above need not wait for it.
-    from vicinal.figures.style import save
-    from vicinal.tables import read_table
+    from vicinal.figures.files import write_figure
 
-    figure = import_module(f"vicinal.figures.{name}")
-    data = figure.data({table: read_table(args.tables / f"{table}.parquet") for table in figure.TABLES})
-    drawn = figure.draw(data)
-    for ending in (".pdf", ".png"):
-        with atomic_path(args.output.with_suffix(ending)) as temporary:
-            save(drawn, temporary)
-    with atomic_path(args.output.with_suffix(".parquet")) as temporary:
-        data.to_parquet(temporary, index=False)
-    record = {
-        "spec": plan["spec"],
-        "code": plan["code"],
-        "caption": figure.caption(data),
-        "provenance": provenance(watch),
-    }
-    write_json(args.output.with_suffix(".json"), record)
+    data = write_figure(name, args.tables, args.output, plan["spec"], plan["code"], watch)
     record_key(args.output, plan)
     print(f"{plan['id']}: {len(data)} rows", flush=True)
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from vicinal import metrics
 from vicinal.errors import VicinalError
+from vicinal.files import sha256
 from vicinal.tables import read_table
 
 # Columns that say which replicate a row is of; a summary is over them.
@@ -50,14 +51,14 @@ def collect(
         histories: for each model id its training history, a Parquet file.
 
     Raises:
-        VicinalError: a table is missing, unreadable, or holds a value that is NaN or infinite.
+        VicinalError: a table is missing or unreadable.
     """
     parts: dict[str, list[pd.DataFrame]] = defaultdict(list)
     for id_ in models["model_id"]:
-        confusion = _finite(folders[id_] / "confusion.parquet")
+        confusion = read_table(folders[id_] / "confusion.parquet")
         tables = {
-            "metrics": _finite(folders[id_] / "metrics.parquet"),
-            "vicinal": _finite(folders[id_] / "vicinal.parquet"),
+            "metrics": read_table(folders[id_] / "metrics.parquet"),
+            "vicinal": read_table(folders[id_] / "vicinal.parquet"),
             "confusion": confusion.rename(columns={"temperature": SOFTMAX_TEMPERATURE}),
             "reliability": reliability(read_table(folders[id_] / "predictions.parquet")),
             "history": read_table(histories[id_]),
@@ -76,7 +77,7 @@ def collect(
 
 def _similarity(paths: Mapping[str, Path]) -> pd.DataFrame:
     """Return the similarity tables of teachers as one: model_id, kind, row, column, value."""
-    parts = [_finite(path, "kind") for path in paths.values()]
+    parts = [read_table(path) for path in paths.values()]
     rows = np.array([len(part) for part in parts], dtype=np.int64)
     # As categories: there may be millions of rows.
     ids = pd.Categorical.from_codes(np.repeat(np.arange(len(parts)), rows), list(paths))
@@ -84,6 +85,22 @@ def _similarity(paths: Mapping[str, Path]) -> pd.DataFrame:
     table = pd.concat(parts, ignore_index=True) if parts else none
     table.insert(0, "model_id", ids)
     return table
+
+
+def evaluation_sums(folders: Mapping[str, Path]) -> dict[str, str]:
+    """Return the SHA-256 of the record (evaluation.json) of each model's evaluation; it holds those of the tables.
+
+    Args:
+        folders: for each model id the folder of its evaluation's tables.
+
+    Raises:
+        VicinalError: a record is missing.
+    """
+    records = {id_: folder / "evaluation.json" for id_, folder in folders.items()}
+    for path in records.values():
+        if not path.exists():
+            raise VicinalError(f"{path}: no such file; run ./reproduce to make it")
+    return {id_: sha256(path) for id_, path in records.items()}
 
 
 def class_table(meta: Mapping[str, Any]) -> pd.DataFrame:
@@ -110,13 +127,14 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return groups.agg(mean="mean", sd="std", n="count").reset_index()
 
 
-def _finite(path: Path, name: str = "metric") -> pd.DataFrame:
-    """Return a table after a check that every value is finite; ``name`` is the column that says what a value is."""
-    table = read_table(path)
-    bad = table[~np.isfinite(table["value"])]
-    if len(bad):
-        raise VicinalError(f"{path}: {bad.iloc[0][name]} is {bad.iloc[0]['value']}; the model cannot be compared")
-    return table
+def not_finite(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Return a line for each value of the tables that is NaN or infinite: claims and figures can say nothing of it."""
+    lines = []
+    for name, what in (("metrics", "metric"), ("vicinal", "metric"), ("confusion", "metric"), ("similarity", "kind")):
+        bad = tables[name][~np.isfinite(tables[name]["value"])]
+        found = bad[["model_id", what, "value"]].drop_duplicates().itertuples(index=False)
+        lines += [f"table {name}: {metric} of {id_} is {value}" for id_, metric, value in found]
+    return lines
 
 
 def _categorical(table: pd.DataFrame) -> pd.DataFrame:

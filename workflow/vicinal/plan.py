@@ -36,6 +36,11 @@ def record_key(output: Path, plan: dict) -> None:
     write_text(_key_file(output), f"{plan['key']}\n{json.dumps(parts, sort_keys=True)}\n")
 
 
+def forget_key(output: Path) -> None:
+    """Remove the key beside ``output``: the next run makes it anew."""
+    _key_file(output).unlink(missing_ok=True)
+
+
 def _key_lines(output: Path) -> list[str]:
     try:
         return _key_file(output).read_text(encoding="utf-8").splitlines()

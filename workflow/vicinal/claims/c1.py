@@ -1,7 +1,8 @@
 """C1: on mixed inputs the teacher's signal is confusion, not inter-class structure."""
 
-from vicinal.claims.cells import PRIMARY_TEMPERATURE, Runs, Setting
-from vicinal.claims.samples import paired
+from vicinal.claims.cells import Runs
+from vicinal.claims.samples import Sample, paired
+from vicinal.claims.settings import PRIMARY_TEMPERATURE, Setting
 from vicinal.claims.verdict import Test
 
 TITLE = "Distributional confusion, not dark knowledge"
@@ -31,7 +32,7 @@ def tests(runs: Runs) -> tuple[list[Test], str]:
 
 def _share(runs: Runs, s: Setting, t: float, primary: bool) -> Test:
     sample = paired([runs.confusion(s, "explained_share", t)], lambda share: LIMIT - share)
-    return Test(_cell(runs, s, t), f"{LIMIT:g} − explained share", sample, primary=primary)
+    return _test(runs, s, t, f"{LIMIT:g} − explained share", sample, primary)
 
 
 def _others(runs: Runs, s: Setting) -> list[Test]:
@@ -41,11 +42,16 @@ def _others(runs: Runs, s: Setting) -> list[Test]:
         ("entropy_increase", "entropy on mixed − on clean inputs (nats)"),
         ("entropy_excess", "entropy on mixed inputs − of the linear mixture (nats)"),
     ):
-        found.append(Test(_cell(runs, s, t), words, paired([runs.confusion(s, name, t)], lambda value: value)))
+        found.append(_test(runs, s, t, words, paired([runs.confusion(s, name, t)], lambda value: value)))
     masses = [runs.confusion(s, f"source_mass_{kind}", t) for kind in ("clean", "mixed")]
     words = "source mass of the linear mixture − on mixed inputs"
-    found.append(Test(_cell(runs, s, t), words, paired(masses, lambda linear, mixed: linear - mixed)))
+    found.append(_test(runs, s, t, words, paired(masses, lambda linear, mixed: linear - mixed)))
     return [test for test in found if not test.sample.needs]
+
+
+def _test(runs: Runs, s: Setting, t: float, estimand: str, sample: Sample, primary: bool = False) -> Test:
+    warning = runs.pretraining_warning(s, "mixed inputs are not new to it, as the claim supposes")
+    return Test(_cell(runs, s, t), estimand, sample, primary=primary, warning=warning)
 
 
 def _cell(runs: Runs, s: Setting, t: float) -> str:

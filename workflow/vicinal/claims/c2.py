@@ -1,7 +1,8 @@
 """C2: the student becomes more linear between inputs than its teacher."""
 
-from vicinal.claims.cells import Runs, Setting, baseline, is_primary, missing_primary
+from vicinal.claims.cells import Runs, missing_primary, primary_students
 from vicinal.claims.samples import Series, paired
+from vicinal.claims.settings import Setting, baseline, is_primary
 from vicinal.claims.verdict import Test
 
 TITLE = "More linear than the teacher"
@@ -12,7 +13,7 @@ _MATCHED = "nonlinearity_matched"
 def tests(runs: Runs) -> tuple[list[Test], str]:
     """Return the tests of C2, and which runs it lacks."""
     students = runs.students()
-    primary = [s for s in students if is_primary(s)]
+    primary = primary_students(runs)
     if not primary:
         return [], missing_primary(runs)
     found = [_against_teacher(runs, s, name, primary=True) for s in primary for name in ("nonlinearity", _MATCHED)]
@@ -43,4 +44,12 @@ def _test(
     sample = paired([other, runs.vicinal(s, name, split, pairs)], lambda theirs, own: theirs - own)
     where = ", ".join((["train pairs"] if split == "train" else []) + (["λ ≈ 1/2"] if pairs == "different" else []))
     estimand = f"L_NL({versus}) − L_NL(student), nats{', temperature-matched' if name == _MATCHED else ''}"
-    return Test(runs.label(s, versus) + (f", {where}" if where else ""), estimand, sample, primary=primary)
+    cell = runs.label(s, versus) + (f", {where}" if where else "")
+    return Test(cell, estimand, sample, primary=primary, warning=_pretrained(runs, s))
+
+
+def _pretrained(runs: Runs, s: Setting) -> str:
+    """Return the warning: training with mixup makes any network more linear, so a pretrained one has a lead."""
+    teacher = runs.pretraining_warning(runs.teacher_of(s), "it was itself made linear between inputs")
+    student = runs.pretraining_warning(s, "its linearity need not come from distillation")
+    return "; ".join(filter(None, (teacher, student)))

@@ -1,7 +1,8 @@
 """C3: distillation with mixup raises the student's accuracy."""
 
-from vicinal.claims.cells import Runs, baseline, is_primary, missing_primary
+from vicinal.claims.cells import Runs, missing_primary, primary_students
 from vicinal.claims.samples import paired
+from vicinal.claims.settings import baseline
 from vicinal.claims.verdict import Test
 
 TITLE = "Higher accuracy"
@@ -11,13 +12,14 @@ BASELINES = ("ce", "ce_mixup", "kd")
 
 def tests(runs: Runs) -> tuple[list[Test], str]:
     """Return the tests of C3, and which runs it lacks."""
+    primary = primary_students(runs)
+    if not primary:
+        return [], missing_primary(runs)
     found = []
-    for s in runs.students():
+    for s in dict.fromkeys(primary + runs.students()):
         for method in BASELINES:
             series = [runs.metric(s, "accuracy"), runs.metric(baseline(s, method), "accuracy")]
             sample = paired(series, lambda own, theirs: own - theirs)
             estimand = f"accuracy(kd_mixup) − accuracy({method})"
-            found.append(Test(runs.label(s, method), estimand, sample, primary=is_primary(s)))
-    if not any(test.primary for test in found):
-        return [], missing_primary(runs)
+            found.append(Test(runs.label(s, method), estimand, sample, primary=s in primary))
     return [test for test in found if test.primary or not test.sample.needs], ""

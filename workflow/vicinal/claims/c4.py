@@ -5,9 +5,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from vicinal.claims.cells import STD, Runs, Setting, baseline, is_primary, missing_primary
+from vicinal.claims.cells import Runs, missing_primary, primary_students
 from vicinal.claims.samples import Sample, paired
+from vicinal.claims.settings import Setting, baseline, is_primary
 from vicinal.claims.verdict import Test
+from vicinal.tidy import STD
 
 TITLE = "An order of magnitude less overconfidence"
 SENTENCE = "Distillation with mixup cuts the overconfidence error of the student by an order of magnitude."
@@ -19,7 +21,7 @@ FLOOR_DRAWS, FLOOR_QUANTILE = 1000, 0.975
 def tests(runs: Runs) -> tuple[list[Test], str]:
     """Return the tests of C4, and which runs it lacks."""
     students = [s for s in runs.students() if s.temperature != STD]
-    primary = [s for s in students if is_primary(s)]
+    primary = primary_students(runs)
     if not primary:
         return [], missing_primary(runs)
     found = [_test(runs, s, BASELINE, THRESHOLD, primary=True) for s in primary]
@@ -85,8 +87,12 @@ def _under_confident(runs: Runs, s: Setting, other: Setting, seeds: list[int]) -
 
     parts = []
     gap, own, theirs = mean(s, "confidence_gap"), mean(s, "ece"), mean(other, "ece")
-    if not gap >= 0:
+    if math.isnan(gap):
+        parts.append("the confidence gap of kd_mixup is not known at every seed, so it may be under-confident")
+    elif gap < 0:
         parts.append(f"kd_mixup is under-confident (mean confidence − accuracy = {gap:.3g}), which alone lowers OE")
-    if not own < theirs:
+    if math.isnan(own) or math.isnan(theirs):
+        parts.append("ECE is not known at every seed, so it may not be lower")
+    elif own >= theirs:
         parts.append(f"ECE is not lower ({own:.3g} against {theirs:.3g} of {other.method})")
     return "; ".join(parts)

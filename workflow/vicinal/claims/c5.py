@@ -2,10 +2,12 @@
 
 import numpy as np
 
-from vicinal.claims.cells import PRIMARY_ALPHA, PRIMARY_TEMPERATURE, STD, Runs, Setting, is_primary
+from vicinal.claims.cells import Runs
 from vicinal.claims.samples import Series, paired
+from vicinal.claims.settings import PRIMARY_ALPHA, PRIMARY_TEMPERATURE, Setting, is_primary
 from vicinal.claims.statistics import Within, partial_correlation, slopes
 from vicinal.claims.verdict import Test
+from vicinal.tidy import STD
 
 TITLE = "Calibration is inherited"
 SENTENCE = (

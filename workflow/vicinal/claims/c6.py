@@ -1,13 +1,15 @@
 """C6: temperature trades accuracy against calibration, more strongly under mixup."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from vicinal.claims.cells import PRIMARY_ALPHA, STD, Runs, Setting, baseline, is_default, missing_primary
-from vicinal.claims.samples import Series, paired
+from vicinal.claims.cells import Runs, lost_pairs, missing_primary
+from vicinal.claims.samples import Sample, Series, paired
+from vicinal.claims.settings import PRIMARY_ALPHA, Setting, baseline, is_default
 from vicinal.claims.statistics import SameSign, slopes
 from vicinal.claims.verdict import Test
+from vicinal.tidy import STD
 
 TITLE = "Temperature trades accuracy against calibration"
 SENTENCE = (
@@ -15,6 +17,7 @@ SENTENCE = (
     "calibration depends on temperature more strongly with mixup than without."
 )
 MIN_TEMPERATURES = 3
+_SAME_SIGN = "smaller of the slopes of accuracy and of |gap| on log2 T where they have the same sign (opposite ends)"
 _METRICS = {"accuracy": "accuracy", "confidence_gap": "|gap|"}
 
 
@@ -28,10 +31,33 @@ def tests(runs: Runs) -> tuple[list[Test], str]:
     if not any(_is_primary(s) for s in grids):
         what = f"and at least {MIN_TEMPERATURES} numeric temperatures, and kd likewise"
         return [], missing_primary(runs, what)
-    found = []
+    found = _short_grids(runs, grids)
     for s, grid in grids.items():
         found += _tests(runs, s, grid, _is_primary(s))
     return [test for test in found if test.primary or not test.sample.needs], ""
+
+
+def _short_grids(runs: Runs, grids: Mapping[Setting, list[float]]) -> list[Test]:
+    """Return primary tests of the pairs that were distilled at several temperatures, but not at enough of them.
+
+    They can decide nothing, and say what is missing: a pair that lost its runs must not go unnoticed.
+    """
+    own: dict[Setting, set[float]] = {}
+    both: dict[Setting, set[float]] = {s._replace(temperature=None): set() for s in lost_pairs(runs)}
+    for s in runs.students() + runs.students("kd"):
+        key = s._replace(method="kd_mixup", alpha=PRIMARY_ALPHA, temperature=None)
+        if s.temperature != STD and _is_primary(key):
+            both.setdefault(key, set()).add(s.temperature)
+            if s.alpha == PRIMARY_ALPHA:
+                own.setdefault(key, set()).add(s.temperature)
+    found = []
+    for s, temperatures in both.items():
+        if s not in grids and len(temperatures) != 1:  # one alone is no grid that lost its runs
+            lost = sorted(temperatures - own.get(s, set()))
+            wanted = f"at T = {', '.join(f'{t:g}' for t in lost)}" if lost else "at more temperatures"
+            needs = f"{runs.describe(s)} {wanted} (at least {MIN_TEMPERATURES} numeric temperatures)"
+            found.append(Test(runs.label(s), _SAME_SIGN, Sample(needs=needs), SameSign(), primary=True))
+    return found
 
 
 def _is_primary(s: Setting) -> bool:
@@ -47,8 +73,7 @@ def _tests(runs: Runs, s: Setting, grid: list[float], primary: bool) -> list[Tes
 
     series = [one for metric in _METRICS for one in _series(runs, s, grid, metric)]
     sample = paired(series, lambda *v: np.stack([_slopes(grid, part) for part in np.split(np.array(v), 2)], axis=1))
-    estimand = "smaller of the slopes of accuracy and of |gap| on log2 T where they have the same sign (opposite ends)"
-    found = [Test(own, estimand, sample, SameSign(), primary=primary)]
+    found = [Test(own, _SAME_SIGN, sample, SameSign(), primary=primary)]
     for metric, name in _METRICS.items():
         series = _series(runs, s, shared, metric) + _series(runs, plain, shared, metric)
         sample = paired(series, lambda *v: np.subtract(*(abs(_slopes(shared, p)) for p in np.split(np.array(v), 2))))

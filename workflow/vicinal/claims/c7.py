@@ -5,8 +5,9 @@ import re
 
 import numpy as np
 
-from vicinal.claims.cells import Runs, Setting, is_primary, missing_primary
+from vicinal.claims.cells import Runs, missing_primary, primary_students
 from vicinal.claims.samples import paired
+from vicinal.claims.settings import Setting, is_primary
 from vicinal.claims.statistics import Largest
 from vicinal.claims.verdict import Test
 
@@ -41,7 +42,7 @@ def tests(runs: Runs) -> tuple[list[Test], str]:
     Whether it falls anywhere, over all pairs i < j, is a secondary test: the largest teacher may still be the best.
     """
     ladders: dict[Setting, dict[int, Setting]] = {}
-    for s in runs.students("kd_mixup") + runs.students("kd"):
+    for s in dict.fromkeys(primary_students(runs) + runs.students("kd_mixup") + runs.students("kd")):
         for family, size in families(str(s.teacher)).items():
             ladders.setdefault(s._replace(teacher=family), {})[size] = s
     ladders = {key: ladder for key, ladder in ladders.items() if len(ladder) > 1}

@@ -1,40 +1,34 @@
 """The runs of an experiment by setting, and which of them a claim compares."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from vicinal.claims.samples import Series
+from vicinal.claims.settings import (
+    FIELDS,
+    PRIMARY_ALPHA,
+    PRIMARY_TEMPERATURE,
+    PRIMARY_WEIGHTS,
+    Setting,
+    arrow,
+    in_words,
+    is_default,
+    is_primary,
+    is_true,
+    order,
+    primary_of,
+    read_setting,
+)
 from vicinal.errors import VicinalError
+from vicinal.tidy import TEACHER, missing, number
 
-STD = "std"
-PRIMARY_ALPHA, PRIMARY_TEMPERATURE, PRIMARY_WEIGHTS = 1.0, 2.0, (1.0, 0.0)
 WHOLE, PEAK = ("all", 0.0, 1.0), ("different", 0.45, 0.55)
-
-
-class Setting(NamedTuple):
-    """What determines a run but its seed; None where it does not apply. ``temperature`` is a number or ``std``."""
-
-    role: str
-    data: str
-    model: str
-    method: str
-    alpha: float | None
-    teacher: str | None
-    teacher_mixup_alpha: float | None
-    temperature: float | str | None
-    logit_scale: float | None
-    kd_weight: float | None
-    ce_weight: float | None
-    recipe: tuple = ()  # of training
-    source: tuple = ()  # the settings of the data
-
-
-_FIELDS = Setting._fields[:-2]
+# Flags of the weights that a run started from, and of those that its teacher did; absent from older tables.
+PRETRAINED, TEACHER_PRETRAINED = "pretraining_mixup", "teacher_pretraining_mixup"
 
 
 class Runs:
@@ -44,11 +38,14 @@ class Runs:
         """Index the tables metrics, vicinal, confusion and reliability, of those that are there.
 
         Raises:
-            VicinalError: a table lacks a column.
+            VicinalError: a table lacks a column, or has a value that cannot be; two runs have one id.
         """
         self.tables = {name for name, table in tables.items() if table is not None and len(table)}
         self._settings: dict[Any, Setting] = {}
+        self._seeds: dict[Any, int] = {}
         self._teacher_ids: dict[Setting, Any] = {}
+        self._pretrained: set[Setting] = set()  # with mixup
+        self._taught_by_pretrained: set[Setting] = set()
         self._values: dict[tuple, dict[int, list]] = defaultdict(lambda: defaultdict(list))
         self._bins: dict[tuple, tuple[np.ndarray, ...]] = {}
         for name, read in (
@@ -57,71 +54,94 @@ class Runs:
         ):  # fmt: skip
             if name in self.tables:
                 read(tables[name])
-        self.settings = sorted(set(self._settings.values()), key=_order)
+        self.settings = sorted(set(self._settings.values()), key=order)
+        self._pretrained |= {self.teacher_of(s) for s in self._taught_by_pretrained}
         self._several = len({s.data for s in self.settings}) > 1
         self._variants: dict[tuple, list[tuple]] = defaultdict(list)
         for s in self.settings:
             for name in ("recipe", "source"):
                 found = self._variants[name, s.role, s.data, s.model]
-                if getattr(s, name) not in found:
+                if getattr(s, name) and getattr(s, name) not in found:  # some tables do not say
                     found.append(getattr(s, name))
 
     def _describe(self, name: str, table: pd.DataFrame, needed: Iterable[str]) -> None:
-        missing = [column for column in ("model_id", "seed", *_FIELDS, *needed) if column not in table]
-        if missing:
-            raise VicinalError(f"table {name}: column {missing[0]} is missing; make the tables again with ./reproduce")
+        absent = [column for column in ("model_id", "seed", *FIELDS, *needed) if column not in table]
+        if absent:
+            raise VicinalError(f"table {name}: column {absent[0]} is missing; make the tables again with ./reproduce")
         columns = [str(column) for column in table]
-        recipe, source = ([c for c in columns if c.startswith(start)] for start in ("recipe_", "data_"))
-        teacher = [c for c in columns if c == "teacher_id"]
-        new = ~table["model_id"].isin(list(self._settings))
-        for row in table[new].drop_duplicates("model_id").to_dict("records"):
-            row = {name: None if _missing(value) else value for name, value in row.items()}
-            row["temperature"] = _temperature(row["temperature"])
-            variant = {"recipe": tuple(str(row[c]) for c in recipe), "source": tuple(str(row[c]) for c in source)}
-            setting = Setting(**{name: row[name] for name in _FIELDS}, **variant)
-            self._settings[row["model_id"]] = setting
-            for name in teacher:
-                self._teacher_ids.setdefault(setting, row[name])
+        variant = [c for c in columns if c.startswith(("recipe_", "data_"))]
+        more = [c for c in ("teacher_id", PRETRAINED, TEACHER_PRETRAINED) if c in columns]
+        for row in table[["model_id", "seed", *FIELDS, *variant, *more]].drop_duplicates().to_dict("records"):
+            id_, where = row["model_id"], f"table {name}: {row['model_id']}"
+            if missing(id_):
+                raise VicinalError(f"table {name}: a row has no model_id; make the tables again with ./reproduce")
+            fields = {c: row[c] for c in (*FIELDS, *variant)}
+            self._know(id_, _seed(row["seed"], where), read_setting(fields, where), where, bool(variant))
+            setting = self._settings[id_]
+            if "teacher_id" in more:
+                self._teacher_ids.setdefault(setting, row["teacher_id"])
+            if is_true(row.get(PRETRAINED)):
+                self._pretrained.add(setting)
+            if is_true(row.get(TEACHER_PRETRAINED)):
+                self._taught_by_pretrained.add(setting)
 
-    def _add(self, table: pd.DataFrame, *keys: Any) -> None:
+    def _know(self, id_: Any, seed: int, setting: Setting, where: str, whole: bool) -> None:
+        """Keep the setting and the seed of a run; ``whole`` settings have those of the recipe and the data too.
+
+        Raises:
+            VicinalError: the id has another setting or seed already.
+        """
+        known = self._settings.setdefault(id_, setting)
+        differs = [f for f in FIELDS if getattr(known, f) != getattr(setting, f)]
+        if whole and not differs and known != setting and (known.recipe or known.source):
+            differs = ["the recipe or the data"]
+        if self._seeds.setdefault(id_, seed) != seed:
+            differs = ["seed"]
+        if differs:
+            raise VicinalError(
+                f"{where}: two runs have this id, they differ in {', '.join(differs)}; give each run its own"
+            )
+
+    def _add(self, name: str, table: pd.DataFrame, *keys: Any) -> None:
         """Index ``value`` of each row by its setting and by ``keys``: arrays of the table's length."""
-        ids, seeds = table["model_id"].tolist(), table["seed"].tolist()
-        values = table["value"].to_numpy(dtype=np.float64, na_value=np.nan).tolist()
-        for id_, seed, value, *key in zip(ids, seeds, values, *keys, strict=True):
-            self._values[self._settings[id_], *key][seed].append(value)
+        for id_, value, *key in zip(
+            table["model_id"].tolist(), _floats(name, table, "value").tolist(), *keys, strict=True
+        ):
+            self._values[self._settings[id_], *key][self._seeds[id_]].append(value)
 
     def _read_metrics(self, table: pd.DataFrame) -> None:
         self._describe("metrics", table, ("split", "metric", "value"))
-        table = table[(table["split"] == "test").to_numpy()]
-        self._add(table, table["metric"].tolist())
+        table = table[_are(table, "split", "test")]
+        self._add("metrics", table, table["metric"].tolist())
 
     def _read_vicinal(self, table: pd.DataFrame) -> None:
         self._describe("vicinal", table, ("split", "pairs", "lam_low", "lam_high", "metric", "value"))
         chosen = np.zeros(len(table), dtype=bool)
-        low, high = table["lam_low"].to_numpy(), table["lam_high"].to_numpy()
+        low, high = (_floats("vicinal", table, column) for column in ("lam_low", "lam_high"))
         for pairs, start, end in (WHOLE, PEAK):
-            chosen |= (table["pairs"] == pairs).to_numpy() & np.isclose(low, start) & np.isclose(high, end)
-        chosen &= table["metric"].isin(["nonlinearity", "nonlinearity_matched"]).to_numpy()
-        table = table[chosen]
-        self._add(table, table["metric"].tolist(), table["split"].tolist(), table["pairs"].tolist())
+            chosen |= _are(table, "pairs", pairs) & np.isclose(low, start) & np.isclose(high, end)
+        table = table[chosen & _are(table, "metric", "nonlinearity", "nonlinearity_matched")]
+        self._add("vicinal", table, table["metric"].tolist(), table["split"].tolist(), table["pairs"].tolist())
 
     def _read_confusion(self, table: pd.DataFrame) -> None:
         self._describe("confusion", table, ("split", "softmax_temperature", "metric", "value"))
-        table = table[(table["split"] == "test").to_numpy() & (table["role"] == "teacher").to_numpy()]
-        self._add(table, table["metric"].tolist(), table["softmax_temperature"].tolist())
+        table = table[_are(table, "split", "test") & _are(table, "role", TEACHER)]
+        self._add(
+            "confusion", table, table["metric"].tolist(), _floats("confusion", table, "softmax_temperature").tolist()
+        )
 
     def _read_reliability(self, table: pd.DataFrame) -> None:
-        self._describe("reliability", table, ("low", "count", "confidence"))
-        columns = [table[column].to_numpy() for column in ("low", "count", "confidence")]
+        names = ("low", "high", "count", "confidence")
+        self._describe("reliability", table, names)
+        columns = [_floats("reliability", table, column) for column in names]
         codes, ids = pd.factorize(table["model_id"])
-        order = np.argsort(codes, kind="stable")
+        rows_of = np.argsort(codes, kind="stable")
         cuts = np.cumsum(np.bincount(codes))[:-1]
-        seeds = table["seed"].to_numpy()
-        for id_, rows in zip(ids, np.split(order, cuts), strict=True):
-            low, count, confidence = (column[rows] for column in columns)
-            filled = count > 0
-            if filled.any() and len(np.unique(low)) == len(low) and np.isfinite(confidence[filled]).all():
-                self._bins[self._settings[id_], int(seeds[rows[0]])] = count[filled], confidence[filled]
+        for id_, rows in zip(ids, np.split(rows_of, cuts), strict=True):
+            low, high, count, confidence = (column[rows] for column in columns)
+            if _usable(low, high, count, confidence):
+                filled = count > 0
+                self._bins[self._settings[id_], self._seeds[id_]] = count[filled], confidence[filled]
 
     def bins(self, setting: Setting, seed: int) -> tuple[np.ndarray, ...] | None:
         """Return counts and mean confidences of a run's filled reliability bins, None if there are none to be used."""
@@ -146,7 +166,7 @@ class Runs:
 
     def teachers(self) -> list[Setting]:
         """Return all teachers."""
-        return [s for s in self.settings if s.role == "teacher"]
+        return [s for s in self.settings if s.role == TEACHER]
 
     def students(self, method: str = "kd_mixup") -> list[Setting]:
         """Return the students of a method."""
@@ -158,7 +178,9 @@ class Runs:
         Where the tables do not say which teacher it was, one of the same recipe is preferred.
         """
         known = self._settings.get(self._teacher_ids.get(student))
-        if known is not None:
+        if known is not None and (known.role, known.model, known.alpha) == (
+            TEACHER, student.teacher, student.teacher_mixup_alpha,
+        ):  # fmt: skip
             return known
         name, alpha, source = str(student.teacher), student.teacher_mixup_alpha, student.source
         wanted = (student.data, name, alpha, source)
@@ -166,21 +188,27 @@ class Runs:
         if found:
             return next((s for s in found if s.recipe == student.recipe), found[0])
         method = "ce" if alpha is None else "ce_mixup"
-        return Setting("teacher", student.data, name, method, alpha, *[None] * 4, 0.0, 1.0, source=source)
+        return Setting(TEACHER, student.data, name, method, alpha, *[None] * 4, 0.0, 1.0, source=source)
+
+    def pretraining_warning(self, setting: Setting, why: str) -> str:
+        """Return the warning, with ``why`` it matters, where a run started from weights pretrained with mixup."""
+        if setting not in self._pretrained:
+            return ""
+        return f"{setting.role} {self._prefix(setting)}{setting.model} was pretrained with mixup: {why}"
 
     def label(self, setting: Setting, versus: str = "") -> str:
         """Return a setting as a cell of the scorecard."""
-        parts = [self._prefix(setting) + (_arrow(setting) if setting.teacher else setting.model)]
-        parts += _details(setting, brief=True)
+        parts = [self._prefix(setting) + (arrow(setting) if setting.teacher else setting.model)]
+        parts += in_words(setting, brief=True)
         return ", ".join([*parts, f"vs {versus}"] if versus else parts)
 
     def describe(self, setting: Setting) -> str:
         """Return a setting as a run that can be asked for."""
-        if setting.role == "teacher":
+        if setting.role == TEACHER:
             with_mixup = f" trained with mixup (α = {setting.alpha:g})" if setting.alpha is not None else ""
             return f"{self._prefix(setting)}the teacher {setting.model}{with_mixup}"
-        details = _details(setting, brief=False)
-        return f"{self._prefix(setting)}{setting.method} {_arrow(setting)}" + (
+        details = in_words(setting, brief=False)
+        return f"{self._prefix(setting)}{setting.method} {arrow(setting)}" + (
             f" ({', '.join(details)})" if details else ""
         )
 
@@ -193,82 +221,66 @@ class Runs:
         return "".join(f"{part}: " for part in parts)
 
 
-def baseline(setting: Setting, method: str) -> Setting:
-    """Return the setting of the baseline of a kd_mixup student: the same but for what the method does not have."""
-    if method == "kd":
-        return setting._replace(method="kd", alpha=None)
-    alpha = setting.alpha if method == "ce_mixup" else None
-    return Setting(
-        "student", setting.data, setting.model, method, alpha, *[None] * 4, 0.0, 1.0, setting.recipe, setting.source
-    )  # fmt: skip
+def primary_students(runs: Runs) -> list[Setting]:
+    """Return the kd_mixup settings of the primary cells of all pairs; none where there are no such runs at all.
+
+    A pair that was distilled in another way only (by kd, at another T or α) has a primary cell too, so has a teacher
+    without any student: the runs are missing, and the claim must say so, or a lost pair would go unnoticed.
+    """
+    present = [s for s in runs.students() if is_primary(s)]
+    pairs = [primary_of(s) for s in runs.students() + runs.students("kd") if is_default(s)]
+    return list(dict.fromkeys(present + pairs + lost_pairs(runs))) if present else []
 
 
-def is_default(setting: Setting) -> bool:
-    """Return whether a distilled student has a teacher without mixup, whose logits are not scaled, and the weights."""
-    weights = (setting.kd_weight, setting.ce_weight)
-    return setting.teacher_mixup_alpha is None and setting.logit_scale == 1 and weights == PRIMARY_WEIGHTS
+def lost_pairs(runs: Runs) -> list[Setting]:
+    """Return the primary cells of teachers without mixup that have no student in the tables, whatever its setting.
 
-
-def is_primary(setting: Setting) -> bool:
-    """Return whether a kd_mixup student stands in a primary cell: α = 1, T = 2 and the defaults."""
-    at = (setting.alpha, setting.temperature) == (PRIMARY_ALPHA, PRIMARY_TEMPERATURE)
-    return setting.method == "kd_mixup" and at and is_default(setting)
+    An experiment trains a teacher for its students only. The student is named where there is but one.
+    """
+    present = [s for s in runs.students() if is_primary(s)]
+    taught = {(s.data, s.teacher) for s in runs.students() + runs.students("kd")}
+    idle = [t for t in runs.teachers() if t.alpha is None and (t.data, t.model) not in taught]
+    models = {s.model for s in present}
+    model = models.pop() if len(models) == 1 else "any student"
+    return [present[0]._replace(data=t.data, teacher=t.model, model=model) for t in idle] if present else []
 
 
 def missing_primary(runs: Runs, what: str = "") -> str:
     """Return which runs a claim needs that has no primary cell at all."""
-    pairs = sorted({_arrow(s) for s in runs.students("kd_mixup") + runs.students("kd")})
+    pairs = sorted({arrow(s) for s in runs.students("kd_mixup") + runs.students("kd")})
     of = f" {', '.join(pairs)}" if pairs else " students"
     weights = f"kd_weight {PRIMARY_WEIGHTS[0]:g}, ce_weight {PRIMARY_WEIGHTS[1]:g}"
     where = what or f"at T = {PRIMARY_TEMPERATURE:g}, logit_scale 1"
     return f"kd_mixup{of} with α = {PRIMARY_ALPHA:g} {where}, {weights}, teachers without mixup"
 
 
-def _missing(value: Any) -> bool:
-    return value is None or value is pd.NA or value != value  # NaN
+def _seed(value: Any, where: str) -> int:
+    found = number(value, f"{where}: seed") if not missing(value) else np.nan
+    if not found % 1 == 0:
+        raise VicinalError(f"{where}: seed: {value!r} is no whole number; make the tables again with ./reproduce")
+    return int(found)
 
 
-def _temperature(value: Any) -> float | str | None:
-    if _missing(value) or value == STD:
-        return None if _missing(value) else STD
+def _floats(name: str, table: pd.DataFrame, column: str) -> np.ndarray:
+    """Return a column (rows,) as float64, NaN where there is no value, whatever its type in the table."""
     try:
-        return float(value)
-    except ValueError:
-        raise VicinalError(f"temperature: {value!r} is no number and not {STD}") from None
+        return table[column].to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        where = f"table {name}: column {column}"
+        values = [np.nan if missing(value) else number(value, where) for value in table[column]]
+        return np.array(values, dtype=np.float64)
 
 
-def _arrow(setting: Setting) -> str:
-    return f"{setting.teacher} → {setting.model}" if setting.teacher else setting.model
+def _are(table: pd.DataFrame, column: str, *values: str) -> np.ndarray:
+    """Return in which rows a column has one of the values: shape (rows,), bool."""
+    return table[column].isin(values).to_numpy(dtype=bool)
 
 
-def _details(setting: Setting, brief: bool) -> list[str]:
-    """Return the settings of a student in words; ``brief`` leaves out those of the primary cells, but for T."""
-    parts = []
-    if setting.alpha is not None and not (brief and setting.alpha == PRIMARY_ALPHA):
-        parts.append(f"α = {setting.alpha:g}")
-    if setting.temperature is not None:
-        t = setting.temperature
-        parts.append(f"T = {t if isinstance(t, str) else format(t, 'g')}")
-    if setting.logit_scale not in (None, 1):
-        parts.append(f"logit_scale {setting.logit_scale:g}")
-    weights = (setting.kd_weight, setting.ce_weight)
-    if setting.teacher and None not in weights and weights != PRIMARY_WEIGHTS:
-        parts.append(f"kd_weight {weights[0]:g}, ce_weight {weights[1]:g}")
-    if setting.teacher_mixup_alpha is not None:
-        parts.append(f"teacher with mixup α = {setting.teacher_mixup_alpha:g}")
-    return parts
-
-
-def _order(setting: Setting) -> list:
-    """Return a sort key: numbers within names by value, what does not apply first, ``std`` last."""
-    key: list = []
-    for value in setting:
-        if isinstance(value, float | int):
-            key.append((1, float(value)))
-        elif isinstance(value, tuple):
-            key.append((2, *value))
-        elif value is None:
-            key.append((0,))
-        else:
-            key.append((2, *((int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", value))))
-    return key
+def _usable(low: np.ndarray, high: np.ndarray, count: np.ndarray, confidence: np.ndarray) -> bool:
+    """Return whether these are the reliability bins of one run: side by side from 0 to 1, each mean within its bin."""
+    order = np.argsort(low, kind="stable")
+    edges = np.append(low[order], 1.0)
+    tiled = np.isclose(edges[0], 0) and np.allclose(high[order], edges[1:])
+    filled = count > 0
+    inside = (confidence >= low - 1e-6) & (confidence <= high + 1e-6)
+    return bool(tiled and (count >= 0).all() and (count % 1 == 0).all() and filled.any() and inside[filled].all())

@@ -21,7 +21,8 @@ class Series:
 class Sample:
     """What a test compares: ``values`` (n, k) over the seeds that all series have.
 
-    ``needs`` names missing runs, ``problem`` says why the values cannot be used, ``note`` which seeds were left out.
+    ``needs`` names missing runs, with semicolons between them; ``problem`` says why the values cannot be used, ``note``
+    which seeds were left out.
     """
 
     seeds: list[int] = field(default_factory=list)
@@ -38,7 +39,7 @@ def paired(series: Sequence[Series], contrast: Callable[..., np.ndarray]) -> Sam
     """
     missing = [s.name for s in series if not s.values]
     if missing:
-        return Sample(needs=", ".join(dict.fromkeys(missing)))
+        return Sample(needs="; ".join(dict.fromkeys(missing)))
     for s in series:
         twice = [seed for seed, values in s.values.items() if len(values) > 1]
         if twice:
@@ -46,6 +47,8 @@ def paired(series: Sequence[Series], contrast: Callable[..., np.ndarray]) -> Sam
     seeds = sorted(set.intersection(*(set(s.values) for s in series)))
     left_out = sorted(set.union(*(set(s.values) for s in series)) - set(seeds))
     note = f"seeds {', '.join(map(str, left_out))} left out: not in every run compared" if left_out else ""
+    if not seeds:
+        return Sample(note=note)
     columns = [np.array([s.values[seed][0] for seed in seeds], dtype=np.float64) for s in series]
     for s, column in zip(series, columns, strict=True):
         problem = _unusable(column, MIN_COPIES)

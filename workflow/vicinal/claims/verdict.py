@@ -132,10 +132,10 @@ def _decide(tests: list[Test], primary: list[dict[str, Any]]) -> tuple[str, int,
         at = min(refuted, key=lambda i: primary[i]["high_bonferroni"] - primary[i]["threshold"])
         bound, threshold = primary[at]["high_bonferroni"], primary[at]["threshold"]
         return NOT_REPRODUCED, at, f"{tests[at].name}: the upper bound {bound:.3g} is below {threshold:.3g}"
-    missing = [test.sample.needs for test in tests if test.sample.needs]
+    missing = [run for test in tests for run in test.sample.needs.split("; ") if run]
     if missing:
         at = next(i for i, test in enumerate(tests) if test.sample.needs)
-        return INCONCLUSIVE, at, f"needs: {', '.join(dict.fromkeys(missing))}"
+        return INCONCLUSIVE, at, f"needs: {'; '.join(dict.fromkeys(missing))}"
     stopped = [at for at, test in enumerate(tests) if test.obstacle]
     if stopped:
         return INCONCLUSIVE, stopped[0], f"{tests[stopped[0]].name}: {tests[stopped[0]].obstacle}"

@@ -1,6 +1,7 @@
 """What a report says, as plain data for its template."""
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ OF_CLAIM = {
     "C3": ("temperature",),
     "C4": ("overconfidence", "reliability"),
     "C5": ("inheritance",),
-    "C6": ("temperature",),
+    "C6": ("plane", "temperature"),
     "C7": ("capacity",),
 }
 MISSING = "no verdict"
@@ -43,11 +44,12 @@ class Inputs:
     records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
     config: str | None = None  # the settings of this run, YAML
+    made_from: dict[str, str] = field(default_factory=dict)  # SHA-256 by file: tables and figures
 
 
 def context(inputs: Inputs) -> dict[str, Any]:
     """Return the context of ``report.html.j2``."""
-    sections = {name: _section(name, inputs) for name in CLAIMS}
+    sections = {name: claim_section(name, inputs) for name in CLAIMS}
     claimed = {name for names in OF_CLAIM.values() for name in names}
     shrink = must_shrink(list(inputs.figures.values()))
     embedded = {name: embed(figure, shrink) for name, figure in inputs.figures.items()}
@@ -57,31 +59,32 @@ def context(inputs: Inputs) -> dict[str, Any]:
     others = [name for name in inputs.figures if name not in claimed]
     if "training" not in others:
         others.append("training")
-    verdicts = [section["verdict"] for section in sections.values()]
     return {
         "name": inputs.name,
-        "command": _command(inputs),
+        "command": "\n".join(commands(inputs)),
         "config": inputs.config,
         "facts": _facts(inputs),
-        "tally": [(verdict, *MARKS[verdict], verdicts.count(verdict)) for verdict in MARKS if verdict in verdicts],
+        "tally": tally(sections.values()),
         "sections": list(sections.values()),
         "figures": [_place(name, "", embedded, placed) for name in sorted(others)],
         "shrunk": shrink,
-        "published": _published(inputs),
+        "published": published_rows(inputs),
         "runs": None if inputs.metrics is None else runs_context(inputs.metrics),
         "provenance": provenance_context(inputs.records),
     }
 
 
-def _section(name: str, inputs: Inputs) -> dict[str, Any]:
+def claim_section(name: str, inputs: Inputs) -> dict[str, Any]:
+    """Return what a page says of a claim: verdict, reason, the numbers of the test that decides, all its tests."""
     section = {
         "id": name, "title": CLAIMS[name].TITLE, "sentence": CLAIMS[name].SENTENCE, "verdict": MISSING, "reason": "",
-        "warning": "", "n": 0, "primary": [], "secondary": [],
+        "warning": "", "n": 0, "cell": "", "estimand": "", "primary": [], "secondary": [],
     }  # fmt: skip
+    section |= dict.fromkeys(("estimate", "low", "high", "threshold"), math.nan)
     rows = [] if inputs.claims is None else inputs.claims[inputs.claims["claim"] == name].to_dict("records")
     for row in rows:
         if row["kind"] == "verdict":
-            section |= {key: row[key] for key in ("title", "sentence", "verdict", "reason", "warning", "n")}
+            section |= {key: row[key] for key in section.keys() & row.keys()}
         elif row["kind"] in ("primary", "secondary"):
             section[row["kind"]].append(_test(row))
     if section["verdict"] == MISSING:
@@ -90,6 +93,12 @@ def _section(name: str, inputs: Inputs) -> dict[str, Any]:
     # A verdict that this code does not know is shown as it is, undecided.
     section["mark"], section["symbol"] = MARKS.get(section["verdict"], MARKS[MISSING])
     return section
+
+
+def tally(sections: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str, int]]:
+    """Return each verdict given, its mark, its symbol and how often it was given."""
+    verdicts = [section["verdict"] for section in sections]
+    return [(verdict, *MARKS[verdict], verdicts.count(verdict)) for verdict in MARKS if verdict in verdicts]
 
 
 def _test(row: dict[str, Any]) -> dict[str, Any]:
@@ -131,15 +140,16 @@ def _facts(inputs: Inputs) -> list[tuple[str, str]]:
     return [*facts, ("Seeds", str(models["seed"].nunique()))]
 
 
-def _published(inputs: Inputs) -> list[dict[str, Any]] | None:
+def published_rows(inputs: Inputs) -> list[dict[str, Any]] | None:
+    """Return the published numbers beside ours, None without metrics."""
     if inputs.metrics is None:
         return None
     return compare(inputs.metrics, inputs.published).to_dict("records")
 
 
-def _command(inputs: Inputs) -> str:
+def commands(inputs: Inputs) -> list[str]:
     """Return the commands that make these results again."""
     revision = revision_of(inputs.records)
     name = "" if inputs.name == "digits" else f" {inputs.name}"  # the default experiment
     command = "./reproduce" + (f" {inputs.name}.yaml" if inputs.config is not None else name)
-    return f"git checkout {revision}\n{command}" if revision else command
+    return [f"git checkout {revision}", command] if revision else [command]

@@ -1,59 +1,76 @@
 """Reading what a report is made of; what is not there is left out, what is unreadable is an error."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from vicinal.errors import VicinalError
-from vicinal.files import read_json
+from vicinal.files import read_json, sha256
 from vicinal.published import read_published
 from vicinal.report.context import Inputs
 from vicinal.report.figures import Figure, read_figures
 from vicinal.tables import read_table
+from vicinal.tidy import tidy
 
-TABLES = ("claims", "metrics")
+CLAIMS, METRICS = "claims.parquet", "metrics.parquet"
 
 
-def read_inputs(folder: Path) -> Inputs:
+def read_inputs(folder: Path, made: Path | None = None, figures: Collection[str] | None = None) -> Inputs:
     """Read the tables, figures and records of an experiment from its folder (results/NAME).
+
+    Args:
+        folder: has metrics.parquet and provenance.json.
+        made: has the claims and the folder ``figures``; default the same.
+        figures: names of those to read; default all that there are.
 
     Raises:
         VicinalError: there is no such folder, or a file in it is unreadable.
     """
     if not folder.is_dir():
         raise VicinalError(f"{folder}: no such folder; name the one that holds an experiment's tables (results/NAME)")
-    tables = {name: read_table(path) for name in TABLES if (path := folder / f"{name}.parquet").exists()}
-    figures = read_figures(folder / "figures")
+    made = made or folder
+    tables = {name: path / name for name, path in ((CLAIMS, made), (METRICS, folder)) if (path / name).exists()}
+    drawn = read_figures(made / "figures")
+    if figures is not None:
+        drawn = {name: figure for name, figure in drawn.items() if name in figures}
+    pictures = {name: hashlib.sha256(figure.png) for name, figure in drawn.items() if figure.png is not None}
     own = _optional(folder / "provenance.json")
     return Inputs(
         name=str((own.get("spec") or {}).get("name") or folder.resolve().name),
-        claims=tables.get("claims"),
-        metrics=tables.get("metrics"),
+        claims=read_table(tables[CLAIMS]) if CLAIMS in tables else None,
+        metrics=tidy("metrics", read_table(tables[METRICS])) if METRICS in tables else None,
         published=read_published(),
-        figures=figures,
-        records=_own_records(own, _optional(folder / "claims.json"), figures),
+        figures=drawn,
+        records=_own_records(own, _optional(made / "claims.json"), drawn),
         spec=own.get("spec") or {},
+        made_from={name: sha256(path) for name, path in tables.items()}
+        | {f"figures/{name}.png": sums.hexdigest() for name, sums in pictures.items()},
     )
 
 
-def read_records(results: Path, spec: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def read_records(results: Path, spec: Mapping[str, Any], required: bool = True) -> dict[str, list[dict[str, Any]]]:
     """Return the provenance of the training and the evaluation of every model of an experiment.
 
     Args:
         results: the results folder.
         spec: that of the experiment's tables, as in its ``provenance.json``.
+        required: whether a missing record is an error; else there are none at all where one is missing.
 
     Raises:
         VicinalError: a record is missing or no JSON.
     """
-    records: dict[str, list[dict[str, Any]]] = {"training": [], "evaluation": []}
-    for id_, columns in spec.get("models", {}).items():
-        record = read_json(results / "evaluations" / columns["evaluation"] / id_ / "evaluation.json")
-        records["training"].append(record["training"])
-        records["evaluation"].append(record["provenance"])
-    return records
+    models = spec.get("models", {}).items()
+    paths = [results / "evaluations" / columns["evaluation"] / id_ / "evaluation.json" for id_, columns in models]
+    if not required and not all(path.exists() for path in paths):
+        return {}
+    records = [read_json(path) for path in paths]
+    return {
+        "training": [record["training"] for record in records],
+        "evaluation": [record["provenance"] for record in records],
+    }
 
 
 def read_config(path: Path, name: str) -> str | None:

@@ -11,8 +11,13 @@ from markupsafe import Markup
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
 
 
-def render(context: dict[str, Any]) -> str:
-    """Return the page: one HTML file that loads nothing from anywhere."""
+def render(context: dict[str, Any], template: str = "report.html.j2") -> str:
+    """Return the page: one HTML file that loads nothing from anywhere.
+
+    Args:
+        context: of ``vicinal.report.context``, or of ``combined_context`` for ``combined.html.j2``.
+        template: a file in workflow/report.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,  # select_autoescape would not know the ending .j2
@@ -22,9 +27,7 @@ def render(context: dict[str, Any]) -> str:
     )
     environment.filters |= {"number": number, "minus": minus, "duration": duration, "revision": revision}
     assets = {name: Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("report.css", "report.js")}
-    return environment.get_template("report.html.j2").render(
-        context, style=assets["report.css"], behaviour=assets["report.js"]
-    )
+    return environment.get_template(template).render(context, style=assets["report.css"], behaviour=assets["report.js"])
 
 
 def number(value: float | None, form: str = ".3g") -> str:

@@ -1,0 +1,86 @@
+"""The tables of a made-up experiment in which all claims hold, or fail for one of its two teachers."""
+
+import numpy as np
+import pandas as pd
+
+TEACHERS, STUDENT, SEEDS, LOST = ("resnet14", "resnet8"), "resnet8_narrow", range(5), "resnet8"
+SCALES, METHODS, TEMPERATURES = (0.5, 0.75, 1.5, 2.0), ("ce", "ce_mixup", "kd", "kd_mixup"), ("1", "2", "4")
+METRICS = ("accuracy", "nll", "ece", "oe", "confidence_gap", "entropy", "agreement", "mean_confidence")
+_NONE = {"alpha": np.nan, "teacher": None, "teacher_mixup_alpha": np.nan, "temperature": None, "logit_scale": np.nan}
+
+
+def models() -> pd.DataFrame:
+    """Return one row a model with every setting."""
+    found = []
+    for seed in SEEDS:
+        base = {"data": "made up", "seed": seed, **_NONE, "kd_weight": 0.0, "ce_weight": 1.0}
+        found += [{**base, "role": "teacher", "model": name, "method": "ce"} for name in TEACHERS]
+        student = {**base, "role": "student", "model": STUDENT}
+        found += [{**student, "method": "ce"}, {**student, "method": "ce_mixup", "alpha": 1.0}]
+        student |= {"kd_weight": 1.0, "ce_weight": 0.0, "logit_scale": 1.0}
+        for teacher in TEACHERS:
+            for method, alpha in (("kd", np.nan), ("kd_mixup", 1.0)):
+                for t in TEMPERATURES:
+                    own = {"teacher": teacher, "method": method, "alpha": alpha, "temperature": t}
+                    found.append({**student, **own})
+        own = {"teacher": TEACHERS[0], "method": "kd_mixup", "alpha": 1.0, "temperature": "2"}
+        found += [{**student, **own, "logit_scale": c} for c in SCALES]
+    table = pd.DataFrame(found)
+    names = ["model", "teacher", "method", "temperature", "logit_scale", "seed"]
+    table.insert(0, "model_id", ["-".join(map(str, row)) for row in table[names].itertuples(index=False)])
+    return table
+
+
+def study(fails: bool = False) -> dict[str, pd.DataFrame]:
+    """Return all tables; with ``fails`` students of the teacher ``LOST`` speak against C1 to C4 and C6."""
+    rng = np.random.default_rng(0)
+    runs = models()
+    bad = (runs["teacher"] == LOST) & fails
+    mixed, log_t = runs["method"] == "kd_mixup", np.log2(runs["temperature"].astype(float).fillna(1))
+    scale, teacher = runs["logit_scale"].fillna(1), runs["role"] == "teacher"
+
+    def noisy(value, sd):
+        return value + rng.normal(0, sd, len(runs))
+
+    higher = np.where(mixed, 0.08 - 0.004 * log_t * (scale == 1), 0.0)
+    higher += np.where(mixed & (runs["teacher"] == LOST), -0.2 if fails else 0.03, 0.0)
+    gap = np.where(mixed, 0.3 - 0.05 * log_t * np.where(bad, -1, 1) + 0.1 * np.log2(scale), 0.3 - 0.01 * log_t)
+    values = {name: noisy(0.5, 0.01) for name in METRICS}
+    values["accuracy"] = noisy(0.8 + 0.01 * runs["seed"] + higher, 0.0005)
+    values["oe"] = np.exp(noisy(np.log(np.where(mixed & ~bad, 0.03, 0.3)), 0.02))
+    values["ece"] = noisy(np.where(mixed, 0.05, 0.2), 0.001)
+    values["confidence_gap"] = noisy(np.where(teacher, 0.1, gap), 0.001)
+    splits = [_long(runs, values).assign(split=split) for split in ("test", "validation")]
+    scaled = {f"confidence_gap_c{c:g}": noisy(0.1 + 0.1 * np.log2(c), 0.001) for c in SCALES}
+    scaled = _long(runs[teacher], {name: column[teacher] for name, column in scaled.items()}).assign(split="test")
+    tables = {"metrics": pd.concat([*splits, scaled], ignore_index=True).assign(recipe_epochs=30)}
+
+    linear = noisy(np.where(teacher | bad, 1.0, 0.7), 0.01) + np.where(bad, 0.3, 0.0)
+    parts = []
+    for name in ("nonlinearity", "nonlinearity_matched", "entropy_mixed", "entropy_linear", "source_mass_mixed"):
+        own = runs.assign(metric=name, value=linear)
+        for low, high, pairs in ((0.0, 1.0, "all"), (0.0, 0.5, "all"), (0.5, 1.0, "all"), (0.45, 0.55, "different")):
+            where = {"split": "test", "pairs": pairs, "lam_low": low, "lam_high": high, "count": 100}
+            parts.append(own.assign(**where, value=own["value"] + rng.normal(0, 0.001, len(own))))
+    tables["vicinal"] = pd.concat(parts, ignore_index=True)
+
+    against = (runs["model"] == LOST) & fails
+    shares = {"explained_share": noisy(np.where(against, 0.9, 0.1), 0.01)}
+    shares |= {name: noisy(0.5, 0.01) for name in ("entropy_excess", "spearman_mixed_clean", "mantel_p_mixed_clean")}
+    tables["confusion"] = _long(runs, shares).assign(split="test", softmax_temperature=2.0)
+
+    edges = np.arange(15) / 15
+    bins = pd.DataFrame({"low": edges, "high": edges + 1 / 15, "count": 600, "confidence": edges + 0.03})
+    tables["reliability"] = runs.merge(bins.assign(accuracy=bins["confidence"]), how="cross")
+    epochs = pd.DataFrame({"epoch": [1, 2, 3], "loss": [2.0, 1.0, 0.5], "validation_accuracy": [0.3, 0.5, 0.6]})
+    tables["history"] = runs.merge(epochs, how="cross")
+    kinds = ("clean", "mixed", "linear")
+    cells = pd.DataFrame([(kind, i, j) for kind in kinds for i in range(3) for j in range(3) if i != j],
+                         columns=["kind", "row", "column"])  # fmt: skip
+    tables["similarity"] = runs.loc[teacher, ["model_id"]].merge(cells.assign(value=0.5), how="cross")
+    tables["classes"] = pd.DataFrame({"label": [0, 1, 2], "name": ["a", "b", "c"], "superclass": [None] * 3})
+    return tables
+
+
+def _long(runs: pd.DataFrame, values: dict) -> pd.DataFrame:
+    return pd.concat([runs.assign(metric=name, value=column) for name, column in values.items()], ignore_index=True)

@@ -1,0 +1,241 @@
+"""The report of several experiments: side by side, agreement in words, links, hostile names, the script."""
+
+import hashlib
+import json
+import re
+import runpy
+import shutil
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+import pandas as pd
+import pytest
+from report_tables import WORDS, Page, claims_table, metrics_table, record, write_experiment
+
+from vicinal import fingerprint
+from vicinal.claims import CLAIMS
+from vicinal.report import combined_context, read_inputs, render
+from vicinal.report.combined import agreement
+
+SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "combine.py"
+HOSTILE = "<script>alert('x')</script>\"&"
+YES, NO, OPEN = WORDS
+NONE = "no verdict"
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two experiments: cifar100 with every verdict in turn, cifar10 in which all is reproduced."""
+    results = tmp_path / "results"
+    return [
+        write_experiment(results / "cifar100"),
+        write_experiment(results / "cifar10", "cifar10", words=(YES,)),
+    ]
+
+
+def page_of(folders, name="paper", **options):
+    return render(combined_context([read_inputs(folder) for folder in folders], name, **options), "combined.html.j2")
+
+
+def scores(html):
+    """Return the text of every cell of the scorecard, by claim."""
+    table = html[html.index('<table class="matrix">') : html.index("</table>")]
+    rows = [" ".join(Page(f"<tr>{row.partition('</tr>')[0]}</tr>").text.split()) for row in table.split("<tr>")[2:]]
+    return {row.split()[0]: row for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "word", "detail"),
+    [
+        ((YES, YES), "Agree", ": reproduced in both"),
+        ((NO, NO, NO), "Agree", ": not reproduced in all 3"),
+        ((NO, YES), "Disagree", ": reproduced in b, not reproduced in a"),
+        ((YES, NO, OPEN, YES), "Disagree", ": reproduced in a and d, not reproduced in b, inconclusive in c"),
+        ((OPEN, YES), "Open", ": reproduced in b, inconclusive in a"),
+        ((NO, OPEN, NONE), "Open", ": not reproduced in a, inconclusive in b, no verdict in c"),
+        ((OPEN, OPEN), "Undecided", ": inconclusive in both"),
+        ((NONE, OPEN), "Undecided", ": inconclusive in b, no verdict in a"),
+        (("unheard of", YES, YES), "Open", ": reproduced in b and c, unheard of in a"),
+        ((YES,), "One experiment", ": reproduced"),
+        ((YES, YES, YES, NO), "Disagree", ": reproduced in a, b and c, not reproduced in d"),
+    ],
+)
+def test_agreement_is_said_in_words(verdicts, word, detail):
+    assert agreement(dict(zip("abcd", verdicts, strict=False))) == {"word": word, "detail": detail}
+
+
+def test_the_scorecard_has_a_row_a_claim_and_a_column_an_experiment(folders):
+    html = page_of(folders)
+    rows = scores(html)
+    assert list(rows) == list(CLAIMS)
+    for i, row in enumerate(rows.values()):
+        verdict = WORDS[i % 3]
+        symbol = "✓✗?"[i % 3]
+        assert f"cifar100 {symbol} {verdict} 0.25 [−0.5, 1], 5 seeds" in row
+        assert "cifar10 ✓ reproduced 0.25 [−0.5, 1], 5 seeds a → b, T = 2: difference; claimed: > 0" in row
+        assert ("Agree: ", "Disagree: ", "Open: ")[i % 3] in row
+    assert "Of 7 claims the experiments agree on 3, disagree on 2 and leave 2 open" in Page(html).text
+
+
+def test_a_warning_is_flagged_in_the_scorecard_and_said_below(folders):
+    table = claims_table()
+    table.loc[table["kind"] == "verdict", "warning"] = "ECE is not lower"
+    table.to_parquet(folders[0] / "claims.parquet")
+    html = page_of(folders)
+    assert "with a warning" in scores(html)["C4"]
+    assert Page(html).text.count("ECE is not lower") == len(CLAIMS)
+
+
+def test_the_page_stands_alone(folders):
+    page = Page(page_of(folders))
+    for claim in CLAIMS.values():
+        assert page.text.count(claim.SENTENCE) == 1
+    assert page.text.count("a → b, T = 2: interval [−0.5, 1]") == 2 * len(CLAIMS)  # the reasons
+    assert sum(attributes.get("class") == "tests" for _, attributes in page.tags) == 2 * len(CLAIMS)
+    assert page.count("img") == 0
+    assert "70.66" in page.text  # Tian et al. 2020
+    assert "No published number has a counterpart in this experiment" in page.text  # cifar10
+    assert page.text.count("Some CPU, 1 thread") >= 2 * 3  # tables, claims and figures of each experiment
+    assert "One set of versions, one device and one revision made all of these results." in page.text
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_models_and_seeds_are_counted(folders):
+    metrics_table(seeds=5, data="cifar10").to_parquet(folders[1] / "metrics.parquet")
+    html = page_of(folders)
+    table = html[html.index('aria-label="Experiments"') :].partition("</table>")[0]
+    cells = [re.sub("<[^>]*>", "", cell) for cell in re.findall("<t[hd][ >].*?</t[hd]>", table)]
+    assert cells[7:13] == ["cifar100", "cifar100", "9", "3", "6", "3"]
+    assert cells[14:20] == ["cifar10", "cifar10", "15", "5", "10", "5"]
+
+
+def test_links_lead_to_the_experiments_own_reports(folders):
+    page = Page(page_of(folders))
+    targets = [attributes["href"] for _, attributes in page.tags if "href" in attributes]
+    own = [target for target in targets if target.startswith("..")]
+    assert set(own) == {
+        f"../{name}/report.html{part}" for name in ("cifar100", "cifar10") for part in ("", *(f"#{c}" for c in CLAIMS))
+    }
+    for target in set(targets) - set(own):
+        assert target[1:] in page.ids if target.startswith("#") else target == "https://arxiv.org/abs/2606.12171"
+    for tag, attributes in page.tags:
+        assert tag != "link"
+        assert "src" not in attributes
+    elsewhere = Page(page_of(folders, links={"cifar100": "a b/report.html", "cifar10": "c/report.html"}))
+    assert "a%20b/report.html#C3" in [attributes.get("href") for _, attributes in elsewhere.tags]
+
+
+def test_an_experiment_without_claims_or_metrics_says_so(folders):
+    (folders[0] / "claims.parquet").unlink()
+    (folders[1] / "metrics.parquet").unlink()
+    (folders[1] / "provenance.json").write_text(json.dumps({"spec": {"name": "cifar10"}}))
+    html = page_of(folders)
+    assert "Open: reproduced in cifar10, no verdict in cifar100" in scores(html)["C1"]
+    text = Page(html).text
+    assert text.count("claims.parquet is missing: run ./reproduce to make it") == 2 * len(CLAIMS)
+    assert text.count("metrics.parquet is missing: run ./reproduce to make it") == 1
+
+
+def test_experiments_of_different_code_are_flagged(folders, tmp_path):
+    other = write_experiment(tmp_path / "other", "other", git="b" * 40)
+    text = Page(page_of([*folders, other])).text
+    assert f"revisions of the code: {'a' * 40}, {'b' * 40}" in text
+    lines = [line.strip() for line in text.splitlines()]
+    at = lines.index(f"git checkout {'a' * 40}")
+    assert lines[at : at + 5] == [
+        f"git checkout {'a' * 40}", "./reproduce cifar100", "./reproduce cifar10",
+        f"git checkout {'b' * 40}", "./reproduce other",
+    ]  # fmt: skip
+
+
+def test_one_experiment_alone(folders):
+    html = page_of(folders[:1])
+    assert "One experiment: there is nothing to compare it with." in Page(html).text
+    assert "One experiment: not reproduced" in scores(html)["C2"]
+
+
+def test_hostile_names_are_text(folders):
+    clean = Page(page_of(folders))
+    claims_table(title=HOSTILE, cell=HOSTILE).to_parquet(folders[0] / "claims.parquet")
+    metrics_table(model=HOSTILE).to_parquet(folders[0] / "metrics.parquet")
+    own = {"spec": {"name": HOSTILE}, "provenance": record(cpu=HOSTILE, git=HOSTILE, packages={HOSTILE: HOSTILE})}
+    (folders[0] / "provenance.json").write_text(json.dumps(own))
+    page = Page(page_of(folders, name=HOSTILE))
+    assert page.count("script") == clean.count("script") == 1
+    assert page.text.count(HOSTILE) > 50
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    links = {attributes["href"] for _, attributes in page.tags if attributes.get("href", "").startswith("..")}
+    assert f"../{HOSTILE}/report.html" in {unquote(link) for link in links}
+
+
+def test_equal_inputs_give_equal_bytes(folders):
+    assert page_of(folders) == page_of(folders)
+
+
+@pytest.fixture
+def evaluated(folders):
+    """The two experiments, and beside them the record of the model that both name."""
+    place = folders[0].parent / "evaluations" / "e" / "m"
+    place.mkdir(parents=True)
+    (place / "evaluation.json").write_text(json.dumps({"training": record(wall_seconds=3725), "provenance": record()}))
+    return folders
+
+
+def planned(folders, monkeypatch, name="paper", **other):
+    """Run the script with a plan, in this process; return its status."""
+    results = folders[0].parent
+    code = fingerprint.stage_fingerprint("collections")
+    plan = {"stage": "collections", "id": name, "key": "k", "spec": {"experiments": ["x"]}, "code": code} | other
+    (results / "plan.json").write_text(json.dumps(plan))
+    arguments = [
+        "--plan",
+        results / "plan.json",
+        "--results",
+        results,
+        "--tables",
+        *folders,
+        "--output",
+        results / name / "report.html",
+    ]
+    monkeypatch.setattr(sys, "argv", ["combine.py", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    return end.value.code
+
+
+def test_script_writes_page_record_and_key(evaluated, monkeypatch, capsys):
+    folders = evaluated
+    assert planned(folders, monkeypatch) == 0
+    assert "paper: cifar100, cifar10 in " in capsys.readouterr().out
+    place = folders[0].parent / "paper"
+    page = (place / "report.html").read_text(encoding="utf-8")
+    assert scores(page) == scores(page_of(folders))
+    assert "1 h 2 min" in page  # the training of the model
+    assert (place / "report.html.key").read_text().startswith("k\n")
+    made = json.loads((place / "report.json").read_text())
+    assert made["sha256"] == {"report.html": hashlib.sha256((place / "report.html").read_bytes()).hexdigest()}
+    assert made["made_from"] == {
+        f"{folder.name}/{table}": hashlib.sha256((folder / table).read_bytes()).hexdigest()
+        for folder in folders
+        for table in ("claims.parquet", "metrics.parquet")
+    }
+    assert made["code"] == fingerprint.stage_fingerprint("collections")
+    assert made["provenance"]["packages"]["pandas"] == pd.__version__
+
+
+def test_script_names_what_is_wrong(evaluated, monkeypatch, capsys):
+    folders = evaluated
+    assert planned([folders[0], folders[0].parent / "none"], monkeypatch) == 1
+    assert "none: no such folder" in capsys.readouterr().err
+    copy = shutil.copytree(folders[0], folders[0].parent / "copy")
+    assert planned([*folders, copy], monkeypatch) == 1
+    assert "copy: a second experiment named cifar100" in capsys.readouterr().err
+    assert planned(folders, monkeypatch, stage="reports") == 1
+    assert "a plan of the stage reports, expected collections" in capsys.readouterr().err
+    assert planned(folders, monkeypatch, code="0" * 16) == 1
+    assert "the code changed after this run was planned" in capsys.readouterr().err
+    (folders[0].parent / "evaluations" / "e" / "m" / "evaluation.json").unlink()
+    assert planned(folders, monkeypatch) == 1
+    assert "evaluation.json: no such file" in capsys.readouterr().err
+    assert not (folders[0].parent / "paper").exists()
