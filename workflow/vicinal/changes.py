@@ -76,10 +76,15 @@ def _differences(plan: Plan, parts: dict[str, Any]) -> list[str]:
         reasons.append("template of the report")
     before, now = parts.get("upstream", {}), plan.content["upstream"]
     if plan.stage == "experiments":
-        reasons += [f"{len(new)} more results"] if (new := now.keys() - before.keys()) else []
-        reasons += [f"{len(gone)} fewer results"] if (gone := before.keys() - now.keys()) else []
+        reasons += _other_results(now.keys() - before.keys(), before.keys() - now.keys())
     reasons += [f"after {ref}" for ref in now if ref in before and before[ref] != now[ref]]
     return reasons
+
+
+def _other_results(new: set[str], gone: set[str]) -> list[str]:
+    if new and gone:
+        return [f"{len(new)} other results"]
+    return [f"{len(new)} more results"] if new else [f"{len(gone)} fewer results"] if gone else []
 
 
 def _student_differences(now: dict[str, Any], before: dict[str, Any]) -> list[str]:

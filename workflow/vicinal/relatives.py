@@ -16,6 +16,7 @@ from vicinal.spec import canonical, number
 AXES = ("model", "teacher", "teacher mixup alpha", "alpha", "temperature", "logit scale", "seed")
 # The output by which a finished result of a stage is known.
 OUTPUTS = {"data": "data.json", "teachers": "teacher.json", "cohorts": "manifest.json", "evaluations": "manifest.json"}
+DATA = "data.name"
 SHOWN = 4
 ABSENT = "none"
 
@@ -35,10 +36,13 @@ class Relatives:
 
     def reasons(self, plan: Plan) -> list[str]:
         """Return why a result that was never made is wanted: the settings in which it differs from its nearest kin."""
-        known = self._known.get(plan.stage)
-        if not known:
+        if plan.stage not in OUTPUTS:
             return ["new"]
         wanted = traits(plan.stage, plan.content["spec"])
+        # Results on another data set are no kin.
+        known = [group for group in self._known[plan.stage] if group[0].get(DATA) == wanted.settings.get(DATA)]
+        if not known:
+            return ["new"]
         # Of the groups of equal settings that with the fewest differences, of its members that nearest on the axes.
         groups = [(differences(settings, wanted.settings), members) for settings, members in known]
         fewest = min(len(changed) for changed, _ in groups)
@@ -61,7 +65,7 @@ class Relatives:
                     own = traits(stage, spec)
                     _, members = groups[stage].setdefault(canonical(own.settings), (own.settings, set()))
                     members.add(own.axes)
-        return {stage: list(found.values()) for stage, found in groups.items()}
+        return {stage: list(groups[stage].values()) for stage in OUTPUTS}
 
 
 def student_reason(own: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> str:

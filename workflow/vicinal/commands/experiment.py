@@ -1,6 +1,7 @@
 """What the commands that speak of an experiment share: its arguments, and from them to validated experiments."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from vicinal.grid import Artefacts
 from vicinal.planning import resolve
 
 RESULTS = Path("results")
+# The config of the last run, or of the one that is working.
+SNAPSHOT = RESULTS / "plan" / "config.yaml"
 SETTINGS = f"Short keys of --set: {', '.join([*SHORT_KEYS, *GRID_KEYS])}; any field by its path, e.g. recipe.lr=0.1."
 
 
@@ -24,6 +27,18 @@ def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override a setting, value in YAML form; repeatable",
     )
+
+
+def add_cores_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cores``."""
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--cores", type=_cores, default=cores, help="CPU cores to use (default: all, %(default)s)")
+
+
+def _cores(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, at least 1")
+    return int(text)
 
 
 def read_experiments(args: argparse.Namespace) -> tuple[str, list[Experiment], str]:
@@ -66,5 +81,5 @@ def read_artefacts(args: argparse.Namespace) -> tuple[str, Artefacts, Execution]
         VicinalError: the config is wrong, or its data cannot be found.
     """
     name, experiments, where = read_experiments(args)
-    artefacts, execution = resolve(experiments, where, RESULTS)
+    artefacts, execution = resolve(experiments, where, RESULTS, name if len(experiments) > 1 else None)
     return name, artefacts, execution

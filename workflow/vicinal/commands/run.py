@@ -7,26 +7,28 @@ from pathlib import Path
 
 import yaml
 
-from vicinal.commands.experiment import RESULTS, SETTINGS, add_experiment_arguments, dump, read_experiments
+from vicinal.commands.experiment import (
+    RESULTS,
+    SETTINGS,
+    SNAPSHOT,
+    add_cores_argument,
+    add_experiment_arguments,
+    dump,
+    read_experiments,
+)
 from vicinal.figures import FIGURES
 from vicinal.files import write_text
 from vicinal.grid import Artefacts
 from vicinal.head import head_lock, run_snakemake, run_snakemake_as_it_is, unlock_snakemake
 from vicinal.planning import build_plans, resolve
 
-SNAPSHOT = RESULTS / "plan" / "config.yaml"
 EPILOG = f"Anything after -- goes to Snakemake as it is, e.g. -- --dry-run. {SETTINGS}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of a run."""
     add_experiment_arguments(parser)
-    parser.add_argument(
-        "--cores",
-        type=_cores,
-        default=len(os.sched_getaffinity(0)),
-        help="CPU cores to use (default: all, %(default)s)",
-    )
+    add_cores_argument(parser)
     parser.add_argument(
         "--accept-code",
         action="store_true",
@@ -37,12 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-venv", action="store_true", help="use the active environment, if it satisfies the lock file"
     )
     parser.epilog = EPILOG
-
-
-def _cores(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, at least 1")
-    return int(text)
 
 
 def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:

@@ -1,0 +1,238 @@
+"""Estimates of time and disk: against the engine's own numbers, measured rates and records with known answers."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from vicinal import engine, measure
+from vicinal.data.catalogue import DATA_SETS
+from vicinal.data.split import hold_out_test, make_splits
+from vicinal.estimate import disk, shape
+from vicinal.estimate import work as rates
+from vicinal.estimate.disk import Disk
+from vicinal.estimate.jobs import DEVICE_STAGES, total
+from vicinal.estimate.recorded import History, benchmark_seconds, read_history
+from vicinal.estimate.shape import Shape, recorded_shape, shape_of
+from vicinal.estimate.timing import RULE_SECONDS, STARTUP, Timing, present_machine
+from vicinal.estimate.work import Machine, evaluation_work, training_work
+from vicinal.grid import Store
+from vicinal.models.cost import model_cost
+from vicinal.models.registry import architecture
+from vicinal.planning import RULES
+from vicinal.spec import artefact_id
+
+CPU = Machine("cpu", "a processor", 1)
+CIFAR = Shape(100, 32, 32, 3, 50_000, 0, 10_000, 60_000)
+DATA = {"stage": "data", "name": "digits", "source": "digits", "validation": 597, "limit_train": 150}
+DIGITS = Shape(10, 8, 8, 1, train=150, validation=597, test=900, stored=1797)
+
+
+def spec(model, teacher=None, **recipe):
+    teacher = teacher and {"model": architecture(teacher)}
+    recipe = {"epochs": 30, "batch_size": 32, **recipe}
+    shared = {"stage": "student", "data": DATA, "model": architecture(model), "seed": 0, "recipe": recipe}
+    return {**shared, **({"teacher": teacher} if teacher else {})}
+
+
+def test_the_constants_are_those_of_the_engine():
+    assert rates.VALIDATIONS == engine.VALIDATIONS
+    assert rates.BATCH == measure.BATCH == engine.VALIDATION_BATCH
+
+
+def test_every_rule_and_data_set_is_known():
+    downloaded = {name for name, known in DATA_SETS.items() if known.torchvision}
+    assert downloaded == shape._KNOWN.keys() == disk.DOWNLOADS.keys()
+    assert {RULES[stage] for stage in RULES.keys() - STARTUP.keys()} == RULE_SECONDS.keys()
+    assert set(STARTUP) == set(DEVICE_STAGES)
+
+
+# Measured on an H100: seconds an epoch of one student, 50,000 images at batch 64, images on the GPU, eager.
+@pytest.mark.parametrize(
+    ("teacher", "student", "seconds"), [("resnet32x4", "resnet8x4", 6.1), ("resnet56", "resnet20", 11.2)]
+)
+def test_the_stated_rate_of_a_gpu_gives_the_measured_seconds_an_epoch(teacher, student, seconds):
+    work = training_work(spec(student, teacher, epochs=240, batch_size=64), 1, CIFAR)
+    assert work.stated_seconds(Machine("cuda", None, 1)) / 240 == pytest.approx(seconds, rel=0.05)
+
+
+def test_the_operations_of_a_cohort_are_those_of_its_steps_and_looks():
+    student, teacher = (model_cost(architecture(name), *DIGITS.image) for name in ("resnet8_narrow", "resnet14"))
+    work = training_work(spec("resnet8_narrow", "resnet14"), 7, DIGITS)
+    # 30 epochs of 150 images; the teacher answers once for all seven; ten looks at 597 images each
+    assert work.macs == 30 * 150 * (7 * 3 * student.macs + teacher.macs) + 7 * 10 * 597 * student.macs
+    assert work.calls == 30 * 5 * (7 * 3 * student.layers + teacher.layers) + 7 * 10 * 3 * student.layers
+    alone = training_work(spec("resnet8_narrow"), 1, DIGITS)
+    assert alone.macs == 30 * 150 * 3 * student.macs + 10 * 597 * student.macs
+
+
+def test_the_operations_of_an_evaluation_are_those_of_its_inputs():
+    cost = model_cost(architecture("resnet8"), *DIGITS.image)
+    work = evaluation_work(spec("resnet8"), 3, 4000, DIGITS)
+    assert work.macs == 3 * (150 + 597 + 900 + 2 * 4000) * cost.macs
+    assert work.calls == 3 * (1 + 3 + 4 + 2 * 16) * cost.layers
+
+
+def test_threads_share_the_operations_and_not_the_calls():
+    work = training_work(spec("resnet20"), 1, CIFAR)
+    one, two = work.stated_seconds(CPU), work.stated_seconds(Machine("cpu", None, 2))
+    assert one / 2 < two < one
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"validation": 0.2}, {"limit_test": 300}, {"validation": 100, "limit_train": 40}]
+)
+def test_the_shape_of_digits_is_that_of_its_splits(settings, tmp_path):
+    from sklearn.datasets import load_digits
+
+    labels = load_digits().target
+    data = {**DATA, **settings}
+    train, test = hold_out_test(labels, 900, 0)
+    limits = {key: data.get(key) for key in ("validation", "limit_train", "limit_test")}
+    splits = make_splits(labels, {"train": train, "test": test}, seed=0, **limits)
+    found = shape_of(Store("digits", data, "data"), tmp_path)
+    assert found == Shape(10, 8, 8, 1, **{name: len(part) for name, part in splits.items()}, stored=len(labels))
+
+
+def test_the_shape_of_a_folder_of_pictures_is_read_off_it(tmp_path):
+    from io import BytesIO
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    folder = tmp_path / "own"
+    folder.mkdir()
+    file = BytesIO()
+    Image.fromarray(np.zeros((20, 24, 3), dtype=np.uint8)).save(file, "PNG")
+    picture = {"bytes": file.getvalue(), "path": "a.png"}
+    for split, count in (("train", 30), ("test", 8)):
+        table = pa.table({"image": [picture] * count, "label": [0, 1] * (count // 2)})
+        pq.write_table(table, folder / f"{split}-00000-of-00001.parquet")
+    store = Store("own", {"name": "own", "source": "parquet", "validation": 0.1}, str(tmp_path))
+    found = shape_of(store, tmp_path)
+    assert (found.height, found.width, found.channels) == (20, 24, 3)
+    assert (found.train, found.validation, found.test, found.stored) == (27, 3, 8, 38)
+
+
+def provenance(seconds, began="2026-01-01T00:00:00", **changes):
+    made = {"device": "cpu", "cpu": "a processor", "threads": 1, "began": began, "wall_seconds": seconds}
+    return {**made, **changes}
+
+
+def write(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(value if isinstance(value, str) else json.dumps(value))
+
+
+def benchmark(path, seconds):
+    write(path, f"s\th:m:s\tmax_rss\n{seconds}\t0:00:01\t1.0\n")
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Return a results folder whose cohorts took twice the stated time, its teachers thrice, start-ups 2 s."""
+    counts = {"train": 150, "validation": 597, "test": 900}
+    meta = {"image_shape": [8, 8, 1], "class_names": list("0123456789"), "counts": counts, "images": 1797}
+    write(tmp_path / "data" / artefact_id("digits", DATA) / "data.json", meta)
+    for seed in range(3):
+        own = {**spec("resnet14"), "seed": seed}
+        seconds = 3 * training_work(own, 1, DIGITS).stated_seconds(CPU)
+        folder = tmp_path / "teachers" / f"resnet14_s{seed}"
+        write(folder / "model" / "model.json", {"id": folder.name, "spec": own, "provenance": provenance(seconds)})
+        benchmark(folder / "benchmark.tsv", seconds + 2)
+    for seed, students in enumerate((2, 4, 3)):
+        shared = {**spec("resnet8_narrow", "resnet14"), "seed": seed}
+        seconds = 2 * training_work(shared, students, DIGITS).stated_seconds(CPU)
+        ids = [f"student_t{t}_s{seed}" for t in range(students)]
+        for t, id_ in enumerate(ids):
+            record = {"id": id_, "spec": {**shared, "temperature": t + 1}, "provenance": provenance(seconds)}
+            write(tmp_path / "students" / id_ / "model.json", record)
+        write(tmp_path / "cohorts" / f"cohort_s{seed}" / "manifest.json", {"students": dict.fromkeys(ids, "")})
+        benchmark(tmp_path / "cohorts" / f"cohort_s{seed}" / "benchmark.tsv", seconds + 2)
+    benchmark(tmp_path / "benchmarks" / "plot_figure" / "digits" / "training.tsv", 7.5)
+    return tmp_path
+
+
+def test_like_runs_decide(results):
+    history = read_history(results)
+    assert len(history.jobs) == 6
+    timing = Timing(CPU, history)
+    work = training_work(spec("resnet8_narrow", "resnet14", epochs=90), 5, DIGITS)
+    found = timing.work(work)
+    assert found.seconds == pytest.approx(2 * work.stated_seconds(CPU))
+    assert (found.source, found.runs) == ("like runs", 3)
+    assert timing.job("cohorts", work).seconds == pytest.approx(found.seconds + 2)
+    assert timing.rule("plot_figure").seconds == 7.5
+
+
+def test_each_cohort_is_estimated_from_the_others(results):
+    history = read_history(results)
+    for left_out in history.jobs:
+        others = History([job for job in history.jobs if job is not left_out], history.startups, history.rules)
+        assert Timing(CPU, others).work(left_out.work).seconds == pytest.approx(left_out.seconds)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "machine", "factor", "source", "runs"),
+    [
+        (spec("resnet20"), CPU, 3, "runs of the same family on this device", 3),
+        (spec("vgg8"), CPU, 2.5, "runs of other models on this device", 6),
+        (spec("resnet14"), Machine("cpu", "a processor", 4), 2.5, "runs of other models on this device", 6),
+        (spec("resnet14"), Machine("cpu", "another", 1), 1, "operations at the stated rate of 60 GFLOP/s a thread", 0),
+        (spec("resnet14"), Machine("cuda", None, 1), 1, "layers at the stated 115 µs a call (one H100)", 0),
+    ],
+    ids=["family", "device", "threads", "another processor", "a GPU"],
+)
+def test_where_there_are_no_like_runs_the_source_says_so(results, wanted, machine, factor, source, runs):
+    work = training_work(wanted, 1, DIGITS)
+    found = Timing(machine, read_history(results)).work(work)
+    assert found.seconds == pytest.approx(factor * work.stated_seconds(machine))
+    assert (found.source, found.runs) == (source, runs)
+
+
+def test_records_of_a_gpu_count_on_any_machine_that_knows_none(results):
+    record = json.loads((results / "teachers/resnet14_s0/model/model.json").read_text())
+    record["provenance"] |= {"device": "cuda:0", "gpu": "H100"}
+    write(results / "teachers/resnet14_s0/model/model.json", record)
+    history, work = read_history(results), training_work(spec("resnet14"), 1, DIGITS)
+    assert Timing(Machine("cuda", None, 1), history).work(work).runs == 1
+    assert Timing(Machine("cuda", "H100", 1), history).work(work).runs == 1
+    assert Timing(Machine("cuda", "A100", 1), history).work(work).runs == 0
+
+
+def test_the_benchmark_of_a_job_that_kept_everything_tells_no_startup(results):
+    for seed in range(3):
+        benchmark(results / "cohorts" / f"cohort_s{seed}" / "benchmark.tsv", 0.001)
+    assert Timing(CPU, read_history(results)).startup("cohorts") == STARTUP["cohorts"]
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"spec": 1}'])
+def test_records_that_cannot_be_read_say_nothing(results, damage):
+    write(results / "teachers/resnet14_s0/model/model.json", damage)
+    write(results / "teachers/resnet14_s1/benchmark.tsv", damage)
+    assert len(read_history(results).jobs) == 5
+    assert benchmark_seconds(results / "teachers/resnet14_s1/benchmark.tsv") is None
+    write(results / "data" / artefact_id("digits", DATA) / "data.json", damage)
+    assert recorded_shape(DATA, results) is None
+    assert read_history(results).jobs == []
+
+
+def test_jobs_run_side_by_side_on_cores_and_one_by_one_on_a_gpu():
+    jobs = [("cohorts", 7200.0), ("teachers", 3600.0), ("figures", 40.0)]
+    times = total(jobs, SimpleNamespace(machine=Machine("cpu", None, 2)), 8)
+    assert (times.slots, times.wall_seconds) == (4, 10_800 / 4 + 40 / 8)
+    assert times.hours == pytest.approx(2 * 3 + 40 / 3600)
+    times = total(jobs, SimpleNamespace(machine=Machine("cuda", None, 2)), 8)
+    assert (times.slots, times.wall_seconds, times.hours) == (1, 10_800 + 40 / 8, 3)
+
+
+def test_the_device_is_the_one_that_the_config_names():
+    assert present_machine("cpu", 4, 2) == Machine("cpu", present_machine("cpu", 1, 1).hardware, 2)
+    assert present_machine("cuda:1", 1, 2).kind == "cuda"
+
+
+def test_what_does_not_fit_is_known():
+    assert Disk({"models": 10, "data": 5}, free=15).fits
+    assert not Disk({"models": 10, "data": 6}, free=15).fits

@@ -1,0 +1,214 @@
+"""The overview of a run as text: a table of the stages with the reasons, and the totals."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from math import ceil
+from textwrap import wrap
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from vicinal.changes import Change
+from vicinal.estimate.jobs import DEVICE_STAGES
+from vicinal.estimate.overview import Overview, Stage
+from vicinal.planning import RULES
+
+# Groups of reasons that are shown a stage, and kinds of students a rank of a budget.
+SHOWN = 8
+WORDS = {
+    "downloads": "downloads",
+    "data": "data",
+    "teachers": "teachers",
+    "cohorts": "cohorts of students",
+    "evaluations": "evaluations",
+    "experiments": "tables",
+    "claims": "claims",
+    "figures": "figures",
+    "reports": "reports",
+    "collections": "combined reports",
+}
+NEW = "new"
+
+
+def show(overview: Overview, console: Console, everything: bool = False) -> None:
+    """Print what would run and why, and the totals.
+
+    Args:
+        overview: of the run.
+        console: where to print; lines are folded to its width.
+        everything: list every job with all its reasons.
+    """
+    if not overview.changes:
+        console.print(nothing_to_do(overview), highlight=False, soft_wrap=True)
+        return
+    first = all(set(change.reasons) <= {NEW} or _is_after(change) for change in overview.changes.values())
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("stage")
+    for name in ("to run", "up to date", "train", "reuse", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for stage in overview.stages:
+        _add_stage(table, stage, overview)
+        for words, number in [] if first or everything else shown_groups(stage.run):
+            table.add_row(Padding(Text(words, style="dim"), (0, 0, 0, 2)), Text(number, style="dim"))
+    console.print(table)
+    console.print()
+    if first:
+        console.print("Nothing of it is there yet: all of it is new.", highlight=False)
+    show_lines(totals(overview), console)
+    if everything:
+        _show_jobs(overview, console)
+
+
+def show_lines(lines: Iterable[str], console: Console) -> None:
+    """Print lines, folded to the width of the console; what is folded is indented further."""
+    for line in lines:
+        indent = line[: len(line) - len(line.lstrip())]
+        folded = wrap(line, max(console.width, 40), subsequent_indent=f"{indent}        ", break_on_hyphens=False)
+        console.print("\n".join(folded), highlight=False, markup=False, soft_wrap=True)
+
+
+def nothing_to_do(overview: Overview) -> str:
+    """Return the line that says that everything is up to date."""
+    jobs = sum(stage.wanted for stage in overview.stages)
+    models = count(overview.stage("teachers").keep or 0, "teacher")
+    students = count(overview.stage("cohorts").keep or 0, "student")
+    return f"{overview.name}: nothing to do: all {jobs} results are up to date ({models}, {students})"
+
+
+def _add_stage(table: Table, stage: Stage, overview: Overview) -> None:
+    seconds = sum(overview.estimates[change.plan.ref].seconds for change in stage.run)
+    trained = ["" if number is None else str(number) for number in (stage.train, stage.keep)]
+    table.add_row(
+        WORDS[stage.name],
+        str(len(stage.run)),
+        str(stage.wanted - len(stage.run)),
+        *trained,
+        duration(seconds) if stage.run else "",
+    )
+
+
+def shown_groups(changes: Iterable[Change]) -> list[tuple[str, str]]:
+    """Return the reasons of a stage's jobs with their numbers of jobs, most frequent first, at most ``SHOWN``."""
+    groups = reason_groups(changes)
+    shown = [(words, str(number)) for words, number in groups[:SHOWN]]
+    if len(groups) > SHOWN:
+        shown.append((f"and {len(groups) - SHOWN} more (--all)", ""))
+    return shown
+
+
+def reason_groups(changes: Iterable[Change]) -> list[tuple[str, int]]:
+    """Return reasons with the number of jobs that have them, most frequent first.
+
+    What follows from another stage's jobs is named by the stage, and only of jobs that have no reason of their own.
+    """
+    counts: Counter[str] = Counter()
+    for change in changes:
+        own = {_group(reason) for reason in change.reasons if not reason.startswith("after ")}
+        counts.update(own or {_consequence(change.reasons)})
+    return counts.most_common()
+
+
+def _group(reason: str) -> str:
+    if match := re.match(r"older than (\w+)/", reason):
+        return f"older than their {WORDS[match[1]]}"
+    return "missing: made before, and gone" if reason.startswith("missing: ") else reason
+
+
+def _consequence(reasons: Iterable[str]) -> str:
+    """Return the stages in ``after STAGE/ID`` reasons as one reason."""
+    upstream = {match[1] for reason in reasons if (match := re.match(r"after (\w+)/", reason))}
+    return f"after new or changed {', '.join(WORDS[stage] for stage in RULES if stage in upstream)}"
+
+
+def _is_after(change: Change) -> bool:
+    return all(reason == NEW or reason.startswith("after ") for reason in change.reasons)
+
+
+def totals(overview: Overview) -> list[str]:
+    """Return the totals, a line each."""
+    students, teachers, times, disk = (
+        overview.stage("cohorts"), overview.stage("teachers"), overview.times, overview.disk,
+    )  # fmt: skip
+    cluster = overview.cluster_jobs
+    on_cluster, rules = sum(cluster.values()), ", ".join(f"{rule} {count}" for rule, count in cluster.items())
+    here = len(overview.changes) - on_cluster
+    lines = [
+        f"models: {count(students.train or 0, 'student')} trained, {students.keep} reused; "
+        f"{count(teachers.train or 0, 'teacher')} trained, {teachers.keep} reused",
+        f"time:   {_device_time(overview)}; about {duration(times.wall_seconds)} {_where(overview)}",
+        *(f"        {line}" for line in source_lines(overview)),
+        f"disk:   {size(disk.needed)} ({', '.join(f'{name} {size(part)}' for name, part in disk.parts.items() if part)}"
+        f"); {size(disk.free)} free",
+    ]
+    if not disk.fits:
+        lines.append(f"warning: the disk has room for {size(disk.free)}, {size(disk.needed)} are needed: free some")
+    if on_cluster:
+        lines.append(f"jobs:   {on_cluster} for a cluster ({rules}), {here} where ./reproduce runs")
+    else:
+        lines.append(f"jobs:   {here}, all where ./reproduce runs")
+    return lines
+
+
+def source_lines(overview: Overview) -> list[str]:
+    """Return where the times of the jobs on the device come from, a line each."""
+    lines = []
+    for words, found in overview.sources.items():
+        runs = sorted({estimate.runs for estimate in found if estimate.runs})
+        several = f"{runs[0]} to {runs[-1]} " if len(runs) > 1 else f"{runs[0]} " if runs else ""
+        lines.append(f"{count(len(found), 'job')}: {several}{words}")
+    return lines
+
+
+def _device_time(overview: Overview) -> str:
+    times = overview.times
+    if times.device == "cpu":
+        return f"{hours(times.hours)} core-hours"
+    return f"{hours(times.hours)} GPU-hours and {hours(times.core_seconds / 3600)} core-hours"
+
+
+def _where(overview: Overview) -> str:
+    if overview.times.device == "cuda":
+        return "on one GPU"
+    threads = overview.jobs.timing.machine.threads
+    of_threads = f" of {threads} threads" if threads > 1 else ""
+    return f"on {count(overview.cores, 'core')}, {count(overview.times.slots, 'job')}{of_threads} at a time"
+
+
+def _show_jobs(overview: Overview, console: Console) -> None:
+    for ref, change in overview.changes.items():
+        trains = f", trains {count(len(change.train), 'model')}" if ref[0] in DEVICE_STAGES and change.train else ""
+        time = duration(overview.estimates[ref].seconds)
+        console.print(f"\n{RULES[ref[0]]} {ref[1]}: {time}{trains}", highlight=False, soft_wrap=True, markup=False)
+        for reason in change.reasons:
+            console.print(f"  {reason}", highlight=False, soft_wrap=True, markup=False)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: ``40 s``, ``12 min``, ``3.5 h``, ``120 h``."""
+    if seconds < 99.5:
+        return f"{max(1, ceil(seconds))} s"
+    if seconds < 99.5 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{hours(seconds / 3600)} h"
+
+
+def hours(value: float) -> str:
+    """Return a number of hours with two digits that count."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}" if value >= 0.001 else "0"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes with its unit."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB" if count < 1000 else f"{count / 1000:.1f} TB"
+
+
+def count(number: int, word: str) -> str:
+    """Return a number of things."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
