@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -89,7 +90,11 @@ def test_the_whole_chain_by_hand(tmp_path):
     cohort = ["--teacher", teacher, "--students", "results/students"]
     manifest = ["--manifest", f"results/{of['cohorts'].output}"]
     assert "1 students to train, 0 finished before" in step("distill.py", of["cohorts"], *common, *cohort, *manifest)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert "0 students to train, 1 finished before" in step("distill.py", of["cohorts"], *common, *cohort, *manifest)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Processor time: the wall time of a test depends on what else runs.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
     if cohort_evaluation.id.startswith("resnet8_s0"):
         teacher_evaluation, cohort_evaluation = cohort_evaluation, teacher_evaluation
     for plan, models in ((teacher_evaluation, ["--teacher", teacher]), (cohort_evaluation, cohort)):

@@ -202,6 +202,15 @@ def test_the_last_good_weights_are_those_after_the_last_finite_epoch(splits):
         assert torch.equal(value, learner.good_state[name]), name
 
 
+def test_each_step_is_told_and_changes_nothing(splits):
+    [silent] = run([spec()], splits)
+    learner, told = make_learner("student-0", spec(), splits["train"]), []
+    train([learner], splits["train"], splits["validation"], recipe=RECIPE, seed=3, alpha=1.0, on_step=told.append)
+    # 97 images: three batches of 32, and one of 1, which is dropped
+    assert told == pytest.approx([step / 3 for step in range(1, 10)])
+    assert_same_weights(silent, learner)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: none that torch can use here")
 def test_gpu_and_cpu_see_the_same_batches_and_nearly_the_same_losses(splits, tmp_path):
     store = prepare(

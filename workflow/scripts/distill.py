@@ -9,6 +9,7 @@ from vicinal.device import add_device_arguments, select_device
 from vicinal.errors import run
 from vicinal.files import write_json
 from vicinal.fingerprint import named_modules, stage_fingerprint
+from vicinal.heartbeat import Heartbeat
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.records import RECORD, artefact_lock, is_finished, weights_sha256
 
@@ -36,7 +37,8 @@ def main() -> None:
         check_code(plan, student["code"], stage_fingerprint("cohorts", named_modules(spec)))
         wanted[args.students / id_] = {"id": id_, "spec": spec, "code": student["code"], **shared}
 
-    with artefact_lock(args.students.parent, plan["id"]):
+    results = args.students.parent
+    with artefact_lock(results, plan["id"]), Heartbeat(results, plan["stage"], plan["id"]) as heartbeat:
         missing = {path: record for path, record in wanted.items() if not is_finished(path / RECORD, record)}
         print(
             f"{plan['id']}: {len(missing)} students to train, {len(wanted) - len(missing)} finished before", flush=True
@@ -45,6 +47,7 @@ def main() -> None:
             from vicinal.training import train_models
 
             device = select_device(args.device, args.threads)
+            heartbeat.update(device=str(device))
             bad = args.manifest.parent / "diverged"
             train_models(
                 plan["id"], missing, store, device, bad, (teacher, plan["spec"]["teacher"]) if teacher else None

@@ -3,16 +3,21 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vicinal.data.store import Store
 from vicinal.device import add_device_arguments, select_device
 from vicinal.errors import run
 from vicinal.files import atomic_directory, read_json, sha256, write_json
 from vicinal.fingerprint import named_modules, stage_fingerprint
+from vicinal.heartbeat import Heartbeat
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.progress import Progress
 from vicinal.provenance import Stopwatch, provenance
 from vicinal.records import is_finished, weights_sha256
+
+if TYPE_CHECKING:
+    import torch
 
 RECORD = "evaluation.json"
 
@@ -47,7 +52,10 @@ def main() -> None:
     missing = [id_ for id_, record in wanted.items() if not is_finished(folder / id_ / RECORD, record)]
     print(f"{plan['id']}: {len(missing)} models to measure, {len(wanted) - len(missing)} measured before", flush=True)
     if missing:
-        measure(plan, store, teacher, {id_: places[id_] for id_ in missing}, wanted, folder, args)
+        with Heartbeat(folder.parent.parent, plan["stage"], plan["id"]) as heartbeat:
+            device = select_device(args.device, args.threads)
+            heartbeat.update(device=str(device))
+            measure(plan, store, teacher, {id_: places[id_] for id_ in missing}, wanted, folder, device)
     write_json(args.manifest, {"models": {id_: sha256(folder / id_ / RECORD) for id_ in wanted}})
     record_key(args.manifest, plan)
 
@@ -59,7 +67,7 @@ def measure(
     places: dict[str, Path],
     wanted: dict[str, dict],
     folder: Path,
-    args: argparse.Namespace,
+    device: "torch.device",
 ) -> None:
     """Measure the models in ``places`` and write each one's tables into ``folder``/ID, all or nothing."""
     from vicinal.inputs import Images, to_device
@@ -68,7 +76,6 @@ def measure(
     from vicinal.weights import load_weights
 
     unit = plan["spec"]["unit"]
-    device = select_device(args.device, args.threads)
     data = {split: Images(store, split, device) for split in store.splits}
     probe = make_probe(data, plan["spec"]["pairs"], plan["spec"]["pair_seed"])
 

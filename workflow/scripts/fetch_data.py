@@ -7,6 +7,7 @@ from pathlib import Path
 from vicinal.data.fetch import fetch
 from vicinal.errors import run
 from vicinal.files import write_json
+from vicinal.heartbeat import Heartbeat
 from vicinal.plan import read_plan, record_key
 
 
@@ -23,8 +24,9 @@ def main() -> None:
     arguments = parser.parse_args()
     plan = read_plan(arguments.plan, "downloads")
     name, source = plan["spec"]["name"], plan["spec"]["source"]
-    write_json(arguments.record, fetch(name, arguments.root, source, lambda line: print(line, file=sys.stderr)))
-    record_key(arguments.record, plan)
+    with Heartbeat(arguments.record.parent.parent, plan["stage"], plan["id"]):
+        write_json(arguments.record, fetch(name, arguments.root, source, lambda line: print(line, file=sys.stderr)))
+        record_key(arguments.record, plan)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from vicinal.data.store import META
 from vicinal.errors import run
 from vicinal.files import write_json
 from vicinal.fingerprint import stage_fingerprint
+from vicinal.heartbeat import Heartbeat
 from vicinal.plan import check_code, read_plan, record_key
 
 
@@ -28,13 +29,15 @@ def main() -> None:
     arguments = parser.parse_args()
     plan = read_plan(arguments.plan, "data")
     check_code(plan, plan["code"], stage_fingerprint("data"))
-    store = prepare(
-        plan["spec"],
-        arguments.root,
-        arguments.output.parent,
-        progress=lambda line: print(line, file=sys.stderr, flush=True),
-        code=plan["code"],
-    )
+    folder = arguments.output.parent
+    with Heartbeat(folder.parent.parent, plan["stage"], plan["id"]):
+        store = prepare(
+            plan["spec"],
+            arguments.root,
+            folder,
+            progress=lambda line: print(line, file=sys.stderr, flush=True),
+            code=plan["code"],
+        )
     if arguments.output.name != META:
         write_json(arguments.output, store.meta)
     record_key(arguments.output, plan)

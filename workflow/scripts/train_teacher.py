@@ -9,6 +9,7 @@ from vicinal.device import add_device_arguments, select_device
 from vicinal.errors import run
 from vicinal.files import write_json
 from vicinal.fingerprint import named_modules, stage_fingerprint
+from vicinal.heartbeat import Heartbeat
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.records import RECORD, artefact_lock, is_finished, weights_sha256
 
@@ -32,14 +33,16 @@ def main() -> None:
     model = args.record.parent / "model"
     wanted = {"id": plan["id"], "spec": plan["spec"], "code": plan["code"], "data_sha256": store.sha256}
 
-    with artefact_lock(args.record.parent.parent.parent, plan["id"]):
+    results = args.record.parent.parent.parent
+    with artefact_lock(results, plan["id"]), Heartbeat(results, plan["stage"], plan["id"]) as heartbeat:
         if is_finished(model / RECORD, wanted):
             print(f"{plan['id']}: finished before", flush=True)
         else:
             from vicinal.training import train_models
 
-            bad = args.record.parent / "diverged"
-            train_models(plan["id"], {model: wanted}, store, select_device(args.device, args.threads), bad)
+            device = select_device(args.device, args.threads)
+            heartbeat.update(device=str(device))
+            train_models(plan["id"], {model: wanted}, store, device, args.record.parent / "diverged")
         write_json(
             args.record, {"id": plan["id"], "weights_sha256": weights_sha256(model), "data_sha256": store.sha256}
         )

@@ -92,6 +92,7 @@ def train(
     alpha: float | None,
     teacher: torch.nn.Module | None = None,
     on_epoch: Callable[[int, list[Learner]], None] = lambda epoch, learners: None,
+    on_step: Callable[[float], None] = lambda epochs: None,
 ) -> None:
     """Train the learners together, in place, and fill their histories (one row an epoch).
 
@@ -107,6 +108,8 @@ def train(
         alpha: of the mixup, None for none.
         teacher: frozen and in evaluation mode, asked once a batch for all learners.
         on_epoch: called after each epoch with its number (from 1) and the learners still in training.
+        on_step: called after each step with the epochs done so far, a fraction. The device may lag behind: whoever
+            listens must not wait for it.
     """
     steps = len(batch_bounds(len(data), recipe["batch_size"]))
     every = max(1, recipe["epochs"] // VALIDATIONS)
@@ -115,7 +118,7 @@ def train(
         began = time.perf_counter()
         for learner in active:
             learner.good_state = _copy_of_state(learner.model)
-        losses, rate = _train_epoch(active, data, epoch, recipe, seed, alpha, teacher, steps)
+        losses, rate = _train_epoch(active, data, epoch, recipe, seed, alpha, teacher, steps, on_step)
         seconds = time.perf_counter() - began
         last = epoch + 1 == recipe["epochs"]
         for k, learner in enumerate(active):
@@ -141,6 +144,7 @@ def _train_epoch(
     alpha: float | None,
     teacher: torch.nn.Module | None,
     steps: int,
+    on_step: Callable[[float], None],
 ) -> tuple[np.ndarray, float]:
     """Train one epoch; return the losses (steps, K) and the learning rate of its last step."""
     plan = batch_plan(
@@ -162,6 +166,7 @@ def _train_epoch(
         rate = learning_rate(recipe, (epoch * steps + step) / (recipe["epochs"] * steps))
         batch = make_batch(data, tables, bounds, recipe, mixed=alpha is not None)
         cohort_step(learners, teacher, batch, rate, losses[step])
+        on_step(epoch + (step + 1) / steps)
     return losses.cpu().numpy(), rate
 
 

@@ -1,6 +1,7 @@
 """What the training jobs share: from wanted models to finished ones on disk."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,11 @@ def train_models(
     data, validation = Images(store, "train", device), Images(store, "validation", device)
     learners = {directory: make_learner(record["id"], record["spec"], data) for directory, record in wanted.items()}
     spec = next(iter(wanted.values()))["spec"]
-    progress = Progress(unit, spec["recipe"]["epochs"], "epochs")
+    progress = Progress(unit, spec["recipe"]["epochs"], "epochs", images=len(data))
 
     def report(epoch: int, active: list[Learner]) -> None:
-        progress.update(epoch, ", ".join(_status(learner) for learner in active))
+        note = ", ".join(_status(learner) for learner in active)
+        progress.update(epoch, note, {learner.id: _curves(learner) for learner in active})
 
     train(
         list(learners.values()),
@@ -56,6 +58,7 @@ def train_models(
         alpha=spec.get("alpha"),
         teacher=_frozen(*teacher, data) if teacher else None,
         on_epoch=report,
+        on_step=progress.within,
     )
     made = provenance(watch, device)
     problems = []
@@ -68,12 +71,18 @@ def train_models(
         raise VicinalError("\n".join(problems))
 
 
+def _curves(learner: Learner) -> dict[str, float | None]:
+    """Return the last loss and, as far as there is one, the last validation accuracy, a fraction."""
+    loss = learner.history[-1]["loss"]
+    accuracies = (row["validation_accuracy"] for row in reversed(learner.history) if "validation_accuracy" in row)
+    return {"loss": loss if math.isfinite(loss) else None, "accuracy": next(accuracies, None)}
+
+
 def _status(learner: Learner) -> str:
-    row = learner.history[-1]
-    accuracy = next((r["validation_accuracy"] for r in reversed(learner.history) if "validation_accuracy" in r), None)
+    accuracy = _curves(learner)["accuracy"]
     shown = "" if accuracy is None else f" val {accuracy:.1%}"
     temperature = "" if learner.temperature is None else f"T={learner.temperature} "
-    return f"{temperature}loss {row['loss']:.4f}{shown}"
+    return f"{temperature}loss {learner.history[-1]['loss']:.4f}{shown}"
 
 
 def _frozen(directory: Path, spec: dict, data: Images) -> torch.nn.Module:

@@ -1,0 +1,315 @@
+"""The status of a results folder: counts, time left, failures, and how they are shown."""
+
+import argparse
+import io
+import json
+import os
+import re
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from vicinal.changes import find_changes
+from vicinal.commands import status as command
+from vicinal.config import read_config, validate
+from vicinal.errors import VicinalError
+from vicinal.head import head_lock
+from vicinal.heartbeat import Heartbeat
+from vicinal.plan import read_plan, record_key
+from vicinal.planfiles import write_plans
+from vicinal.planning import RULES, build_plans, resolve
+from vicinal.status import Head, Monitor, Status, benchmark_path, find_head, log_path, tail
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def plans(results):
+    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0]"])
+    # As a run does: the hashes of data files are remembered.
+    artefacts, _ = resolve([experiment], "config.yaml", results)
+    return list(build_plans(artefacts))
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "results"
+
+
+def finish(results, plan, seconds=None):
+    """Do as the job would."""
+    output = results / plan.output
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text("made")
+    record_key(output, read_plan(results / plan.path, plan.stage))
+    for directory in plan.directories:
+        (results / directory).mkdir(parents=True, exist_ok=True)
+    if seconds is not None:
+        benchmark = benchmark_path(results, *plan.ref)
+        benchmark.parent.mkdir(parents=True, exist_ok=True)
+        benchmark.write_text(f"s\th:m:s\n{seconds}\t0:00:00\n")
+
+
+def of_stage(plans, stage):
+    return [plan for plan in plans if plan.stage == stage]
+
+
+def write_log(results, plan, text, age=0.0):
+    path = log_path(results, *plan.ref)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, (time.time() - age,) * 2)
+
+
+def shown(status, width=80):
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console.print(command.render(status, width))
+    return console.file.getvalue()
+
+
+def test_before_during_and_after(results, plans):
+    write_plans(plans, results)
+    status = Monitor("digits", "config.yaml", plans, results).look()
+    assert (status.done, status.wanted, status.over) == (0, len(plans), False)
+    assert status.stages["cohorts"] == {"done": 0, "wanted": 6}
+    assert (status.running, status.finished, status.failed, status.seconds_left) == ([], [], [], None)
+
+    finish(results, plans[0], 3.5)
+    teacher = of_stage(plans, "teachers")[0]
+    with Heartbeat(results, "teachers", teacher.id):
+        status = Monitor("digits", "config.yaml", plans, results).look()
+    assert (status.done, status.stages["data"]) == (1, {"done": 1, "wanted": 1})
+    assert [(beat["stage"], beat["id"]) for beat in status.running] == [teacher.ref]
+    assert [(job["stage"], job["id"], job["seconds"]) for job in status.finished] == [(*plans[0].ref, 3.5)]
+
+    for plan in plans:
+        finish(results, plan)
+    assert find_changes(plans, results) == {}
+    status = Monitor("digits", "config.yaml", plans, results).look()
+    assert (status.done, status.over) == (len(plans), True)
+    assert f"all {len(plans)} jobs done" in shown(status)
+    assert json.loads(json.dumps(asdict(status)))["done"] == len(plans)
+
+
+def test_changes_are_looked_for_now_and_then_only(results, plans, monkeypatch):
+    write_plans(plans, results)
+    monitor = Monitor("digits", "config.yaml", plans, results)
+    assert monitor.look().done == 0
+    finish(results, plans[0])
+    assert monitor.look().done == 0
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 3600)
+    assert monitor.look().done == 1
+
+
+def test_time_left_is_work_over_rate(results, plans):
+    write_plans(plans, results)
+    teachers, cohorts = of_stage(plans, "teachers"), of_stage(plans, "cohorts")
+    finish(results, plans[0], 20.0)
+    finish(results, teachers[0], 180.0)
+    with head_lock(results), Heartbeat(results, "teachers", teachers[1].id) as heartbeat:
+        heartbeat.update(seconds_left=60.0)
+        heartbeat._write()
+        # Running for 100 s: 200 s of work are done, that is two jobs at a time.
+        os.utime(results / ".lock", (time.time() - 100,) * 2)
+        status = Monitor("digits", "config.yaml", plans, results).look()
+        assert status.head.running
+        assert status.at_least  # no cohort was ever trained here
+        assert status.seconds_left == pytest.approx(60 / 2, rel=0.02)
+        assert "at least 2" in shown(status) or "at least 30 s" in shown(status)  # the clock goes on
+
+        for plan in cohorts[:2]:
+            finish(results, plan, 50.0)
+        status = Monitor("digits", "config.yaml", plans, results).look()
+        left = sum(plan.ref in find_changes(plans, results) for plan in cohorts)
+        done = 20 + 180 + 50 * (6 - left)
+        assert status.seconds_left == pytest.approx((60 + 50 * left) / (done / 100), rel=0.02)
+
+
+def test_a_failed_job_is_shown_with_the_end_of_its_log(results, plans):
+    write_plans(plans, results)
+    first, second, third, fourth = of_stage(plans, "cohorts")[:4]
+    write_log(results, first, "\n".join([f"line {k}" for k in range(20)] + ["error: [bold]the[/bold] loss is NaN"]))
+    write_log(results, second, "Traceback (most recent call last):\n  File x\nKeyError: 'a'\n", age=7200)
+    write_log(results, third, "7/30 epochs\n")  # no failure
+    with pytest.raises(VicinalError), Heartbeat(results, "cohorts", fourth.id):
+        raise VicinalError("disk full")
+    status = Monitor("digits", "config.yaml", plans, results).look()
+    failed = {failure["id"]: failure for failure in status.failed}
+    assert failed.keys() == {first.id, second.id, fourth.id}
+    assert failed[first.id]["error"] == "[bold]the[/bold] loss is NaN"
+    assert failed[first.id]["lines"] == [*(f"line {k}" for k in range(16, 20)), "error: [bold]the[/bold] loss is NaN"]
+    assert failed[second.id]["error"] == "KeyError: 'a'"
+    assert failed[second.id]["age"] == pytest.approx(7200, abs=60)
+    assert failed[fourth.id]["error"] == "disk full"
+    text = shown(status, 300)
+    assert "failed: 3" in text
+    log = re.escape(str(log_path(results, *first.ref)))
+    assert re.search(rf"distill {first.id} \(\d+ s ago\)\n  {log}:\n  line 16\n", text)
+    assert "\n  error: [bold]the[/bold] loss is NaN\n" in text
+    assert re.search(rf"distill {fourth.id}: disk full \(\d+ s ago\)\n", text)
+    assert "2 h 00 min ago" in text
+
+    # Made after all, or at work again: no failure any more.
+    for plan in [plans[0], *of_stage(plans, "teachers"), first, fourth]:
+        finish(results, plan)
+    with Heartbeat(results, "cohorts", second.id):
+        status = Monitor("digits", "config.yaml", plans, results).look()
+    assert status.failed == []
+    assert [beat["id"] for beat in status.running] == [second.id]
+
+
+def test_silent_and_killed_jobs(results, plans):
+    write_plans(plans, results)
+    silent, killed, other = of_stage(plans, "cohorts")[:3]
+    with Heartbeat(results, "cohorts", silent.id) as heartbeat:
+        content = json.loads(heartbeat.path.read_text())
+    beats = {
+        silent.id: {**content, "host": "node7"},
+        killed.id: {**content, "id": killed.id, "pid": 2**22 + 1},
+        "of_another_experiment": {**content, "id": "of_another_experiment", "host": "node7"},
+    }
+    for id_, beat in beats.items():
+        path = results / "heartbeats" / f"cohorts-{id_}.json"
+        path.write_text(json.dumps(beat))
+        os.utime(path, (time.time() - 190,) * 2)
+    write_log(results, killed, "3/30 epochs\n")
+    status = Monitor("digits", "config.yaml", plans, results).look()
+    assert [(beat["id"], beat["silent"]) for beat in status.running] == [(silent.id, True)]
+    [failure] = status.failed
+    assert failure["id"] == killed.id
+    assert "killed" in failure["error"]
+    assert failure["lines"] == ["3/30 epochs"]
+    text = shown(status, 120)
+    assert "no sign of life for 3 min" in text
+    assert other.id not in text
+    assert "of_another_experiment" not in text
+
+
+def test_the_head_is_seen_and_not_disturbed(results):
+    assert find_head(results) == Head(False)
+    with head_lock(results) as descriptor:
+        os.pwrite(descriptor, b"process 12 since noon\n", 0)
+        assert find_head(results) == Head(True, "process 12 since noon")
+    assert find_head(results) == Head(False)
+    with head_lock(results):
+        pass
+    (results / ".lock").write_text("process 13 since dawn\n")
+    assert find_head(results) == Head(False, "process 13 since dawn")
+    assert "the last one was killed (process 13" in shown(Status("x", "config.yaml", find_head(results), wanted=3))
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_it_fits_the_terminal(width):
+    models = {f"s{k}": {"loss": 0.5 + k, "accuracy": 0.7 + k / 10} for k in range(3)}
+    beat = {
+        "stage": "cohorts", "id": "resnet8x4_from_resnet32x4_mix0.4_a0.5_s0-1f3c9a2e", "host": "gpu-node-117",
+        "pid": 123456, "slurm_job_id": "998877", "device": "cuda", "done": 12.345, "total": 240, "unit": "epochs",
+        "seconds_left": 8000.0, "images_per_second": 41234.5, "models": models, "age": 1.2, "silent": False,
+    }  # fmt: skip
+    status = Status("cifar100", "experiments/cifar100.yaml", Head(True, "process 1 since now"), wanted=379, done=17)
+    status.stages = {stage: {"done": 1, "wanted": 144} for stage in RULES}
+    status.running = [beat] * 40
+    status.seconds_left = 400_000.0
+    text = shown(status, width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "17 of 379 jobs done, about 4 d 15 h left" in text.replace("\n", " ")
+    assert "and 24 more" in text
+    if width >= 80:
+        for word in ("12.3/240 epochs", "0.500–2.500", "70.0–90.0%", "41,234", "2 h 13 min", "alive 1 s ago"):
+            assert word in text, word
+        assert "998877" in text
+
+
+def test_logs_and_benchmarks_lie_where_the_rules_write_them():
+    rules = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    blocks = {match[1]: match[2] for match in re.finditer(r"^rule (\w+):\n((?:    .*\n|\n)+)", rules, re.M)}
+    assert set(RULES.values()) <= blocks.keys()
+    for stage, rule in RULES.items():
+        paths = {}
+        for kind in ("log", "benchmark"):
+            match = re.search(rf'^    {kind}:\n        "(.*)"', blocks[rule], re.M)
+            paths[kind] = re.sub(r"\{\w+\}", "x", match[1]) if match else None
+        id_ = "x/x" if stage == "figures" else "x"
+        assert str(log_path(Path("results"), stage, id_)) == paths["log"]
+        if paths["benchmark"]:
+            assert str(benchmark_path(Path("results"), stage, id_)) == paths["benchmark"]
+
+
+def test_the_end_of_a_long_log(tmp_path):
+    path = tmp_path / "log"
+    assert tail(path) == []
+    path.write_text("first\n\nsecond\n")
+    assert tail(path) == ["first", "second"]
+    path.write_text("".join(f"line {k:05}\n" for k in range(20_000)))
+    lines = tail(path, 1000)
+    assert lines[-1] == "line 19999"
+    assert len(lines) == 90  # whole lines of 11 bytes only
+    assert all(len(line) == 10 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (59.9, "59 s"), (200, "3 min 20 s"), (7500, "2 h 05 min"), (360_000, "4 d 4 h")],
+)
+def test_durations(seconds, words):
+    assert command.duration(seconds) == words
+
+
+def run(capsys, *arguments):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    assert command.main(parser.parse_args(arguments)) == 0
+    return capsys.readouterr().out
+
+
+def test_live_it_ends_when_all_is_done_or_at_ctrl_c(results, plans, monkeypatch, capsys):
+    write_plans(plans, results)
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    naps = []
+
+    def sleep(seconds):
+        naps.append(seconds)
+        if len(naps) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(command.time, "sleep", sleep)
+    console = Console(force_terminal=True, width=80, height=50)
+    command.follow(Monitor("digits", "config.yaml", plans, results), console, parser.parse_args([]))
+    assert naps == [1, 1, 1]
+    assert f"0 of {len(plans)} jobs done" in capsys.readouterr().out
+    for plan in plans:
+        finish(results, plan)
+    command.follow(Monitor("digits", "config.yaml", plans, results), console, parser.parse_args([]))
+    assert len(naps) == 3
+    assert f"all {len(plans)} jobs done" in capsys.readouterr().out
+
+
+def test_the_command_where_nothing_ran(results, capsys):
+    assert run(capsys) == "nothing has run here yet: ./reproduce\n"
+    assert json.loads(run(capsys, "--json")) == asdict(Status())
+    with pytest.raises(VicinalError, match="nowhere"):
+        run(capsys, "nowhere.yaml")
+    assert not results.exists()
+
+
+def test_the_command_shows_the_last_run_and_writes_nothing(results, plans, capsys):
+    write_plans(plans, results)
+    snapshot = results / "plan" / "config.yaml"
+    text = (ROOT / "config.yaml").read_text().replace("seeds: [0, 1, 2, 3, 4]", "seeds: [0]")
+    snapshot.write_text(text)
+    before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
+    status = json.loads(run(capsys, "--json"))
+    assert (status["name"], status["source"], status["wanted"]) == ("digits", "results/plan/config.yaml", len(plans))
+    assert status.keys() == asdict(Status()).keys()
+    out = run(capsys, "--once")
+    assert out.startswith("digits (config of the last run)\nno run is working here\n")
+    assert f"0 of {len(plans)} jobs done" in out
+    assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
+    (results.parent / "mine.yaml").write_text(text)
+    assert "digits (mine.yaml)" in run(capsys, "mine.yaml")

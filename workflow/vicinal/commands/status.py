@@ -1,0 +1,209 @@
+"""Show what runs, what is finished and what failed; from any shell, while a run goes on or after it."""
+
+import argparse
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from vicinal.commands.experiment import RESULTS, SNAPSHOT, add_experiment_arguments, read_experiments
+from vicinal.planning import RULES, build_plans, resolve
+from vicinal.status import Monitor, Status
+
+SHOWN_RUNNING, SHOWN_FAILED = 16, 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_experiment_arguments(parser)
+    parser.add_argument("--once", action="store_true", help="print once and end, as it does without a terminal")
+    parser.add_argument("--json", action="store_true", help="print one JSON object (fields: vicinal.status.Status)")
+    parser.epilog = "Without EXPERIMENT: the last run, or the one that is working. Writes nothing and waits for nobody."
+
+
+def main(args: argparse.Namespace) -> int:
+    """Show how an experiment stands, live on a terminal; return the exit status."""
+    console = Console(highlight=False)
+    monitor = find_monitor(args)
+    if monitor is None:
+        print(json.dumps(asdict(Status()), indent=1) if args.json else "nothing has run here yet: ./reproduce")
+    elif args.json:
+        print(json.dumps(asdict(monitor.look()), indent=1))
+    elif args.once or not console.is_terminal:
+        console.print(render(monitor.look(), console.width))
+    else:
+        follow(monitor, console, args)
+    return 0
+
+
+def find_monitor(args: argparse.Namespace) -> Monitor | None:
+    """Return what looks at the experiment asked for, else at the one that ran last; None where nothing ever ran.
+
+    Raises:
+        VicinalError: there is no such experiment, its config is wrong, or its data cannot be found.
+    """
+    has_run = any(path.is_dir() for path in SNAPSHOT.parent.glob("*"))
+    if args.experiment is None and not args.set:
+        if not has_run:
+            return None
+        args = argparse.Namespace(experiment=str(SNAPSHOT) if SNAPSHOT.exists() else None, set=[])
+    name, experiments, where = read_experiments(args)
+    if not has_run:
+        return None
+    artefacts, _ = resolve(experiments, where, RESULTS, name if len(experiments) > 1 else None)
+    return Monitor(name, where, list(build_plans(artefacts)), RESULTS)
+
+
+def follow(monitor: Monitor, console: Console, args: argparse.Namespace) -> None:
+    """Show how things stand, anew every second, until all is done or somebody presses Ctrl-C."""
+    seen = _age_of_snapshot()
+    with Live(console=console, auto_refresh=False, transient=False) as live:
+        try:
+            while True:
+                if (now := _age_of_snapshot()) != seen:  # another run began
+                    seen, monitor = now, find_monitor(args) or monitor
+                status = monitor.look()
+                live.update(render(status, console.width), refresh=True)
+                if status.over:
+                    return
+                time.sleep(1)
+        except KeyboardInterrupt:
+            return
+
+
+def _age_of_snapshot() -> float | None:
+    return SNAPSHOT.stat().st_mtime if SNAPSHOT.exists() else None
+
+
+def render(status: Status, width: int) -> RenderableType:
+    """Return all that is shown, for a terminal ``width`` characters wide."""
+    parts: list[RenderableType] = [_heading(status), _overall(status, width), _stages(status)]
+    if status.running:
+        parts += [Text("\nrunning", style="bold"), _running(status.running[:SHOWN_RUNNING])]
+        parts += _more(len(status.running) - SHOWN_RUNNING)
+    elif status.head.running:
+        parts.append(Text("\nno job trains, measures or prepares data at this moment", style="dim"))
+    if status.finished:
+        parts += [Text("\nfinished last", style="bold"), _finished(status.finished)]
+    if status.failed:
+        parts.append(Text(f"\nfailed: {len(status.failed)}", style="bold red"))
+        for failure in status.failed[:SHOWN_FAILED]:
+            parts += _failure(failure)
+        parts += _more(len(status.failed) - SHOWN_FAILED)
+    return Group(*parts)
+
+
+def _heading(status: Status) -> Text:
+    config = "config of the last run" if status.source == str(SNAPSHOT) else str(status.source)
+    holder = f": {status.head.holder}" if status.head.holder else ""
+    if status.head.running:
+        head = f"a run is working here{holder}"
+    elif status.head.running is None:
+        head = f"whether a run is working here cannot be told on this file system{holder}"
+    elif status.head.holder and status.done < status.wanted:
+        head = f"no run is working here; the last one was killed ({status.head.holder})"
+    else:
+        head = "no run is working here"
+    return Text.assemble((status.name or "", "bold"), f" ({config})\n{head}")
+
+
+def _overall(status: Status, width: int) -> RenderableType:
+    words = f"{status.done} of {status.wanted} jobs done"
+    if status.done == status.wanted:
+        words = f"all {status.wanted} jobs done"
+    elif status.seconds_left is not None:
+        words += f", {'at least' if status.at_least else 'about'} {duration(status.seconds_left)} left"
+    line = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=max(1, status.wanted), completed=status.done, width=min(40, max(10, width - 50)))
+    line.add_row(words, bar)
+    return line
+
+
+def _stages(status: Status) -> Text:
+    counts = (f"{RULES[stage]} {count['done']}/{count['wanted']}" for stage, count in status.stages.items())
+    return Text(", ".join(counts), style="dim")
+
+
+def _running(beats: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("job", overflow="fold", ratio=1)
+    for name in ("done", "loss", "accuracy", "images/s", "left"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for beat in beats:
+        job = Text.assemble(beat["id"], ("\n" + _where(beat), "dim"), "\n")
+        age = duration(beat["age"])
+        job.append(*((f"no sign of life for {age}", "bold red") if beat["silent"] else (f"alive {age} ago", "dim")))
+        models = (beat.get("models") or {}).values()
+        rate = beat.get("images_per_second")
+        table.add_row(
+            job,
+            _count(beat),
+            _range((model.get("loss") for model in models), "{:.3f}"),
+            _range((model.get("accuracy") for model in models), "{:.1%}"),
+            "" if rate is None else f"{rate:,.0f}",
+            "" if beat["seconds_left"] is None else duration(beat["seconds_left"]),
+        )
+    return table
+
+
+def _where(beat: dict[str, Any]) -> str:
+    slurm = f", SLURM job {beat['slurm_job_id']}" if beat.get("slurm_job_id") else ""
+    device = f" {beat['device']}" if beat.get("device") else ""
+    return f"{RULES.get(beat['stage'], beat['stage'])} on {beat.get('host')}:{beat['pid']}{device}{slurm}"
+
+
+def _count(beat: dict[str, Any]) -> str:
+    done, total = beat.get("done"), beat.get("total")
+    if done is None or total is None:
+        return ""
+    return f"{done if isinstance(done, int) else f'{done:.1f}'}/{total} {beat.get('unit')}"
+
+
+def _range(values: Iterable[float | None], form: str) -> str:
+    """Return the values of a cohort as one, or from the lowest to the highest."""
+    known = sorted(value for value in values if value is not None)
+    if not known:
+        return ""
+    low, high = form.format(known[0]), form.format(known[-1])
+    return low if low == high else f"{low.removesuffix('%')}–{high}"
+
+
+def _finished(jobs: list[dict[str, Any]]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for overflow in ("fold", "ellipsis", "ellipsis"):
+        table.add_column(overflow=overflow)
+    for job in jobs:
+        took = "" if job["seconds"] is None else f"took {duration(job['seconds'])}"
+        table.add_row(f"{RULES[job['stage']]} {job['id']}", took, Text(f"{duration(job['age'])} ago", style="dim"))
+    return table
+
+
+def _failure(failure: dict[str, Any]) -> list[RenderableType]:
+    said = any(line.startswith("error: ") for line in failure["lines"])  # then the log's own words are enough
+    words = f"{'' if said else ': ' + failure['error']} ({duration(failure['age'])} ago)"
+    title = Text.assemble((f"{RULES[failure['stage']]} {failure['id']}", "red"), words)
+    lines = [Text(f"  {line}", style="" if line.startswith("error: ") else "dim") for line in failure["lines"]]
+    return [title, Text(f"  {failure['log']}:", style="dim"), *lines] if lines else [title]
+
+
+def _more(number: int) -> list[Text]:
+    return [Text(f"and {number} more")] if number > 0 else []
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the two largest units that matter: 12 s, 3 min 20 s, 2 h 05 min, 4 d 3 h."""
+    seconds = int(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    if seconds < 86_400:
+        return f"{seconds // 3600} h {seconds // 60 % 60:02d} min"
+    return f"{seconds // 86_400} d {seconds // 3600 % 24} h"
