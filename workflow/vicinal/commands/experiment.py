@@ -81,5 +81,13 @@ def read_artefacts(args: argparse.Namespace) -> tuple[str, Artefacts, Execution]
         VicinalError: the config is wrong, or its data cannot be found.
     """
     name, experiments, where = read_experiments(args)
-    artefacts, execution = resolve(experiments, where, RESULTS, name if len(experiments) > 1 else None)
-    return name, artefacts, execution
+    return name, *resolve_named(name, experiments, where)
+
+
+def resolve_named(name: str, experiments: list[Experiment], where: str) -> tuple[Artefacts, Execution]:
+    """Return what experiments ask for, and how it is made; several are a collection of that name.
+
+    Raises:
+        VicinalError: they cannot run together, or their data cannot be found.
+    """
+    return resolve(experiments, where, RESULTS, name if len(experiments) > 1 else None)

@@ -13,8 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from vicinal.commands.experiment import RESULTS, SNAPSHOT, add_experiment_arguments, read_experiments
-from vicinal.planning import RULES, build_plans, resolve
+from vicinal.commands.experiment import RESULTS, SNAPSHOT, add_experiment_arguments, read_experiments, resolve_named
+from vicinal.planning import RULES, build_plans
 from vicinal.status import Monitor, Status
 
 SHOWN_RUNNING, SHOWN_FAILED = 16, 5
@@ -57,7 +57,7 @@ def find_monitor(args: argparse.Namespace) -> Monitor | None:
     name, experiments, where = read_experiments(args)
     if not has_run:
         return None
-    artefacts, _ = resolve(experiments, where, RESULTS, name if len(experiments) > 1 else None)
+    artefacts, _ = resolve_named(name, experiments, where)
     return Monitor(name, where, list(build_plans(artefacts)), RESULTS)
 
 

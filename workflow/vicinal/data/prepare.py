@@ -140,7 +140,7 @@ def _build(spec: dict[str, Any], root: Path, directory: Path, say: Say, code: st
                 name: {"bytes": paths[name].stat().st_size, "sha256": files.sha256(paths[name])} for name in FILES
             },
         }
-        meta["sha256"] = _content_hash(meta, splits)
+        meta["sha256"] = content_hash(meta, splits)
         files.write_json(paths[META], meta)
         # From here until the new one is there, the folder is no store.
         (directory / META).unlink(missing_ok=True)
@@ -268,7 +268,7 @@ def channel_statistics(images: np.ndarray, positions: np.ndarray) -> tuple[np.nd
     return mean, std
 
 
-def _content_hash(meta: Mapping[str, Any], splits: Mapping[str, np.ndarray]) -> str:
+def content_hash(meta: Mapping[str, Any], splits: Mapping[str, np.ndarray]) -> str:
     """Return one SHA-256 over images, labels and splits.
 
     The splits count by content, not by file: the bytes of a Parquet file change with its writer's

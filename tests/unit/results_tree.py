@@ -1,0 +1,126 @@
+"""A small results folder without any training: records, checksums and keys as the jobs leave them."""
+
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vicinal.config import read_config, validate
+from vicinal.data.catalogue import resolve_source
+from vicinal.data.prepare import prepare
+from vicinal.files import sha256, write_json
+from vicinal.grid import Artefacts, expand
+from vicinal.plan import record_key
+from vicinal.planfiles import write_plans
+from vicinal.planning import Plan, build_plans
+
+ROOT = Path(__file__).resolve().parents[2]
+GRID = "[{teachers: [resnet8], students: [resnet8_narrow], methods: [ce, kd_mixup], temperatures: [1, 2]}]"
+MADE = {"packages": {"numpy": "2.0", "torch": "2.14"}, "python": "3.12", "device": "cpu", "cpu": "A", "git": "abc"}
+
+
+def artefacts(*overrides: str) -> Artefacts:
+    """Return what a small experiment asks for: a teacher and three students."""
+    [experiment] = validate(
+        read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0]", f"grids={GRID}", *overrides]
+    )
+    return expand([(experiment, resolve_source("digits", "data"))])
+
+
+def make_tree(results: Path, *overrides: str) -> list[Plan]:
+    """Write everything up to the evaluations, as if the jobs had run; return the plans of these."""
+    plans = [
+        plan
+        for plan in build_plans(artefacts(*overrides))
+        if plan.stage in ("data", "teachers", "cohorts", "evaluations")
+    ]
+    write_plans(plans, results)
+    made = {"data": _store, "teachers": _teacher, "cohorts": _cohort, "evaluations": _evaluation}
+    for plan in plans:
+        if not (results / plan.output).exists():
+            (results / plan.output).parent.mkdir(parents=True, exist_ok=True)
+            made[plan.stage](results, plan)
+            record_key(results / plan.output, plan.content)
+    return plans
+
+
+def write_weights(path: Path, seed: int) -> None:
+    """Write one tensor as a safetensors file, by its format alone."""
+    data = np.random.default_rng(seed).normal(size=4).astype("<f4").tobytes()
+    header = json.dumps({"w": {"dtype": "F32", "shape": [4], "data_offsets": [0, len(data)]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + data)
+
+
+def _store(results: Path, plan: Plan) -> None:
+    folder = (results / plan.output).parent
+    store = prepare(plan.content["spec"], "data", folder, code=plan.content["code"])
+    write_json(folder / "data.json", store.meta)
+    made = json.loads((folder / "provenance.json").read_text())
+    write_json(folder / "provenance.json", {**made, "provenance": MADE})
+
+
+def _data_sum(results: Path) -> str:
+    [path] = results.glob("data/*/meta.json")
+    return json.loads(path.read_text())["sha256"]
+
+
+def _model(folder: Path, record: dict) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_weights(folder / "weights.safetensors", zlib.crc32(record["id"].encode()))
+    pd.DataFrame({"epoch": [1], "loss": [1.0]}).to_parquet(folder / "history.parquet")
+    sums = {name: sha256(folder / name) for name in ("weights.safetensors", "history.parquet")}
+    write_json(folder / "model.json", {**record, "sha256": sums, "provenance": MADE})
+    return sums["weights.safetensors"]
+
+
+def _teacher(results: Path, plan: Plan) -> None:
+    record = {
+        "id": plan.id, "spec": plan.content["spec"], "code": plan.content["code"], "data_sha256": _data_sum(results),
+    }  # fmt: skip
+    weights = _model(results / plan.directories[0], record)
+    write_json(results / plan.output, {"id": plan.id, "weights_sha256": weights, "data_sha256": record["data_sha256"]})
+
+
+def _teacher_sum(results: Path, spec: dict) -> str | None:
+    if not spec.get("teacher") and spec["stage"] == "student":
+        return None
+    [path] = results.glob("teachers/*/teacher.json")
+    return json.loads(path.read_text())["weights_sha256"]
+
+
+def _cohort(results: Path, plan: Plan) -> None:
+    shared = {"data_sha256": _data_sum(results), "teacher_sha256": _teacher_sum(results, plan.content["spec"])}
+    students = {}
+    for id_, student in plan.content["students"].items():
+        spec = {**plan.content["spec"], **student["own"]}
+        record = {"id": id_, "spec": spec, "code": student["code"], **shared}
+        path = results / "students" / id_
+        kept = path / "model.json"
+        students[id_] = (
+            json.loads(kept.read_text())["sha256"]["weights.safetensors"] if kept.exists() else _model(path, record)
+        )
+    write_json(results / plan.output, {"students": students, **shared})
+
+
+def _evaluation(results: Path, plan: Plan) -> None:
+    unit, models = plan.content["spec"]["unit"], {}
+    for id_ in plan.content["models"]:
+        place = results / "students" / id_ if unit["stage"] == "student" else results / "teachers" / id_ / "model"
+        trained = json.loads((place / "model.json").read_text())
+        folder = results / "evaluations" / plan.id / id_
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("metrics", "predictions"):
+            pd.DataFrame({"metric": ["accuracy"], "value": [0.5]}).to_parquet(folder / f"{name}.parquet")
+        record = {
+            "id": id_, "spec": plan.content["spec"], "code": plan.content["code"],
+            "weights_sha256": trained["sha256"]["weights.safetensors"], "data_sha256": _data_sum(results),
+            "teacher_sha256": _teacher_sum(results, unit),
+            "sha256": {path.name: sha256(path) for path in sorted(folder.glob("*.parquet"))},
+            "provenance": MADE, "training": trained["provenance"],
+        }  # fmt: skip
+        write_json(folder / "evaluation.json", record)
+        models[id_] = sha256(folder / "evaluation.json")
+    write_json(results / plan.output, {"models": models})

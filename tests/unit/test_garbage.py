@@ -1,0 +1,264 @@
+"""Garbage: what no experiment refers to, and never anything that runs, is published, or lies elsewhere."""
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import time
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import yaml
+from results_tree import GRID, ROOT, make_tree
+
+from vicinal.commands import gc
+from vicinal.config import read_config, validate
+from vicinal.errors import VicinalError
+from vicinal.files import write_json
+from vicinal.garbage import Item, by_kind, find_garbage, remove
+from vicinal.locks import free_lock, held_locks, is_held
+from vicinal.references import find_references
+
+OTHER = GRID.replace("[1, 2]", "[2, 8]")
+RESULTS = Path("results")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    make_tree(folder / "results")
+    return folder
+
+
+@pytest.fixture
+def project(made, tmp_path, monkeypatch):
+    """A project whose config asks for what lies in its results."""
+    folder = tmp_path / "project"
+    shutil.copytree(made, folder)
+    monkeypatch.chdir(folder)
+    configure(GRID)
+    return folder
+
+
+def configure(grid, path="config.yaml"):
+    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0]", f"grids={grid}"])
+    Path(path).parent.mkdir(exist_ok=True)
+    Path(path).write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
+
+
+def found(*given):
+    garbage = find_garbage(RESULTS, find_references(RESULTS, gc.configs(list(given))))
+    return {str(item.path.relative_to(RESULTS)): item for item in garbage.items}
+
+
+def run(delete=False, everything=False, configs=()):
+    return gc.main(Namespace(delete=delete, all=everything, configs=[Path(path) for path in configs]))
+
+
+def listing():
+    """Return all that is there but for the lock and the remembered hashes of data files."""
+    return sorted({*RESULTS.rglob("*")} - {RESULTS / ".lock", RESULTS / "plan/sources.json"})
+
+
+def student(temperature):
+    [path] = RESULTS.glob(f"students/*_t{temperature}_*")
+    return str(path.relative_to(RESULTS))
+
+
+def test_all_that_is_referred_to_stays(project, capsys):
+    assert found() == {}
+    before = listing()
+    assert run(delete=True) == 0
+    assert listing() == before
+    assert "nothing to remove" in capsys.readouterr().out
+
+
+def test_a_student_that_is_not_wanted_any_more_goes_with_its_measurement(project, capsys):
+    configure(OTHER)
+    gone = student(1)
+    assert run(everything=True) == 0
+    listed = capsys.readouterr().out
+    assert gone in listed
+    assert (RESULTS / gone).is_dir()
+    items = found()
+    assert {item.kind for item in items.values()} == {"students", "evaluations"}
+    assert gone in items
+    assert run(delete=True) == 0
+    assert not (RESULTS / gone).exists()
+    assert found() == {}
+    assert len(list(RESULTS.glob("students/*"))) == 2
+    assert (RESULTS / student(2)).is_dir()
+
+
+@pytest.mark.parametrize("place", ["experiments/other.yaml", "results/plan/config.yaml", "elsewhere/mine.yaml"])
+def test_any_config_keeps_its_results(project, place):
+    configure(OTHER)
+    configure(GRID, place)
+    assert found(*([Path(place)] if "elsewhere" in place else [])) == {}
+
+
+def test_tables_keep_the_models_that_they_were_made_from(project):
+    rows = {}
+    for path in RESULTS.glob("evaluations/*/*/evaluation.json"):
+        evaluation, id_ = path.parts[-3:-1]
+        role = "student" if (RESULTS / "students" / id_).is_dir() else "teacher"
+        rows[id_] = {"evaluation": evaluation, "role": role}
+    [meta] = RESULTS.glob("data/*/meta.json")
+    spec = {"models": rows, "data": json.loads(meta.read_text())["spec"]}
+    write_json(RESULTS / "old/provenance.json", {"spec": spec})
+    configure(OTHER.replace("resnet8_narrow", "resnet14"))
+    assert found() == {}
+    garbage = find_garbage(RESULTS, find_references(RESULTS, gc.configs([])))
+    assert [str(item.path) for item in garbage.kept] == ["results/old"]
+    shutil.rmtree(RESULTS / "old")
+    assert {item.kind for item in found().values()} == {
+        "students", "evaluations", "cohorts", "plan files",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "says"),
+    [
+        ("experiments/bad.yaml", "name: [", "experiments/bad.yaml, line 1: not valid YAML"),
+        ("experiments/bad.yaml", "name: a", "experiments/bad.yaml: grids: required"),
+        ("results/old/provenance.json", "{}", "results/old/provenance.json: not the record"),
+    ],
+)
+def test_what_cannot_be_read_stops_the_removal(project, capsys, path, content, says):
+    configure(OTHER)
+    Path(path).parent.mkdir(exist_ok=True)
+    Path(path).write_text(content)
+    before = listing()
+    with pytest.raises(VicinalError) as error:
+        run(delete=True)
+    assert says in str(error.value)
+    assert str(error.value).endswith("nothing removed: what this refers to is not known; put it right first")
+    assert listing() == before
+    assert run() == 0
+    assert f"cannot tell what is referred to: {says}" in capsys.readouterr().out
+
+
+def test_data_that_cannot_be_found_are_no_reason_to_remove_their_results(project):
+    config = yaml.safe_load(Path("config.yaml").read_text())
+    config |= {"name": "own", "data": {"name": "photos", "root": "gone", "source": "parquet"}}
+    Path("experiments").mkdir()
+    Path("experiments/own.yaml").write_text(yaml.safe_dump(config))
+    # Never prepared here: there can be no results of it.
+    assert run(delete=True) == 0
+    (RESULTS / "data/photos-12345678").mkdir()
+    with pytest.raises(VicinalError, match=r"experiments/own\.yaml: own: gone/photos"):
+        run(delete=True)
+
+
+def test_what_a_job_works_on_is_left_alone(project, capsys):
+    configure(OTHER.replace("resnet8_narrow", "resnet14"))
+    [cohort] = [path.name for path in RESULTS.glob("cohorts/*from*")]
+    lock = RESULTS / f"locks/{cohort}.lock"
+    lock.parent.mkdir()
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert is_held(lock)
+        assert held_locks(RESULTS) == {cohort}
+        with free_lock(RESULTS, cohort) as free:
+            assert not free
+        items = found()
+        assert not [path for path in items if path.startswith(("students", "cohorts")) and "from" in path]
+        # Neither does what it reads go.
+        assert not {item.kind for item in items.values()} & {"data", "teachers"}
+        assert run(delete=True) == 0
+        assert len(list(RESULTS.glob("students/*from*"))) == 2
+        assert not list(RESULTS.glob("students/*_ce_s0-*"))
+        items = [Item("students", RESULTS / student(1), 1, 1, (cohort,))]
+        assert [removed for _, removed in remove(RESULTS, items)] == [False]
+    assert not is_held(lock)
+    assert run(delete=True) == 0
+    assert not list(RESULTS.glob("students/*"))
+
+
+def test_a_job_that_shows_signs_of_life_is_left_alone(project):
+    configure(OTHER)
+    [evaluation] = [path.name for path in RESULTS.glob("evaluations/*from*")]
+    beat = {"stage": "evaluations", "id": evaluation, "state": "running", "host": socket.gethostname()}
+    path = RESULTS / f"heartbeats/evaluations-{evaluation}.json"
+    write_json(path, {**beat, "seconds": 1.0, "seconds_left": None, "pid": os.getpid()})
+    assert found() == {}
+    long_ago = time.time() - 7200
+    write_json(path, {**beat, "seconds": 1.0, "seconds_left": None, "pid": 2**22 + 1})
+    os.utime(path, (long_ago, long_ago))
+    assert {item.kind for item in found().values()} == {"students", "evaluations", "heartbeats"}
+
+
+def test_a_run_refuses_it(project):
+    with (RESULTS / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(VicinalError, match="another run is working here"):
+            run(delete=True)
+    snakemake = Path(".snakemake/locks/0.input.lock")
+    snakemake.parent.mkdir(parents=True)
+    snakemake.touch()
+    with pytest.raises(VicinalError, match="a snakemake is working here"):
+        run(delete=True)
+
+
+def test_left_overs_go_when_they_are_old(project):
+    young, old = RESULTS / "students/.tmp-a_s0-11111111-x", RESULTS / "digits/.tmp-1-metrics.parquet"
+    published = RESULTS / "published/digits/.tmp-1-claims.md"
+    for path in (young / "weights.safetensors", old, published):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    long_ago = time.time() - 7200
+    for path in (old, published):
+        os.utime(path, (long_ago, long_ago))
+    assert list(found()) == ["digits/.tmp-1-metrics.parquet"]
+    assert run(delete=True) == 0
+    assert young.exists()
+    assert published.exists()
+    assert not old.exists()
+
+
+def test_links_are_neither_followed_nor_removed(project, tmp_path):
+    configure(OTHER)
+    precious = tmp_path / "precious-12345678"
+    precious.mkdir()
+    (precious / "file").write_text("x")
+    (RESULTS / "students/link-12345678").symlink_to(precious)
+    gone = student(1)
+    (RESULTS / gone / "inside").symlink_to(precious)
+    shutil.move(RESULTS / "evaluations", tmp_path / "evaluations")
+    (RESULTS / "evaluations").symlink_to(tmp_path / "evaluations")
+    before = sorted((tmp_path / "evaluations").rglob("*"))
+    assert list(found()) == [gone]
+    assert run(delete=True) == 0
+    assert (precious / "file").exists()
+    assert (RESULTS / "students/link-12345678").is_symlink()
+    assert sorted((tmp_path / "evaluations").rglob("*")) == before
+
+
+def test_nothing_elsewhere_is_ever_removed(project, tmp_path):
+    for path in (RESULTS / "published/digits", RESULTS, RESULTS / "students/../../config.yaml", tmp_path):
+        with pytest.raises(ValueError):
+            list(remove(RESULTS, [Item("x", path, 1, 1)]))
+    assert Path("config.yaml").exists()
+
+
+def test_bookkeeping_of_what_is_gone(project):
+    stale = ["plan/cohorts/x-12345678.json", "locks/x-12345678.lock", "logs/prepare_data/x-12345678.log"]
+    kept = ["logs/run-1.log", "logs/aggregate/digits.log", "plan/sources.json"]
+    for name in [*stale, *kept]:
+        (RESULTS / name).parent.mkdir(parents=True, exist_ok=True)
+        (RESULTS / name).write_text("{}")
+    assert sorted(found()) == sorted(stale)
+
+
+def test_the_largest_kind_is_first():
+    items = [Item("a", Path("x"), 1, 2), Item("b", Path("y"), 5, 1), Item("a", Path("z"), 1, 1)]
+    assert by_kind(items) == [("b", 1, 1, 5), ("a", 2, 3, 2)]
+
+
+def test_without_results_there_is_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(delete=True) == 0
+    assert "nothing to remove" in capsys.readouterr().out
+    assert not RESULTS.exists()

@@ -1,0 +1,274 @@
+"""Verification: whatever does not agree is named, file by file, and nothing else is."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from results_tree import MADE, make_tree
+
+from vicinal.errors import VicinalError
+from vicinal.files import sha256, write_json
+from vicinal.plan import record_key
+from vicinal.verify.analysis import first_difference, source_paths
+from vicinal.verify.artefacts import Walk
+from vicinal.verify.checks import weights_fault
+from vicinal.verify.findings import SHOWN, Findings, Ledger
+from vicinal.verify.folder import verify_folder
+from vicinal.verify.foreign import find_foreign
+from vicinal.verify.identity import is_of_cohort, is_of_evaluation, is_of_spec
+from vicinal.verify.mixtures import mixture_notes
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    results = tmp_path_factory.mktemp("made") / "results"
+    return results, make_tree(results)
+
+
+@pytest.fixture
+def tree(made, tmp_path):
+    results, plans = made
+    shutil.copytree(results, tmp_path / "results")
+    return tmp_path / "results", plans
+
+
+def check(results, plans):
+    findings = Findings()
+    Walk(plans, results, Ledger(findings)).run()
+    find_foreign(findings, results, [])
+    return findings
+
+
+def edit(path, **fields):
+    write_json(path, {**json.loads(path.read_text()), **fields})
+
+
+def test_a_whole_tree_has_no_problem(tree):
+    findings = check(*tree)
+    assert findings.problems == []
+    assert findings.left_over == []
+    assert findings.models == 4
+    assert mixture_notes(findings) == []
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "data/*/images.npy", "data/*/splits.parquet", "teachers/*/model/weights.safetensors",
+        "teachers/*/model/history.parquet", "students/*/weights.safetensors", "evaluations/*/*/metrics.parquet",
+    ],
+)  # fmt: skip
+def test_a_changed_byte_is_one_problem(tree, file):
+    results, plans = tree
+    path = sorted(results.glob(file))[0]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    [problem] = check(results, plans).problems
+    assert problem.path == path
+    assert "checksum" in problem.fault
+    assert str(problem).endswith("run ./reproduce")
+
+
+@pytest.mark.parametrize("file", ["students/*/weights.safetensors", "data/*/labels.npy", "teachers/*/teacher.json"])
+def test_a_missing_file_is_named(tree, file):
+    results, plans = tree
+    path = sorted(results.glob(file))[0]
+    path.unlink()
+    assert path in [problem.path for problem in check(results, plans).problems if problem.kind == "missing"]
+
+
+@pytest.mark.parametrize(
+    ("file", "field", "value", "says"),
+    [
+        ("students/*/model.json", "code", "0" * 16, "made by other code"),
+        ("students/*/model.json", "spec", {}, "its spec is not"),
+        ("students/*/model.json", "data_sha256", "0", "made from other data"),
+        ("students/*from*/model.json", "teacher_sha256", "0", "made from another teacher"),
+        ("teachers/*/model/model.json", "id", "another", "of another id (another)"),
+        ("teachers/*/teacher.json", "weights_sha256", "0", "made from other weights"),
+        ("cohorts/*/manifest.json", "students", {}, "does not list"),
+        ("evaluations/*/*/evaluation.json", "weights_sha256", "0", "made from other weights"),
+        ("evaluations/*/manifest.json", "models", {"x-00000000": "0"}, "lists x-00000000, which is not wanted"),
+        ("data/*/meta.json", "sha256", "0", "its checksum of all content"),
+        ("data/*/data.json", "images", 3, "not the same as meta.json"),
+        ("data/*/provenance.json", "code", "0", "of another spec or code"),
+    ],
+)
+def test_an_edited_record_is_named(tree, file, field, value, says):
+    results, plans = tree
+    path = sorted(results.glob(file))[0]
+    edit(path, **{field: value})
+    faults = [problem.fault for problem in check(results, plans).problems if problem.path == path]
+    assert any(says in fault for fault in faults), faults
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"sha256": 3}', '{"sha256": {"../../x": "0"}}'])
+def test_a_record_that_is_none_is_named_and_ends_nothing(tree, content):
+    results, plans = tree
+    for path in results.glob("**/*.json"):
+        if "plan" not in path.relative_to(results).parts:
+            path.write_text(content)
+    problems = check(results, plans).problems
+    assert {problem.path.name for problem in problems} >= {"model.json", "meta.json", "manifest.json"}
+
+
+def test_a_retrained_teacher_is_found_by_its_students(tree):
+    results, plans = tree
+    [teacher] = results.glob("teachers/*")
+    weights = teacher / "model/weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    record = teacher / "model/model.json"
+    sums = json.loads(record.read_text())["sha256"]
+    edit(record, sha256={**sums, "weights.safetensors": sha256(weights)})
+    edit(teacher / "teacher.json", weights_sha256=sha256(weights))
+    named = {problem.path.parent.name for problem in check(results, plans).problems if "teacher" in problem.fault}
+    assert {path.name for path in results.glob("students/*from*")} <= named
+
+
+def test_stale_and_missing_outputs(tree):
+    results, plans = tree
+    cohort = next(plan for plan in plans if plan.stage == "cohorts")
+    record_key(results / cohort.output, {**cohort.content, "key": "other", "upstream": {}})
+    [problem] = check(results, plans).problems
+    assert (problem.kind, problem.remedy) == ("stale", "run ./reproduce")
+    (results / cohort.output).unlink()
+    [problem] = check(results, plans).problems
+    assert str(problem) == f"{results / cohort.output}: missing; run ./reproduce"
+
+
+def test_foreign_files_and_left_overs(tree):
+    results, plans = tree
+    student = sorted(results.glob("students/*"))[0]
+    foreign = [results / "students/notes.txt", student / "copy.parquet", results / "data/x/y.bin"]
+    orphan = results / "students/orphan-12345678/weights.safetensors"
+    left = results / "students/.tmp-abc-1234/weights.safetensors"
+    for path in [*foreign, orphan, left]:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+    findings = check(results, plans)
+    assert {problem.path for problem in findings.problems} == {*foreign, orphan}
+    assert {problem.kind for problem in findings.problems} == {"foreign"}
+    assert findings.left_over == [left]
+
+
+def test_mixtures_are_counted(tree):
+    results, plans = tree
+    student = sorted(results.glob("students/*from*/model.json"))[0]
+    packages = {**MADE["packages"], "torch": "2.13"}
+    code = json.loads(student.read_text())["code"]
+    entry = {"date": "2026-01-01", "from": "0" * 16, "to": code}
+    made = {**MADE, "packages": packages, "gpu": "H100", "git": "def-dirty", "cpu": "B"}
+    edit(student, accepted=[entry], provenance=made)
+    findings = check(results, plans)
+    assert findings.problems == []
+    notes = "\n".join(mixture_notes(findings))
+    assert "torch of several versions: 2.14 (8 results), 2.13 (1 result)" in notes
+    assert "cpu (7 results), H100 (1 result)" in notes
+    assert "1 result of cohorts made by other code, accepted" in notes
+    assert "cohorts of several codes" in notes
+    assert "1 result made by code with changes that were not committed" in notes
+    assert "several CPU models" in notes
+    assert "numpy" not in notes
+
+
+def test_of_many_alike_the_first_are_shown(tmp_path):
+    findings = Findings()
+    for number in range(40):
+        findings.add(tmp_path / f"{number}", "missing", "run", "missing")
+    assert len(findings.lines()) == SHOWN + 1
+    assert "and 32 more like these" in findings.lines()[-1]
+    assert len(findings.lines(everything=True)) == 40
+
+
+def test_the_header_of_weights(tree, tmp_path):
+    results, _ = tree
+    weights = sorted(results.glob("students/*/weights.safetensors"))[0]
+    assert weights_fault(weights) is None
+    whole = weights.read_bytes()
+    for content in (b"", whole[:7], whole[:-1], whole + b"0", b"\xff" * 40, whole[:8] + b"x" + whole[9:]):
+        path = tmp_path / "w"
+        path.write_bytes(content)
+        assert "not a safetensors file" in weights_fault(path)
+
+
+def test_ids_are_those_of_the_specs(made):
+    _, plans = made
+    for plan in plans:
+        spec = plan.content["spec"]
+        if plan.stage in ("data", "teachers"):
+            assert is_of_spec(plan.id, spec)
+            assert not is_of_spec(plan.id, {**spec, "seed": 9})
+        elif plan.stage == "cohorts":
+            for id_, student in plan.content["students"].items():
+                own = {**spec, **student["own"]}
+                assert is_of_spec(id_, own)
+                assert is_of_cohort(plan.id, own)
+                assert not is_of_cohort(plan.id, {**own, "seed": 9})
+        else:
+            assert is_of_evaluation(plan.id, spec)
+            assert not is_of_evaluation(plan.id, {**spec, "pairs": 9})
+    assert not is_of_evaluation("x-12345678", {})
+
+
+def test_first_difference():
+    table = pd.DataFrame({"a": pd.Categorical(["x", None]), "value": [1.0, float("nan")]})
+    assert first_difference(table, table) is None
+    assert first_difference(table.iloc[:1], table) == "has 1 rows and should have 2"
+    assert first_difference(table[["value", "a"]], table) == "its columns are in another order"
+    assert first_difference(table.assign(b=1), table) == "has too many or too few columns (b)"
+    edited = table.assign(value=[1.0 + 1e-15, float("nan")])
+    assert first_difference(edited, table).startswith("value in row 0 is 1.000000000000001")
+
+
+def test_sources_never_lead_elsewhere(tmp_path):
+    record = tmp_path / "digits/figures/plane.json"
+    names = ("metrics.parquet", "figures/a.png", "cifar10/claims.parquet", "../x", "/etc/passwd", "a/../b", "a/b/c")
+    found = source_paths(record, dict.fromkeys(names, ""))
+    assert found["metrics.parquet"] == tmp_path / "digits/metrics.parquet"
+    assert found["figures/a.png"] == tmp_path / "digits/figures/a.png"
+    assert found["cifar10/claims.parquet"] == tmp_path / "cifar10/claims.parquet"
+    assert [found[name] for name in names[3:]] == [None] * 4
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A folder as it is published: a summary, claims without a record, and a record of figures that are not there."""
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    (folder / "summary.csv").write_text("a\n1\n")
+    (folder / "claims.md").write_text("claims")
+    sums = {"summary.csv": sha256(folder / "summary.csv"), "metrics.parquet": "0"}
+    record = {"spec": {"models": {"m": {}}}, "code": "c", "sha256": sums, "made_from": {"m": "0"}, "provenance": MADE}
+    write_json(folder / "provenance.json", record)
+    return folder
+
+
+def test_a_bare_folder_is_checked_as_far_as_its_records_go(bare):
+    findings, ledger = verify_folder(bare)
+    assert findings.problems == []
+    assert ledger.compared == 1
+    notes = "\n".join(findings.notes)
+    assert "provenance.json speaks of files that are not here: metrics.parquet" in notes
+    assert "no record here speaks of them: claims.md" in notes
+    assert "(1 evaluation that they were made from)" in notes
+    (bare / "summary.csv").write_text("a\n2\n")
+    [problem] = verify_folder(bare)[0].problems
+    assert problem.path == bare / "summary.csv"
+
+
+def test_a_bare_folder_whose_claims_are_of_another_table(bare):
+    claims = {"sha256": {"claims.md": sha256(bare / "claims.md")}, "made_from": {"summary.csv": "0"}, "code": "c"}
+    write_json(bare / "claims.json", claims)
+    [problem] = verify_folder(bare)[0].problems
+    assert problem.path == bare / "claims.json"
+    assert "summary.csv than lies here now" in problem.fault
+
+
+def test_no_folder_and_no_record(tmp_path):
+    with pytest.raises(VicinalError, match="no such folder"):
+        verify_folder(tmp_path / "x")
+    with pytest.raises(VicinalError, match="so nothing can be checked"):
+        verify_folder(tmp_path)

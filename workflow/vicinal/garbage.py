@@ -1,0 +1,243 @@
+"""Results that no experiment refers to: which they are, how large, and their removal."""
+
+import os
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from vicinal.heartbeat import FOLDER as HEARTBEATS
+from vicinal.heartbeat import lives, read_beats
+from vicinal.locks import FOLDER as LOCKS
+from vicinal.locks import free_lock, held_locks
+from vicinal.planning import RULES
+from vicinal.references import References, cohort_members, read_object
+from vicinal.verify.layout import EVALUATION, LEFT_OVER, STAGES, is_id
+
+# A temporary file younger than this may be of a job that runs, s.
+YOUNG = 3600.0
+# Of these nothing is ever removed.
+PUBLISHED = "published"
+NOT_EXPERIMENTS = {*STAGES, PUBLISHED, "plan", LOCKS, HEARTBEATS, "logs", "benchmarks"}
+LEFT = "left over of killed jobs"
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that no experiment refers to.
+
+    Attributes:
+        kind: of what, for the table.
+        path: of a file or directory below the results folder.
+        bytes: its size.
+        files: how many files it consists of.
+        ids: artefacts whose locks its removal needs.
+    """
+
+    kind: str
+    path: Path
+    bytes: int
+    files: int
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What is not referred to: ``items`` can be removed, ``kept`` are folders of experiments that no config knows."""
+
+    items: list[Item]
+    kept: list[Item]
+
+
+def find_garbage(results: Path, references: References) -> Garbage:
+    """List what no experiment refers to and no job works on; symbolic links are neither followed nor listed.
+
+    Args:
+        results: the results folder.
+        references: what the experiments refer to.
+    """
+    busy = _Busy(results)
+    members = cohort_members(results)
+    items = list(_artefacts(results, references, members))
+    items += _bookkeeping(results, references)
+    items += _left_over(results, members, busy.locks)
+    return Garbage([item for item in items if not busy.needs(item)], list(_unknown_experiments(results, references)))
+
+
+class _Busy:
+    """What running jobs work on: they hold a lock or show signs of life."""
+
+    def __init__(self, results: Path) -> None:
+        self.locks = held_locks(results)
+        beats = read_beats(results, time.time())
+        working = [(beat["stage"], beat["id"]) for beat in beats if _is_at_work(beat)]
+        self._beating = {results / HEARTBEATS / f"{stage}-{id_}.json" for stage, id_ in working}
+        jobs = {(stage, id_) for id_ in self.locks for stage in ("teachers", "cohorts")}
+        self._ids = set(self.locks)
+        # What the job reads must stay as well.
+        todo = [*jobs, *working]
+        while todo:
+            stage, id_ = todo.pop()
+            self._ids.add(id_)
+            plan = read_object(results / "plan" / stage / f"{id_}.json")
+            self._ids.update(plan.get("students", {}))
+            todo += [tuple(ref.split("/", 1)) for ref in plan.get("upstream", {})]
+
+    def needs(self, item: Item) -> bool:
+        if item.path in self._beating:
+            return True
+        return bool(self._ids.intersection(item.ids)) or bool(self._ids.intersection(item.path.parts))
+
+
+def _is_at_work(beat: dict) -> bool:
+    # Silence is no proof of an end: the machine may be another one, or its disk slow.
+    return lives(beat) or (beat["silent"] and beat["age"] < YOUNG)
+
+
+def _artefacts(results: Path, references: References, members: dict[str, set[str]]) -> Iterator[Item]:
+    for stage in STAGES:
+        for entry in _entries(results / stage):
+            known = references.ids[stage]
+            name = entry.name.partition(".fetched.json")[0] if stage == "data" else entry.name
+            if entry.name.startswith(LEFT_OVER) or not is_id(name):
+                continue  # foreign: for verify to name
+            if name not in known:
+                cohorts = members.get(name, ()) if stage == "students" else ()
+                yield _item(stage, Path(entry.path), (name, *cohorts))
+            elif stage == "evaluations" and entry.is_dir(follow_symlinks=False):
+                for model in _entries(Path(entry.path)):
+                    record = Path(model.path) / EVALUATION
+                    if record.is_file() and (name, model.name) not in references.measured:
+                        yield _item(stage, Path(model.path), (name,))
+
+
+def _bookkeeping(results: Path, references: References) -> Iterator[Item]:
+    """Yield plan files, locks, logs, benchmarks and heartbeats of what is gone or garbage itself."""
+    for stage in (*STAGES, "downloads"):
+        known = references.ids["data" if stage == "downloads" else stage]
+        for path in _files(results / "plan" / stage, ".json"):
+            if path.stem not in known:
+                yield _item("plan files", path, (path.stem,))
+    units = references.ids["teachers"] | references.ids["cohorts"]
+    for path in _files(results / LOCKS, ".lock"):
+        if path.stem not in units:
+            yield _item("locks", path, (path.stem,))
+    for kind, ending in (("logs", ".log"), ("benchmarks", ".tsv")):
+        for stage in ("downloads", "data"):
+            for path in _files(results / kind / RULES[stage], ending):
+                if path.stem not in references.ids["data"]:
+                    yield _item("logs and benchmarks", path, (path.stem,))
+    # A failed job leaves its heartbeat for status to tell, as long as it is wanted.
+    failed = {(beat["stage"], beat["id"]) for beat in read_beats(results, time.time()) if beat["state"] == "failed"}
+    for path in _files(results / HEARTBEATS, ".json"):
+        stage, _, id_ = path.stem.partition("-")
+        if (stage, id_) not in failed or id_ not in references.ids.get(stage, ()):
+            yield _item("heartbeats", path)
+
+
+def _left_over(results: Path, members: dict[str, set[str]], locks: set[str]) -> Iterator[Item]:
+    now = time.time()
+    for path in _temporary(results):
+        item = _item(LEFT, path)
+        if now - _newest(path) < YOUNG:
+            continue
+        parts = path.relative_to(results).parts
+        # A temporary directory of a student says whose it is: .tmp-ID-xxxxxxxx.
+        owner = parts[1] if len(parts) > 2 else path.name.split("-", 1)[1].rpartition("-")[0]
+        cohorts = members.get(owner, set())
+        if parts[0] == "students" and locks and not cohorts:
+            continue  # nobody knows of which cohort
+        yield Item(item.kind, item.path, item.bytes, item.files, (owner, *sorted(cohorts)))
+
+
+def _temporary(folder: Path) -> Iterator[Path]:
+    for entry in _entries(folder):
+        if entry.name.startswith(LEFT_OVER):
+            yield Path(entry.path)
+        elif entry.name != PUBLISHED and entry.is_dir(follow_symlinks=False):
+            yield from _temporary(Path(entry.path))
+
+
+def _unknown_experiments(results: Path, references: References) -> Iterator[Item]:
+    for entry in _entries(results):
+        folder = Path(entry.path)
+        is_made = any((folder / name).is_file() for name in ("provenance.json", "report.json", "metrics.parquet"))
+        if entry.name not in NOT_EXPERIMENTS | references.names and entry.is_dir(follow_symlinks=False) and is_made:
+            yield _item("experiments", folder)
+
+
+def _entries(folder: Path) -> list[os.DirEntry]:
+    """Return what lies in a folder, links left out; nothing where the folder itself is one, or not there."""
+    if folder.is_symlink() and folder.name in {*STAGES, *NOT_EXPERIMENTS}:
+        return []
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry for entry in entries if not entry.is_symlink()), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _files(folder: Path, ending: str) -> Iterator[Path]:
+    for entry in _entries(folder):
+        if entry.is_file(follow_symlinks=False) and entry.name.endswith(ending) and not entry.name.startswith("."):
+            yield Path(entry.path)
+
+
+def _item(kind: str, path: Path, ids: Iterable[str] = ()) -> Item:
+    sizes = [status.st_size for status in _statuses(path)]
+    return Item(kind, path, sum(sizes), len(sizes), tuple(sorted(set(ids))))
+
+
+def _newest(path: Path) -> float:
+    return max([path.lstat().st_mtime, *(status.st_mtime for status in _statuses(path))])
+
+
+def _statuses(path: Path) -> Iterator[os.stat_result]:
+    if path.is_symlink() or not path.is_dir():
+        yield path.lstat()
+        return
+    for folder, _, names in os.walk(path):
+        for name in names:
+            yield (Path(folder) / name).lstat()
+
+
+def remove(results: Path, items: Iterable[Item]) -> Iterator[tuple[Item, bool]]:
+    """Remove items, each with whether it was: not where a job holds the lock. Under the head's lock.
+
+    Raises:
+        ValueError: an item does not lie in the results folder, or is published.
+        OSError: a file cannot be removed.
+    """
+    for item in items:
+        parts = item.path.relative_to(results).parts
+        if not parts or parts[0] == PUBLISHED or ".." in parts:
+            raise ValueError(f"{item.path}: not to be removed")
+        yield item, _remove(results, item)
+
+
+def _remove(results: Path, item: Item) -> bool:
+    # Students have the lock of their cohort, so that most of these names have no lock file.
+    ids = [id_ for id_ in item.ids if (results / LOCKS / f"{id_}.lock").exists()]
+    with ExitStack() as held:
+        if not all(held.enter_context(free_lock(results, id_)) for id_ in ids):
+            return False
+        if item.path.is_dir():
+            shutil.rmtree(item.path)
+        else:
+            item.path.unlink(missing_ok=True)
+    return True
+
+
+def by_kind(items: Iterable[Item]) -> list[tuple[str, int, int, int]]:
+    """Return (kind, number of items, files, bytes), the largest first."""
+    groups: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[item.kind].append(item)
+    rows = [
+        (kind, len(group), sum(item.files for item in group), sum(item.bytes for item in group))
+        for kind, group in groups.items()
+    ]
+    return sorted(rows, key=lambda row: -row[3])

@@ -1,0 +1,1 @@
+"""Verification: every number and every figure traced to results whose records, code and checksums agree."""
