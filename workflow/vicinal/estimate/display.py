@@ -44,7 +44,9 @@ def show(overview: Overview, console: Console, everything: bool = False) -> None
     if not overview.changes:
         console.print(nothing_to_do(overview), highlight=False, soft_wrap=True)
         return
-    first = all(set(change.reasons) <= {NEW} or _is_after(change) for change in overview.changes.values())
+    first = all(len(stage.run) == stage.wanted for stage in overview.stages) and all(
+        _is_new(change) for change in overview.changes.values()
+    )
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("stage")
     for name in ("to run", "up to date", "train", "reuse", "time"):
@@ -123,7 +125,7 @@ def _consequence(reasons: Iterable[str]) -> str:
     return f"after new or changed {', '.join(WORDS[stage] for stage in RULES if stage in upstream)}"
 
 
-def _is_after(change: Change) -> bool:
+def _is_new(change: Change) -> bool:
     return all(reason == NEW or reason.startswith("after ") for reason in change.reasons)
 
 
