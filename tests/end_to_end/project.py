@@ -53,6 +53,13 @@ class Project:
         out, err = process.communicate(timeout=600)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
+    def command(self, *arguments) -> subprocess.CompletedProcess:
+        """Run another command of ./reproduce."""
+        command = [sys.executable, "-m", "vicinal", *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=600, check=False
+        )
+
     def snakemake(self, *arguments, library: Path | None = None) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "snakemake", "--cores", "2", *map(str, arguments)]
         environment = self.environment(library)

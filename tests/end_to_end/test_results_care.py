@@ -21,10 +21,7 @@ def settings(temperature):
 
 def run(project, command, *arguments, setting=None):
     options = [part for value in setting or () for part in ("--set", value)]
-    return subprocess.run(
-        [sys.executable, "-m", "vicinal", command, *arguments, *options],
-        cwd=project.folder, env=project.environment(), capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
+    return project.command(command, *arguments, *options)
 
 
 @contextmanager

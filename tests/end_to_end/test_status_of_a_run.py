@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 from project import SHORT
@@ -14,10 +12,7 @@ LONG = [*(setting for setting in SHORT if not setting.startswith("epochs")), "me
 
 
 def status(project, *arguments) -> str:
-    command = [sys.executable, "-m", "vicinal", "status", *arguments]
-    result = subprocess.run(
-        command, cwd=project.folder, env=project.environment(), capture_output=True, text=True, timeout=60, check=False
-    )
+    result = project.command("status", *arguments)
     assert (result.returncode, result.stderr) == (0, "")
     return result.stdout
 

@@ -1,0 +1,68 @@
+"""A collection: several experiments in one graph of jobs, what they share made once, and one report over them."""
+
+import json
+
+import pytest
+import yaml
+from project import ROOT
+
+from vicinal.config import read_config
+
+SHORT = {
+    "recipe": {"epochs": 1, "batch_size": 32, "lr": 0.1, "crop_padding": 0, "flip": False},
+    "seeds": [0],
+    "evaluation": {"pairs": 60},
+}
+
+
+def experiment(name, methods):
+    data = {"name": "digits", "limit_train": 60, "limit_test": 100}
+    grid = {"teachers": ["resnet8"], "students": ["resnet8_narrow"], "methods": methods, "temperatures": [2]}
+    return {"name": name, "data": data, **SHORT, "grids": [grid]}
+
+
+@pytest.fixture(scope="module")
+def both(project):
+    experiments = [experiment("clean", ["ce", "kd"]), experiment("mixed", ["ce", "kd_mixup"])]
+    (project.folder / "both.yaml").write_text(yaml.safe_dump({"name": "both", "experiments": experiments}))
+    result = project.reproduce("both.yaml", settings=())
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result
+
+
+def test_what_the_experiments_share_is_made_once(project, both):
+    assert len(list(project.results.glob("teachers/*"))) == 1
+    # ce is in both, kd and kd_mixup in one each.
+    assert len(list(project.results.glob("students/*"))) == 3
+
+
+def test_one_report_shows_them_side_by_side(project, both):
+    assert "both: report over all of them in results/both/report.html" in both.stdout
+    page = (project.results / "both" / "report.html").read_text()
+    for name in ("clean", "mixed"):
+        assert f'href="../{name}/report.html"' in page
+        assert (project.results / name / "report.html").is_file()
+    record = json.loads((project.results / "both" / "report.json").read_text())
+    assert {"clean/claims.parquet", "mixed/claims.parquet"} <= record["made_from"].keys()
+
+
+def test_again_there_is_nothing_to_do_and_everything_agrees(project, both):
+    again = project.reproduce("both.yaml", settings=())
+    assert again.returncode == 0
+    assert "nothing to do" in again.stdout
+    verified = project.command("verify", "both.yaml")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert "all agree" in verified.stdout
+
+
+def test_one_experiment_of_it_alone_makes_nothing_anew(project, both):
+    config = yaml.safe_load((project.folder / "both.yaml").read_text())["experiments"][0]
+    (project.folder / "clean.yaml").write_text(yaml.safe_dump(config))
+    plan = json.loads(project.command("plan", "clean.yaml", "--json").stdout)
+    assert plan["jobs"] == []
+
+
+def test_the_shipped_collection_names_shipped_experiments():
+    names = read_config(ROOT / "experiments" / "paper.yaml")["experiments"]
+    assert len(names) >= 2
+    assert all((ROOT / "experiments" / f"{name}.yaml").is_file() for name in names)
