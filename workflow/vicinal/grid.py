@@ -12,7 +12,7 @@ from vicinal.config import Experiment, Grid, Loss, Recipe
 from vicinal.config import Teacher as TeacherEntry
 from vicinal.data.catalogue import split_defaults
 from vicinal.models.registry import architecture
-from vicinal.spec import artefact_id, normalise, number
+from vicinal.spec import artefact_id, canonical_fields, joined_id, normalise, number
 
 
 @dataclass(frozen=True)
@@ -119,52 +119,54 @@ def _add(artefacts: Artefacts, experiment: Experiment, content: dict) -> None:
     store = _store(experiment, content)
     store = artefacts.stores.setdefault(store.id, store)
     study = artefacts.studies[experiment.name] = Study(experiment, store)
-    settings = experiment.evaluation.model_dump()
+    teachers = _Teachers(experiment, store)
     for grid in experiment.grids:
         for point in _points(experiment, grid):
-            cohort, student = _place(artefacts, experiment, store, point)
-            for unit, model in ((cohort.teacher, cohort.teacher), (cohort, student)):
-                if unit is not None:
-                    spec = {"stage": "evaluation", "unit": unit.id, **settings}
-                    evaluation = Evaluation(artefact_id(f"{unit.id[:-9]}_p{settings['pairs']}", spec), settings, unit)
-                    study.evaluations[evaluation.id] = artefacts.evaluations.setdefault(evaluation.id, evaluation)
-                    study.models[model.id] = (evaluation.id, model.columns)
+            teacher = None
+            if point.teacher:
+                teacher = teachers.get(point.teacher, point.seed)
+                teacher = artefacts.teachers.setdefault(teacher.id, teacher)
+                _measure(artefacts, study, teacher, [teacher])
+            cohort, students = _cohort(experiment, store, teacher, point, grid)
+            cohort = artefacts.cohorts.setdefault(cohort.id, cohort)
+            students = [cohort.students.setdefault(student.id, student) for student in students]
+            _measure(artefacts, study, cohort, students)
+
+
+def _measure(artefacts: Artefacts, study: Study, unit: Teacher | Cohort, models: list[Teacher | Student]) -> None:
+    """Add the evaluation of a unit to the artefacts, and the study's models of it to the study."""
+    settings = study.experiment.evaluation.model_dump()
+    spec = {"stage": "evaluation", "unit": unit.id, **settings}
+    evaluation = Evaluation(artefact_id(f"{unit.id[:-9]}_p{settings['pairs']}", spec), settings, unit)
+    study.evaluations[evaluation.id] = artefacts.evaluations.setdefault(evaluation.id, evaluation)
+    for model in models:
+        study.models[model.id] = (evaluation.id, model.columns)
 
 
 @dataclass(frozen=True)
 class _Point:
-    """One combination of a grid's lists."""
+    """One combination of those lists of a grid that its cohorts differ in."""
 
     student: str
     method: str
     teacher: TeacherEntry | None
     seed: int
     alpha: float | None
-    temperature: float | str | None
-    logit_scale: float
-    loss: Loss | None
 
 
 def _points(experiment: Experiment, grid: Grid) -> Iterator[_Point]:
-    loss = grid.loss or experiment.loss
     for seed in grid.seeds or experiment.seeds:
         for student in grid.students:
             for method in grid.methods:
                 for alpha in grid.alphas if method.endswith("_mixup") else [None]:
-                    if method.startswith("ce"):
-                        yield _Point(student, method, None, seed, alpha, None, 1.0, None)
-                        continue
-                    for teacher in grid.teachers:
-                        for temperature in grid.temperatures:
-                            for scale in grid.logit_scales:
-                                yield _Point(student, method, teacher, seed, alpha, temperature, scale, loss)
+                    for teacher in [None] if method.startswith("ce") else grid.teachers:
+                        yield _Point(student, method, teacher, seed, alpha)
 
 
-def _place(artefacts: Artefacts, experiment: Experiment, store: Store, point: _Point) -> tuple[Cohort, Student]:
-    """Add the student of a grid point, its cohort and its teacher to the artefacts; return cohort and student."""
-    teacher = _teacher(experiment, store, point.teacher, point.seed) if point.teacher else None
-    if teacher:
-        teacher = artefacts.teachers.setdefault(teacher.id, teacher)
+def _cohort(
+    experiment: Experiment, store: Store, teacher: Teacher | None, point: _Point, grid: Grid
+) -> tuple[Cohort, list[Student]]:
+    """Return the cohort of a grid point, and the students of the grid that belong to it."""
     shared = {
         "stage": "student",
         "data": store.spec,
@@ -174,21 +176,10 @@ def _place(artefacts: Artefacts, experiment: Experiment, store: Store, point: _P
         "alpha": point.alpha,
         "teacher": teacher.spec if teacher else None,
     }
-    if teacher:
-        own = {
-            "temperature": point.temperature,
-            "logit_scale": point.logit_scale,
-            "loss": point.loss.model_dump(),
-        }
-        origin = f"from_{teacher.columns['slug']}"
-    else:
-        own = {"loss": {"ce_weight": 1.0}}
-        origin = "ce"
+    origin = f"from_{teacher.columns['slug']}" if teacher else "ce"
     alpha = f"_a{number(point.alpha)}" if point.alpha else ""
     slug = f"{point.student}_{origin}{alpha}"
-    cohort = Cohort(artefact_id(f"{slug}_s{point.seed}", shared), normalise(shared), store, teacher)
-    cohort = artefacts.cohorts.setdefault(cohort.id, cohort)
-    spec = {**shared, **own}
+    fields, spec = canonical_fields(shared), normalise(shared)
     columns = {
         "role": "student",
         "data": experiment.data.name,
@@ -198,16 +189,29 @@ def _place(artefacts: Artefacts, experiment: Experiment, store: Store, point: _P
         "alpha": point.alpha,
         "teacher": teacher.columns["model"] if teacher else None,
         "teacher_mixup_alpha": teacher.columns["alpha"] if teacher else None,
-        "temperature": number(point.temperature) if point.temperature else None,
-        "logit_scale": point.logit_scale if teacher else None,
-        "kd_weight": point.loss.kd_weight if teacher else 0.0,
-        "ce_weight": point.loss.ce_weight if teacher else 1.0,
         "teacher_id": teacher.id if teacher else None,
         **recipe_columns(shared["recipe"]),
         **data_columns(store.spec),
     }
-    id_ = artefact_id(f"{slug}{_own_slug(own) if teacher else ''}_s{point.seed}", spec)
-    return cohort, cohort.students.setdefault(id_, Student(id_, normalise(spec), normalise(own), columns))
+    students = []
+    for own in _own(grid, grid.loss or experiment.loss) if teacher else [{"loss": {"ce_weight": 1.0}}]:
+        id_ = joined_id(f"{slug}{_own_slug(own) if teacher else ''}_s{point.seed}", fields, canonical_fields(own))
+        own_columns = {
+            "temperature": number(own["temperature"]) if teacher else None,
+            "logit_scale": own["logit_scale"] if teacher else None,
+            "kd_weight": own["loss"].get("kd_weight", 0.0),
+            "ce_weight": own["loss"]["ce_weight"],
+        }
+        own = normalise(own)
+        students.append(Student(id_, {**spec, **own}, own, {**columns, **own_columns}))
+    return Cohort(joined_id(f"{slug}_s{point.seed}", fields), spec, store, teacher), students
+
+
+def _own(grid: Grid, loss: Loss) -> Iterator[dict[str, Any]]:
+    """Yield what sets the students of a cohort apart."""
+    for temperature in grid.temperatures:
+        for scale in grid.logit_scales:
+            yield {"temperature": temperature, "logit_scale": scale, "loss": loss.model_dump()}
 
 
 def _own_slug(own: dict) -> str:
@@ -232,6 +236,20 @@ def _store(experiment: Experiment, content: dict) -> Store:
         "limit_test": data.limit_test,
     }
     return Store(artefact_id(data.name, spec), normalise(spec), data.root)
+
+
+class _Teachers:
+    """The teachers of an experiment, each made once: many students share one."""
+
+    def __init__(self, experiment: Experiment, store: Store) -> None:
+        self.experiment, self.store = experiment, store
+        self._made: dict[tuple[TeacherEntry, int], Teacher] = {}
+
+    def get(self, entry: TeacherEntry, seed: int) -> Teacher:
+        """Return the teacher of a seed."""
+        if (entry, seed) not in self._made:
+            self._made[entry, seed] = _teacher(self.experiment, self.store, entry, seed)
+        return self._made[entry, seed]
 
 
 def _teacher(experiment: Experiment, store: Store, entry: TeacherEntry, seed: int) -> Teacher:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from vicinal.files import write_text
 from vicinal.grid import Artefacts
 from vicinal.plan import recorded_key
 from vicinal.planning import Plan, build_plans
@@ -50,17 +49,34 @@ def _is_listed(directory: Path, listings: dict[Path, set[Path]]) -> bool:
     return directory in listings[directory.parent]
 
 
+def _has_key(path: Path, key: str) -> bool:
+    """Tell whether a plan file has this key; it stands near the beginning, and the files can be many."""
+    try:
+        with path.open("rb") as file:
+            return f'"key": "{key}"'.encode() in file.read(4096)
+    except FileNotFoundError:
+        return False
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file atomically but unsynced: there may be thousands, and one that is lost is written again."""
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
 def _write_plan(plan: Plan, results: Path, fresh: bool) -> None:
     path = results / plan.path
-    try:
-        present = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        present = None
-    same = isinstance(present, dict) and present.get("key") == plan.key
+    same = _has_key(path, plan.key)
     # Snakemake ignores a newer file whose content it has seen before, hence the nonce.
     wants_nonce = not fresh and path.exists()
     if not same or wants_nonce:
         content = {**plan.content, "nonce": time.time_ns()} if wants_nonce else plan.content
-        write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+        fields = (f"{json.dumps(name)}: {json.dumps(value, sort_keys=True)}" for name, value in sorted(content.items()))
+        _write(path, "{\n" + ",\n".join(fields) + "\n}\n")
     if fresh and path.stat().st_mtime != LONG_AGO:
         os.utime(path, (LONG_AGO, LONG_AGO))

@@ -6,6 +6,8 @@ what it is made from, and a finished job leaves the key of the plan it read in `
 the output is stale, whatever Snakemake's own records say.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +19,6 @@ from vicinal.figures import FIGURES
 from vicinal.files import sha256
 from vicinal.fingerprint import named_modules, stage_fingerprint
 from vicinal.grid import Artefacts, Cohort, Evaluation, Store, Study, Teacher, expand
-from vicinal.spec import digest
 
 # What a report is made from besides code and results.
 WORKFLOW = Path(__file__).resolve().parents[1]
@@ -130,8 +131,13 @@ def build_plans(artefacts: Artefacts, figures: Iterable[str] = FIGURES) -> Itera
     for plan in _plans(artefacts, tuple(figures)):
         upstream = {"/".join(ref): keys[ref] for ref in plan.upstream}
         plan.content = {"stage": plan.stage, "id": plan.id, **plan.content, "upstream": upstream}
-        plan.content["key"] = keys[plan.ref] = digest(plan.content)
+        plan.content["key"] = keys[plan.ref] = _key(plan.content)
         yield plan
+
+
+def _key(content: dict) -> str:
+    # Not ``spec.digest``: specs are normalised already, and there may be thousands of plans.
+    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def _plans(artefacts: Artefacts, figures: tuple[str, ...]) -> Iterator[Plan]:

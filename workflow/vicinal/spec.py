@@ -39,12 +39,28 @@ def canonical(value: Any) -> str:
 
 def digest(value: Any) -> str:
     """Return the hexadecimal SHA-256 of the canonical JSON of ``value``."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
+    return _sha256(canonical(value))
 
 
 def artefact_id(slug: str, spec: Any) -> str:
     """Return the id of an artefact: a readable slug and 8 hexadecimal digits of its spec's hash."""
     return f"{slug}-{digest(spec)[:8]}"
+
+
+def canonical_fields(spec: dict[str, Any]) -> dict[str, str]:
+    """Return the fields of a spec, each as canonical JSON: made once where many specs share them (``joined_id``)."""
+    return {key: canonical(field) for key, field in normalise(spec).items()}
+
+
+def joined_id(slug: str, *fields: dict[str, str]) -> str:
+    """Return the ``artefact_id`` of the spec that has all these fields (``canonical_fields``)."""
+    together = {key: text for part in fields for key, text in part.items()}
+    text = ",".join(f"{json.dumps(key)}:{together[key]}" for key in sorted(together))
+    return f"{slug}-{_sha256(f'{{{text}}}')[:8]}"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def number(value: float | str) -> str:

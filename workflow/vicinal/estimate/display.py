@@ -173,7 +173,7 @@ def _device_time(overview: Overview) -> str:
 
 def _where(overview: Overview) -> str:
     if overview.times.device == "cuda":
-        return "on one GPU"
+        return f"on {count(overview.times.slots, 'GPU')}"
     threads = overview.jobs.timing.machine.threads
     of_threads = f" of {threads} threads" if threads > 1 else ""
     return f"on {count(overview.cores, 'core')}, {count(overview.times.slots, 'job')}{of_threads} at a time"

@@ -11,6 +11,7 @@ from vicinal.estimate.shape import Shape, shape_of
 from vicinal.estimate.timing import Estimate, Timing
 from vicinal.estimate.work import answers_work, evaluation_work, training_work
 from vicinal.files import read_json
+from vicinal.gpus import visible_devices
 from vicinal.grid import Artefacts, Cohort, Evaluation, Store, Teacher
 from vicinal.planning import RULES, Ref
 
@@ -116,11 +117,11 @@ class Times:
 
 
 def total(seconds: Iterable[tuple[str, float]], timing: Timing, cores: int) -> Times:
-    """Return the times of jobs, each given by its stage and its seconds, on ``cores`` CPU cores and at most one GPU."""
+    """Return the times of jobs, given by stage and seconds, on ``cores`` CPU cores and the visible GPUs."""
     pairs = list(seconds)
     machine = timing.machine
     device = sum(value for stage, value in pairs if stage in DEVICE_STAGES)
     other = sum(value for stage, value in pairs if stage not in DEVICE_STAGES)
-    slots = 1 if machine.kind == "cuda" else max(1, cores // machine.threads)
+    slots = max(1, len(visible_devices()) if machine.kind == "cuda" else cores // machine.threads)
     wall = device / slots + other / max(1, cores)
     return Times(machine.kind, device * (machine.threads if machine.kind == "cpu" else 1), other, wall, slots)

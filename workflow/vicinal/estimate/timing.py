@@ -1,6 +1,5 @@
 """Wall time of jobs: stated rates, corrected by how long like jobs took on this machine."""
 
-import os
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 
 from vicinal.estimate.recorded import History, Job
 from vicinal.estimate.work import STATED_CPU, STATED_GPU, Machine, Work
+from vicinal.gpus import visible_devices
 from vicinal.provenance import cpu_model
 from vicinal.spec import canonical
 
@@ -109,7 +109,7 @@ def present_machine(device: str, threads: int, cores: int) -> Machine:
     """
     machine = Machine("cpu", cpu_model(), min(threads, cores))
     gpus = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
-    if device.startswith("cuda") or (device == "auto" and (gpus or os.environ.get("CUDA_VISIBLE_DEVICES"))):
+    if device.startswith("cuda") or (device == "auto" and visible_devices()):
         return replace(machine, kind="cuda", hardware=_gpu_name(gpus[0]) if gpus else None)
     return machine
 
