@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ TORCHVISION = sorted(name for name, known in DATA_SETS.items() if known.torchvis
 def touch(folder: Path, *names: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        (folder / name).write_bytes(name.encode())
+        (folder / name).write_bytes(os.fsencode(name))
     return folder
 
 
@@ -35,13 +36,17 @@ def test_importing_the_catalogue_imports_nothing_heavy():
 def test_archives_are_those_of_torchvision(name):
     known = DATA_SETS[name]
     theirs = getattr(torchvision.datasets, known.torchvision)
-    if hasattr(theirs, "resources"):
-        published = dict(theirs.resources)
-        urls = {file: theirs.mirrors[0] + file for file in published}
-    else:
-        published, urls = {theirs.filename: theirs.tgz_md5}, {theirs.filename: theirs.url}
+    published = dict(getattr(theirs, "resources", [])) or {theirs.filename: theirs.tgz_md5}
     assert {file: archive.md5 for file, archive in known.archives.items()} == published
-    assert {file: archive.url for file, archive in known.archives.items()} == urls
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_archives_come_over_https_and_are_pinned(name):
+    for file, archive in DATA_SETS[name].archives.items():
+        assert re.fullmatch(rf"https://[^/]+/.*{re.escape(file)}", archive.url)
+        assert re.fullmatch("[0-9a-f]{64}", archive.sha256)
+        assert archive.size > 5_000
+    assert len({archive.sha256 for known in DATA_SETS.values() for archive in known.archives.values()}) == 6
 
 
 def test_archives_lie_where_torchvision_looks_for_them(tmp_path):
@@ -146,6 +151,7 @@ def test_parquet_folders_that_cannot_be_right(tmp_path, names, words):
         ("cifar10", {"source": "digits"}, ["data.source", "cifar10"]),
         ("digits", {"source": "parket"}, ["data.source", "parket", "did you mean parquet"]),
         ("digits", {"image_column": "img"}, ["data.image_column", "img", "Parquet"]),
+        ("own", {"source": "parquet", "label_column": "a\nb"}, ["data.label_column: 'a\\nb'", "line break"]),
         ("cifar10", {"label_column": "y"}, ["data.label_column", "y", "Parquet"]),
     ],
 )
@@ -153,6 +159,26 @@ def test_bad_settings_are_named(tmp_path, name, more, words):
     with pytest.raises(VicinalError) as error:
         resolve_source(name, tmp_path, **more)
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+@pytest.mark.parametrize("root", ["a\nb", "a\0b", "a\x1b[2Jb", "a\udcffb", "a\u2028b"])
+def test_a_root_that_no_command_could_name(root):
+    with pytest.raises(VicinalError, match=r"data\.root: .* has a line break") as error:
+        resolve_source("digits", root)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("file", ["train-\n0.parquet", "train-\udcff.parquet"])
+def test_a_file_that_no_message_could_name(tmp_path, file):
+    touch(tmp_path / "own", "test-0.parquet", file)
+    with pytest.raises(VicinalError, match=r"own: 'train-.* has a line break") as error:
+        resolve_source("own", tmp_path)
+    assert str(error.value).isprintable()
+
+
+def test_a_root_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(VicinalError, match=r"data\.root: .* cannot be read \(file name too long\)"):
+        resolve_source("cifar10", tmp_path / ("a" * 300))
 
 
 def test_superclasses_are_twenty_of_five():

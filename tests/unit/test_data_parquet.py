@@ -52,7 +52,7 @@ def spec(root: Path, **more) -> dict:
 
 
 def read(root: Path, tmp_path: Path, **columns) -> tuple[np.ndarray, np.ndarray]:
-    source = open_source(spec(root, **columns), root, tmp_path)
+    source = open_source(spec(root, **columns), root)
     batches = list(source.batches)
     return np.concatenate([b.images for b in batches]), np.concatenate([b.labels for b in batches])
 
@@ -97,7 +97,7 @@ def test_shards_and_batches_keep_the_order_of_rows(tmp_path):
     for shard, rows in enumerate((slice(0, 700), slice(700, 1_300))):
         write(folder / f"train-{shard:05d}-of-00002.parquet", encoded[rows], labels[rows].tolist())
     write(folder / "test-00000-of-00001.parquet", encoded[:2], [0, 1])
-    source = open_source(spec(tmp_path), tmp_path, tmp_path)
+    source = open_source(spec(tmp_path), tmp_path)
     assert source.counts == {"train": 1_300, "test": 2}
     found = [
         (batch.split, batch.file, batch.row + i, batch.images[i].tobytes())
@@ -115,7 +115,7 @@ def test_shards_and_batches_keep_the_order_of_rows(tmp_path):
 def test_the_only_columns_are_found_whatever_their_names(tmp_path):
     own(tmp_path, column="photo", label="species")
     assert read(tmp_path, tmp_path)[1].tolist() == [0, 1] * 8
-    assert open_source(spec(tmp_path), tmp_path, tmp_path).class_names == ["cat", "dog"]
+    assert open_source(spec(tmp_path), tmp_path).class_names == ["cat", "dog"]
 
 
 def test_the_label_column_setting_is_used(tmp_path):
@@ -253,3 +253,11 @@ def test_files_that_changed_since_the_plan_are_named(tmp_path):
     (root / "own" / "train-0.parquet").rename(root / "own" / "train-a.parquet")
     with pytest.raises(VicinalError, match=r"train-0\.parquet: is gone"):
         prepare(before, root, tmp_path / "store")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[2J", "half \ud800 of a letter"])
+def test_a_class_name_that_no_table_or_page_could_show_is_refused(tmp_path, name):
+    root = own(tmp_path, names=("cat", name))
+    with pytest.raises(VicinalError, match=r"own: the name of a class: .* has a line break") as error:
+        read(root, tmp_path)
+    assert str(error.value).isprintable()

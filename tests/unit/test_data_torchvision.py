@@ -3,7 +3,10 @@ import hashlib
 import http.server
 import io
 import json
-import pickle
+import shutil
+import ssl
+import struct
+import subprocess
 import tarfile
 import threading
 from dataclasses import replace
@@ -15,16 +18,57 @@ import pytest
 import torchvision.datasets
 
 from vicinal.data import catalogue
+from vicinal.data.archives import CIFAR, FASHION_MNIST_CLASSES, Inert, read_cifar, read_data, read_idx
 from vicinal.data.catalogue import Archive, resolve_source
 from vicinal.data.fetch import fetch
 from vicinal.data.prepare import prepare
 from vicinal.errors import VicinalError
 
-CLOSED = "http://127.0.0.1:9/"  # nobody listens there: offline
+CLOSED = "https://127.0.0.1:9/"  # nobody listens there: offline
+CIFAR100 = "cifar-100-python.tar.gz"
 
 
 def md5(data: bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def packed(value) -> bytes:
+    """Return a value as Python 2 pickled it when CIFAR was published (protocol 2, byte strings as text)."""
+    if isinstance(value, dict):
+        return b"}(" + b"".join(packed(key) + packed(entry) for key, entry in value.items()) + b"u"
+    if isinstance(value, list):
+        return b"](" + b"".join(map(packed, value)) + b"e"
+    if isinstance(value, tuple):
+        return b"(" + b"".join(map(packed, value)) + b"t"
+    if isinstance(value, bytes):
+        return (b"U" + bytes([len(value)]) if len(value) < 256 else b"T" + struct.pack("<i", len(value))) + value
+    if isinstance(value, np.ndarray):
+        kind = b"cnumpy\ndtype\n" + packed((b"u1", 0, 1)) + b"R"
+        empty = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n" + packed((0,)) + packed(b"b") + b"tR"
+        return empty + b"(" + packed(1) + packed(value.shape) + kind + b"\x89" + packed(value.tobytes()) + b"tb"
+    return b"J" + struct.pack("<i", value)
+
+
+def pickled(value) -> bytes:
+    return b"\x80\x02" + packed(value) + b"."
+
+
+def tar_of(contents: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as tar:
+        for name, data in contents.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+        for name, target in (links or {}).items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            tar.addfile(info)
+    return file.getvalue()
 
 
 def cifar_archive(monkeypatch) -> tuple[bytes, np.ndarray, list[int]]:
@@ -32,30 +76,19 @@ def cifar_archive(monkeypatch) -> tuple[bytes, np.ndarray, list[int]]:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (300, 32, 32, 3), dtype=np.uint8)
     labels = [*range(100)] * 3
-    names = [f"class {i}" for i in range(100)]
     rows = images.transpose(0, 3, 1, 2).reshape(300, -1)
     contents = {
-        "train": {"data": rows[:200], "fine_labels": labels[:200]},
-        "test": {"data": rows[200:], "fine_labels": labels[200:]},
-        "meta": {"fine_label_names": names},
+        "train": {b"data": rows[:200], b"fine_labels": labels[:200], b"coarse_labels": [0] * 200},
+        "test": {b"data": rows[200:], b"fine_labels": labels[200:], b"coarse_labels": [0] * 100},
+        "meta": {b"fine_label_names": [b"class %d" % i for i in range(100)]},
     }
-    packed = {name: pickle.dumps(content) for name, content in contents.items()}
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as tar:
-        for name, data in packed.items():
-            info = tarfile.TarInfo(f"cifar-100-python/{name}")
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    theirs = torchvision.datasets.CIFAR100
-    monkeypatch.setattr(theirs, "train_list", [["train", md5(packed["train"])]])
-    monkeypatch.setattr(theirs, "test_list", [["test", md5(packed["test"])]])
-    monkeypatch.setattr(theirs, "meta", {**theirs.meta, "md5": md5(packed["meta"])})
-    publish(monkeypatch, "cifar100", {"cifar-100-python.tar.gz": file.getvalue()})
-    return file.getvalue(), images, labels
+    data = tar_of({f"cifar-100-python/{name}": pickled(content) for name, content in contents.items()})
+    publish(monkeypatch, "cifar100", {CIFAR100: data})
+    return data, images, labels
 
 
 def publish(monkeypatch, name: str, archives: dict[str, bytes], url: str = CLOSED) -> None:
-    entries = {file: Archive(md5(data), url + file) for file, data in archives.items()}
+    entries = {file: Archive(md5(data), sha256(data), len(data), url + file) for file, data in archives.items()}
     monkeypatch.setitem(catalogue.DATA_SETS, name, replace(catalogue.DATA_SETS[name], archives=entries))
 
 
@@ -63,22 +96,68 @@ def spec(name: str, root: Path, **more) -> dict:
     return {"name": name, **resolve_source(name, root), "split_seed": 0, **more}
 
 
-@pytest.fixture
-def server(tmp_path):
-    """Serve a folder over HTTP; yield the folder and its address."""
-    folder = tmp_path / "served"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory) -> Path:
+    """Return a self-signed certificate of 127.0.0.1 and its key, in one file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("the program openssl is not there: install it to test downloads over https")
+    folder = tmp_path_factory.mktemp("certificate")
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    )
+    files = ["-keyout", str(folder / "key"), "-out", str(folder / "certificate")]
+    subprocess.run([*command.split(), *files], check=True, capture_output=True)
+    both = folder / "both.pem"
+    both.write_bytes((folder / "key").read_bytes() + (folder / "certificate").read_bytes())
+    return both
+
+
+def serve(folder: Path, certificate: Path | None, redirect: str = ""):
+    """Return a running server of a folder; with ``redirect`` it sends everybody there instead."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *args):
             """Keep the test's output clean."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield folder, f"http://127.0.0.1:{running.server_port}/"
-        running.shutdown()
-        thread.join()
+        def do_GET(self):
+            if not redirect:
+                return super().do_GET()
+            self.send_response(302)
+            self.send_header("Location", redirect + self.path)
+            return self.end_headers()
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@pytest.fixture
+def servers(tmp_path, monkeypatch, certificate):
+    """Return a function that starts a server of the folder ``served`` and returns its address; https is trusted."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(proxy, raising=False)
+    (tmp_path / "served").mkdir()
+    running = []
+
+    def start(https: bool = True, redirect: str = "") -> str:
+        running.append(serve(tmp_path / "served", certificate if https else None, redirect))
+        return f"http{'s' if https else ''}://127.0.0.1:{running[-1].server_port}/"
+
+    yield start
+    for server in running:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def server(tmp_path, servers):
+    """Serve a folder over https; return the folder and its address."""
+    return tmp_path / "served", servers()
 
 
 def test_cifar_is_read_from_its_archive(tmp_path, monkeypatch):
@@ -91,6 +170,26 @@ def test_cifar_is_read_from_its_archive(tmp_path, monkeypatch):
     assert store.meta["class_names"][7] == "class 7"
     assert store.meta["superclass"] == list(catalogue.CIFAR100_SUPERCLASS)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cifar-100-python.tar.gz", "store"]
+
+
+def test_cifar_is_read_as_torchvision_reads_it(tmp_path, monkeypatch):
+    data, *_ = cifar_archive(monkeypatch)
+    (tmp_path / CIFAR100).write_bytes(data)
+    with tarfile.open(tmp_path / CIFAR100) as tar:
+        files = {Path(member.name).name: tar.extractfile(member).read() for member in tar}
+    theirs = torchvision.datasets.CIFAR100
+    (tmp_path / theirs.base_folder).mkdir()
+    for name, content in files.items():
+        (tmp_path / theirs.base_folder / name).write_bytes(content)
+    monkeypatch.setattr(theirs, "train_list", [["train", md5(files["train"])]])
+    monkeypatch.setattr(theirs, "test_list", [["test", md5(files["test"])]])
+    monkeypatch.setattr(theirs, "meta", {**theirs.meta, "md5": md5(files["meta"])})
+    parts, names = read_cifar(tmp_path / CIFAR100, CIFAR["cifar100"])
+    for part in parts:
+        expected = theirs(str(tmp_path), train=part.split == "train")
+        assert np.array_equal(part.images, expected.data)
+        assert part.labels.tolist() == expected.targets
+        assert names == expected.classes
 
 
 def test_fashion_mnist_is_read_from_its_archives(tmp_path, monkeypatch):
@@ -114,14 +213,14 @@ def test_fashion_mnist_is_read_from_its_archives(tmp_path, monkeypatch):
     assert np.array_equal(store.images[:60, ..., 0], expected["train"][0])
     assert np.array_equal(store.images[60:, ..., 0], expected["t10k"][0])
     assert store.labels.tolist() == [*expected["train"][1].tolist(), *expected["t10k"][1].tolist()]
-    assert store.meta["class_names"][9] == "Ankle boot"
+    assert store.meta["class_names"] == torchvision.datasets.FashionMNIST.classes == list(FASHION_MNIST_CLASSES)
 
 
 def test_preparing_without_the_archive_says_which_and_where(tmp_path, monkeypatch):
     data, *_ = cifar_archive(monkeypatch)
     with pytest.raises(VicinalError) as error:
         prepare(spec("cifar100", tmp_path), tmp_path, tmp_path / "store")
-    for words in (str(tmp_path / "cifar-100-python.tar.gz"), md5(data), f"{CLOSED}cifar-100", "fetch_data.py"):
+    for words in (str(tmp_path / "cifar-100-python.tar.gz"), sha256(data), f"{CLOSED}cifar-100", "fetch_data.py"):
         assert words in str(error.value)
 
 
@@ -135,7 +234,7 @@ def test_a_damaged_archive_is_named_with_both_checksums(tmp_path, monkeypatch):
     ):
         with pytest.raises(VicinalError) as error:
             attempt()
-        for words in (str(path), "damaged", md5(data), md5(data[:-100]), "delete it"):
+        for words in (str(path), "damaged", sha256(data), sha256(data[:-100]), "delete it"):
             assert words in str(error.value)
     assert path.read_bytes() == data[:-100]
 
@@ -144,7 +243,12 @@ def test_fetching_offline_says_what_is_expected_where(tmp_path, monkeypatch):
     data, *_ = cifar_archive(monkeypatch)
     with pytest.raises(VicinalError) as error:
         fetch("cifar100", tmp_path, progress=lambda line: None)
-    for words in (str(tmp_path / "cifar-100-python.tar.gz"), md5(data), f"{CLOSED}cifar-100-python.tar.gz", "refused"):
+    for words in (
+        str(tmp_path / "cifar-100-python.tar.gz"),
+        sha256(data),
+        f"{CLOSED}cifar-100-python.tar.gz",
+        "refused",
+    ):
         assert words in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -167,7 +271,7 @@ def test_fetching_downloads_once_and_then_only_checks(tmp_path, monkeypatch, ser
     assert str(tmp_path) not in json.dumps(record)
 
 
-@pytest.mark.parametrize("served", [None, b"<html>not found, but with status 200</html>"])
+@pytest.mark.parametrize("served", [None, b"", b"<html>not found, but with status 200</html>", b"long" * 2_000_000])
 def test_a_download_that_is_not_the_archive_leaves_nothing(tmp_path, monkeypatch, server, served):
     folder, url = server
     data, *_ = cifar_archive(monkeypatch)
@@ -182,3 +286,89 @@ def test_a_download_that_is_not_the_archive_leaves_nothing(tmp_path, monkeypatch
 def test_what_is_not_downloaded_is_recorded(tmp_path):
     record = fetch("digits", tmp_path, progress=lambda line: None)
     assert record == {"name": "digits", **resolve_source("digits", tmp_path)}
+
+
+def test_nothing_in_an_archive_is_looked_up_or_run(tmp_path):
+    target = tmp_path / "ran"
+    calls = [
+        b"cos\nsystem\n(U" + bytes([len(f"touch {target}")]) + f"touch {target}".encode() + b"tR",
+        b"cbuiltins\neval\n(U\x0copen('x','w')tR",
+        b"(U\x02lsios\nsystem\n",  # the opcodes INST and NEWOBJ name classes too
+        b"cno.such.module\nthing\n)\x81",
+    ]
+    for call in calls:
+        made = read_data(io.BytesIO(b"\x80\x02" + call + b"."))
+        assert type(made) is Inert
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("broken", [b"", b"\x80\x02K\x01Q.", b"\x80\x02\x82\x01.", pickled({b"data": 3}), b"text"])
+def test_an_archive_in_another_format_is_named(tmp_path, broken):
+    path = tmp_path / CIFAR100
+    path.write_bytes(tar_of({f"cifar-100-python/{name}": broken for name in ("train", "test", "meta")}))
+    with pytest.raises(VicinalError, match=r"cifar-100-python\.tar\.gz: not in the format CIFAR"):
+        read_cifar(path, CIFAR["cifar100"])
+
+
+def test_an_archive_with_links_and_paths_outside_writes_and_reads_nothing_there(tmp_path, monkeypatch):
+    secret = tmp_path / "secret"
+    secret.write_bytes(pickled({}))
+    names = {"../../outside": b"x", f"{tmp_path}/absolute": b"x"}
+    links = {f"cifar-100-python/{name}": str(secret) for name in ("train", "test", "meta")}
+    path = tmp_path / CIFAR100
+    path.write_bytes(tar_of(names, links))
+    before = sorted(tmp_path.parent.rglob("*"))
+    with pytest.raises(VicinalError, match="not in the format CIFAR"):
+        read_cifar(path, CIFAR["cifar100"])
+    assert sorted(tmp_path.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0\0\x08\x01\0\0\0\x03ab", b"\0\0\x08\x03\0\0\0\x02ab", b"\0\0\x0d\x01\0\0\0\x02ab"],
+)
+def test_an_idx_file_in_another_format_is_named(tmp_path, content):
+    (tmp_path / "a.gz").write_bytes(gzip.compress(content))
+    (tmp_path / "b.gz").write_bytes(content or b"not gzip")
+    for name in ("a.gz", "b.gz"):
+        with pytest.raises(VicinalError, match=f"{name}: not in the format IDX"):
+            read_idx(tmp_path / name, 1)
+
+
+def test_http_is_refused_before_anything_is_asked(tmp_path, monkeypatch, servers):
+    data, *_ = cifar_archive(monkeypatch)
+    (tmp_path / "served" / CIFAR100).write_bytes(data)
+    for url in (servers(https=False), f"file://{tmp_path}/served/"):
+        publish(monkeypatch, "cifar100", {CIFAR100: data}, url)
+        with pytest.raises(VicinalError, match=f"{url}{CIFAR100}: not an https address"):
+            fetch("cifar100", tmp_path / "data", progress=lambda line: None)
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+@pytest.mark.parametrize("https", [True, False])
+def test_a_redirect_must_lead_to_https(tmp_path, monkeypatch, servers, https):
+    data, *_ = cifar_archive(monkeypatch)
+    (tmp_path / "served" / CIFAR100).write_bytes(data)
+    publish(monkeypatch, "cifar100", {CIFAR100: data}, servers(redirect=servers(https=https)))
+    if https:
+        fetch("cifar100", tmp_path / "data", progress=lambda line: None)
+        assert (tmp_path / "data" / CIFAR100).read_bytes() == data
+        return
+    with pytest.raises(VicinalError, match=r"http://.*: not an https address"):
+        fetch("cifar100", tmp_path / "data", progress=lambda line: None)
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_certificate_that_is_not_trusted_is_refused(tmp_path, monkeypatch, server):
+    _, url = server
+    data, *_ = cifar_archive(monkeypatch)
+    publish(monkeypatch, "cifar100", {CIFAR100: data}, url)
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with pytest.raises(VicinalError, match="CERTIFICATE_VERIFY_FAILED"):
+        fetch("cifar100", tmp_path / "data", progress=lambda line: None)
+
+
+def test_a_server_that_was_not_asked_is_not_needed_on_the_second_run(tmp_path, monkeypatch):
+    data, *_ = cifar_archive(monkeypatch)
+    (tmp_path / CIFAR100).write_bytes(data)
+    assert fetch("cifar100", tmp_path, progress=lambda line: None)["files"] == {CIFAR100: md5(data)}

@@ -8,6 +8,10 @@ from snakemake.exceptions import WorkflowError
 
 LIBRARY = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, LIBRARY)
+if "{" in LIBRARY or "}" in LIBRARY:
+    raise WorkflowError(
+        f"{workflow.basedir}: Snakemake takes braces in a path for variables; move the project to a folder without"
+    )
 # Jobs find the library too, installed or not.
 shell.prefix(f"export PYTHONPATH={shlex.quote(LIBRARY)}:$PYTHONPATH; ")
 
@@ -16,6 +20,7 @@ from vicinal.figures import FIGURES
 from vicinal.files import read_json
 from vicinal.planfiles import keep_plans
 from vicinal.planning import plan_experiments
+from vicinal.slurm import Requests, cluster_of, deadline_option
 
 try:
     ARTEFACTS, EXECUTION = plan_experiments(
@@ -33,6 +38,12 @@ STUDIES = list(ARTEFACTS.studies)
 COLLECTIONS = [ARTEFACTS.collection] if ARTEFACTS.collection else []
 # A GPU for every training job; machines without one do not count them.
 GPUS = 0 if EXECUTION.device == "cpu" else 1
+# Memory, time and the like, where jobs are sent to a cluster.
+CLUSTER = Requests(cluster_of(ARTEFACTS), GPUS)
+
+
+# With --sdm apptainer jobs run in this image (envs/apptainer.def); else it need not exist.
+container: "vicinal.sif"
 
 
 wildcard_constraints:

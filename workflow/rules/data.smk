@@ -17,7 +17,7 @@ rule fetch_data:
         root=data_root,
     shell:
         "python workflow/scripts/fetch_data.py --plan {input.plan:q}"
-        " --root {params.root:q} --record {output.record:q} > {log:q} 2>&1"
+        " --root={params.root:q} --record {output.record:q} > {log:q} 2>&1"
 
 
 rule prepare_data:
@@ -36,4 +36,4 @@ rule prepare_data:
         root=data_root,
     shell:
         "python workflow/scripts/prepare_data.py --plan {input.plan:q}"
-        " --root {params.root:q} --output {output.record:q} > {log:q} 2>&1"
+        " --root={params.root:q} --output {output.record:q} > {log:q} 2>&1"

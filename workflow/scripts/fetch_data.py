@@ -15,7 +15,7 @@ def main() -> None:
     """Fetch one data set and write the record of its files."""
     parser = argparse.ArgumentParser(
         description="Make sure that the files of a data set are there and whole. Those of torchvision are downloaded "
-        "if they are missing (CIFAR: 170 MB, Fashion-MNIST: 31 MB) and checked against their published MD5.",
+        "if they are missing (CIFAR: 170 MB, Fashion-MNIST: 31 MB) and checked against their SHA-256.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--plan", type=Path, required=True, help="plan file, results/plan/downloads/ID.json")

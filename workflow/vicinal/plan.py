@@ -5,6 +5,8 @@ line what went into that key (all but the spec), so that a later plan can say wh
 """
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +58,35 @@ def read_plan(path: Path | str, stage: str) -> dict:
     """Read a plan file as its job does.
 
     Raises:
-        VicinalError: the file is no plan of this stage.
+        VicinalError: the file is no plan of this stage, or an id in it is none.
     """
     plan = read_json(path)
     if not isinstance(plan, dict) or not {"stage", "id", "key"} <= plan.keys():
         raise VicinalError(f"{path}: not a plan file; make it with ./reproduce or snakemake -n")
     if plan["stage"] != stage:
         raise VicinalError(f"{path}: a plan of the stage {plan['stage']}, expected {stage}")
+    for id_ in _ids(plan):
+        check_id(id_, str(path))
     return plan
+
+
+def _ids(plan: dict) -> Iterator[Any]:
+    """Yield every id in a plan: its job names files and directories by them."""
+    yield from str(plan["id"]).split("/")  # the id of a figure is EXPERIMENT/FIGURE
+    yield from plan.get("students", {})
+    yield from plan.get("models", [])
+    for id_, columns in plan.get("spec", {}).get("models", {}).items():
+        yield from (id_, columns["evaluation"])
+
+
+def check_id(id_: Any, where: str) -> None:
+    """Check that an id that was read from a file can name a file: it leads nowhere else.
+
+    Raises:
+        VicinalError: it cannot; ``where`` names the file.
+    """
+    if not isinstance(id_, str) or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", id_, re.ASCII):
+        raise VicinalError(f"{where}: {id_!r} is no id (letters, digits, '.', '_' and '-'); make it with ./reproduce")
 
 
 def check_code(plan: dict, wanted: str, present: str) -> None:

@@ -5,29 +5,21 @@ The workflow imports this module whenever it is parsed, so nothing heavy is impo
 
 import importlib.util
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vicinal import files
+from vicinal.data.published import ARCHIVES, Archive
 from vicinal.errors import VicinalError, nearest
 
 SOURCES = ("auto", "digits", "parquet", "torchvision")
 OTHER_VALIDATION = 0.1  # share of the training split, for data sets that are not in the table
 
-_CIFAR_URL = "https://www.cs.toronto.edu/~kriz/"
-_FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 _SHARD = re.compile(r"(train|test|validation|valid|val)(?:[-_.].*)?\.parquet")
 _OF = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A published file: its MD5 and where it can be downloaded."""
-
-    md5: str
-    url: str
 
 
 @dataclass(frozen=True)
@@ -35,7 +27,7 @@ class Known:
     """One known data set.
 
     Attributes:
-        torchvision: name of the class in ``torchvision.datasets``, or None.
+        torchvision: name of the class in ``torchvision.datasets`` that has the same archives, or None.
         folder: where the archives lie below ``data.root``, torchvision's own layout.
         archives: file name → checksum and address.
         label_column: the label column of the Parquet form where it cannot be guessed.
@@ -56,35 +48,9 @@ class Known:
 DATA_SETS: dict[str, Known] = {
     # 1,797 images and no official split; 150 to train on makes the methods differ.
     "digits": Known(test=900, validation=597, train=150),
-    "cifar10": Known(
-        torchvision="CIFAR10",
-        archives={
-            "cifar-10-python.tar.gz": Archive("c58f30108f718f92721af3b95e74349a", _CIFAR_URL + "cifar-10-python.tar.gz")
-        },
-        label_column="label",
-    ),
-    "cifar100": Known(
-        torchvision="CIFAR100",
-        archives={
-            "cifar-100-python.tar.gz": Archive(
-                "eb9058c3a382ffc7106e4002c42a8d85", _CIFAR_URL + "cifar-100-python.tar.gz"
-            )
-        },
-        label_column="fine_label",
-    ),
-    "fashion_mnist": Known(
-        torchvision="FashionMNIST",
-        folder="FashionMNIST/raw",
-        archives={
-            name: Archive(md5, _FASHION_URL + name)
-            for name, md5 in {
-                "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-                "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
-                "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
-                "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
-            }.items()
-        },
-    ),
+    "cifar10": Known(torchvision="CIFAR10", archives=ARCHIVES["cifar10"], label_column="label"),
+    "cifar100": Known(torchvision="CIFAR100", archives=ARCHIVES["cifar100"], label_column="fine_label"),
+    "fashion_mnist": Known(torchvision="FashionMNIST", folder="FashionMNIST/raw", archives=ARCHIVES["fashion_mnist"]),
 }
 
 # CIFAR-100: the superclass (0 to 19, alphabetical) of each fine class (0 to 99, alphabetical).
@@ -122,7 +88,8 @@ def resolve_source(
     The answer holds no paths, so a copy of the data elsewhere is the same data:
     ``{"source": "digits" | "parquet" | "torchvision", "files": {file name: hash}}``, and for Parquet
     ``image_column`` and ``label_column`` where they are known (else they are found by the reader).
-    Hashes are SHA-256, for torchvision the published MD5 (the archive need not be there yet).
+    Hashes are SHA-256, for torchvision the published MD5 (the archive need not be there yet; its SHA-256 is checked
+    when it is read).
 
     Args:
         name: a known name, or the name of a folder of Parquet files below ``root``.
@@ -137,6 +104,8 @@ def resolve_source(
     """
     source = resolve_kind(name, root, source)
     columns = {"image_column": image_column, "label_column": label_column}
+    for column, value in columns.items():
+        check_text(f"data.{column}", value)
     if source != "parquet":
         for column, value in columns.items():
             if value is not None:
@@ -157,9 +126,9 @@ def resolve_source(
 def resolve_kind(name: str, root: Path | str, source: str = "auto") -> str:
     """Return the source, never ``auto``, that a data set is read from; see ``resolve_source``."""
     if source not in SOURCES:
-        raise VicinalError(f'data.source: "{source}" is unknown{nearest(source, SOURCES)}')
-    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
-        raise VicinalError(f'data.name: "{name}" is no name (letters, digits, dot, dash and underscore only)')
+        raise VicinalError(f"data.source: {source!r} is unknown{nearest(source, SOURCES)}")
+    _check_name(name)
+    check_text("data.root", str(root))
     folder = Path(root) / name
     if source == "parquet" or (source == "auto" and name != "digits" and _has_parquet(folder)):
         return "parquet"
@@ -182,8 +151,9 @@ def source_files(name: str, root: Path | str, source: str) -> list[Path]:
     ``source`` is as ``resolve_kind`` returns it.
 
     Raises:
-        VicinalError: there are no such files (Parquet), or scikit-learn is not installed (digits).
+        VicinalError: this is no name, there are no such files (Parquet), or scikit-learn is not installed (digits).
     """
+    _check_name(name)
     if source == "parquet":
         return [path for paths in shards(Path(root) / name).values() for path in paths]
     if source == "torchvision":
@@ -209,6 +179,7 @@ def shards(folder: Path | str) -> dict[str, list[Path]]:
         raise VicinalError(f"{folder}: expected train-*.parquet and test-*.parquet here, found none")
     found: dict[str, list[Path]] = {"train": [], "validation": [], "test": []}
     for path in paths:
+        check_text(str(folder), path.name)
         match = _SHARD.fullmatch(path.name)
         if match is None:
             raise VicinalError(f"{path}: cannot tell its split: call it train-*, validation-* or test-*.parquet")
@@ -240,8 +211,27 @@ def _check_complete(paths: list[Path]) -> None:
         raise VicinalError(f"{paths[0].parent}: shard {missing[0]:05d} of {numbers[0].string} and such is missing")
 
 
+def _check_name(name: Any) -> None:
+    """Check that a data set's name leads nowhere but to a folder of that name."""
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+        raise VicinalError(f"data.name: {name!r} is no name (letters, digits, dot, dash and underscore only)")
+
+
 def _has_parquet(folder: Path) -> bool:
-    return any(folder.glob("*.parquet"))
+    try:
+        return any(folder.glob("*.parquet"))
+    except OSError as error:
+        raise VicinalError(f"data.root: {folder} cannot be read ({str(error.strerror).lower()})") from None
+
+
+def check_text(field: str, text: str | None) -> None:
+    """Check that a text, if there is one, can stand in a command, a message and a file: one line, and in UTF-8.
+
+    Raises:
+        VicinalError: it cannot; ``field`` names it.
+    """
+    if text is not None and any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text):
+        raise VicinalError(f"{field}: {text!a} has a line break, a control character or bytes that are not UTF-8")
 
 
 def _hashes(paths: list[Path], cache: Path | None) -> dict[str, str]:

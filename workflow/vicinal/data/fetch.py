@@ -1,17 +1,29 @@
-"""Download the archives of the torchvision data sets."""
+"""Download the archives of the torchvision data sets: over https only, and kept only where the checksum is right."""
 
+import hashlib
 import http.client
-import socket
-import tempfile
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vicinal import files
 from vicinal.data import catalogue
 from vicinal.data.sources import verify_archive
 from vicinal.errors import VicinalError
+from vicinal.progress import Progress
 
 TIMEOUT = 30  # seconds without a byte; a cluster's compute node would wait for ever
+BLOCK = 1 << 20
+
+
+class _HttpsOnly(urllib.request.BaseHandler):
+    """Refuses every address that is not https, those that a server redirects to as well."""
+
+    def default_open(self, request: urllib.request.Request) -> None:
+        if request.type != "https":
+            raise urllib.error.URLError(f"{request.full_url}: not an https address")
 
 
 def fetch(name: str, root: Path | str, source: str = "auto", progress: Callable[[str], None] = print) -> dict[str, Any]:
@@ -29,35 +41,45 @@ def fetch(name: str, root: Path | str, source: str = "auto", progress: Callable[
     if identity["source"] == "torchvision":
         for path in catalogue.source_files(name, root, "torchvision"):
             archive = catalogue.DATA_SETS[name].archives[path.name]
-            if not path.is_file():
+            if path.is_file():
+                verify_archive(path, archive)
+            else:
                 _download(path, archive, progress)
-            verify_archive(path, archive)
     for file in identity["files"]:
         progress(f"{name}: {file} is there and whole")
     return {"name": name, **identity}
 
 
 def _download(path: Path, archive: catalogue.Archive, progress: Callable[[str], None]) -> None:
-    """Download a file through torchvision, under another name until its MD5 is right."""
-    from torchvision.datasets.utils import download_url
-
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Download a file, under another name until its checksum is right."""
     progress(f"downloading {archive.url} to {path}")
-    patience = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT)
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=path.parent) as scratch:
-        try:
-            download_url(archive.url, scratch, path.name, archive.md5)
-        except (RuntimeError, OSError, http.client.HTTPException) as error:
-            raise _failed(path, archive, str(error)) from error
-        finally:
-            socket.setdefaulttimeout(patience)
-        (Path(scratch) / path.name).replace(path)
+    try:
+        with files.atomic_path(path) as temporary:
+            found = _receive(archive, temporary)
+            if found != archive.sha256:
+                raise _failed(path, archive, f"another file came, {temporary.stat().st_size:,} bytes, SHA-256 {found}")
+    except (OSError, http.client.HTTPException) as error:
+        raise _failed(path, archive, str(error)) from error
+
+
+def _receive(archive: catalogue.Archive, path: Path) -> str:
+    """Write what the server sends, at most the published size and one block; return its SHA-256."""
+    digest, received = hashlib.sha256(), 0
+    meter = Progress(path.name, max(1, archive.size // 10**6), "MB")
+    request = urllib.request.Request(archive.url, headers={"User-Agent": "vicinal"})
+    opener = urllib.request.build_opener(_HttpsOnly)
+    with opener.open(request, timeout=TIMEOUT) as answer, path.open("wb") as file:
+        while received <= archive.size and (block := answer.read(BLOCK)):
+            file.write(block)
+            digest.update(block)
+            received += len(block)
+            meter.update(received // 10**6)
+    return digest.hexdigest()
 
 
 def _failed(path: Path, archive: catalogue.Archive, reason: str) -> VicinalError:
     return VicinalError(
         f"{path}: not there, and the download of {archive.url} failed ({reason}): copy the file "
-        f"with MD5 {archive.md5} there, run fetch_data.py where there is internet, or set data.root to a folder with "
-        "the data set as Parquet files"
+        f"with SHA-256 {archive.sha256} there, run fetch_data.py where there is internet, or set data.root to a folder "
+        "with the data set as Parquet files"
     )

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -101,8 +100,7 @@ def _build(spec: dict[str, Any], root: Path, directory: Path, say: Say, code: st
     with ExitStack() as stack:
         # Left in reverse order: the arrays get their names first and meta.json last.
         paths = {name: stack.enter_context(files.atomic_path(directory / name)) for name in (META, *reversed(FILES))}
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=".tmp-", dir=directory))
-        source = sources.open_source(spec, root, scratch)
+        source = sources.open_source(spec, root)
         labels, origin = _write_images(paths["images.npy"], source, say is not _silent)
         images = np.load(paths["images.npy"], mmap_mode="r")
         np.save(paths["labels.npy"], labels)

@@ -1,6 +1,5 @@
 """Readers: every source as one stream of batches of uint8 images and integer labels."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 
 from vicinal import files
 from vicinal.data import catalogue
+from vicinal.data.archives import CIFAR, read_cifar, read_fashion_mnist
 from vicinal.data.parquet import open_parquet
 from vicinal.data.stream import Batch, Source
 from vicinal.errors import VicinalError
@@ -16,22 +16,25 @@ from vicinal.errors import VicinalError
 BATCH = 512
 
 
-def open_source(spec: Mapping[str, Any], root: Path | str, scratch: Path | str) -> Source:
-    """Open the source that a data spec names.
+def open_source(spec: Mapping[str, Any], root: Path | str) -> Source:
+    """Open the source that a data spec names, whose files ``verify_files`` has checked.
 
     Args:
         spec: the data spec (``name``, ``source``, ``image_column``, ``label_column``).
         root: the folder of all data.
-        scratch: an empty folder for unpacked archives; they are not needed after reading.
 
     Raises:
         VicinalError: the files are missing, damaged or not what they should be.
     """
     name, source = spec["name"], spec["source"]
     if source == "parquet":
-        return open_parquet(Path(root) / name, spec.get("image_column"), spec.get("label_column"), BATCH)
+        folder = Path(root) / name
+        opened = open_parquet(folder, spec.get("image_column"), spec.get("label_column"), BATCH)
+        for class_name in opened.class_names or []:
+            catalogue.check_text(f"{folder}: the name of a class", class_name)
+        return opened
     if source == "torchvision":
-        return _open_torchvision(name, Path(root), Path(scratch))
+        return _open_archives(name, Path(root))
     return _open_digits()
 
 
@@ -60,20 +63,18 @@ def verify_archive(path: Path, archive: catalogue.Archive) -> None:
     """Check that a published archive is there and whole.
 
     Raises:
-        VicinalError: it is missing or its MD5 is not the published one.
+        VicinalError: it is missing or its SHA-256 is not the published one.
     """
     if not path.is_file():
         raise VicinalError(
-            f"{path}: not there; expected the file with MD5 {archive.md5} from {archive.url}: "
+            f"{path}: not there; expected the file with SHA-256 {archive.sha256} from {archive.url}: "
             "run fetch_data.py where there is internet, or copy it there"
         )
-    with path.open("rb") as file:
-        # MD5 is what is published; it guards against damage, not against malice.
-        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != archive.md5:
+    found = files.sha256(path)
+    if found != archive.sha256:
         raise VicinalError(
-            f"{path}: damaged (MD5 {found}, {path.stat().st_size:,} bytes; published: "
-            f"{archive.md5}): delete it and fetch it again from {archive.url}"
+            f"{path}: damaged or another file (SHA-256 {found}, {path.stat().st_size:,} bytes; published: "
+            f"{archive.sha256}, {archive.size:,} bytes): delete it and fetch it again from {archive.url}"
         )
 
 
@@ -87,31 +88,15 @@ def _open_digits() -> Source:
     return Source({"train": len(images)}, names, _slices("train", "digits.csv.gz", images, data.target))
 
 
-def _open_torchvision(name: str, root: Path, scratch: Path) -> Source:
-    """Unpack the archives of a torchvision data set and read them with its own class."""
-    from torchvision import datasets
-    from torchvision.datasets.utils import extract_archive
-
-    known = catalogue.DATA_SETS[name]
-    folder = scratch / known.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in catalogue.source_files(name, root, "torchvision"):
-        extract_archive(str(path), str(folder))
-    dataset = getattr(datasets, str(known.torchvision))
-    try:
-        parts = {split: dataset(str(scratch), train=split == "train", download=False) for split in ("train", "test")}
-    except RuntimeError as error:
-        raise VicinalError(f"{root}: torchvision cannot read its {name} files ({error})") from error
-
-    def batches() -> Iterator[Batch]:
-        for split, part in parts.items():
-            images = np.asarray(part.data, dtype=np.uint8)
-            if images.ndim == 3:
-                images = images[..., np.newaxis]
-            yield from _slices(split, f"{name} {split}", images, np.asarray(part.targets))
-
-    counts = {split: len(part.data) for split, part in parts.items()}
-    return Source(counts, list(parts["train"].classes), batches())
+def _open_archives(name: str, root: Path) -> Source:
+    """Read the published archives of a data set."""
+    first = catalogue.source_files(name, root, "torchvision")[0]
+    parts, names = read_cifar(first, CIFAR[name]) if name in CIFAR else read_fashion_mnist(first.parent)
+    counts = dict.fromkeys((part.split for part in parts), 0)
+    for part in parts:
+        counts[part.split] += len(part.images)
+    batches = (batch for part in parts for batch in _slices(part.split, part.file, part.images, part.labels))
+    return Source(counts, names, batches)
 
 
 def _slices(split: str, file: str, images: np.ndarray, labels: np.ndarray) -> Iterator[Batch]:

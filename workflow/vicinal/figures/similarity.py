@@ -29,6 +29,7 @@ MISSING = "No teacher trained without mixup has class similarities on mixed imag
 LABELS = {"clean": "Clean", "mixed": "Mixed", "linear": "Linear mixture"}
 UPRIGHT = 2  # longer names are turned below the matrices
 NAMED = 20  # with more classes than this, names on the axes could not be read
+LONGEST = 30  # letters of a name that are drawn
 CONTRAST = 1000.0  # the colours span at most this ratio
 TICKS = [digit * 10.0**power for power in range(-8, 1) for digit in (1, 2, 5)]  # of the scale of colours
 
@@ -111,7 +112,7 @@ def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: the three matrices side by side, one scale of colours."""
     if not len(data):
         return style.message(MISSING)
-    longest = max(len(str(name)) for name in data["row_name"]) if data["row"].nunique() <= NAMED else 0
+    longest = max(len(_shown(name)) for name in data["row_name"]) if data["row"].nunique() <= NAMED else 0
     figure = Figure(figsize=(style.PAGE, 3.0 + (0.05 * longest if longest > UPRIGHT else 0.0)))
     axes = figure.subplots(1, len(KINDS), sharey=True)
     high = data["mean"].max()
@@ -137,9 +138,11 @@ def _panel(ax: Axes, data: pd.DataFrame, kind: str, norm: LogNorm) -> AxesImage:
     ax.grid(False)
     ax.set_title(LABELS[kind])
     if len(classes) <= NAMED:
-        names = [str(name) for name in classes["row_name"]]
-        ax.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > UPRIGHT else 0)
-        ax.set_yticks(range(len(names)), names)
+        names = [_shown(name) for name in classes["row_name"]]
+        rotation = 90 if max(map(len, names)) > UPRIGHT else 0
+        # A name is a text of the data, not mathematics, whatever dollar signs it has.
+        ax.set_xticks(range(len(names)), names, rotation=rotation, parse_math=False)
+        ax.set_yticks(range(len(names)), names, parse_math=False)
         ax.tick_params(length=0, pad=2)
     else:
         ax.set(xticks=[], yticks=[])
@@ -150,6 +153,12 @@ def _panel(ax: Axes, data: pd.DataFrame, kind: str, norm: LogNorm) -> AxesImage:
                 line(border, color="white", linewidth=0.5)
     ax.set_xlabel("\n".join(["Other class", *_numbers(rows)]), linespacing=1.4)
     return drawn
+
+
+def _shown(name: object) -> str:
+    """Return the name of a class as it is drawn."""
+    name = str(name)
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _numbers(rows: pd.DataFrame) -> list[str]:

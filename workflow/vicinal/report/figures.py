@@ -34,7 +34,8 @@ def read_figures(folder: Path) -> dict[str, Figure]:
         VicinalError: a record is no JSON.
     """
     found = {}
-    for name in sorted({path.stem for path in folder.glob("*.png")} | {path.stem for path in folder.glob("*.json")}):
+    # Not the hidden ones: killed jobs leave temporary files.
+    for name in sorted({path.stem for ending in ("png", "json") for path in folder.glob(f"[!.]*.{ending}")}):
         png, record = folder / f"{name}.png", folder / f"{name}.json"
         known = read_json(record) if record.exists() else {}
         found[name] = Figure(

@@ -9,6 +9,7 @@ import yaml
 
 from vicinal.errors import VicinalError
 from vicinal.files import read_json, sha256
+from vicinal.plan import check_id
 from vicinal.published import read_published
 from vicinal.report.context import Inputs
 from vicinal.report.figures import Figure, read_figures
@@ -60,9 +61,12 @@ def read_records(results: Path, spec: Mapping[str, Any], required: bool = True) 
         required: whether a missing record is an error; else there are none at all where one is missing.
 
     Raises:
-        VicinalError: a record is missing or no JSON.
+        VicinalError: a record is missing or no JSON, or the id of a model is none.
     """
     models = spec.get("models", {}).items()
+    for id_, columns in models:
+        for name in (id_, columns["evaluation"]):
+            check_id(name, f"provenance.json of {spec.get('name')}")
     paths = [results / "evaluations" / columns["evaluation"] / id_ / "evaluation.json" for id_, columns in models]
     if not required and not all(path.exists() for path in paths):
         return {}

@@ -27,7 +27,8 @@ def render(context: dict[str, Any], template: str = "report.html.j2") -> str:
     )
     environment.filters |= {"number": number, "minus": minus, "duration": duration, "revision": revision}
     assets = {name: Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("report.css", "report.js")}
-    return environment.get_template(template).render(context, style=assets["report.css"], behaviour=assets["report.js"])
+    page = environment.get_template(template).render(context, style=assets["report.css"], behaviour=assets["report.js"])
+    return page.encode("utf-8", "replace").decode("utf-8")  # JSON can hold halves of letters, which UTF-8 cannot
 
 
 def number(value: float | None, form: str = ".3g") -> str:
