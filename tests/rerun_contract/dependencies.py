@@ -175,6 +175,20 @@ FIELDS: dict[str, list[Effect]] = {
     "evaluation.pair_seed": [Effect("evaluation.pair_seed", 1, measures=True)],
     "execution.device": [Effect("execution.device", "cpu")],
     "execution.threads": [Effect("execution.threads", 2)],
+    "execution.gpu_slots": [Effect("execution.gpu_slots", 2)],
+    "execution.checkpoint_seconds": [Effect("execution.checkpoint_seconds", 30)],
+    "cluster.partition": [Effect("cluster.partition", "gpu")],
+    "cluster.account": [Effect("cluster.account", "project")],
+    "cluster.qos": [Effect("cluster.qos", "long")],
+    "cluster.gpu_type": [Effect("cluster.gpu_type", "h100")],
+    "cluster.constraint": [Effect("cluster.constraint", "a100|h100")],
+    "cluster.mem_mb": [Effect("cluster.mem_mb", 4_000)],
+    "cluster.max_mem_mb": [Effect("cluster.max_mem_mb", 32_000)],
+    "cluster.max_minutes": [Effect("cluster.max_minutes", 60)],
+    "cluster.max_jobs": [Effect("cluster.max_jobs", 10)],
+    "cluster.retries": [Effect("cluster.retries", 1)],
+    "cluster.accounting": [Effect("cluster.accounting", True)],
+    "cluster.extra": [Effect("cluster.extra", ["--exclude=node07"])],
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from vicinal.batches import batch_plan
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
-from vicinal.engine import logits_on, make_learner, train
+from vicinal.engine import Moment, logits_on, make_learner, train
 from vicinal.inputs import EpochTables, Images, make_batch
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
@@ -205,10 +205,35 @@ def test_the_last_good_weights_are_those_after_the_last_finite_epoch(splits):
 def test_each_step_is_told_and_changes_nothing(splits):
     [silent] = run([spec()], splits)
     learner, told = make_learner("student-0", spec(), splits["train"]), []
-    train([learner], splits["train"], splits["validation"], recipe=RECIPE, seed=3, alpha=1.0, on_step=told.append)
+
+    def on_step(moment):
+        told.append((moment.epoch, moment.step, moment.epochs))
+
+    train([learner], splits["train"], splits["validation"], recipe=RECIPE, seed=3, alpha=1.0, on_step=on_step)
     # 97 images: three batches of 32, and one of 1, which is dropped
-    assert told == pytest.approx([step / 3 for step in range(1, 10)])
+    assert [(epoch, step) for epoch, step, _ in told] == [(e, s) for e in range(3) for s in (1, 2, 3)]
+    assert [epochs for *_, epochs in told] == pytest.approx([step / 3 for step in range(1, 10)])
     assert_same_weights(silent, learner)
+
+
+def test_the_time_of_all_steps_is_kept(splits):
+    learner, moment, seen = make_learner("a", spec(), splits["train"]), Moment(seconds=100.0), []
+    train(
+        [learner], splits["train"], splits["validation"], recipe=RECIPE, seed=3, alpha=None, moment=moment,
+        on_step=lambda moment: seen.append(moment.seconds),
+    )  # fmt: skip
+    assert (moment.epoch, moment.step, moment.losses) == (3, 0, None)
+    assert 100 < seen[0] < seen[-1] == moment.seconds < 200
+    assert seen == sorted(seen)
+    assert "seconds" not in learner.history[0]
+
+
+def test_epochs_that_are_finished_are_not_trained_again(splits):
+    [learner] = run([spec()], splits)
+    before = {name: value.clone() for name, value in learner.model.state_dict().items()}
+    arguments = {"recipe": RECIPE, "seed": 3, "alpha": 1.0, "moment": Moment(epoch=3)}
+    train([learner], splits["train"], splits["validation"], **arguments)
+    assert all(torch.equal(before[name], value) for name, value in learner.model.state_dict().items())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: none that torch can use here")

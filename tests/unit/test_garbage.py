@@ -18,6 +18,7 @@ from vicinal.config import read_config, validate
 from vicinal.errors import VicinalError
 from vicinal.files import write_json
 from vicinal.garbage import Item, by_kind, find_garbage, remove
+from vicinal.lease import lease
 from vicinal.locks import free_lock, held_locks, is_held
 from vicinal.references import find_references
 
@@ -155,10 +156,8 @@ def test_data_that_cannot_be_found_are_no_reason_to_remove_their_results(project
 def test_what_a_job_works_on_is_left_alone(project, capsys):
     configure(OTHER.replace("resnet8_narrow", "resnet14"))
     [cohort] = [path.name for path in RESULTS.glob("cohorts/*from*")]
-    lock = RESULTS / f"locks/{cohort}.lock"
-    lock.parent.mkdir()
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    lock = RESULTS / f"locks/{cohort}.lease"
+    with lease(RESULTS, cohort):
         assert is_held(lock)
         assert held_locks(RESULTS) == {cohort}
         with free_lock(RESULTS, cohort) as free:
@@ -244,12 +243,23 @@ def test_nothing_elsewhere_is_ever_removed(project, tmp_path):
 
 
 def test_bookkeeping_of_what_is_gone(project):
-    stale = ["plan/cohorts/x-12345678.json", "locks/x-12345678.lock", "logs/prepare_data/x-12345678.log"]
+    stale = ["plan/cohorts/x-12345678.json", "logs/prepare_data/x-12345678.log", "locks/x-12345678.lease"]
     kept = ["logs/run-1.log", "logs/aggregate/digits.log", "plan/sources.json"]
     for name in [*stale, *kept]:
         (RESULTS / name).parent.mkdir(parents=True, exist_ok=True)
         (RESULTS / name).write_text("{}")
-    assert sorted(found()) == sorted(stale)
+    wanted = next(path.name for path in RESULTS.glob("cohorts/*"))
+    for unit in (wanted, "x-12345678"):
+        (RESULTS / "checkpoints" / unit).mkdir(parents=True)
+        (RESULTS / "checkpoints" / unit / "host-1-2.0.safetensors").write_text("x")
+    # The lease is of nobody known: it counts for a while.
+    assert found() == {}
+    long_ago = time.time() - 7200
+    os.utime(RESULTS / stale[-1], (long_ago, long_ago))
+    assert sorted(found()) == sorted([*stale, "checkpoints/x-12345678"])
+    assert run(delete=True) == 0
+    assert not (RESULTS / "checkpoints/x-12345678").exists()
+    assert (RESULTS / "checkpoints" / wanted).exists()
 
 
 def test_the_largest_kind_is_first():

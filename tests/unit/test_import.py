@@ -15,6 +15,7 @@ from vicinal.commands import import_results
 from vicinal.errors import VicinalError
 from vicinal.files import sha256, write_json
 from vicinal.importing import copying, find_results, survey_results
+from vicinal.lease import lease
 from vicinal.planfiles import write_plans
 
 RESULTS = Path("results")
@@ -215,10 +216,7 @@ def test_students_of_another_teacher_stay_there(there, capsys):
 
 def test_what_a_job_works_on_here_is_left_to_it(there, capsys):
     [cohort] = [path.name for path in (there / "results/cohorts").glob("*from*")]
-    lock = RESULTS / f"locks/{cohort}.lock"
-    lock.parent.mkdir(parents=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with lease(RESULTS, cohort):
         assert run(there) == 1
     assert "a job is working on it here" in capsys.readouterr().out
     assert not list(RESULTS.glob("students/*from*"))

@@ -92,3 +92,72 @@ def test_what_snakemake_says_of_healthy_jobs_is_no_failure():
     watcher, _ = watch(text)
     assert watcher.failures()[-1] == "Terminating processes on user request."
     assert not any("jobid" in line or "Shell command" in line for line in watcher.failures())
+
+
+SUBMITTED = """\
+SLURM run ID: vicinal-digits-0123abcd_6907ab6e
+rule distill:
+    log: {log}
+    jobid: 7
+    wildcards: cohort=c-1
+Job 7 has been submitted with SLURM jobid 31 (log: /p/results/logs/slurm/rule_distill/c-1/31.log).
+"""
+ENDED = """\
+Error in rule distill:
+    message: SLURM-job '31' failed, SLURM status is: '{status}'. Detailed failure reason unavailable.
+    jobid: 7
+    log: {log}, /p/results/logs/slurm/rule_distill/c-1/31.log (check log file(s) for error details)
+Logfile {log}:
+============
+epoch 3 of 9
+============
+Logfile /p/results/logs/slurm/rule_distill/c-1/31.log:
+=======================================================
+rule distill:
+    jobid: 0
+Error in rule distill:
+    message: None
+    jobid: 0
+=======================================================
+Trying to restart job 7.
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "log", "says"),
+    [
+        ("TIMEOUT", "epoch 3 of 9\n", "ended by SLURM: TIMEOUT (epoch 3 of 9)"),
+        ("OUT_OF_MEMORY", "", "ended by SLURM: OUT_OF_MEMORY (failed, and left no message)"),
+        ("FAILED", "Traceback\nKeyError: 3\n", "KeyError: 3"),
+        ("FAILED", "epoch 3\nerror: data.root: wrong\n", "data.root: wrong"),
+    ],
+)
+def test_a_job_on_a_cluster_that_failed_and_is_tried_again(tmp_path, status, log, says):
+    path = tmp_path / "distill.log"
+    path.write_text(log)
+    watcher, _ = watch((SUBMITTED + ENDED).format(log=path, status=status))
+    assert watcher.failures() == [f"distill: {says} (log: {path})"]
+    assert watcher.news == [
+        "jobs of this run: squeue --name=vicinal-digits-0123abcd_6907ab6e (to end them all: scancel "
+        "--name=vicinal-digits-0123abcd_6907ab6e)",
+        f"distill       c-1 (SLURM job 31): {says}; trying again",
+    ]
+    assert watcher.running == {}
+    watch_again = SUBMITTED.format(log=path).replace("31", "32")
+    finished = [watcher.read(line) for line in (watch_again + "Finished jobid: 7 (Rule: distill)").splitlines()]
+    assert finished[-1] == Job("distill", "c-1", str(path), slurm_id="32")
+    assert watcher.failed == {}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "SLURM sbatch failed. The error message was 'sbatch: error: invalid partition specified: gpux",
+        "Job submission failed with exception: The given account x appears to be invalid. Available accounts:",
+    ],
+)
+def test_a_job_that_slurm_does_not_take_is_told_in_slurms_words(tmp_path, message):
+    error = ["Error in rule distill:", f"    message: {message}", "sbatch call:", "sbatch --mem 1 -t 5", "    jobid: 7"]
+    text = [*SUBMITTED.splitlines()[1:5], *error]
+    watcher, _ = watch("\n".join(text).format(log=tmp_path / "none"))
+    assert watcher.failures() == [f"distill: {message} (log: {tmp_path / 'none'})"]

@@ -5,17 +5,19 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from full_disk import full_disk
 from safetensors.torch import save_file
 
 from vicinal import weights
 from vicinal.errors import VicinalError, describe
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
-from vicinal.records import RECORD, WEIGHTS, artefact_lock, is_finished, weights_sha256
+from vicinal.records import RECORD, WEIGHTS, is_finished, weights_sha256
 
 WANTED = {"id": "student-1", "spec": {"seed": 1}, "code": "abc", "data_sha256": "d", "teacher_sha256": None}
 
@@ -137,19 +139,114 @@ def test_a_full_disk_leaves_nothing_behind_and_the_old_model_whole(saved, monkey
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-SECOND = """
+def test_a_disk_that_fills_while_weights_are_written_is_one_line(tmp_path):
+    path = tmp_path / "w.safetensors"
+    with full_disk(), pytest.raises(OSError, match="File too large") as caught:
+        weights.save_state(path, network().state_dict())
+    assert describe(caught.value) == f"{path}: file too large"
+    assert list(tmp_path.iterdir()) == []
+
+
+# Finished models are written once: a second writer drops its own
+
+
+def listing(folder):
+    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+
+
+def test_a_finished_model_is_kept(saved):
+    folder, _ = saved
+    before = listing(folder)
+    weights.save_model(folder, network().state_dict(), [{"epoch": 1, "loss": 3.0}], WANTED, {"device": "other"})
+    assert listing(folder) == before
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+@pytest.mark.parametrize("stale", ["other code", "damaged"])
+def test_one_that_does_not_count_is_replaced(saved, stale):
+    folder, model = saved
+    wanted = WANTED
+    if stale == "other code":
+        wanted = {**WANTED, "code": "new"}
+    else:
+        (folder / WEIGHTS).write_bytes(b"x")
+    weights.save_model(folder, model.state_dict(), [{"epoch": 1, "loss": 3.0}], wanted, {"device": "other"})
+    assert is_finished(folder / RECORD, wanted)
+    assert json.loads((folder / RECORD).read_text())["provenance"] == {"device": "other"}
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+@pytest.mark.parametrize("before", ["nothing", "stale"])
+def test_the_first_of_two_that_finish_at_once_counts(tmp_path, monkeypatch, before):
+    folder, state = tmp_path / "student-1", network().state_dict()
+    if before == "stale":
+        weights.save_model(folder, state, [], {**WANTED, "code": "old"}, {"writer": 0})
+    rename, renames = Path.rename, []
+
+    def beaten(self, target):
+        # Between the look of the second and its rename the first one comes.
+        renames.append(self)
+        if len(renames) == 1:
+            weights.save_model(folder, state, [], WANTED, {"writer": 1})
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", beaten)
+    weights.save_model(folder, state, [], WANTED, {"writer": 2})
+    assert json.loads((folder / RECORD).read_text())["provenance"] == {"writer": 1}
+    assert is_finished(folder / RECORD, WANTED)
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_what_is_put_back_meanwhile_by_another_counts(tmp_path, monkeypatch):
+    folder, state = tmp_path / "student-1", network().state_dict()
+    weights.save_model(folder, state, [], {**WANTED, "code": "old"}, {"writer": 0})
+    rename, renames = Path.rename, []
+
+    def beaten(self, target):
+        # The stale one has been moved aside: the place is empty when the other comes.
+        renames.append(self)
+        if len(renames) == 2:
+            weights.save_model(folder, state, [], WANTED, {"writer": 1})
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", beaten)
+    weights.save_model(folder, state, [], WANTED, {"writer": 2})
+    assert json.loads((folder / RECORD).read_text())["provenance"] == {"writer": 1}
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+WRITER = """
 import sys
 from pathlib import Path
-from vicinal.records import artefact_lock
-with artefact_lock(Path(sys.argv[1]), "x"):
-    print("has it", flush=True)
+from vicinal.files import atomic_directory, sha256, write_json
+from vicinal.records import is_finished
+wanted = {"id": "student-1", "code": "new"}
+print("ready", flush=True)
+sys.stdin.readline()
+for turn in range(30):
+    target = Path(sys.argv[1]) / f"student-{turn}"
+    with atomic_directory(target, keep=lambda other: is_finished(other / "model.json", wanted)) as folder:
+        (folder / "weights.safetensors").write_bytes(bytes(10_000))
+        sums = {"weights.safetensors": sha256(folder / "weights.safetensors")}
+        write_json(folder / "model.json", {**wanted, "sha256": sums, "provenance": sys.argv[2]})
 """
 
 
-def test_the_lock_of_an_artefact_keeps_a_second_process_waiting(tmp_path):
-    with artefact_lock(tmp_path, "x"):
-        second = subprocess.Popen([sys.executable, "-c", SECOND, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-        assert second.stdout.readline() == "x: another process is working on it; waiting\n"
-        assert second.poll() is None
-    assert second.communicate(timeout=30)[0] == "has it\n"
-    assert second.returncode == 0
+def test_five_writers_at_once_do_no_harm(tmp_path):
+    for turn in range(30):
+        if turn % 2:
+            weights.save_model(tmp_path / f"student-{turn}", {"a": torch.zeros(3)}, [], {"code": "old"}, {})
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    writers = [subprocess.Popen([*command, str(number)], **pipes) for number in range(5)]
+    for writer in writers:
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    for writer in writers:
+        assert writer.communicate(timeout=60)[1] == ""
+        assert writer.returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"student-{turn}" for turn in range(30))
+    for turn in range(30):
+        assert is_finished(tmp_path / f"student-{turn}" / RECORD, {"id": "student-1", "code": "new"})

@@ -17,13 +17,16 @@ rule evaluate:
         "../../envs/vicinal.yaml"
     threads: EXECUTION.threads
     resources:
+        **CLUSTER.resources("evaluations"),
         gpu=GPUS,
     params:
         device=EXECUTION.device,
+        slots=EXECUTION.gpu_slots,
         teacher=option("--teacher", "teacher"),
         students=evaluation_students,
     shell:
         "python workflow/scripts/evaluate.py --plan {input.plan:q}"
         " --data {input.data:q} {params.teacher} {params.students}"
         " --manifest {output.manifest:q}"
-        " --device {params.device:q} --threads {threads} > {log:q} 2>&1"
+        " --device {params.device:q} --gpu-slots {params.slots}"
+        " --threads {threads} > {log:q} 2>&1"

@@ -15,13 +15,19 @@ rule train_teacher:
         "../../envs/vicinal.yaml"
     threads: EXECUTION.threads
     resources:
+        **CLUSTER.resources("teachers"),
         gpu=GPUS,
     params:
         device=EXECUTION.device,
+        slots=EXECUTION.gpu_slots,
+        checkpoints=EXECUTION.checkpoint_seconds,
+        deadline=deadline_option,
     shell:
         "python workflow/scripts/train_teacher.py --plan {input.plan:q}"
         " --data {input.data:q} --record {output.record:q}"
-        " --device {params.device:q} --threads {threads} > {log:q} 2>&1"
+        " --device {params.device:q} --gpu-slots {params.slots}"
+        " --checkpoint-seconds {params.checkpoints} {params.deadline}"
+        " --threads {threads} > {log:q} 2>&1"
 
 
 rule distill:
@@ -39,12 +45,18 @@ rule distill:
         "../../envs/vicinal.yaml"
     threads: EXECUTION.threads
     resources:
+        **CLUSTER.resources("cohorts"),
         gpu=GPUS,
     params:
         device=EXECUTION.device,
+        slots=EXECUTION.gpu_slots,
+        checkpoints=EXECUTION.checkpoint_seconds,
+        deadline=deadline_option,
         teacher=option("--teacher", "teacher"),
     shell:
         "python workflow/scripts/distill.py --plan {input.plan:q}"
         " --data {input.data:q} {params.teacher} --students results/students"
         " --manifest {output.manifest:q}"
-        " --device {params.device:q} --threads {threads} > {log:q} 2>&1"
+        " --device {params.device:q} --gpu-slots {params.slots}"
+        " --checkpoint-seconds {params.checkpoints} {params.deadline}"
+        " --threads {threads} > {log:q} 2>&1"

@@ -2,6 +2,7 @@
 """Train the students of one cohort that are not finished yet, and list all of them in a manifest."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from vicinal.data.store import Store
@@ -10,12 +11,14 @@ from vicinal.errors import run
 from vicinal.files import write_json
 from vicinal.fingerprint import named_modules, stage_fingerprint
 from vicinal.heartbeat import Heartbeat
+from vicinal.interruption import Interruption, add_interruption_arguments
+from vicinal.lease import lease
 from vicinal.plan import check_code, read_plan, record_key
-from vicinal.records import RECORD, artefact_lock, is_finished, weights_sha256
+from vicinal.records import RECORD, is_finished, remove_checkpoints, weights_sha256
 
 
 def main() -> None:
-    """Read the cohort's plan, train what is missing, write the manifest."""
+    """Make the cohort."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument(
         "--plan", type=Path, required=True, help="plan file of the cohort (results/plan/cohorts/ID.json)"
@@ -25,8 +28,14 @@ def main() -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="the list of finished students, to be written")
     parser.add_argument("--students", type=Path, required=True, help="folder of all students' directories")
     add_device_arguments(parser)
+    add_interruption_arguments(parser)
     args = parser.parse_args()
+    with Interruption(args.deadline_minutes) as interruption:
+        make(args, interruption)
 
+
+def make(args: argparse.Namespace, interruption: Interruption) -> None:
+    """Read the cohort's plan, train what is missing, write the manifest."""
     plan = read_plan(args.plan, "cohorts")
     store = Store(args.data)
     teacher = args.teacher.parent / "model" if args.teacher else None
@@ -38,20 +47,24 @@ def main() -> None:
         wanted[args.students / id_] = {"id": id_, "spec": spec, "code": student["code"], **shared}
 
     results = args.students.parent
-    with artefact_lock(results, plan["id"]), Heartbeat(results, plan["stage"], plan["id"]) as heartbeat:
+    waiting = partial(interruption.check, plan["id"])
+    with lease(results, plan["id"], waiting), Heartbeat(results, plan["stage"], plan["id"]) as heartbeat:
         missing = {path: record for path, record in wanted.items() if not is_finished(path / RECORD, record)}
         print(
             f"{plan['id']}: {len(missing)} students to train, {len(wanted) - len(missing)} finished before", flush=True
         )
         if missing:
-            from vicinal.training import train_models
+            from vicinal.training import Job, train_models
 
-            device = select_device(args.device, args.threads)
+            device = select_device(args.device, args.threads, args.gpu_slots, plan["id"])
             heartbeat.update(device=str(device))
             bad = args.manifest.parent / "diverged"
+            of = (teacher, plan["spec"]["teacher"]) if teacher else None
             train_models(
-                plan["id"], missing, store, device, bad, (teacher, plan["spec"]["teacher"]) if teacher else None
+                Job(plan["id"], results, store, device, bad, interruption, args.checkpoint_seconds, of), missing
             )
+        else:
+            remove_checkpoints(results, plan["id"])
         write_json(args.manifest, {"students": {path.name: weights_sha256(path) for path in wanted}, **shared})
         record_key(args.manifest, plan)
 

@@ -53,7 +53,7 @@ def main() -> None:
     print(f"{plan['id']}: {len(missing)} models to measure, {len(wanted) - len(missing)} measured before", flush=True)
     if missing:
         with Heartbeat(folder.parent.parent, plan["stage"], plan["id"]) as heartbeat:
-            device = select_device(args.device, args.threads)
+            device = select_device(args.device, args.threads, args.gpu_slots, plan["id"])
             heartbeat.update(device=str(device))
             measure(plan, store, teacher, {id_: places[id_] for id_ in missing}, wanted, folder, device)
     write_json(args.manifest, {"models": {id_: sha256(folder / id_ / RECORD) for id_ in wanted}})

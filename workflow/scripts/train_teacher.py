@@ -2,6 +2,7 @@
 """Train one teacher, unless it is finished already, and write its record."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from vicinal.data.store import Store
@@ -10,12 +11,14 @@ from vicinal.errors import run
 from vicinal.files import write_json
 from vicinal.fingerprint import named_modules, stage_fingerprint
 from vicinal.heartbeat import Heartbeat
+from vicinal.interruption import Interruption, add_interruption_arguments
+from vicinal.lease import lease
 from vicinal.plan import check_code, read_plan, record_key
-from vicinal.records import RECORD, artefact_lock, is_finished, weights_sha256
+from vicinal.records import RECORD, is_finished, remove_checkpoints, weights_sha256
 
 
 def main() -> None:
-    """Read the teacher's plan, train it if need be, write the record."""
+    """Make the teacher."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument(
         "--plan", type=Path, required=True, help="plan file of the teacher (results/plan/teachers/ID.json)"
@@ -25,8 +28,14 @@ def main() -> None:
         "--record", type=Path, required=True, help="the teacher's record, to be written; weights beside it"
     )
     add_device_arguments(parser)
+    add_interruption_arguments(parser)
     args = parser.parse_args()
+    with Interruption(args.deadline_minutes) as interruption:
+        make(args, interruption)
 
+
+def make(args: argparse.Namespace, interruption: Interruption) -> None:
+    """Read the teacher's plan, train it if need be, write the record."""
     plan = read_plan(args.plan, "teachers")
     check_code(plan, plan["code"], stage_fingerprint("teachers", named_modules(plan["spec"])))
     store = Store(args.data)
@@ -34,15 +43,19 @@ def main() -> None:
     wanted = {"id": plan["id"], "spec": plan["spec"], "code": plan["code"], "data_sha256": store.sha256}
 
     results = args.record.parent.parent.parent
-    with artefact_lock(results, plan["id"]), Heartbeat(results, plan["stage"], plan["id"]) as heartbeat:
+    waiting = partial(interruption.check, plan["id"])
+    with lease(results, plan["id"], waiting), Heartbeat(results, plan["stage"], plan["id"]) as heartbeat:
         if is_finished(model / RECORD, wanted):
             print(f"{plan['id']}: finished before", flush=True)
+            remove_checkpoints(results, plan["id"])
         else:
-            from vicinal.training import train_models
+            from vicinal.training import Job, train_models
 
-            device = select_device(args.device, args.threads)
+            device = select_device(args.device, args.threads, args.gpu_slots, plan["id"])
             heartbeat.update(device=str(device))
-            train_models(plan["id"], {model: wanted}, store, device, args.record.parent / "diverged")
+            bad = args.record.parent / "diverged"
+            job = Job(plan["id"], results, store, device, bad, interruption, args.checkpoint_seconds)
+            train_models(job, {model: wanted})
         write_json(
             args.record, {"id": plan["id"], "weights_sha256": weights_sha256(model), "data_sha256": store.sha256}
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from vicinal.batches import batch_bounds, batch_plan
+from vicinal.batches import batch_plan
 from vicinal.inputs import Batch, EpochTables, Images, make_batch, to_device
 from vicinal.losses import Answers, Term, loss_terms, total_loss
 from vicinal.models import build_model
@@ -20,6 +20,28 @@ from vicinal.optim import SGD, learning_rate, make_optimizer
 # How often the validation split is looked at during training, for the curves; nothing is chosen by it.
 VALIDATIONS = 10
 VALIDATION_BATCH = 256
+
+
+@dataclass
+class Moment:
+    """Where a training is; with the learners it is all that a training needs to go on.
+
+    Attributes:
+        epoch: how many epochs are finished.
+        step: how many steps were done since.
+        losses: of an epoch's steps, (steps, K), for the learners still in training; what is not done is 0.
+        seconds: wall time of all steps.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    losses: torch.Tensor | None = None
+    seconds: float = 0.0
+
+    @property
+    def epochs(self) -> float:
+        """Return the epochs done, a fraction within an epoch."""
+        return self.epoch if self.losses is None else self.epoch + self.step / len(self.losses)
 
 
 @dataclass
@@ -91,8 +113,9 @@ def train(
     seed: int,
     alpha: float | None,
     teacher: torch.nn.Module | None = None,
+    moment: Moment | None = None,
     on_epoch: Callable[[int, list[Learner]], None] = lambda epoch, learners: None,
-    on_step: Callable[[float], None] = lambda epochs: None,
+    on_step: Callable[[Moment], None] = lambda moment: None,
 ) -> None:
     """Train the learners together, in place, and fill their histories (one row an epoch).
 
@@ -107,67 +130,67 @@ def train(
         seed: of the replicate; with the epoch it determines the batches.
         alpha: of the mixup, None for none.
         teacher: frozen and in evaluation mode, asked once a batch for all learners.
+        moment: where to go on, with learners that are as they were then; it is kept up to date. None: at the start.
         on_epoch: called after each epoch with its number (from 1) and the learners still in training.
-        on_step: called after each step with the epochs done so far, a fraction. The device may lag behind: whoever
-            listens must not wait for it.
+        on_step: called after each step. The device may lag behind: whoever listens must not wait for it, unless it
+            saves.
     """
-    steps = len(batch_bounds(len(data), recipe["batch_size"]))
+    moment = moment or Moment()
     every = max(1, recipe["epochs"] // VALIDATIONS)
-    active = list(learners)
-    for epoch in range(recipe["epochs"]):
-        began = time.perf_counter()
-        for learner in active:
-            learner.good_state = _copy_of_state(learner.model)
-        losses, rate = _train_epoch(active, data, epoch, recipe, seed, alpha, teacher, steps, on_step)
-        seconds = time.perf_counter() - began
-        last = epoch + 1 == recipe["epochs"]
+    active = [learner for learner in learners if learner.diverged is None]
+    while active and moment.epoch < recipe["epochs"]:
+        rate = _train_epoch(active, data, moment, recipe, seed, alpha, teacher, on_step)
+        losses, epoch = moment.losses.cpu().numpy(), moment.epoch + 1
         for k, learner in enumerate(active):
             if bad := np.flatnonzero(~np.isfinite(losses[:, k])).tolist():
-                learner.diverged = (epoch + 1, bad[0] + 1)
+                learner.diverged = (epoch, bad[0] + 1)
                 continue
-            row = {"epoch": epoch + 1, "lr": rate, "loss": float(losses[:, k].mean()), "seconds": seconds}
-            if len(validation) and ((epoch + 1) % every == 0 or last):
+            row = {"epoch": epoch, "lr": rate, "loss": float(losses[:, k].mean())}
+            if len(validation) and (epoch % every == 0 or epoch == recipe["epochs"]):
                 row["validation_accuracy"] = accuracy_on(learner.model, validation)
             learner.history.append(row)
         active = [learner for learner in active if learner.diverged is None]
-        on_epoch(epoch + 1, active)
-        if not active:
-            return
+        moment.epoch, moment.step, moment.losses = epoch, 0, None
+        on_epoch(epoch, active)
 
 
 def _train_epoch(
     learners: list[Learner],
     data: Images,
-    epoch: int,
+    moment: Moment,
     recipe: dict,
     seed: int,
     alpha: float | None,
     teacher: torch.nn.Module | None,
-    steps: int,
-    on_step: Callable[[float], None],
-) -> tuple[np.ndarray, float]:
-    """Train one epoch; return the losses (steps, K) and the learning rate of its last step."""
+    on_step: Callable[[Moment], None],
+) -> float:
+    """Train what is left of an epoch, keeping the moment up to date; return the learning rate of its last step."""
+    began = time.perf_counter() - moment.seconds
     plan = batch_plan(
         len(data),
         recipe["batch_size"],
         seed=seed,
-        epoch=epoch,
+        epoch=moment.epoch,
         alpha=alpha,
         crop_padding=recipe["crop_padding"],
         flip=recipe["flip"],
     )
     device = data.images.device
     tables = EpochTables(plan, device)
-    losses = torch.zeros(steps, len(learners), device=device)
-    rate = 0.0
+    steps = len(plan.bounds)
+    rates = [learning_rate(recipe, (moment.epoch * steps + step) / (recipe["epochs"] * steps)) for step in range(steps)]
+    if moment.losses is None:
+        moment.losses = torch.zeros(steps, len(learners), device=device)
+        for learner in learners:
+            learner.good_state = _copy_of_state(learner.model)
     for learner in learners:
         learner.model.train()
-    for step, bounds in enumerate(plan.bounds):
-        rate = learning_rate(recipe, (epoch * steps + step) / (recipe["epochs"] * steps))
-        batch = make_batch(data, tables, bounds, recipe, mixed=alpha is not None)
-        cohort_step(learners, teacher, batch, rate, losses[step])
-        on_step(epoch + (step + 1) / steps)
-    return losses.cpu().numpy(), rate
+    for step in range(moment.step, steps):
+        batch = make_batch(data, tables, plan.bounds[step], recipe, mixed=alpha is not None)
+        cohort_step(learners, teacher, batch, rates[step], moment.losses[step])
+        moment.step, moment.seconds = step + 1, time.perf_counter() - began
+        on_step(moment)
+    return rates[-1]
 
 
 def _copy_of_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:

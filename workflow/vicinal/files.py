@@ -1,11 +1,12 @@
 """Files that are either there whole or not at all, and their checksums."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,15 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_directory(path: Path | str) -> Iterator[Path]:
+def atomic_directory(path: Path | str, keep: Callable[[Path], bool] = lambda path: False) -> Iterator[Path]:
     """Yield an empty temporary directory beside ``path`` that takes the place of ``path`` when the block ends well.
 
     When the block fails the temporary directory is removed and ``path`` is left as it was.
+
+    Args:
+        path: of the directory.
+        keep: tells of a directory that is there when the block ends, e.g. from another process, whether it stays; then
+            the new one is dropped.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,30 +65,52 @@ def atomic_directory(path: Path | str) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             _sync(file)
         _sync(temporary)
-        if path.exists():
-            _replace_directory(path, temporary)
-        else:
-            temporary.rename(path)
+        while not (_replace_directory if path.exists() else _place_directory)(path, temporary, keep):
+            pass  # another process was faster; now its directory is there
         _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _replace_directory(path: Path, new: Path) -> None:
-    """Put ``new`` in the place of ``path``; when that fails ``path`` is put back."""
-    old = Path(tempfile.mkdtemp(prefix=f".old-{path.name}-", dir=path.parent))
+def _place_directory(path: Path, new: Path, keep: Callable[[Path], bool]) -> bool:
+    """Name ``new`` ``path``; return False where another directory has got that name meanwhile."""
     try:
-        path.rename(old / path.name)
-        try:
-            new.rename(path)
-        except OSError:
-            (old / path.name).rename(path)
-            raise
-    except OSError:
-        with suppress(OSError):  # if the old one could not be put back it stays where it is
-            old.rmdir()
+        new.rename(path)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    return True
+
+
+def _replace_directory(path: Path, new: Path, keep: Callable[[Path], bool]) -> bool:
+    """Put ``new`` in the place of ``path``, unless that is to be kept; when it fails ``path`` is put back.
+
+    Returns False where another process was at it as well, and nothing is decided.
+    """
+    if keep(path):
+        return True
+    aside = Path(tempfile.mkdtemp(prefix=f".old-{path.name}-", dir=path.parent))
+    old = aside / path.name
+    try:
+        path.rename(old)
+    except OSError as error:
+        aside.rmdir()
+        if isinstance(error, FileNotFoundError):
+            return False
+        raise
+    try:
+        # Since it was looked at another process may have put there what is to be kept.
+        placed = not keep(old) and _place_directory(path, new, keep)
+        if not placed and not path.exists():
+            _place_directory(path, old, keep)
+    except OSError:
+        with suppress(OSError):  # if the old one cannot be put back it stays where it is
+            old.rename(path)
+            aside.rmdir()
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+    return placed
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -21,7 +21,11 @@ NEUTRAL = {
     "vicinal.figures",  # their names only
     "vicinal.files",
     "vicinal.fingerprint",
+    "vicinal.gpu_leases",
+    "vicinal.gpus",
     "vicinal.heartbeat",
+    "vicinal.interruption",
+    "vicinal.lease",
     "vicinal.models.registry",  # the resolved architecture stands in the spec
     "vicinal.plan",
     "vicinal.progress",

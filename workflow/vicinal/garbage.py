@@ -11,9 +11,10 @@ from pathlib import Path
 
 from vicinal.heartbeat import FOLDER as HEARTBEATS
 from vicinal.heartbeat import lives, read_beats
+from vicinal.locks import ENDING, free_lock, held_locks
 from vicinal.locks import FOLDER as LOCKS
-from vicinal.locks import free_lock, held_locks
 from vicinal.planning import RULES
+from vicinal.records import CHECKPOINTS
 from vicinal.references import References, cohort_members, read_object
 from vicinal.verify.layout import EVALUATION, LEFT_OVER, STAGES, is_id
 
@@ -21,7 +22,7 @@ from vicinal.verify.layout import EVALUATION, LEFT_OVER, STAGES, is_id
 YOUNG = 3600.0
 # Of these nothing is ever removed.
 PUBLISHED = "published"
-NOT_EXPERIMENTS = {*STAGES, PUBLISHED, "plan", LOCKS, HEARTBEATS, "logs", "benchmarks"}
+NOT_EXPERIMENTS = {*STAGES, PUBLISHED, "plan", LOCKS, CHECKPOINTS, HEARTBEATS, "logs", "benchmarks"}
 LEFT = "left over of killed jobs"
 
 
@@ -115,16 +116,19 @@ def _artefacts(results: Path, references: References, members: dict[str, set[str
 
 
 def _bookkeeping(results: Path, references: References) -> Iterator[Item]:
-    """Yield plan files, locks, logs, benchmarks and heartbeats of what is gone or garbage itself."""
+    """Yield plan files, locks, checkpoints, logs, benchmarks and heartbeats of what is gone or garbage itself."""
     for stage in (*STAGES, "downloads"):
         known = references.ids["data" if stage == "downloads" else stage]
         for path in _files(results / "plan" / stage, ".json"):
             if path.stem not in known:
                 yield _item("plan files", path, (path.stem,))
     units = references.ids["teachers"] | references.ids["cohorts"]
-    for path in _files(results / LOCKS, ".lock"):
+    for path in _files(results / LOCKS, ENDING):
         if path.stem not in units:
             yield _item("locks", path, (path.stem,))
+    for entry in _entries(results / CHECKPOINTS):
+        if is_id(entry.name) and entry.name not in units:
+            yield _item("checkpoints", Path(entry.path), (entry.name,))
     for kind, ending in (("logs", ".log"), ("benchmarks", ".tsv")):
         for stage in ("downloads", "data"):
             for path in _files(results / kind / RULES[stage], ending):
@@ -219,10 +223,8 @@ def remove(results: Path, items: Iterable[Item]) -> Iterator[tuple[Item, bool]]:
 
 
 def _remove(results: Path, item: Item) -> bool:
-    # Students have the lock of their cohort, so that most of these names have no lock file.
-    ids = [id_ for id_ in item.ids if (results / LOCKS / f"{id_}.lock").exists()]
     with ExitStack() as held:
-        if not all(held.enter_context(free_lock(results, id_)) for id_ in ids):
+        if not all(held.enter_context(free_lock(results, id_)) for id_ in item.ids):
             return False
         if item.path.is_dir():
             shutil.rmtree(item.path)

@@ -22,6 +22,7 @@ from vicinal.watcher import Watcher
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 # Where nobody watches a terminal, a line about the running jobs after so many seconds without news.
 QUIET_SECONDS = 20
+SHOWN_JOBS = 4
 INTERRUPTED = 130  # as shells say it: 128 + SIGINT
 
 
@@ -175,13 +176,13 @@ def _follow(process: subprocess.Popen, watcher: Watcher, file) -> None:
                 line = lines.get(timeout=0.5)
             except Empty:
                 now = "\n".join(
-                    job.last_line()[: max(20, console.width - 2)] for job in list(watcher.running.values())[:4]
+                    job.last_line()[: max(20, console.width - 2)] for job in list(watcher.running.values())[:SHOWN_JOBS]
                 )
                 progress.update(task, description=f"\n{now}")
                 if not console.is_terminal and watcher.running and time.monotonic() - last_news > QUIET_SECONDS:
                     last_news = time.monotonic()
-                    for job in watcher.running.values():
-                        print(f"        {_clock(last_news - began)} … {job.last_line()}", flush=True)
+                    for words in _at_work(watcher):
+                        print(f"        {_clock(last_news - began)} … {words}", flush=True)
                 continue
             if line is None:
                 return
@@ -189,11 +190,20 @@ def _follow(process: subprocess.Popen, watcher: Watcher, file) -> None:
                 file.write(line)
                 file.flush()
             finished = watcher.read(line)
+            while watcher.news:
+                progress.console.print(watcher.news.pop(0), markup=False, soft_wrap=True)
             progress.update(task, completed=watcher.done, total=watcher.total or None)
             if finished is not None and finished.rule != "all":
                 last_news = time.monotonic()
                 count = f"[{watcher.done + 1:>{len(str(watcher.total))}}/{watcher.total}]"
                 progress.console.print(f"{count} {_clock(last_news - began)} {finished.label}", markup=False)
+
+
+def _at_work(watcher: Watcher) -> list[str]:
+    """Return what some of the jobs at work say last, and how many there are besides: a cluster has many of them."""
+    jobs = list(watcher.running.values())
+    more = [f"and {len(jobs) - SHOWN_JOBS} more jobs, queued or running"] if len(jobs) > SHOWN_JOBS else []
+    return [*(job.last_line() for job in jobs[:SHOWN_JOBS]), *more]
 
 
 def _clock(seconds: float) -> str:

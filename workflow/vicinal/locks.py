@@ -1,52 +1,33 @@
 """Locks of artefacts as others see them: held by a job, or free to be taken for a moment."""
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vicinal.errors import VicinalError
+from vicinal.lease import ENDING, FOLDER, free_lease, is_leased
 
-FOLDER = "locks"
+__all__ = ["ENDING", "FOLDER", "check_no_snakemake", "free_lock", "held_locks", "is_held"]
 
 
 def held_locks(results: Path) -> set[str]:
-    """Return the ids of the artefacts that jobs are working on (``artefact_lock``)."""
-    return {path.stem for path in (results / FOLDER).glob("*.lock") if not path.is_symlink() and is_held(path)}
+    """Return the ids of the artefacts that jobs are working on, by their leases."""
+    return {path.stem for path in (results / FOLDER).glob(f"*{ENDING}") if not path.is_symlink() and is_held(path)}
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether another process holds a lock file; one that cannot be asked counts as held."""
+    """Tell whether a process holds a lease; one that cannot be asked counts as held."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        # Shared, and given back at once by closing.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return is_leased(path)
     except OSError:
         return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 @contextmanager
 def free_lock(results: Path, id_: str) -> Iterator[bool]:
-    """Hold the lock of an artefact for the block and yield True; yield False where a job holds it."""
-    path = results / FOLDER / f"{id_}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
-    finally:
-        os.close(descriptor)
+    """Hold the lease of an artefact for the block and yield True; yield False where a job holds it."""
+    with free_lease(results, id_) as free:
+        yield free
 
 
 def check_no_snakemake() -> None:

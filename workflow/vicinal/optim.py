@@ -24,6 +24,14 @@ class SGD:
         for parameter in self.parameters:
             parameter.grad = None
 
+    def load_momentum(self, momentum: Iterable[torch.Tensor | None]) -> None:
+        """Go on with the momentum of another optimiser of the same network."""
+        self.momentum = [
+            # Laid out in memory as the parameter: another order of the same sums would round otherwise.
+            None if value is None else torch.empty_like(parameter, requires_grad=False).copy_(value)
+            for parameter, value in zip(self.parameters, momentum, strict=True)
+        ]
+
     @torch.no_grad()
     def step(self, lr: float) -> None:
         """Update the parameters in place with the learning rate ``lr``."""

@@ -20,14 +20,18 @@ class Progress:
         unit: of what, e.g. epochs.
         every: seconds between two lines.
         images: that are trained on in one unit; None where this is no training.
+        before: how many were done before, by another process; they do not count for the rate.
     """
 
-    def __init__(self, what: str, total: int, unit: str, every: float = 1.0, images: int | None = None) -> None:
+    def __init__(
+        self, what: str, total: int, unit: str, every: float = 1.0, images: int | None = None, before: float = 0
+    ) -> None:
         self.what, self.total, self.unit, self.every, self.images = what, total, unit, every, images
+        self._before = before
         self._start = time.monotonic()
         self._last = self._beaten = self._start
         self._note = ""
-        update_heartbeat(done=0, total=total, unit=unit)
+        update_heartbeat(done=before, total=total, unit=unit)
 
     def update(self, done: int, note: str = "", models: dict[str, dict[str, float | None]] | None = None) -> None:
         """Report that ``done`` of ``total`` are done.
@@ -56,20 +60,21 @@ class Progress:
 
     def _beat(self, now: float, done: float) -> None:
         self._beaten = now
-        rate = done / max(now - self._start, 1e-9)
+        rate = (done - self._before) / max(now - self._start, 1e-9)
         update_heartbeat(
             done=done,
-            seconds_left=(self.total - done) / rate if done else None,
+            seconds_left=(self.total - done) / rate if rate else None,
             images_per_second=rate * self.images if self.images else None,
         )
 
     def _print(self, now: float, done: float) -> None:
         self._last = now
         elapsed = max(now - self._start, 1e-9)
-        left = elapsed / done * (self.total - done) if done else 0.0
+        rate = (done - self._before) / elapsed
+        left = (self.total - done) / rate if rate else 0.0
         count = done if isinstance(done, int) else f"{done:.2f}"
         print(
-            f"{self.what}: {count}/{self.total} {self.unit}, {done / elapsed:.3g} {self.unit}/s, {elapsed:.0f} s, "
+            f"{self.what}: {count}/{self.total} {self.unit}, {rate:.3g} {self.unit}/s, {elapsed:.0f} s, "
             f"about {left:.0f} s left{', ' + self._note if self._note else ''}",
             file=sys.stderr,
             flush=True,

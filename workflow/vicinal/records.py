@@ -1,8 +1,6 @@
-"""The records of trained models on disk: what they are, whether they still count, who works on them. Without torch."""
+"""The records of trained models on disk: what they are, and whether they still count. Without torch."""
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ from vicinal.errors import VicinalError
 from vicinal.files import read_json, sha256
 
 WEIGHTS, HISTORY, RECORD = "weights.safetensors", "history.parquet", "model.json"
+CHECKPOINTS = "checkpoints"
 
 
 def is_finished(record: Path, wanted: dict[str, Any]) -> bool:
@@ -45,15 +44,12 @@ def weights_sha256(directory: Path) -> str:
         raise VicinalError(f"{directory / RECORD}: not the record of a model") from None
 
 
-@contextmanager
-def artefact_lock(results: Path, id_: str) -> Iterator[None]:
-    """Hold the lock of one artefact: a second process waits until the first has finished it."""
-    path = results / "locks" / f"{id_}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{id_}: another process is working on it; waiting", flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def checkpoint_folder(results: Path, unit: str) -> Path:
+    """Return the folder of the checkpoints of a teacher or cohort in training."""
+    return results / CHECKPOINTS / unit
+
+
+def remove_checkpoints(results: Path, unit: str) -> None:
+    """Remove the checkpoints of a teacher or cohort that is finished, whoever made them."""
+    # What cannot be removed now, since another process writes there, goes with the next run.
+    shutil.rmtree(checkpoint_folder(results, unit), ignore_errors=True)

@@ -2,53 +2,118 @@
 
 import json
 import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from vicinal.checkpoint import Checkpoint, Checkpoints, describe_machine, find_checkpoint, resumption
 from vicinal.data.store import Store
-from vicinal.engine import Learner, make_learner, train
+from vicinal.engine import Learner, Moment, make_learner, train
 from vicinal.errors import VicinalError
 from vicinal.inputs import Images, to_device
+from vicinal.interruption import RESERVE_SECONDS, Interruption
 from vicinal.models import build_model
 from vicinal.progress import Progress
 from vicinal.provenance import Stopwatch, provenance
+from vicinal.records import checkpoint_folder, remove_checkpoints
 from vicinal.weights import load_weights, save_model, save_state
 
 
-def train_models(
-    unit: str,
-    wanted: dict[Path, dict[str, Any]],
-    store: Store,
-    device: torch.device,
-    bad_folder: Path,
-    teacher: tuple[Path, dict] | None = None,
-) -> None:
-    """Train models that share everything but temperature, logit scale and loss, and write each into its directory.
+@dataclass
+class Job:
+    """A training job.
 
-    Args:
-        unit: id of the cohort or teacher, for messages.
-        wanted: for each model's directory what its record must say: ``id``, ``spec``, ``code`` and checksums.
+    Attributes:
+        unit: id of the cohort or teacher.
+        results: the results folder, for checkpoints.
         store: the data.
         device: where to compute.
         bad_folder: where the last good weights of a diverged model go.
+        interruption: knows when to stop before the end.
+        checkpoint_seconds: from one checkpoint to the next.
         teacher: directory of the teacher, and its spec.
+    """
+
+    unit: str
+    results: Path
+    store: Store
+    device: torch.device
+    bad_folder: Path
+    interruption: Interruption
+    checkpoint_seconds: float
+    teacher: tuple[Path, dict] | None = None
+
+
+def train_models(job: Job, wanted: dict[Path, dict[str, Any]]) -> None:
+    """Train models that share everything but temperature, logit scale and loss, and write each into its directory.
+
+    The training goes on from the furthest whole checkpoint, of whatever process. Models that it does not hold, e.g. of
+    a temperature that was added since, are trained after the others.
+
+    Args:
+        job: see there.
+        wanted: for each model's directory what its record must say: ``id``, ``spec``, ``code`` and checksums.
 
     Raises:
         VicinalError: a loss became NaN or infinite. All models that did not diverge are trained to the end and
             written before.
+        SystemExit: it stopped before its end, by a deadline or a signal, and can go on.
     """
-    watch = Stopwatch()
-    data, validation = Images(store, "train", device), Images(store, "validation", device)
+    checkpoint = find_checkpoint(checkpoint_folder(job.results, job.unit), list(wanted.values()))
+    held = {path: record for path, record in wanted.items() if checkpoint and checkpoint.holds(record)}
+    others = {path: record for path, record in wanted.items() if path not in held}
+    if held and others:
+        print(
+            f"{job.unit}: {len(others)} of {len(wanted)} are not in its checkpoint; they start afterwards", flush=True
+        )
+    problems = _train_group(job, held, checkpoint) if held else []
+    problems += _train_group(job, others, None) if others else []
+    remove_checkpoints(job.results, job.unit)
+    if problems:
+        raise VicinalError("\n".join(problems))
+
+
+def _train_group(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Checkpoint | None) -> list[str]:
+    """Train models together, all from one checkpoint or all anew; return what is to be said of diverged ones."""
+    watch, machine = Stopwatch(), describe_machine(job.device)
+    data, validation = (Images(job.store, split, job.device) for split in ("train", "validation"))
     learners = {directory: make_learner(record["id"], record["spec"], data) for directory, record in wanted.items()}
     spec = next(iter(wanted.values()))["spec"]
-    progress = Progress(unit, spec["recipe"]["epochs"], "epochs", images=len(data))
+    teacher = _frozen(*job.teacher, data) if job.teacher else None
 
-    def report(epoch: int, active: list[Learner]) -> None:
+    moment, before, resumed = Moment(), 0.0, []
+    if checkpoint:
+        moment, before = checkpoint.restore(list(learners.values())), checkpoint.info["wall_seconds"]
+        resumed = [*checkpoint.info["resumed"], resumption(checkpoint, machine)]
+        checkpoint.tensors.clear()  # three times the size of the models, and used no more
+        _say_resumed(job.unit, resumed[-1])
+    progress = Progress(job.unit, spec["recipe"]["epochs"], "epochs", images=len(data), before=moment.epochs)
+    saver = _Saver(
+        job,
+        list(learners.values()),
+        Checkpoints(
+            checkpoint_folder(job.results, job.unit),
+            {"unit": job.unit, "made": machine, "resumed": resumed},
+            {record["id"]: record for record in wanted.values()},
+            job.checkpoint_seconds,
+        ),
+        lambda: before + watch.seconds(),
+    )
+
+    def after_epoch(epoch: int, active: list[Learner]) -> None:
         note = ", ".join(_status(learner) for learner in active)
         progress.update(epoch, note, {learner.id: _curves(learner) for learner in active})
 
+    def after_step(moment: Moment) -> None:
+        progress.within(moment.epochs)
+        saver.after_step(moment)
+
+    job.interruption.check(job.unit)
+    job.interruption.defer()
     train(
         list(learners.values()),
         data,
@@ -56,19 +121,58 @@ def train_models(
         recipe=spec["recipe"],
         seed=spec["seed"],
         alpha=spec.get("alpha"),
-        teacher=_frozen(*teacher, data) if teacher else None,
-        on_epoch=report,
-        on_step=progress.within,
+        teacher=teacher,
+        moment=moment,
+        on_epoch=after_epoch,
+        on_step=after_step,
     )
-    made = provenance(watch, device)
+    made = provenance(watch, job.device)
+    made |= {"wall_seconds": round(before + watch.seconds(), 3), "resumed": resumed}
+    made["epoch_seconds"] = {"mean": round(moment.seconds / max(1, moment.epoch), 4), "number": moment.epoch}
     problems = []
     for directory, learner in learners.items():
         if learner.diverged is None:
             save_model(directory, learner.model.state_dict(), learner.history, wanted[directory], made)
         else:
-            problems.append(_keep_last_good(unit, learner, bad_folder))
-    if problems:
-        raise VicinalError("\n".join(problems))
+            problems.append(_keep_last_good(job.unit, learner, job.bad_folder))
+    return problems
+
+
+class _Saver:
+    """Makes checkpoints in time, and stops the process when it must end."""
+
+    def __init__(
+        self, job: Job, learners: list[Learner], checkpoints: Checkpoints, wall_seconds: Callable[[], float]
+    ) -> None:
+        self._job, self._learners, self._checkpoints, self._wall_seconds = job, learners, checkpoints, wall_seconds
+        self._longest = 0.0
+        self._looked: float | None = None
+
+    def after_step(self, moment: Moment) -> None:
+        """Save and stop, if it is time."""
+        now = time.monotonic()
+        if self._looked is not None:
+            self._longest = max(self._longest, now - self._looked)
+        # The next step, and a validation after it, must end before the deadline as well as the last checkpoint.
+        reserve = max(RESERVE_SECONDS, 3 * self._checkpoints.seconds) + self._longest
+        reason = self._job.interruption.reason(reserve)
+        if reason or self._checkpoints.is_due():
+            saved = self._checkpoints.save(self._learners, moment, self._wall_seconds())
+        if reason:
+            lost = "" if saved else ", without a checkpoint of this step"
+            self._job.interruption.stop(
+                f"{self._job.unit}: stopped at epoch {moment.epoch + 1}, step {moment.step}, {reason}{lost}; "
+                "run again to go on"
+            )
+        self._looked = time.monotonic()
+
+
+def _say_resumed(unit: str, resumed: dict[str, Any]) -> None:
+    where = f"epoch {resumed['epoch'] + 1}, step {resumed['step']}"
+    print(f"{unit}: going on after {where} ({resumed['host']}, {resumed['date']})", flush=True)
+    if resumed["changed"]:
+        changes = ", ".join(f"{name} {old}, now {new}" for name, (old, new) in resumed["changed"].items())
+        print(f"{unit}: made elsewhere ({changes}): the last bits may differ from those of one run", flush=True)
 
 
 def _curves(learner: Learner) -> dict[str, float | None]:

@@ -1,5 +1,7 @@
 """Weights of networks as safetensors files (no pickles)."""
 
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +12,32 @@ from safetensors.torch import load_file, save_file
 
 from vicinal.errors import VicinalError
 from vicinal.files import atomic_directory, atomic_path, sha256, write_json
-from vicinal.records import HISTORY, RECORD, WEIGHTS, weights_sha256
+from vicinal.records import HISTORY, RECORD, WEIGHTS, is_finished, weights_sha256
 
 
 def save_state(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a state dict as a safetensors file, atomically."""
-    with atomic_path(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary, metadata)
+    """Write tensors as a safetensors file, atomically.
+
+    Raises:
+        OSError: the file cannot be written; it names ``path``.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    try:
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from None
+    except SafetensorError as error:
+        code = re.search(r"os error (\d+)", str(error))
+        if not code:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from None
 
 
 def save_model(
     directory: Path, state: dict[str, torch.Tensor], history: list[dict], wanted: dict[str, Any], made: dict[str, Any]
 ) -> None:
-    """Write a finished model into its directory, all or nothing.
+    """Write a finished model into its directory, all or nothing; one that is there and finished is kept.
 
     Args:
         directory: named by the model's id.
@@ -31,7 +46,7 @@ def save_model(
         wanted: what decides whether the model still counts: id, spec, code, sha256 of data and teacher.
         made: how it was made (``provenance``).
     """
-    with atomic_directory(directory) as folder:
+    with atomic_directory(directory, keep=lambda other: is_finished(other / RECORD, wanted)) as folder:
         save_state(folder / WEIGHTS, state)
         pd.DataFrame(history).to_parquet(folder / HISTORY, index=False)
         sums = {name: sha256(folder / name) for name in (WEIGHTS, HISTORY)}

@@ -1,9 +1,7 @@
 """Run an experiment: train, measure, test the claims, draw and report what is not there yet."""
 
 import argparse
-import os
 import time
-from pathlib import Path
 
 import yaml
 
@@ -15,12 +13,17 @@ from vicinal.commands.experiment import (
     add_experiment_arguments,
     dump,
     read_experiments,
+    resolve_named,
 )
+from vicinal.config import Execution
+from vicinal.errors import VicinalError
 from vicinal.figures import FIGURES
 from vicinal.files import write_text
+from vicinal.gpus import visible_devices
 from vicinal.grid import Artefacts
 from vicinal.head import head_lock, run_snakemake, run_snakemake_as_it_is, unlock_snakemake
-from vicinal.planning import build_plans, resolve
+from vicinal.planning import build_plans
+from vicinal.slurm import prepare, with_cluster
 
 EPILOG = f"Anything after -- goes to Snakemake as it is, e.g. -- --dry-run. {SETTINGS}"
 
@@ -29,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of a run."""
     add_experiment_arguments(parser)
     add_cores_argument(parser)
+    parser.add_argument(
+        "--slurm",
+        action="store_true",
+        help="send the jobs to the SLURM cluster that profiles/slurm/cluster.yaml describes (workflow/docs/cluster.md)",
+    )
     parser.add_argument(
         "--accept-code",
         action="store_true",
@@ -50,18 +58,25 @@ def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
     """
     began = time.monotonic()
     name, experiments, where = read_experiments(args)
+    if not args.slurm and any(text.startswith("cluster") for text in args.set):
+        raise VicinalError("--set cluster: says where --slurm sends its jobs; add --slurm, or leave it out")
+    experiments = with_cluster(experiments, args.slurm)
     with head_lock(RESULTS) as lock:
-        artefacts, execution = resolve(experiments, where, RESULTS, name if len(experiments) > 1 else None)
+        artefacts, execution = resolve_named(name, experiments, where)
         # Snakemake and its jobs read this copy: what is edited meanwhile changes the next run only.
         write_text(SNAPSHOT, yaml.safe_dump(dump(name, experiments), sort_keys=False))
         print(describe(artefacts), flush=True)
-        arguments = ["--configfile", str(SNAPSHOT), "--cores", str(args.cores), *_gpus(execution.device)]
-        unlock_snakemake(lock, arguments, args.unlock)
+        arguments = ["--configfile", str(SNAPSHOT)]
+        unlock_snakemake(lock, [*arguments, "--cores", "1"], args.unlock)
         if args.accept_code:
             from vicinal.acceptance import accept_code
 
             for line in accept_code(build_plans(artefacts), RESULTS):
                 print(line, flush=True)
+        if args.slurm:
+            arguments += prepare(artefacts, execution, name, args.cores, RESULTS)
+        else:
+            arguments += ["--cores", str(args.cores), *_gpus(execution)]
         if snakemake_arguments:
             return run_snakemake_as_it_is([*arguments, *snakemake_arguments], lock)
         status = run_snakemake(arguments, RESULTS / "logs", lock)
@@ -84,10 +99,13 @@ def _count(roles: dict[str, int], role: str) -> str:
     return f"{number} {role}{'' if number == 1 else 's'}"
 
 
-def _gpus(device: str) -> list[str]:
-    """Return Snakemake's arguments for the GPUs of this machine: jobs take turns on one."""
-    present = Path("/proc/driver/nvidia/gpus").is_dir() or os.environ.get("CUDA_VISIBLE_DEVICES")
-    return ["--resources", "gpu=1"] if present and device != "cpu" else []
+def _gpus(execution: Execution) -> list[str]:
+    """Return Snakemake's arguments for the GPUs of this machine: how many jobs they take at once (``gpu_leases``)."""
+    if execution.device == "cpu":
+        return []
+    present = len(visible_devices())
+    used = min(present, 1) if ":" in execution.device else present
+    return ["--resources", f"gpu={used * execution.gpu_slots}"] if used else []
 
 
 def _say_where(artefacts: Artefacts, seconds: float) -> None:

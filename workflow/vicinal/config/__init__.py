@@ -3,14 +3,17 @@
 Only this package needs pydantic. Scripts never read a config: they read plan files.
 """
 
+from vicinal.config.cluster import Cluster
 from vicinal.config.load import (
     GRID_KEYS,
     SHORT_KEYS,
     experiment_file,
     json_schema,
     parse_yaml,
+    read_cluster,
     read_config,
     validate,
+    validate_cluster,
 )
 from vicinal.config.schema import (
     METHODS,
@@ -31,6 +34,7 @@ __all__ = [
     "METHODS",
     "RESERVED_NAMES",
     "SHORT_KEYS",
+    "Cluster",
     "Collection",
     "Data",
     "Evaluation",
@@ -43,6 +47,8 @@ __all__ = [
     "experiment_file",
     "json_schema",
     "parse_yaml",
+    "read_cluster",
     "read_config",
     "validate",
+    "validate_cluster",
 ]

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from vicinal.config.cluster import Cluster
 from vicinal.config.schema import Collection, Experiment
 from vicinal.errors import VicinalError, nearest
 
@@ -128,6 +129,24 @@ def validate(
         )
     _distinct_names(experiments, where, config.get("name"))
     return _validated(Collection, {**config, "experiments": experiments}, where).experiments
+
+
+def read_cluster(path: Path | str) -> Cluster:
+    """Return the settings of a cluster from their own file.
+
+    Raises:
+        VicinalError: the file is missing or wrong.
+    """
+    return validate_cluster(read_config(path), str(path))
+
+
+def validate_cluster(config: Mapping, where: str) -> Cluster:
+    """Return validated settings of a cluster.
+
+    Raises:
+        VicinalError: one line a problem.
+    """
+    return _validated(Cluster, config, where)
 
 
 def experiment_file(name: str, folder: Path | str = "experiments") -> Path:

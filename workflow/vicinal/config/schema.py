@@ -4,17 +4,11 @@ import re
 import sys
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    create_model,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, create_model, model_validator
 
 from vicinal.commands import COMMANDS
+from vicinal.config.cluster import Cluster
+from vicinal.config.section import Float, Int, Section
 from vicinal.data.catalogue import DATA_SETS
 from vicinal.errors import nearest
 from vicinal.models.registry import ARCHITECTURES
@@ -25,7 +19,7 @@ METHODS: tuple[str, ...] = get_args(Method)
 # Folders of results/ that hold what experiments share: an experiment of that name would overwrite them.
 FOLDERS = {
     "data", "teachers", "students", "cohorts", "evaluations", "plan", "locks", "logs", "benchmarks", "heartbeats",
-    "published",
+    "checkpoints", "published",
 }  # fmt: skip
 # Words that ./reproduce takes for a command.
 RESERVED_NAMES = FOLDERS | set(COMMANDS)
@@ -41,12 +35,6 @@ def _method(name: Any) -> Any:
     if name not in METHODS:
         raise ValueError(f"unknown method {name!r}{nearest(name, METHODS)}")
     return name
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError(f"{str(value).lower()} is no number")
-    return value
 
 
 def _temperature(value: Any) -> Any:
@@ -80,8 +68,6 @@ def _results_name(name: str) -> str:
 ModelName = Annotated[str, AfterValidator(_architecture)]
 MethodName = Annotated[Method, BeforeValidator(_method)]
 Temperature = Annotated[float | Literal["std"], BeforeValidator(_temperature)]
-Int = Annotated[int, BeforeValidator(_number)]
-Float = Annotated[float, BeforeValidator(_number)]
 Positive = Annotated[Float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[Float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[Int, Field(ge=0, lt=2**63)]
@@ -90,12 +76,6 @@ Alpha = Annotated[
     Float,
     Field(gt=0, allow_inf_nan=False, description="α of Beta(α, α), > 0 (without mixup: methods ce and kd)"),
 ]
-
-
-class Section(BaseModel):
-    """A part of the config: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Data(Section):
@@ -235,6 +215,8 @@ class Execution(Section):
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     threads: Int = Field(1, ge=1, description="CPU threads of a training or evaluation job")
+    gpu_slots: Int = Field(1, ge=1, description="jobs that share a GPU")
+    checkpoint_seconds: Positive = Field(60.0, description="seconds from one checkpoint of a training to the next")
 
 
 class Experiment(Section):
@@ -253,6 +235,7 @@ class Experiment(Section):
     grids: list[Grid] = Field(min_length=1, description="blocks of students; their union is trained")
     evaluation: Evaluation = Field(Evaluation(), description="what is measured on the trained models")
     execution: Execution = Field(Execution(), description="where and how it runs")
+    cluster: Cluster | None = Field(None, description="the SLURM cluster of --slurm; null: profiles/slurm/cluster.yaml")
 
 
 class Collection(Section):

@@ -11,7 +11,7 @@ from vicinal.importing.state import NOT_IMPORTED, Survey
 from vicinal.verify.layout import STAGES, is_plain
 
 # Folders of a results folder that are no experiment's.
-OTHERS = {*STAGES, "plan", "published", "logs", "benchmarks", "locks", "heartbeats"}
+OTHERS = {*STAGES, "plan", "published", "logs", "benchmarks", "locks", "checkpoints", "heartbeats"}
 
 
 def find_results(folder: Path, here: Path) -> Path:

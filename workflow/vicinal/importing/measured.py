@@ -125,4 +125,4 @@ def survey_experiment(survey: Survey, name: str) -> None:
 
 def _records(folder: Path) -> Iterable[Path]:
     names = [folder / name for name in ("provenance.json", "claims.json", "report.json")]
-    return [path for path in [*names, *sorted((folder / "figures").glob("*.json"))] if path.is_file()]
+    return [path for path in [*names, *sorted((folder / "figures").glob("[!.]*.json"))] if path.is_file()]

@@ -1,0 +1,186 @@
+"""What jobs ask a cluster for, and how the settings of a cluster are read."""
+
+import json
+import shlex
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vicinal import slurm
+from vicinal.config import Cluster, read_cluster, validate
+from vicinal.errors import VicinalError
+from vicinal.slurm import QueuedJob, Requests, ask_slurm, deadline_option, find_jobs, find_makers, with_cluster
+
+SETTINGS = {"partition": "gpu", "account": "a1", "gpu_type": "h100", "mem_mb": 1000, "max_mem_mb": 3000}
+
+
+def plan(results, minutes=None, after=None):
+    slurm.write_planned(results, minutes or {}, after or {})
+
+
+def requests(tmp_path, gpus=1, **settings):
+    return Requests(Cluster(**{**SETTINGS, "max_minutes": 100, **settings}), gpus, tmp_path)
+
+
+def test_on_one_machine_jobs_ask_for_nothing(tmp_path):
+    assert Requests(None, 1, tmp_path).resources("cohorts") == {}
+    assert deadline_option(None, {}) == ""
+
+
+def test_time_and_memory_double_at_every_attempt_up_to_their_limits(tmp_path):
+    plan(tmp_path, {"cohorts/c-1": 30})
+    resources = requests(tmp_path).resources("cohorts")
+    asked = [[resources[name](["c-1"], attempt) for attempt in (1, 2, 3)] for name in ("runtime", "mem_mb")]
+    assert asked == [[30, 60, 100], [1000, 2000, 3000]]
+    assert resources["runtime"](["not-planned"], 1) == 100
+    assert (resources["slurm_partition"], resources["slurm_account"]) == ("gpu", "a1")
+    assert (resources["gpu_model"], requests(tmp_path, gpus=0).resources("cohorts")["gpu_model"]) == ("h100", None)
+
+
+@pytest.mark.parametrize(("runtime", "deadline"), [(1, "0.5"), (4, "2"), (10, "8"), (1440, "1438")])
+def test_a_trainer_stops_before_the_time_limit(runtime, deadline):
+    assert deadline_option(None, {"runtime": runtime}) == f"--deadline-minutes {deadline}"
+
+
+def test_a_job_waits_for_the_one_of_an_earlier_run_at_its_first_attempt(tmp_path):
+    plan(tmp_path, after={"cohorts/c-1": ["12", "13"]})
+    flags = requests(tmp_path, extra=["--exclude=n1"]).resources("cohorts")["slurm_extra"]
+    assert flags(["c-1"], 1) == "--exclude=n1 --dependency=afterany:12:13"
+    assert flags(["c-1"], 2) == flags(["c-2"], 1) == "--exclude=n1"
+
+
+def test_a_job_in_the_queue_keeps_the_time_it_was_submitted_with(tmp_path):
+    plan(tmp_path, {"cohorts/c-1": 30, "cohorts/c-2": 30})
+    plan(tmp_path, {"cohorts/c-1": 9, "cohorts/c-2": 9}, after={"cohorts/c-1": ["12"]})
+    assert slurm.read_planned(tmp_path)["minutes"] == {"cohorts/c-1": 30, "cohorts/c-2": 9}
+
+
+@settings(max_examples=40)
+@given(st.one_of(st.text(), st.from_regex(r"--[a-z]+=[^\n]*", fullmatch=True)))
+def test_a_flag_is_refused_or_reaches_sbatch_as_it_is(flag):
+    try:
+        cluster = Cluster(extra=[flag])
+    except ValueError as error:
+        assert "extra" in str(error)
+        return
+    quoted = Requests(cluster, 1).flags("cohorts", "c-1", 1)
+    assert shlex.split(quoted) == [flag]
+    # as the executor hands it to a shell
+    printed = subprocess.run(f"printf '%s' {quoted}", shell=True, capture_output=True, check=True).stdout.decode()
+    assert printed == flag
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("partition", "gpu; touch HACKED", "use letters"),
+        ("account", "$(id)", "use letters"),
+        ("gpu_type", "-h100", "use letters"),
+        ("constraint", "a100 b", "pattern"),
+        ("extra", ["-p gpu"], "by its long name"),
+        ("extra", ["--partition=gpu"], "set cluster.partition instead"),
+        ("extra", ["--mem=4G"], "set cluster.mem_mb instead"),
+        ("extra", ["--gres=gpu:2"], "the workflow sets it"),
+        ("extra", ["--cpus-per-gpu=4"], "the workflow sets it"),
+        ("max_minutes", 0, "greater than or equal to 1"),
+        ("mem_mb", 100_000, "is more than max_mem_mb"),
+        ("partitions", "gpu", "did you mean partition"),
+    ],
+)
+def test_a_wrong_setting_is_told_by_its_name(config, field, value, says):
+    with pytest.raises(VicinalError, match=says) as told:
+        validate({**config, "cluster": {field: value}}, "here")
+    assert len(str(told.value).splitlines()) == 1
+    assert str(told.value).startswith("here: cluster")
+
+
+def test_settings_of_the_site_an_experiment_and_one_run(config, tmp_path):
+    site = tmp_path / "cluster.yaml"
+    site.write_text("partition: gpu\naccount: shared\nmax_minutes: 60\n")
+    experiments = validate({**config, "cluster": {"account": "mine"}}, "here", ["cluster.max_minutes=5"])
+    [found] = with_cluster(experiments, True, site)
+    assert found.cluster == Cluster(partition="gpu", account="mine", max_minutes=5)
+    [local] = with_cluster(experiments, False, site)
+    assert local.cluster is None
+
+
+def test_the_file_for_the_site_holds_every_field_at_its_default():
+    shipped = slurm.Path(__file__).resolve().parents[2] / slurm.SITE
+    assert read_cluster(shipped) == Cluster()
+    assert read_cluster(shipped).model_fields_set == set(Cluster.model_fields)
+
+
+def test_jobs_of_this_folder_are_found_by_their_names(monkeypatch, tmp_path):
+    name = f"{slurm.job_prefix('my.digits', tmp_path)}_6907ab6e"
+    other = f"{slurm.job_prefix('my.digits', tmp_path / 'other')}_6907ab6e"
+    comment = "rule_distill_wildcards_c-1"
+    lines = (
+        f"12|RUNNING|{name}|{comment}\n13|PENDING|{other}|{comment}\n14|PENDING|{name}|rule_evaluate_wildcards_c-1|x\n"
+    )
+    monkeypatch.setattr(slurm, "ask_slurm", lambda *command: lines)
+    jobs = find_jobs(tmp_path)
+    assert [job.id for job in jobs] == ["12", "14"]
+    assert find_makers([("cohorts", "c-1"), ("cohorts", "c-2")], jobs) == {"cohorts/c-1": ["12"]}
+    assert len(slurm.job_prefix("x" * 64, tmp_path)) <= 50
+
+
+def test_two_jobs_that_make_the_same_are_both_waited_for():
+    jobs = [QueuedJob(id_, "PENDING", "rule_train_teacher_wildcards_t-1") for id_ in ("7", "8")]
+    assert find_makers([("teachers", "t-1")], jobs) == {"teachers/t-1": ["7", "8"]}
+
+
+def fails(error):
+    def run(*arguments, **options):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (FileNotFoundError(), "--slurm: squeue: no such program; start it where Slurm's programs work"),
+        (subprocess.TimeoutExpired("squeue", 60), "--slurm: squeue: no answer in 60 s"),
+        (
+            subprocess.CalledProcessError(1, "squeue", stderr="x\nslurm_load_jobs error: down\n"),
+            "squeue: slurm_load_jobs error: down",
+        ),
+    ],
+)
+def test_a_slurm_that_does_not_answer(error, says):
+    with pytest.raises(VicinalError, match=says):
+        ask_slurm("squeue", run=fails(error))
+
+
+@pytest.mark.parametrize(
+    ("configured", "setting", "accounting"),
+    [
+        ("AccountingStorageType   = accounting_storage/slurmdbd", None, True),
+        ("AccountingStorageType   = accounting_storage/none", None, False),
+        ("AccountingStorageType   = (null)", None, False),
+        ("AccountingStorageType   = accounting_storage/none", True, True),
+        ("AccountingStorageType   = accounting_storage/slurmdbd", False, False),
+    ],
+)
+def test_whether_there_is_accounting(monkeypatch, configured, setting, accounting):
+    monkeypatch.setattr(slurm, "ask_slurm", lambda *command: f"A = 1\n{configured}\nB = 2\n")
+    assert slurm._has_accounting(Cluster(accounting=setting)) is accounting
+
+
+def test_long_trainings_get_as_many_attempts_as_their_time_needs(monkeypatch, tmp_path, capsys):
+    (tmp_path / "plan").mkdir()
+    monkeypatch.setattr(slurm, "ask_slurm", lambda *command: "")
+    monkeypatch.setattr(slurm, "estimate_minutes", lambda *arguments: {"cohorts/c-1": 250, "teachers/t-1": 10})
+    study = SimpleNamespace(experiment=SimpleNamespace(cluster=Cluster(max_minutes=100)))
+    artefacts = SimpleNamespace(studies={"x": study}, teachers=["t-1"], cohorts=["c-1"], evaluations=[])
+    arguments = slurm.prepare(artefacts, None, "x", 2, tmp_path)
+    assert arguments[arguments.index("--retries") + 1] == "5"
+    assert arguments[arguments.index("--slurm-status-command") + 1] == "squeue"
+    assert "10 to 100 minutes a job" in capsys.readouterr().out
+    assert json.loads((tmp_path / "plan/cluster.json").read_text())["minutes"] == {
+        "cohorts/c-1": 250,
+        "teachers/t-1": 10,
+    }

@@ -1,0 +1,69 @@
+"""The fields of a config that say where ./reproduce --slurm sends its jobs."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from vicinal.config.section import Int, Section
+
+# Flags of sbatch that a field of the cluster stands for, and those that the workflow sets by itself.
+OWN_FIELDS = {
+    "partition": "partition", "account": "account", "qos": "qos", "constraint": "constraint", "mem": "mem_mb",
+    "time": "max_minutes",
+}  # fmt: skip
+SBATCH_SET = OWN_FIELDS.keys() | {
+    "job-name", "output", "error", "parsable", "export", "comment", "chdir", "workdir", "nodes", "clusters", "gres",
+    "gpus", "requeue", "no-requeue", "dependency", "array", "wrap", "wait", "test-only", "help", "usage", "version",
+}  # fmt: skip
+
+
+def _slurm_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.,:@+-]{0,127}", name):
+        raise ValueError(f"{name!r}: use letters, digits and _ . , : @ + -, as Slurm's own names do")
+    return name
+
+
+def _sbatch_flag(flag: str) -> str:
+    """Return a flag that the workflow leaves to the user; it is quoted before a shell sees it."""
+    found = re.fullmatch(r"--([a-z][a-z-]*)(=[^=\s]\S*)?", flag)
+    if not found or not flag.isprintable():
+        raise ValueError(f"{flag!r}: give each flag by its long name, e.g. --exclude=node07, without spaces")
+    if found[1] in SBATCH_SET or found[1].startswith(("mem-", "ntasks", "cpus-", "gpus-")):
+        instead = f"set cluster.{OWN_FIELDS[found[1]]} instead" if found[1] in OWN_FIELDS else "the workflow sets it"
+        raise ValueError(f"--{found[1]} cannot be set here: {instead}")
+    return flag
+
+
+SlurmName = Annotated[str, AfterValidator(_slurm_name)]
+
+
+class Cluster(Section):
+    """Where ./reproduce --slurm sends its jobs; nothing here changes what is computed."""
+
+    partition: SlurmName | None = Field(None, description="partition of the jobs; null: the cluster's default one")
+    account: SlurmName | None = Field(None, description="account that is charged; null: your default one")
+    qos: SlurmName | None = Field(None, description="quality of service, if the site asks for one")
+    gpu_type: SlurmName | None = Field(None, description="GPU model as sinfo -o %G shows it, e.g. h100; null: any")
+    constraint: Annotated[str, Field(pattern=r"^[\w.|&*()\[\]-]{1,200}$")] | None = Field(
+        None, description="features that a node must have, e.g. a100|h100"
+    )
+    mem_mb: Int = Field(8_000, ge=100, description="memory of a job, MB; doubled on every new attempt")
+    max_mem_mb: Int = Field(64_000, ge=100, description="no attempt asks for more memory than this, MB")
+    max_minutes: Int = Field(
+        1_440, ge=1, description="no job asks for more time than this; a longer training goes on in its next attempt"
+    )
+    max_jobs: Int = Field(100, ge=1, description="jobs in the queue at a time")
+    retries: Int = Field(3, ge=0, description="new attempts at a job that failed, hit its limits or lost its node")
+    accounting: bool | None = Field(
+        None, description="whether sacct tells what became of a job (else squeue does); null: as Slurm is configured"
+    )
+    extra: list[Annotated[str, AfterValidator(_sbatch_flag)]] = Field(
+        [], description="further flags of sbatch, e.g. --exclude=node07"
+    )
+
+    @model_validator(mode="after")
+    def _memory_below_its_limit(self) -> "Cluster":
+        if self.mem_mb > self.max_mem_mb:
+            raise ValueError(f"mem_mb {self.mem_mb} is more than max_mem_mb {self.max_mem_mb}")
+        return self
