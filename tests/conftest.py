@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import copy
+import signal
 
 import pytest
 from hypothesis import settings
@@ -8,6 +9,10 @@ from hypothesis import settings
 # Other jobs may share the cores: no example is too slow.
 settings.register_profile("vicinal", deadline=None)
 settings.load_profile("vicinal")
+
+# Started in the background a shell has Ctrl-C ignored, here and in all that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CONFIG = {
     "name": "tiny",
