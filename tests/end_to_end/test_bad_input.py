@@ -47,7 +47,7 @@ def test_missing_download_names_the_file_and_where_it_belongs(project):
     result = project.reproduce("cifar10", "--set", "seeds=[0]", "--set", "data.root=empty", settings=())
     assert result.returncode == 1
     assert "empty/cifar-10-python.tar.gz" in result.stderr
-    assert "c58f30108f718f92721af3b95e74349a" in result.stderr
+    assert "with SHA-256 6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce" in result.stderr
 
 
 def test_results_that_cannot_be_written(fresh_project):

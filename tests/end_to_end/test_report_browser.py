@@ -40,8 +40,10 @@ def page(tmp_path_factory):
     for seed, accuracy in enumerate([0.9, 0.1, 0.51, 1.0]):
         for method in ("ce", "ce_mixup"):
             own = {"model_id": f"{method}_s{seed}", "role": "student", "data": "digits", "model": "m", "method": method}
-            own |= {"seed": seed, "teacher": None, "temperature": None, "logit_scale": None, "alpha": None}
-            own |= {"teacher_mixup_alpha": np.nan, "split": "test", "metric": "accuracy", "value": accuracy}
+            own |= {"seed": seed, "teacher": None, "temperature": None, "logit_scale": np.nan}
+            own |= {"teacher_mixup_alpha": np.nan, "kd_weight": 0.0, "ce_weight": 1.0}
+            own |= {"alpha": 1.0 if method == "ce_mixup" else np.nan}
+            own |= {"split": "test", "metric": "accuracy", "value": accuracy}
             runs.append(own)
     pd.DataFrame(runs).to_parquet(folder / "metrics.parquet")
     (folder / "figures").mkdir()

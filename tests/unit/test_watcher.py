@@ -153,11 +153,17 @@ def test_a_job_on_a_cluster_that_failed_and_is_tried_again(tmp_path, status, log
     "message",
     [
         "SLURM sbatch failed. The error message was 'sbatch: error: invalid partition specified: gpux",
-        "Job submission failed with exception: The given account x appears to be invalid. Available accounts:",
+        "Job submission failed with exception: The given account x appears to be invalid. Available accounts:\na, b",
     ],
 )
 def test_a_job_that_slurm_does_not_take_is_told_in_slurms_words(tmp_path, message):
-    error = ["Error in rule distill:", f"    message: {message}", "sbatch call:", "sbatch --mem 1 -t 5", "    jobid: 7"]
+    error = [
+        "Error in rule distill:",
+        f"    message: {message}",
+        "sbatch call:",
+        "sbatch -t 5For further error details",
+        "    jobid: 7",
+    ]
     text = [*SUBMITTED.splitlines()[1:5], *error]
     watcher, _ = watch("\n".join(text).format(log=tmp_path / "none"))
-    assert watcher.failures() == [f"distill: {message} (log: {tmp_path / 'none'})"]
+    assert watcher.failures() == [f"distill: {' '.join(message.split())} (log: {tmp_path / 'none'})"]

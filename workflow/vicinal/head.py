@@ -104,7 +104,13 @@ def _agreed() -> bool:
 
 def run_snakemake_as_it_is(arguments: list[str], lock: int) -> int:
     """Run Snakemake with its own output, and return its exit status."""
-    return subprocess.run([*SNAKEMAKE, *arguments], check=False, pass_fds=(lock,)).returncode
+    process = subprocess.Popen([*SNAKEMAKE, *arguments], pass_fds=(lock,))
+    signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # Snakemake has got it too, and ends its jobs, which takes a moment on a cluster
+            continue
 
 
 def run_snakemake(arguments: list[str], logs: Path, lock: int) -> int:

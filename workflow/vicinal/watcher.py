@@ -100,7 +100,9 @@ class Watcher:
             self.total = int(match[1])
         elif self._announced and (match := re.match(r"\s+(jobid|wildcards|log|message): (.*)", text)):
             self._take(match[1], match[2])
-        elif not (self._announced and (self._in_message or text.startswith((" ", "Shell command: ")))):
+        elif self._announced and self._in_message:
+            self._announced.message += f" {text.strip()}"
+        elif not (self._announced and text.startswith((" ", "Shell command: "))):
             self._announced = None
             self._other += [text.strip()] if text.strip() else []
         return None
@@ -125,7 +127,9 @@ class Watcher:
         if name == "jobid" and self._in_error:
             self.running.pop(value, None)
             self.failed[value] = self._jobs.get(value, self._announced)
-            self.failed[value].message = self._announced.message
+            # The executor's own words, without the call of sbatch and general advice.
+            words = re.split(r"\s*(?:sbatch call:|For further error details)", self._announced.message)
+            self.failed[value].message = words[0]
         elif name == "jobid":
             self._jobs[value] = self.running[value] = self._announced
             self.failed.pop(value, None)

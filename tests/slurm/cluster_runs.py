@@ -1,0 +1,101 @@
+"""Runs on the cluster of the tests: what runs, how it is followed, what must come of it."""
+
+import itertools
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pandas as pd
+from cluster import wait_for
+from pandas.testing import assert_frame_equal
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "end_to_end"))
+
+TABLES = "results/digits/metrics.parquet"
+# One teacher, one cohort of two students that trains for some seconds: long enough to be hit in the middle.
+SETTINGS = (
+    "seeds=[0]",
+    "limit_train=60",
+    "limit_test=120",
+    "teachers=[resnet8]",
+    "methods=[kd_mixup]",
+    "temperatures=[1,4]",
+    "logit_scales=[1]",
+    "pairs=100",
+    "teacher_recipe.epochs=2",
+    "recipe.epochs=250",
+    "execution.checkpoint_seconds=0.3",
+)
+# What the nodes have.
+MEMORY = ("cluster.mem_mb=2000", "cluster.max_mem_mb=6000")
+# In the head, polls come often: the executor would wait 10 s longer after each poll at which nothing had ended. In the
+# scripts of jobs, what they see of the cluster is noted.
+HOOKS = """\
+import atexit, os, sys, time
+words = sys.orig_argv
+if "snakemake" in words and "profiles/slurm" in words:
+    from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+    RemoteExecutor.next_seconds_between_status_checks = property(lambda self: 0.5, lambda self, value: None)
+elif len(words) > 1 and words[1].startswith("workflow/scripts/") and "SLURM_JOB_ID" in os.environ:
+    names = ("SLURM_JOB_ID", "SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES")
+    seen = [words[1], *map(os.environ.get, names)]
+    def note(began=time.time()):
+        with open("seen.txt", "a") as file:
+            print(*seen, began, time.time(), file=file)
+    atexit.register(note)
+"""
+TABLE_NAMES = ("metrics", "vicinal", "confusion", "similarity", "classes", "reliability", "history", "summary")
+
+
+def start(project, hooks, *settings, **options):
+    """Start a run on the cluster, up to the tables."""
+    arguments = itertools.chain.from_iterable(("--set", setting) for setting in (*SETTINGS, *MEMORY, *settings))
+    return project.start("--slurm", *arguments, "--", TABLES, library=hooks, **options)
+
+
+def finish(process):
+    """Wait for a run to end well; return what it said."""
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, out[-5000:] + err[-5000:]
+    return out + err
+
+
+def distill_job(cluster, state="RUNNING"):
+    """Return the id of the job that trains the students, in this state."""
+    found = [id_ for id_, _, comment in cluster.jobs(state) if comment.startswith("rule_distill")]
+    return found[0] if found else None
+
+
+def hold_training(project, after=None):
+    """Stop the process that trains the students in the middle, once it has made a checkpoint; return its id.
+
+    Held, it cannot end before what is to happen to it does.
+
+    Args:
+        project: it works there.
+        after: id of an earlier such process.
+    """
+
+    def trains():
+        for path in project.results.glob("heartbeats/cohorts-*.json"):
+            pid = json.loads(path.read_text())["pid"]
+            if pid != after and list(project.results.glob(f"checkpoints/*/[!.]*-{pid}-*.safetensors")):
+                os.kill(pid, signal.SIGSTOP)
+                return pid
+        return None
+
+    return wait_for(trains, "the training of the students", every=0.02)
+
+
+def assert_same_tables(project, other):
+    for name in TABLE_NAMES:
+        ours, theirs = (pd.read_parquet(p.results / f"digits/{name}.parquet") for p in (project, other))
+        assert_frame_equal(ours, theirs, check_exact=True, obj=name)
+    weights = [
+        {path.parent.name: path.read_bytes() for path in p.results.glob("students/*/*.safetensors")}
+        for p in (project, other)
+    ]
+    assert weights[0] == weights[1]
+    assert len(weights[0]) == 2
