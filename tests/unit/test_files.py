@@ -2,10 +2,12 @@ import errno
 import hashlib
 import json
 import os
+import signal
 import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 from vicinal import files
 from vicinal.errors import VicinalError, describe, nearest, run
@@ -311,3 +313,57 @@ def test_script_ends_with_its_status(capsys, monkeypatch):
     monkeypatch.setenv("VICINAL_TRACEBACK", "1")
     with pytest.raises(VicinalError):
         run(wrong)
+
+
+# What is said
+
+
+def test_a_full_disk_names_the_file_where_the_writer_does_not(tmp_path):
+    with pytest.raises(OSError, match="No space left") as caught, atomic_path(tmp_path / "table.parquet"):
+        raise OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28] No space left on device")
+    assert describe(caught.value) == f"{tmp_path}/table.parquet: no space left on device"
+
+
+def test_a_full_disk_names_the_file_by_its_last_name(tmp_path):
+    with pytest.raises(OSError, match="No space left") as caught, atomic_directory(tmp_path / "model") as folder:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "table.parquet"))
+    assert describe(caught.value) == f"{tmp_path}/model/table.parquet: no space left on device"
+    with pytest.raises(FileNotFoundError) as caught, atomic_path(tmp_path / "table.parquet"):
+        (tmp_path / "elsewhere").read_bytes()
+    assert caught.value.filename == str(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize("error", [MemoryError("no 7 GiB"), torch.OutOfMemoryError("no 7 GiB\nmore")])
+def test_out_of_memory_is_one_line_that_says_what_to_do(capsys, error):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        run(main)
+    assert ended.value.code == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: out of memory (no 7 GiB): end what else runs there, ")
+
+
+def test_other_errors_keep_their_traceback():
+    def main():
+        raise RuntimeError("a mistake of the programmer")
+
+    with pytest.raises(RuntimeError, match="a mistake"):
+        run(main)
+
+
+def test_sigterm_removes_temporary_files(tmp_path):
+    def main():
+        with atomic_path(tmp_path / "table.parquet") as temporary:
+            temporary.write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            run(main)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 143
+    assert list(tmp_path.iterdir()) == []

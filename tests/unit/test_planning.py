@@ -1,6 +1,8 @@
 """Plan files: what makes an artefact stale, and what does not."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,21 @@ def test_a_new_temperature_makes_its_cohorts_and_what_follows_stale(finished):
     stale = write_plans(plans("grids.0.temperatures=[1,2,4,8]"), finished)
     assert stages(stale) == {"cohorts": 4, "evaluations": 4, **ANALYSIS}
     assert all("_from_" in id_ for id_ in stale["cohorts"])
+
+
+def test_after_the_clock_was_set_back_outputs_are_older_than_the_plans_of_what_is_new(finished):
+    ahead = time.time() + 86_400
+    for path in finished.rglob("*"):
+        os.utime(path, (ahead, ahead))
+    before = time.time()
+    stale = write_plans(plans("grids.0.temperatures=[1,2,4,8]"), finished)
+    assert stages(stale) == {"cohorts": 4, "evaluations": 4, **ANALYSIS}
+    for plan in plans("grids.0.temperatures=[1,2,4,8]"):
+        made, wanted = (finished / plan.output).stat().st_mtime, (finished / plan.path).stat().st_mtime
+        assert made < before
+        assert wanted > made if plan.id in stale.get(plan.stage, ()) else wanted == LONG_AGO
+    # One time for all: none is newer than what is made from it.
+    assert len({(finished / plan.output).stat().st_mtime for plan in plans()}) == 1
 
 
 def test_changed_and_changed_back_without_a_run_is_fresh(finished):

@@ -24,6 +24,19 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
+def _naming(path: Path, temporary: Path) -> Iterator[None]:
+    """Let errors of the disk name ``path``: some writers name no file, others one that is gone when this is read."""
+    try:
+        yield
+    except OSError as error:
+        where = Path(str(error.filename or temporary))
+        if error.errno is None or not where.is_relative_to(temporary):
+            raise
+        name = str(path / where.relative_to(temporary))
+        raise OSError(error.errno, os.strerror(error.errno), name) from error
+
+
+@contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary file name beside ``path``; when the block ends well it is synced and renamed to ``path``.
 
@@ -36,9 +49,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        _sync(temporary)
+        with _naming(path, temporary):
+            yield temporary
+            temporary.chmod(0o644)
+            _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
     finally:
@@ -60,11 +74,12 @@ def atomic_directory(path: Path | str, keep: Callable[[Path], bool] = lambda pat
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{path.name}-", dir=path.parent))
     try:
-        yield temporary
-        temporary.chmod(0o755)
-        for file in temporary.rglob("*"):
-            _sync(file)
-        _sync(temporary)
+        with _naming(path, temporary):
+            yield temporary
+            temporary.chmod(0o755)
+            for file in temporary.rglob("*"):
+                _sync(file)
+            _sync(temporary)
         while not (_replace_directory if path.exists() else _place_directory)(path, temporary, keep):
             pass  # another process was faster; now its directory is there
         _sync(path.parent)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -23,7 +24,10 @@ SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 # Where nobody watches a terminal, a line about the running jobs after so many seconds without news.
 QUIET_SECONDS = 20
 SHOWN_JOBS = 4
-INTERRUPTED = 130  # as shells say it: 128 + SIGINT
+# While Snakemake is stopping, jobs that it had just started are looked for so often.
+STOP_SECONDS = 0.5
+# As shells say it: 128 + SIGINT, 128 + SIGTERM.
+INTERRUPTED, TERMINATED = 130, 143
 
 
 @contextmanager
@@ -131,17 +135,20 @@ def run_snakemake(arguments: list[str], logs: Path, lock: int) -> int:
         errors="replace",
         pass_fds=(lock,),
     )
-    # Ctrl-C reaches Snakemake as well, which stops its jobs; SIGTERM has to be handed on.
-    signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+    signal.signal(signal.SIGTERM, _raise_terminated)
     watcher = Watcher()
     with log.open("w", encoding="utf-8") as file:
         try:
             _follow(process, watcher, file)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             print("stopping: Snakemake ends its jobs", flush=True)
+            # Ctrl-C reached Snakemake and its jobs as well, SIGTERM perhaps this process alone.
+            if isinstance(stop, _Terminated):
+                _stop(process)
             process.wait()
             print("stopped; what is finished is kept, run again to go on", file=sys.stderr, flush=True)
-            return INTERRUPTED
+            return TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED
         status = process.wait()
     if status:
         for line in watcher.failures():
@@ -154,6 +161,49 @@ def run_snakemake(arguments: list[str], logs: Path, lock: int) -> int:
     elif not watcher.total:
         print("nothing to do: all results are up to date", flush=True)
     return status
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: as Ctrl-C, with another exit status."""
+
+
+def _raise_terminated(number: int, frame: object) -> None:
+    raise _Terminated
+
+
+def _stop(process: subprocess.Popen) -> None:
+    """End Snakemake and its jobs, which leave a checkpoint.
+
+    At SIGTERM Snakemake would wait for its jobs, for hours, or stand still for ever: its handler takes locks that are
+    not reentrant. SIGINT gets it out of there, and keeps it from starting more.
+    """
+    process.send_signal(signal.SIGINT)
+    told: set[int] = set()
+    while process.poll() is None:
+        # A job is a shell and the script that it waits for; the shell must stay, to see the script end.
+        for job in _leaves(process.pid) - told:
+            told.add(job)
+            with suppress(ProcessLookupError):
+                os.kill(job, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+
+
+def _leaves(pid: int) -> set[int]:
+    """Return the processes without children below a process, where the system shows them (Linux)."""
+    children = defaultdict(list)
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended this moment
+            # After the name, which may hold anything, in parentheses: the state and the parent.
+            state, parent = path.read_text(errors="replace").rpartition(")")[2].split()[:2]
+            if state not in "ZX":
+                children[int(parent)].append(int(path.parent.name))
+    found, todo = set(), list(children[pid])
+    while todo:
+        process = todo.pop()
+        todo += children[process]
+        found |= set() if children[process] else {process}
+    return found
 
 
 def _follow(process: subprocess.Popen, watcher: Watcher, file) -> None:

@@ -12,6 +12,8 @@ from vicinal.planning import Plan, build_plans
 
 # Older than any output: a plan file of this age makes nothing run.
 LONG_AGO = 946_684_800
+# Times of files may lag behind the clock by a tick.
+TICK_SECONDS = 1.0
 
 
 def keep_plans(artefacts: Artefacts, results: Path = Path("results")) -> None:
@@ -24,6 +26,8 @@ def keep_plans(artefacts: Artefacts, results: Path = Path("results")) -> None:
 def write_plans(plans: Iterable[Plan], results: Path) -> dict[str, list[str]]:
     """Write the plan files that changed; make those of stale artefacts newer than the output, of fresh ones older.
 
+    Outputs of the future, made before the clock was set back, are dated back.
+
     A plan is stale where its key is not the one recorded beside the output, or where a directory that the output
     speaks of is gone.
 
@@ -32,7 +36,9 @@ def write_plans(plans: Iterable[Plan], results: Path) -> dict[str, list[str]]:
     """
     stale: dict[str, list[str]] = {}
     listings: dict[Path, set[Path]] = {}
+    now = time.time()
     for plan in plans:
+        _date_back(results / plan.output, now)
         fresh = recorded_key(results / plan.output) == plan.key and all(
             _is_listed(results / directory, listings) for directory in plan.directories
         )
@@ -40,6 +46,26 @@ def write_plans(plans: Iterable[Plan], results: Path) -> dict[str, list[str]]:
             stale.setdefault(plan.stage, []).append(plan.id)
         _write_plan(plan, results, fresh)
     return stale
+
+
+def _date_back(output: Path, now: float) -> None:
+    """Date an output of the future, and what lies beside it, a moment back from now.
+
+    The clock was set back since, or is behind that of another machine. Snakemake would take new plans for older than
+    the output, and refuse the outputs of jobs that are made from it. Whether an output is fresh its key tells.
+    """
+    if not _is_of_the_future(output, now):
+        return
+    for path in output.parent.iterdir():
+        if _is_of_the_future(path, now) and path.is_file():
+            os.utime(path, (now - TICK_SECONDS, now - TICK_SECONDS))
+
+
+def _is_of_the_future(path: Path, now: float) -> bool:
+    try:
+        return path.lstat().st_mtime > now
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _is_listed(directory: Path, listings: dict[Path, set[Path]]) -> bool:

@@ -20,10 +20,12 @@ FORMAT = "vicinal data store 1"
 META = "meta.json"
 FILES = ("images.npy", "labels.npy", "splits.parquet")
 SPLITS = ("train", "validation", "test")
+# Files up to this size are checked whenever they are read, at about a second per GB; larger ones by ``verify`` alone.
+CHECKED_BYTES = 1 << 30
 
 
 class Store:
-    """An opened store.
+    """An opened store. What is read from it is checked against its checksum first, unless it is very large.
 
     Args:
         directory: the folder, or a JSON file in it (its ``meta.json``, or a copy under another name).
@@ -34,7 +36,8 @@ class Store:
         meta: the contents of ``meta.json``.
 
     Raises:
-        VicinalError: the folder is no store, or a file of it is missing, truncated or foreign.
+        VicinalError: the folder is no store, or a file of it is missing, truncated or foreign; reading one raises it
+            where it was damaged.
     """
 
     def __init__(self, directory: Path | str, verify: bool = False) -> None:
@@ -57,7 +60,7 @@ class Store:
     @cached_property
     def splits(self) -> dict[str, np.ndarray]:
         """``train``, ``validation`` and ``test`` → sorted int64 positions in ``images``."""
-        path = self.directory / "splits.parquet"
+        path = self._checked("splits.parquet")
         try:
             table = pq.read_table(path, columns=["split", "index"])
         except (pa.ArrowException, OSError) as error:
@@ -90,7 +93,7 @@ class Store:
         return self.meta["sha256"]
 
     def _load(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        path = self.directory / name
+        path = self._checked(name)
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except ValueError as error:
@@ -98,6 +101,13 @@ class Store:
         if array.shape != shape or array.dtype != dtype:
             raise damaged(path, f"holds {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}")
         return array
+
+    def _checked(self, name: str) -> Path:
+        """Return the path of a file after a look at its checksum, unless that takes long."""
+        path, wanted = self.directory / name, self.meta["files"][name]
+        if wanted["bytes"] <= CHECKED_BYTES:
+            _check_sum(path, wanted)
+        return path
 
 
 def read_meta(path: Path) -> dict[str, Any]:
@@ -107,10 +117,10 @@ def read_meta(path: Path) -> dict[str, Any]:
         VicinalError: it is missing, no JSON or not that of a store.
     """
     if not path.is_file():
-        raise VicinalError(f"{path}: not there, so {path.parent} is no whole data store: {_rebuild()}")
+        raise VicinalError(f"{path}: not there, so this is no whole data store: {_rebuild(path.parent)}")
     meta = files.read_json(path)
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise VicinalError(f'{path}: not that of a data store (format "{FORMAT}"): {_rebuild()}')
+        raise VicinalError(f'{path}: not that of a data store (format "{FORMAT}"): {_rebuild(path.parent)}')
     return meta
 
 
@@ -127,14 +137,20 @@ def check_files(directory: Path, meta: Mapping[str, Any], verify: bool) -> None:
         size = path.stat().st_size
         if size != wanted["bytes"]:
             raise damaged(path, f"{size:,} bytes instead of {wanted['bytes']:,}")
-        if verify and files.sha256(path) != wanted["sha256"]:
-            raise damaged(path, f"its SHA-256 is not the one in {META}")
+        if verify:
+            _check_sum(path, wanted)
+
+
+def _check_sum(path: Path, wanted: Mapping[str, Any]) -> None:
+    if files.sha256(path) != wanted["sha256"]:
+        raise damaged(path, f"its SHA-256 is not the one in {META}")
 
 
 def damaged(path: Path, fault: str) -> VicinalError:
     """Return the error for a damaged file of a store."""
-    return VicinalError(f"{path}: {fault}: {_rebuild()}")
+    return VicinalError(f"{path}: {fault}: {_rebuild(path.parent)}")
 
 
-def _rebuild() -> str:
-    return f"delete its {META} and run again to build the store anew"
+def _rebuild(directory: Path) -> str:
+    # The whole folder: as long as the declared record is there, the workflow takes the store for finished.
+    return f"delete {directory} and run again to build the store anew"
