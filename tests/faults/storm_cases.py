@@ -1,4 +1,7 @@
-"""Runs that are killed, terminated or interrupted again and again end with the bytes of an undisturbed one."""
+"""Runs that are killed, terminated or interrupted again and again end with the bytes of an undisturbed one.
+
+Minutes long, so not collected by itself: ``pytest tests/faults/storm_cases.py``.
+"""
 
 import signal
 
