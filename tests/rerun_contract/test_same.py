@@ -1,10 +1,11 @@
 """What is written otherwise and means the same runs nothing, and neither does where and how it runs."""
 
 import copy
+import shutil
 
 import pytest
 from dependencies import changed
-from finished import BASE, dry_runs
+from finished import BASE, artefacts_of, dry_runs, finish
 
 NOTHING = {"snakemake": [], "planned": [], "trained": [], "reasons": []}
 
@@ -68,3 +69,17 @@ def test_a_changed_byte_of_the_data_makes_everything_anew(project):
     assert len(answer["trained"]) == 5 + 2 * (2 + 8) + 2
     assert answer["planned"] == answer["snakemake"]
     assert any(reason.startswith("data.files.train-0.parquet: ") for reason in answer["reasons"])
+
+
+def test_an_alpha_less_or_in_another_order_trains_nothing(project, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(project, folder)
+    both = changed(BASE, "grids.0.alphas", [1.0, 0.2])
+    finish(artefacts_of(both, folder), folder / "results")
+    there, turned, fewer = dry_runs(
+        folder, [{"config": both}, {"config": changed(BASE, "grids.0.alphas", [0.2, 1.0])}, {"config": BASE}]
+    )
+    assert there == turned == NOTHING
+    assert fewer["trained"] == []
+    assert {rule for rule, _ in fewer["snakemake"]} == {"aggregate", "judge_claims", "plot_figure", "make_report"}
+    assert fewer["planned"] == fewer["snakemake"]
