@@ -50,6 +50,9 @@ CONFUSION = (
     "source_mass_mixed", "explained_share",
 )  # fmt: skip
 SIMILARITY = ("spearman_mixed_clean", "mantel_p_mixed_clean", "spearman_mixed_linear", "mantel_p_mixed_linear")
+SPREAD = (
+    "entropy_clean", "entropy_mixed", "entropy_linear", "own_mass_clean", "source_mass_mixed", "source_mass_linear",
+)  # fmt: skip
 LAM = [(0.0, 1.0), *((b / 20, (b + 1) / 20) for b in range(20)), (0.45, 0.55)]
 
 
@@ -102,6 +105,16 @@ def tables_of(models: pd.DataFrame, seed: int = 0) -> dict[str, pd.DataFrame]:
         ],
         ignore_index=True,
     ).rename(columns={"at": SOFTMAX_TEMPERATURE})
+    spread = rows_of(
+        teachers[MODEL_COLUMNS],
+        rng,
+        split=["train", "test"],
+        lam=range(len(LAM) - 1),
+        metric=list(SPREAD),
+        quantile=[0.05, 0.25, 0.5, 0.75, 0.95],
+    )
+    low, high = np.array(LAM)[spread.pop("lam")].T
+    spread = spread.assign(lam_low=low, lam_high=high, count=1150)
     edges = np.arange(16) / 15
     reliability = rows_of(known, rng, low=list(edges[:-1]))
     reliability = reliability.assign(
@@ -123,7 +136,7 @@ def tables_of(models: pd.DataFrame, seed: int = 0) -> dict[str, pd.DataFrame]:
     classes = pd.DataFrame({"label": labels, "name": [f"class {i}" for i in labels], "superclass": superclass})
     tables = {
         "metrics": metrics, "vicinal": vicinal, "confusion": confusion, "reliability": reliability, "history": history,
-        "similarity": similarity,
+        "spread": spread, "similarity": similarity,
     }  # fmt: skip
     for name, table in tables.items():
         texts = [column for column in table if table[column].dtype == object or table[column].dtype == "str"]

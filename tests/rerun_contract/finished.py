@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # What a rule declares beside the output that carries the key.
 BESIDE = {
     "experiments": [
-        "vicinal.parquet", "confusion.parquet", "similarity.parquet", "classes.parquet", "reliability.parquet",
-        "history.parquet", "summary.parquet", "summary.csv",
+        "vicinal.parquet", "confusion.parquet", "spread.parquet", "similarity.parquet", "classes.parquet",
+        "reliability.parquet", "history.parquet", "summary.parquet", "summary.csv",
     ],
     "claims": ["claims.md", "claims.json"],
     "reports": ["report.json"],

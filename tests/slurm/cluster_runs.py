@@ -46,7 +46,9 @@ elif len(words) > 1 and words[1].startswith("workflow/scripts/") and "SLURM_JOB_
             print(*seen, began, time.time(), file=file)
     atexit.register(note)
 """
-TABLE_NAMES = ("metrics", "vicinal", "confusion", "similarity", "classes", "reliability", "history", "summary")
+TABLE_NAMES = (
+    "metrics", "vicinal", "confusion", "spread", "similarity", "classes", "reliability", "history", "summary",
+)  # fmt: skip
 
 
 def start(project, hooks, *settings, **options):

@@ -69,6 +69,14 @@ def study(fails: bool = False) -> dict[str, pd.DataFrame]:
     shares |= {name: noisy(0.5, 0.01) for name in ("entropy_excess", "spearman_mixed_clean", "mantel_p_mixed_clean")}
     tables["confusion"] = _long(runs, shares).assign(split="test", softmax_temperature=2.0)
 
+    parts, quantiles = [], pd.DataFrame({"quantile": [0.05, 0.25, 0.5, 0.75, 0.95]})
+    for name in ("entropy_clean", "entropy_mixed", "entropy_linear", "source_mass_mixed"):
+        for low, high in ((0.0, 1.0), (0.0, 0.5), (0.5, 1.0)):
+            where = {"split": "test", "lam_low": low, "lam_high": high, "metric": name, "count": 100}
+            own = runs[teacher].merge(quantiles, how="cross")
+            parts.append(own.assign(**where, value=own["quantile"] + rng.normal(0, 0.001, len(own))))
+    tables["spread"] = pd.concat(parts, ignore_index=True)
+
     edges = np.arange(15) / 15
     bins = pd.DataFrame({"low": edges, "high": edges + 1 / 15, "count": 600, "confidence": edges + 0.03})
     tables["reliability"] = runs.merge(bins.assign(accuracy=bins["confidence"]), how="cross")

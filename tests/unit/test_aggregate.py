@@ -17,7 +17,7 @@ from vicinal.aggregate import MODEL_COLUMNS, class_table, collect, model_table, 
 from vicinal.errors import VicinalError
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "aggregate.py"
-TABLES = ("metrics", "vicinal", "confusion", "reliability", "history", "similarity", "summary")
+TABLES = ("metrics", "vicinal", "confusion", "reliability", "history", "spread", "similarity", "summary")
 SEEDS = (0, 1, 2)
 
 
@@ -83,6 +83,17 @@ def write(folder, id_):
         ),
     }
     if id_.startswith("teacher"):
+        tables["spread"] = pd.DataFrame(
+            {
+                "split": "test",
+                "lam_low": [0.0, 0.0, 0.05],
+                "lam_high": [1.0, 0.05, 0.1],
+                "metric": "entropy_mixed",
+                "quantile": [0.05, 0.5, 0.95],
+                "value": [0.125, 0.5, 2.0],
+                "count": [40, 4, 4],
+            }
+        )
         tables["similarity"] = pd.DataFrame(
             {
                 "kind": pd.Categorical(["clean", "mixed", "linear"]),
@@ -130,14 +141,15 @@ def test_tables_are_tidy_and_lose_no_row(places):
         "confusion": 6 * 3,
         "reliability": 6 * 15,
         "history": 6 * 2,
+        "spread": 3 * 3,
         "similarity": 3 * 3,
     }
     for name, table in tables.items():
         if name != "similarity":
             assert set(MODEL_COLUMNS) < set(table), name
-            assert table["model_id"].nunique() == 6, name
+            found = {id_: model["seed"] for id_, model in MODELS.items() if name != "spread" or "teacher" in id_}
             by_id = table.drop_duplicates("model_id").set_index("model_id")
-            assert by_id["seed"].to_dict() == {id_: model["seed"] for id_, model in MODELS.items()}, name
+            assert by_id["seed"].to_dict() == found, name
         texts = [c for c in table if table[c].dtype == object or isinstance(table[c].dtype, pd.StringDtype)]
         assert texts == [], name
     assert "recipe_lr" in tables["metrics"]
@@ -168,19 +180,36 @@ def test_similarity_is_of_teachers(places):
     assert found["kind"].tolist() == ["clean", "mixed", "linear"] * 3
 
 
-def test_without_teachers_similarity_is_an_empty_table(places, tmp_path):
+def test_spread_is_of_teachers(places):
+    found = collected(places)["spread"]
+    own = ["split", "lam_low", "lam_high", "metric", "quantile", "value", "count"]
+    assert found.columns.tolist() == [*MODEL_COLUMNS, *own]
+    assert found["model_id"].tolist() == [f"teacher_s{seed}" for seed in SEEDS for _ in range(3)]
+    assert set(found["role"]) == {"teacher"}
+    assert found["quantile"].tolist() == [0.05, 0.5, 0.95] * 3
+    assert found["value"].tolist() == [0.125, 0.5, 2.0] * 3
+
+
+@pytest.mark.parametrize(("name", "value"), [("similarity", "float32"), ("spread", "float64")])
+def test_without_teachers_their_tables_are_empty(places, tmp_path, name, value):
     students = {id_: model for id_, model in MODELS.items() if model["role"] == "student"}
-    found = collected(places, students)["similarity"]
+    found = collected(places, students)[name]
     assert found.empty
-    assert found.columns.tolist() == ["model_id", "kind", "row", "column", "value"]
-    found.to_parquet(tmp_path / "similarity.parquet", index=False)
-    read = pd.read_parquet(tmp_path / "similarity.parquet")
-    assert read.dtypes.astype(str).to_dict()["value"] == "float32"
+    assert found.columns.tolist() == collected(places)[name].columns.tolist()
+    found.to_parquet(tmp_path / "table.parquet", index=False)
+    read = pd.read_parquet(tmp_path / "table.parquet")
+    assert read.dtypes.astype(str).to_dict()["value"] == value
 
 
 @pytest.mark.parametrize(
     ("table", "name"),
-    [("metrics", "ece"), ("vicinal", "jsd"), ("confusion", "explained_share"), ("similarity", "mixed")],
+    [
+        ("metrics", "ece"),
+        ("vicinal", "jsd"),
+        ("confusion", "explained_share"),
+        ("spread", "entropy_mixed"),
+        ("similarity", "mixed"),
+    ],
 )
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_value_that_is_not_finite_is_named_and_kept(places, table, name, value):
@@ -195,7 +224,7 @@ def test_a_value_that_is_not_finite_is_named_and_kept(places, table, name, value
     assert not_finite(collected(places)) == []
 
 
-@pytest.mark.parametrize("table", ["metrics", "vicinal", "confusion", "predictions", "similarity", "history"])
+@pytest.mark.parametrize("table", ["metrics", "vicinal", "confusion", "predictions", "spread", "similarity", "history"])
 def test_a_missing_or_corrupt_table_is_named(places, table):
     path = places["teacher_s2"] / f"{table}.parquet"
     path.write_bytes(path.read_bytes()[:-20])

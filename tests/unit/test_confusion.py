@@ -24,6 +24,7 @@ from vicinal.confusion import (
     similarity_tests,
     spearman,
 )
+from vicinal.evaluation import spread_table
 from vicinal.measure import Logits, Probe, model_tables
 from vicinal.metrics import MetricError
 from vicinal.pairs import Pairs, vicinal_pairs
@@ -338,4 +339,10 @@ def test_a_models_tables_hold_both_splits_and_the_tests_on_the_test_split():
     assert test["spearman_mixed_linear"] == pytest.approx(1)
     matrices = similarity_matrices(clean, logits.mixed["test"], pairs, labels)
     pd.testing.assert_frame_equal(tables["similarity"], similarity_table(matrices))
-    assert "similarity" not in model_tables(logits, probe, logits, None)
+    spread = tables["spread"]
+    assert spread.columns.tolist() == ["split", "lam_low", "lam_high", "metric", "quantile", "value", "count"]
+    for split in ("train", "test"):
+        expected = spread_table(clean[pairs.i], clean[pairs.j], logits.mixed[split], pairs, labels)
+        own = spread[spread["split"] == split].drop(columns="split").reset_index(drop=True)
+        pd.testing.assert_frame_equal(own, expected)
+    assert not {"similarity", "spread"} & set(model_tables(logits, probe, logits, None))

@@ -16,6 +16,7 @@ from vicinal.evaluation import (
     entropy_matching_temperature,
     fidelity_metrics,
     predictions_table,
+    spread_table,
     vicinal_table,
 )
 from vicinal.metrics import MetricError
@@ -174,6 +175,76 @@ def test_edges_of_the_ranges_and_empty_ranges():
     assert table.value.notna().all()
 
 
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def expected_spread(labels, pairs, logits_i, logits_j, logits_mixed):
+    """{(lam_low, lam_high, metric): values} over pairs of different classes, both images of a pair where clean."""
+    per_pair = expected_per_pair(labels, pairs, logits_i, logits_j, logits_mixed, logits_mixed)
+    p_i, p_j = scipy.special.softmax(logits_i, axis=1), scipy.special.softmax(logits_j, axis=1)
+    found = {}
+    for low, high in [(0.0, 1.0), *((k / 20, (k + 1) / 20) for k in range(20))]:
+        rows = per_pair.index[(pairs.lam >= low) & (pairs.lam < high) & ~per_pair.same]
+        for name in ("entropy_mixed", "entropy_linear", "source_mass_mixed", "source_mass_linear"):
+            found[low, high, name] = per_pair.loc[rows, name].to_numpy()
+        sources = [(p_i[m], labels[pairs.i[m]]) for m in rows] + [(p_j[m], labels[pairs.j[m]]) for m in rows]
+        found[low, high, "entropy_clean"] = np.array([scipy.stats.entropy(p) for p, _ in sources])
+        found[low, high, "own_mass_clean"] = np.array([p[label] for p, label in sources])
+    return found
+
+
+@pytest.mark.parametrize("chunk", [1, 600, 1 << 17])
+def test_the_spread_is_numpys_quantiles_of_scipys_values(vicinity, monkeypatch, chunk):
+    monkeypatch.setattr(evaluation, "_CHUNK_ELEMENTS", chunk)
+    labels, pairs, *logits = vicinity
+    table = spread_table(*logits[:3], pairs, labels)
+    assert list(table) == ["lam_low", "lam_high", "metric", "quantile", "value", "count"]
+    expected = expected_spread(labels, pairs, *logits[:3])
+    groups = table.groupby(["lam_low", "lam_high", "metric"])
+    assert set(groups.groups) == set(expected)
+    for key, own in groups:
+        assert own["quantile"].tolist() == list(QUANTILES)
+        assert own["value"].to_numpy() == pytest.approx(np.quantile(expected[key], QUANTILES), rel=1e-9, abs=1e-13), key
+        assert set(own["count"]) == {len(expected[key])}, key
+
+
+def test_the_spread_of_planted_answers_is_known():
+    # Of 101 pairs (x_m, x_m + 1) the mixed answer gives the sources 0, 0.01, … 1 in all; the clean ones are certain.
+    masses = np.arange(101) / 100
+    pairs = Pairs(i=np.arange(101) % 3, j=(np.arange(101) + 1) % 3, lam=np.full(101, 0.3))
+    labels = np.array([0, 1, 2])
+    mixed = np.zeros((101, 3))
+    np.put_along_axis(mixed, pairs.i[:, None], masses[:, None], axis=1)
+    np.put_along_axis(mixed, (np.arange(101)[:, None] + 2) % 3, 1 - masses[:, None], axis=1)
+    clean = 800.0 * np.eye(3)
+    with np.errstate(divide="ignore"):
+        logits = np.maximum(np.log(mixed), -800.0)
+    table = spread_table(clean[pairs.i], clean[pairs.j], logits, pairs, labels)
+    found = table.set_index(["lam_low", "lam_high", "metric", "quantile"])["value"].unstack()
+    assert sorted({(low, high) for low, high, _ in found.index}) == [(0.0, 1.0), (0.3, 0.35)]
+    for low, high in ((0.0, 1.0), (0.3, 0.35)):
+        own = found.loc[low, high]
+        assert own.loc["source_mass_mixed"].to_numpy() == pytest.approx(QUANTILES)
+        assert own.loc["source_mass_linear"].to_numpy() == pytest.approx(np.ones(5))
+        assert own.loc["own_mass_clean"].to_numpy() == pytest.approx(np.ones(5))
+        assert own.loc["entropy_clean"].to_numpy() == pytest.approx(np.zeros(5), abs=1e-12)
+        of_mixture = -0.3 * math.log(0.3) - 0.7 * math.log(0.7)
+        assert own.loc["entropy_linear"].to_numpy() == pytest.approx(np.full(5, of_mixture))
+    counts = table.set_index("metric")["count"]
+    assert set(counts["entropy_mixed"]) == {101} and set(counts["entropy_clean"]) == {202}
+
+
+def test_the_spread_has_the_means_of_the_vicinal_table(vicinity):
+    # The mean over both images of all pairs is the mean of the pairs' means.
+    labels, pairs, *logits = vicinity
+    found = expected_spread(labels, pairs, *logits[:3])
+    table = vicinal_table(*logits[:3], pairs, labels)
+    table = table[(table.pairs == "different") & (table.metric == "entropy_clean")]
+    for row in table.itertuples():
+        if (row.lam_low, row.lam_high) != evaluation.PEAK:
+            assert found[row.lam_low, row.lam_high, "entropy_clean"].mean() == pytest.approx(row.value)
+
+
 def test_clean_metrics_are_the_metrics_by_name():
     logits, labels = draw(500, 0), np.random.default_rng(1).integers(0, CLASSES, 500)
     found = clean_metrics(logits, labels, temperature=2.5)
@@ -278,6 +349,8 @@ def test_bad_input_gets_one_clear_line(change, message):
         "labels": [0, 1, 2],
     }
     assert len(vicinal_table(**arguments)) > 0
-    with pytest.raises(MetricError, match=message) as caught:
-        vicinal_table(**{**arguments, **change})
-    assert "\n" not in str(caught.value)
+    measures = [vicinal_table, spread_table] if change.keys() <= arguments.keys() else [vicinal_table]
+    for measure in measures:
+        with pytest.raises(MetricError, match=message) as caught:
+            measure(**{**arguments, **change})
+        assert "\n" not in str(caught.value)

@@ -16,6 +16,7 @@ rule aggregate:
         metrics="results/{experiment}/metrics.parquet",
         vicinal="results/{experiment}/vicinal.parquet",
         confusion="results/{experiment}/confusion.parquet",
+        spread="results/{experiment}/spread.parquet",
         similarity="results/{experiment}/similarity.parquet",
         classes="results/{experiment}/classes.parquet",
         reliability="results/{experiment}/reliability.parquet",

@@ -21,7 +21,12 @@ MODEL_COLUMNS = [
 ]  # fmt: skip
 # The temperature that a model's logits were divided by to measure it, beside the one it was distilled at.
 SOFTMAX_TEMPERATURE = "softmax_temperature"
+# Tables that only teachers have, with their columns.
 SIMILARITY = {"kind": "category", "row": "int16", "column": "int16", "value": "float32"}
+SPREAD = {
+    "split": "str", "lam_low": "float64", "lam_high": "float64", "metric": "str", "quantile": "float64",
+    "value": "float64", "count": "int64",
+}  # fmt: skip
 
 
 def model_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -40,10 +45,10 @@ def model_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 def collect(
     models: pd.DataFrame, folders: Mapping[str, Path], histories: Mapping[str, Path]
 ) -> dict[str, pd.DataFrame]:
-    """Return the tables of an experiment, tidy: metrics, vicinal, confusion, reliability, history and similarity.
+    """Return the tables of an experiment, tidy: metrics, vicinal, confusion, reliability, history, spread, similarity.
 
-    All have the columns of the models beside their own, but for similarity: that is of teachers, has many rows and
-    has ``model_id`` only. In confusion the temperature that was measured at is ``softmax_temperature``.
+    All have the columns of the models beside their own, but for similarity: that has many rows and ``model_id`` only.
+    It and spread are of teachers. In confusion the temperature that was measured at is ``softmax_temperature``.
 
     Args:
         models: see ``model_table``.
@@ -71,17 +76,19 @@ def collect(
         for name, tables in parts.items()
     }
     teachers = models.loc[models["role"] == "teacher", "model_id"]
-    tidy["similarity"] = _similarity({id_: folders[id_] / "similarity.parquet" for id_ in teachers})
+    spread = _of_teachers({id_: folders[id_] / "spread.parquet" for id_ in teachers}, SPREAD)
+    tidy["spread"] = models[MODEL_COLUMNS].merge(spread.astype({"model_id": object}), on="model_id")
+    tidy["similarity"] = _of_teachers({id_: folders[id_] / "similarity.parquet" for id_ in teachers}, SIMILARITY)
     return {name: _categorical(table) for name, table in tidy.items()}
 
 
-def _similarity(paths: Mapping[str, Path]) -> pd.DataFrame:
-    """Return the similarity tables of teachers as one: model_id, kind, row, column, value."""
+def _of_teachers(paths: Mapping[str, Path], columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return the tables of teachers as one, with ``model_id`` before their own columns; empty without teachers."""
     parts = [read_table(path) for path in paths.values()]
     rows = np.array([len(part) for part in parts], dtype=np.int64)
     # As categories: there may be millions of rows.
     ids = pd.Categorical.from_codes(np.repeat(np.arange(len(parts)), rows), list(paths))
-    none = pd.DataFrame(columns=list(SIMILARITY)).astype(SIMILARITY)
+    none = pd.DataFrame(columns=list(columns)).astype(dict(columns))
     table = pd.concat(parts, ignore_index=True) if parts else none
     table.insert(0, "model_id", ids)
     return table
@@ -130,7 +137,8 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
 def not_finite(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Return a line for each value of the tables that is NaN or infinite: claims and figures can say nothing of it."""
     lines = []
-    for name, what in (("metrics", "metric"), ("vicinal", "metric"), ("confusion", "metric"), ("similarity", "kind")):
+    names = dict.fromkeys(("metrics", "vicinal", "confusion", "spread"), "metric") | {"similarity": "kind"}
+    for name, what in names.items():
         bad = tables[name][~np.isfinite(tables[name]["value"])]
         found = bad[["model_id", what, "value"]].drop_duplicates().itertuples(index=False)
         lines += [f"table {name}: {metric} of {id_} is {value}" for id_, metric, value in found]

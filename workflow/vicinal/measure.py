@@ -9,7 +9,7 @@ import torch
 from vicinal import metrics
 from vicinal.confusion import COLUMNS, confusion_table, similarity_matrices, similarity_table, similarity_tests
 from vicinal.engine import logits_on
-from vicinal.evaluation import clean_metrics, fidelity_metrics, predictions_table, vicinal_table
+from vicinal.evaluation import clean_metrics, fidelity_metrics, predictions_table, spread_table, vicinal_table
 from vicinal.inputs import Images, mix
 from vicinal.pairs import Pairs, vicinal_pairs
 
@@ -82,13 +82,14 @@ def model_tables(
         teacher: logits of the student's teacher, for fidelity; None without one.
         target_entropy: mean entropy, in nats, on clean validation images that the model is rescaled to for the
             temperature-matched non-linearity: its teacher's own; None leaves that out.
-        is_teacher: add what is asked of teachers only: the confidence gap under scaled logits, and the
-            class-similarity matrices (3 K² rows).
+        is_teacher: add what is asked of teachers only: the confidence gap under scaled logits, the
+            class-similarity matrices (3 K² rows), and how entropies and source masses are distributed over pairs.
 
     Returns:
         ``metrics``: split, metric, value. ``vicinal``: split, pairs, lam_low, lam_high, metric, value, count.
         ``confusion``: split, temperature, metric, value, count. ``predictions``: one row a test image.
-        ``similarity``, of teachers: kind, row, column, value.
+        Of teachers also ``similarity``: kind, row, column, value; and ``spread``: split, lam_low, lam_high, metric,
+        quantile, value, count.
     """
     split = SIMILARITY_SPLIT
     matrices = similarity_matrices(logits.clean[split], logits.mixed[split], probe.pairs[split], probe.labels[split])
@@ -104,7 +105,9 @@ def model_tables(
         "confusion": pd.concat(confusion, ignore_index=True)[["split", *COLUMNS]],
         "predictions": predictions_table(logits.clean["test"], test, np.arange(len(test))),
     }
-    return tables | ({"similarity": similarity_table(matrices)} if is_teacher else {})
+    if is_teacher:
+        tables |= {"similarity": similarity_table(matrices), "spread": _spread_tables(logits, probe)}
+    return tables
 
 
 def _clean_table(logits: Logits, probe: Probe, teacher: Logits | None, is_teacher: bool) -> pd.DataFrame:
@@ -135,6 +138,16 @@ def _vicinal_tables(logits: Logits, probe: Probe, teacher: Logits | None, matche
             teacher_mixed_logits=teacher.mixed[split] if teacher else None,
             matched_temperature=matched,
         )
+        table.insert(0, "split", split)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _spread_tables(logits: Logits, probe: Probe) -> pd.DataFrame:
+    tables = []
+    for split, pairs in probe.pairs.items():
+        clean = logits.clean[split]
+        table = spread_table(clean[pairs.i], clean[pairs.j], logits.mixed[split], pairs, probe.labels[split])
         table.insert(0, "split", split)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)

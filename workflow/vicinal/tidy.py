@@ -47,6 +47,7 @@ _TABLES = {
     "metrics": _Table(("split", "metric"), ("value",), finite=True),
     "vicinal": _Table(("split", "pairs", "lam_low", "lam_high", "metric"), ("value",), finite=True),
     "confusion": _Table(("split", "softmax_temperature", "metric"), ("value",), finite=True),
+    "spread": _Table(("split", "lam_low", "lam_high", "metric", "quantile"), ("value",), finite=True),
     "reliability": _Table(("low",), ("high", "count", "confidence", "accuracy")),
     "history": _Table(("epoch",), ("loss", "validation_accuracy")),
     "similarity": _Table(("kind", "row", "column"), ("value",), finite=True, own=("model_id",)),

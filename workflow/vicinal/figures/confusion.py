@@ -1,57 +1,70 @@
-"""What teachers make of mixed inputs: entropy and source mass against the share of the first image."""
+"""What teachers make of mixed inputs: how entropy and source mass are distributed, by the share of the first image."""
+
+import math
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from vicinal.figures import runs, style
+from vicinal.figures import panels, runs, style
 
-TABLES = ("vicinal",)
+TABLES = ("spread",)
 CAPTION = (
-    "What a teacher makes of mixed inputs: entropy of its answer and the probability of the two source classes "
-    "(source mass), at T = 1, against the share λ of the first image ({bins} bins, drawn at their centres), on test "
-    "pairs of different classes. Mixed: p(λ·x_i + (1 − λ)·x_j). Linear mixture: λ·p(x_i) + (1 − λ)·p(x_j), the answer "
-    "of a model that is linear between the images. Clean: mean of the entropies of p(x_i) and p(x_j). Teachers of the "
-    "pairs with the most methods and temperatures, trained without mixup. {interval}"
+    "How a teacher's answers to mixed inputs are distributed over test pairs of different classes: quantiles over "
+    "pairs of their entropy and of the probability of the two source classes (source mass), at T = 1, against the "
+    "share λ of the first image ({bins} bins, drawn at their centres); {averaged}. Mixed image: "
+    "p(λ·x_i + (1 − λ)·x_j); circles: median, dark band: 25 % to 75 %, light band: 5 % to 95 %. Linear mixture: "
+    "λ·p(x_i) + (1 − λ)·p(x_j), the answer of a model that is linear between the images; squares: median, dashed "
+    "lines: 25 % and 75 %, dotted lines: 5 % and 95 %. At the right of each panel the same over all "
+    "λ, clean images first; dot: median, bar: 25 % to 75 %, line: 5 % to 95 %. Clean images: p(x_i) and p(x_j) of the "
+    "same pairs, each image by itself, the source mass being the probability of its own class. {mixup}{interval}"
 )
-MISSING = "No teacher trained without mixup was evaluated on mixed test pairs of different classes."
+MISSING = "No teacher was evaluated on mixed test pairs of different classes."
 # Metrics by quantity: of each, which input it is of.
 ROWS = {
     "entropy": {"clean": "entropy_clean", "mixed": "entropy_mixed", "linear": "entropy_linear"},
-    "source_mass": {"mixed": "source_mass_mixed", "linear": "source_mass_linear"},
+    "source_mass": {"clean": "own_mass_clean", "mixed": "source_mass_mixed", "linear": "source_mass_linear"},
 }
 AXES = {"entropy": "Entropy (nats)", "source_mass": "Source mass"}
 UNITS = {"entropy": "nat", "source_mass": "1"}
 LABELS = {"clean": "Clean images", "mixed": "Mixed image", "linear": "Linear mixture"}
-# Okabe and Ito's colours that no method has.
+# Okabe and Ito's colours that no method has; the line of the mixed image is a darker shade, to stand out on its bands.
 LOOKS = {
-    "clean": {"color": "#000000", "linestyle": ":", "marker": "x"},
-    "mixed": {"color": "#CC79A7", "linestyle": "-", "marker": "o"},
-    "linear": {"color": "#009E73", "linestyle": "--", "marker": "s"},
+    "clean": {"color": "#000000", "linestyle": "none", "marker": "o"},
+    "mixed": {"color": "#8C3B6B", "linestyle": "-", "marker": "o"},
+    "linear": {"color": "#009E73", "linestyle": "-.", "marker": "s"},
 }
+BAND = "#CC79A7"
+OUTER, INNER, MEDIAN = (0.05, 0.95), (0.25, 0.75), 0.5
+SHADES = {OUTER: 0.25, INNER: 0.6}  # of the bands
+DASHES = {OUTER: ":", INNER: "--"}  # of the lines
+BARS = {OUTER: 0.8, INNER: 3.5}  # widths, over all λ
+DOT = {"marker": "o", "markersize": 3, "markerfacecolor": "white", "markeredgewidth": 0.7}
+PLACES = {"clean": 1.06, "mixed": 1.13, "linear": 1.2}  # on the axis of λ, of what is over all λ
+RIGHT = 1.25
+COLUMNS = 4  # teachers side by side; more go below
 
 
 def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return mean, interval and n over seeds by teacher, metric and λ (centre of the bin).
+    """Return mean, interval and n over seeds of quantiles over test pairs, by teacher, metric and range of λ.
 
-    Columns besides those of ``runs.over_seeds``: quantity (``entropy``, in nats, or ``source_mass``) and input
-    (``clean``, ``mixed`` or ``linear``).
+    Columns besides those of ``runs.over_seeds``: alpha (of the teacher's own mixup, NaN without), lam_low and lam_high
+    (a bin, or 0 and 1), quantile, quantity (``entropy``, in nats, or ``source_mass``) and input (``clean``, ``mixed``
+    or ``linear``).
     """
-    table = tables["vicinal"]
+    table = tables["spread"]
     models = runs.models_of(table)
-    teachers = [pair.teacher for pair in runs.main_pairs(runs.main_students(models)) if pair.teacher]
-    members = runs.plain_teachers(models)
-    members = members.loc[members["model"].isin(teachers), ["model_id", "model"]].rename(columns={"model": "teacher"})
+    teachers = models.loc[models["role"] == style.TEACHER, ["model_id", "model", "alpha"]]
+    teachers = teachers.rename(columns={"model": "teacher"})
     kinds = {metric: (name, kind) for name, metrics in ROWS.items() for kind, metric in metrics.items()}
-    table = table[(table["split"] == "test") & (table["pairs"] == "different") & table["metric"].isin(list(kinds))]
-    width = table["lam_high"] - table["lam_low"]
-    # The table also has wider ranges of λ: all of it, and the peak.
-    table = table[np.isclose(width, width.min())]
-    table = table.assign(lam=((table["lam_low"] + table["lam_high"]) / 2).round(6))
-    values = runs.with_values(members, table, ["metric", "lam", "value"])
-    result = runs.over_seeds(values, ["teacher", "metric", "lam"])
+    table = table[(table["split"] == "test") & table["metric"].isin(list(kinds))]
+    keys = ["metric", "lam_low", "lam_high", "quantile"]
+    values = runs.with_values(teachers, table, [*keys, "value"])
+    values = values.sort_values(["alpha", *keys], na_position="first", kind="stable")
+    result = runs.over_seeds(values, ["teacher", "alpha", *keys])
     result["quantity"] = result["metric"].map({metric: name for metric, (name, _) in kinds.items()})
     result["input"] = result["metric"].map({metric: kind for metric, (_, kind) in kinds.items()})
     return result.assign(unit=result["quantity"].map(UNITS))
@@ -61,38 +74,107 @@ def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the bins and the seeds of this figure."""
     if not len(data):
         return MISSING
-    return CAPTION.format(bins=data["lam"].nunique(), interval=runs.interval_text(data["n"], "Bands"))
+    several = data["n"].max() > 1
+    return CAPTION.format(
+        bins=data.loc[~_whole(data), "lam_low"].nunique(),
+        averaged="each quantile is the mean over seeds" if several else "of one seed",
+        mixup="α: of the mixup that a teacher was itself trained with. " if data["alpha"].notna().any() else "",
+        interval=runs.interval_text(data["n"], "Error bars of the medians"),
+    )
 
 
 @style.styled
 def draw(data: pd.DataFrame) -> Figure:
-    """Return the figure: a row each for entropy and source mass, a column a teacher."""
+    """Return the figure: panels for entropy and source mass of each teacher."""
     if not len(data):
         return style.message(MISSING)
-    teachers = list(dict.fromkeys(data["teacher"]))
-    rows = [name for name in ROWS if name in set(data["quantity"])]
-    figure = Figure(figsize=(style.PAGE if len(teachers) > 1 else style.COLUMN, 0.5 + 1.9 * len(rows)))
-    grid = figure.subplots(len(rows), len(teachers), sharex=True, sharey="row", squeeze=False)
-    for teacher, axes in zip(teachers, grid.T, strict=True):
-        for ax, name in zip(axes, rows, strict=True):
-            _panel(ax, data[(data["teacher"] == teacher) & (data["quantity"] == name)])
-        axes[0].set_title(f"Teacher {teacher}")
-        axes[-1].set_xlabel("Share λ of the first image")
-    for ax, name in zip(grid[:, 0], rows, strict=True):
-        ax.set_ylabel(AXES[name])
-        # Intervals of a mean may leave the range of the quantity; the axis does not.
-        ax.set_ylim(0, 1.02 if name == "source_mass" else None)
-    # Short labels: those at the ends of neighbouring panels must not touch.
-    ticks = np.linspace(0, 1, 5)
-    grid[0, 0].set(xlim=(0, 1), xticks=ticks, xticklabels=[f"{tick:g}" for tick in ticks])
+    # As text, so that equal are equal: without mixup alpha is NaN.
+    titles = data["teacher"] + data["alpha"].map(lambda alpha: "" if np.isnan(alpha) else f"\nmixup α = {alpha:g}")
+    teachers = list(dict.fromkeys(titles))
+    quantities = [name for name in ROWS if name in set(data["quantity"])]
+    # Intervals of a mean may leave the range of the quantity; the axis does not.
+    top = {"entropy": 1.04 * data.loc[data["quantity"] == "entropy", "mean"].max() or 1.0, "source_mass": 1.02}
+    figure, grid, columns = _panels(len(teachers), len(quantities))
+    alone = len(teachers) == 1
+    for place, (title, axes) in enumerate(zip(teachers, grid, strict=True)):
+        for ax, name in zip(axes, quantities, strict=True):
+            _panel(ax, data[(titles == title) & (data["quantity"] == name)])
+            ax.set(xlim=(0, RIGHT), ylim=(-0.02 * top[name], top[name]))  # markers at 0 are drawn whole
+            at_bottom, at_left = alone or ax is axes[-1], alone or place % columns == 0
+            ax.tick_params(labelbottom=at_bottom, labelleft=at_left)
+            ax.set_xlabel("Share λ of the first image" if at_bottom else "")
+            ax.set_ylabel(AXES[name] if at_left else "")
+            ax.set_title(f"Teacher {title}" if alone or ax is axes[0] else "")
     figure.align_ylabels()
-    shown = [kind for kind in LABELS if kind in set(data["input"])]
-    style.legend_below(figure, [Line2D([], [], label=LABELS[kind], **LOOKS[kind]) for kind in shown])
+    _legend(figure)
     return figure
 
 
+def _panels(teachers: int, quantities: int) -> tuple[Figure, np.ndarray, int]:
+    """Return the figure, its axes, shape (teachers, quantities), and how many teachers stand side by side."""
+    head, height = 0.6, 2.0
+    if teachers == 1:  # its quantities side by side
+        figure, axes = panels.wrapped(quantities, quantities, head, height + 0.3)
+        return figure, axes.T, 1
+    # Of five teachers three and two rather than four and one.
+    columns = math.ceil(teachers / math.ceil(teachers / COLUMNS))
+    figure, axes = panels.wrapped(teachers, columns, head, 0.5 + height * quantities, rows=quantities)
+    return figure, axes, columns
+
+
+def _whole(data: pd.DataFrame) -> pd.Series:
+    """Return which rows are over all λ."""
+    return (data["lam_low"] == 0) & (data["lam_high"] == 1)
+
+
 def _panel(ax: Axes, rows: pd.DataFrame) -> None:
-    for kind, look in LOOKS.items():
-        own = rows[rows["input"] == kind].sort_values("lam")
-        ax.plot(own["lam"], own["mean"], **look, markersize=3)
-        ax.fill_between(own["lam"], own["low"], own["high"], color=look["color"], alpha=0.2, linewidth=0)
+    whole = _whole(rows)
+    centres = ((rows["lam_low"] + rows["lam_high"]) / 2).round(6)
+    bins = rows.assign(lam=centres)[~whole]
+    mixed, linear = (bins[bins["input"] == kind] for kind in ("mixed", "linear"))
+    for (low, high), share in SHADES.items():
+        band = _quantiles(mixed, low, high)
+        ax.fill_between(band.index, band[low], band[high], color=style.tint(BAND, share), linewidth=0)
+    for ends, dashes in DASHES.items():
+        ax.plot(_quantiles(linear, *ends), color=LOOKS["linear"]["color"], linestyle=dashes, linewidth=0.8)
+    for kind, own in (("linear", linear), ("mixed", mixed)):
+        own = own[own["quantile"] == MEDIAN]
+        half = (own["high"] - own["low"]) / 2
+        reach = half if half.notna().any() else None
+        ax.errorbar(own["lam"], own["mean"], reach, **LOOKS[kind], markersize=2.5, elinewidth=0.6)
+    ax.axvline(1, color="0.6", linewidth=0.6)
+    for kind, x in PLACES.items():
+        own = rows[whole & (rows["input"] == kind)]
+        for ends, width in BARS.items():
+            for bar in _quantiles(own.assign(lam=x), *ends).to_numpy():
+                ax.plot([x, x], bar, color=LOOKS[kind]["color"], linewidth=width, solid_capstyle="butt")
+        median = own.loc[own["quantile"] == MEDIAN, "mean"]
+        ax.plot([x] * len(median), median, color=LOOKS[kind]["color"], **DOT)
+    ticks = np.linspace(0, 1, 5)
+    ax.set_xticks([*ticks, PLACES["mixed"]], [*(f"{tick:g}" for tick in ticks), "all"])
+
+
+def _quantiles(rows: pd.DataFrame, *wanted: float) -> pd.DataFrame:
+    """Return the means over seeds of the wanted quantiles, a column each, by λ; NaN where one is missing."""
+    return rows.pivot(index="lam", columns="quantile", values="mean").reindex(columns=list(wanted))
+
+
+def _legend(figure: Figure) -> None:
+    """Write what marks the quantiles, a column an input, the median first."""
+    handles = []
+    for kind, label in LABELS.items():
+        look = LOOKS[kind]
+        if kind == "clean":
+            own = [Line2D([], [], color=look["color"], linestyle="none", **DOT)]
+            own += [Line2D([], [], color=look["color"], linewidth=BARS[ends]) for ends in (INNER, OUTER)]
+        elif kind == "mixed":
+            own = [Line2D([], [], **look)] + [Patch(color=style.tint(BAND, SHADES[ends])) for ends in (INNER, OUTER)]
+        else:
+            own = [Line2D([], [], **look)]
+            own += [
+                Line2D([], [], color=look["color"], linestyle=DASHES[ends], linewidth=0.8) for ends in (INNER, OUTER)
+            ]
+        for handle, part in zip(own, ("median", "25 % to 75 %", "5 % to 95 %"), strict=True):
+            handle.set_label(f"{label}, {part}")
+            handles.append(handle)
+    style.legend_below(figure, handles, columns=3)

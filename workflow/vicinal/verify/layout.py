@@ -27,7 +27,7 @@ _FILES = {
     "cohorts": rf"{ID}/(manifest\.json(\.key)?|distill\.log|benchmark\.tsv|{_DIVERGED})",
     "evaluations": rf"{ID}/(manifest\.json(\.key)?|evaluate\.log|benchmark\.tsv|{ID}/{re.escape(EVALUATION)})",
 }
-_TABLES = "metrics|vicinal|confusion|similarity|classes|reliability|history|summary"
+_TABLES = "metrics|vicinal|confusion|spread|similarity|classes|reliability|history|summary"
 _ANALYSIS = (
     rf"({_TABLES})\.parquet|summary\.csv|"
     r"provenance\.json|metrics\.parquet\.key|claims\.(parquet(\.key)?|md|json)|report\.(html(\.key)?|json)"
