@@ -1,13 +1,24 @@
 """Models, and what several tests do with them."""
 
+from importlib.util import find_spec
+
+import pytest
 import torch
 from torch import nn
 
 from vicinal.models import build_model
-from vicinal.models.registry import ARCHITECTURES, architecture
+from vicinal.models.registry import ARCHITECTURES, TRUNKS, architecture, input_of
 
-RESNETS = sorted(name for name in ARCHITECTURES if name.startswith("resnet"))
+SMALL = [name for name in ARCHITECTURES if input_of(architecture(name)) is None]
+TIMM = [name for name in TRUNKS if TRUNKS[name]["family"] == "timm_resnetv2"]
+RESNETS = sorted(name for name in SMALL if name.startswith("resnet"))
 FAMILIES = sorted({entry["family"] for entry in ARCHITECTURES.values()})
+
+
+def need_timm(name):
+    """Skip the test of a network of timm where that is not installed."""
+    if architecture(name)["family"] == "timm_resnetv2" and find_spec("timm") is None:
+        pytest.skip("the optional package timm is not installed: with pip install timm its networks are tested")
 
 
 def count(model):

@@ -3,10 +3,8 @@ import hashlib
 import http.server
 import io
 import json
-import shutil
 import ssl
 import struct
-import subprocess
 import tarfile
 import threading
 from dataclasses import replace
@@ -16,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torchvision.datasets
+from https_server import make_certificate
 
 from vicinal.data import catalogue
 from vicinal.data.archives import CIFAR, FASHION_MNIST_CLASSES, Inert, read_cifar, read_data, read_idx
@@ -98,18 +97,7 @@ def spec(name: str, root: Path, **more) -> dict:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory) -> Path:
-    """Return a self-signed certificate of 127.0.0.1 and its key, in one file."""
-    if shutil.which("openssl") is None:
-        pytest.skip("the program openssl is not there: install it to test downloads over https")
-    folder = tmp_path_factory.mktemp("certificate")
-    command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
-    )
-    files = ["-keyout", str(folder / "key"), "-out", str(folder / "certificate")]
-    subprocess.run([*command.split(), *files], check=True, capture_output=True)
-    both = folder / "both.pem"
-    both.write_bytes((folder / "key").read_bytes() + (folder / "certificate").read_bytes())
-    return both
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
 def serve(folder: Path, certificate: Path | None, redirect: str = ""):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from built_models import FAMILIES, RESNETS, images, make
+from built_models import FAMILIES, RESNETS, SMALL, images, make
 from torch import nn
 from torch.nn import functional as F
 
@@ -22,7 +22,7 @@ torch.set_num_threads(1)
 # --- every entry of the registry ---
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", SMALL)
 def test_training_step(name):
     model = make(name)
     # Weights of the same seed are the same.
@@ -119,6 +119,7 @@ RESNET, WRN = ARCHITECTURES["resnet20"], ARCHITECTURES["wrn_16_2"]
 
 
 V1, V2 = ARCHITECTURES["shufflenet_v1"], ARCHITECTURES["shufflenet_v2"]
+PHOTO, CONVNEXT = ARCHITECTURES["resnet18_imagenet"], ARCHITECTURES["convnext_tiny"]
 
 
 @pytest.mark.parametrize(
@@ -152,6 +153,15 @@ V1, V2 = ARCHITECTURES["shufflenet_v1"], ARCHITECTURES["shufflenet_v2"]
         ({**V1, "blocks": [4, 8]}, "blocks: .* list of 3"),
         ({**V2, "widths": [117, 232, 464]}, "widths: .* not all even"),
         ({**V2, "head": None}, "head: "),
+        ({**PHOTO, "depth": 20}, r"depth: there is no 20 \(valid: 18, 34, 50, 101, 152\)"),
+        ({**PHOTO, "depth": [18]}, r"depth: there is no \[18\]"),
+        ({**PHOTO, "head": "deep"}, r"head: there is no 'deep' \(valid: linear, mlp\)"),
+        ({**PHOTO, "dropout": 1}, "dropout: 1 is not a number from 0 to below 1"),
+        ({**PHOTO, "dropout": "0.3"}, "dropout: '0.3' is not"),
+        ({**CONVNEXT, "size": "small"}, "size: there is no 'small'"),
+        ({**CONVNEXT, "stochastic_depth": -0.1}, "stochastic_depth: -0.1 is not"),
+        ({**ARCHITECTURES["vit_b_16"], "size": "b_61"}, r"size: there is no 'b_61' \(did you mean b_16\?\)"),
+        ({**ARCHITECTURES["resnetv2_101x1_bit"], "variant": "resnetv2_200"}, "variant: there is no 'resnetv2_200'"),
     ],
 )
 def test_wrong_architectures(entry, message):
@@ -174,7 +184,7 @@ def test_wrong_sizes(num_classes, in_channels, field):
 
 def test_the_registry_imports_no_torch():
     code = (
-        "import sys, vicinal.models.registry; "
+        "import sys, vicinal.models.registry, vicinal.models.pretrained; "
         "print(sorted({'torch', 'torchvision', 'pandas', 'sklearn', 'numpy'} & set(sys.modules)))"
     )
     environment = {"PYTHONPATH": str(Path(registry.__file__).parents[2])}
@@ -192,4 +202,5 @@ def test_families_import_no_other_family(family):
         elif isinstance(node, ast.ImportFrom):
             imported.add("." * node.level + (node.module or ""))
     ours = {name for name in imported if name.startswith((".", "vicinal"))}
-    assert ours <= {"vicinal.errors", "vicinal.models.layers"}
+    shared = "imagenet" if family.startswith(("torchvision", "timm")) else "layers"
+    assert ours <= {"vicinal.errors", f"vicinal.models.{shared}"}

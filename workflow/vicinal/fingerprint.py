@@ -24,8 +24,11 @@ NEUTRAL = {
     "vicinal.gpu_leases",
     "vicinal.gpus",
     "vicinal.heartbeat",
+    "vicinal.https",
     "vicinal.interruption",
     "vicinal.lease",
+    "vicinal.models.fetch",
+    "vicinal.models.pretrained",  # name and checksum stand in the spec
     "vicinal.models.registry",  # the resolved architecture stands in the spec
     "vicinal.plan",
     "vicinal.progress",

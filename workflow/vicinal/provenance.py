@@ -22,6 +22,7 @@ PACKAGES = (
     "pillow",
     "scikit-learn",
     "safetensors",
+    "timm",
     "snakemake",
 )
 

@@ -2,8 +2,6 @@
 
 import hashlib
 import http.client
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,18 +10,10 @@ from vicinal import files
 from vicinal.data import catalogue
 from vicinal.data.sources import verify_archive
 from vicinal.errors import VicinalError
+from vicinal.https import open_https
 from vicinal.progress import Progress
 
-TIMEOUT = 30  # seconds without a byte; a cluster's compute node would wait for ever
 BLOCK = 1 << 20
-
-
-class _HttpsOnly(urllib.request.BaseHandler):
-    """Refuses every address that is not https, those that a server redirects to as well."""
-
-    def default_open(self, request: urllib.request.Request) -> None:
-        if request.type != "https":
-            raise urllib.error.URLError(f"{request.full_url}: not an https address")
 
 
 def fetch(name: str, root: Path | str, source: str = "auto", progress: Callable[[str], None] = print) -> dict[str, Any]:
@@ -66,9 +56,7 @@ def _receive(archive: catalogue.Archive, path: Path) -> str:
     """Write what the server sends, at most the published size and one block; return its SHA-256."""
     digest, received = hashlib.sha256(), 0
     meter = Progress(path.name, max(1, archive.size // 10**6), "MB")
-    request = urllib.request.Request(archive.url, headers={"User-Agent": "vicinal"})
-    opener = urllib.request.build_opener(_HttpsOnly)
-    with opener.open(request, timeout=TIMEOUT) as answer, path.open("wb") as file:
+    with open_https(archive.url) as answer, path.open("wb") as file:
         while received <= archive.size and (block := answer.read(BLOCK)):
             file.write(block)
             digest.update(block)

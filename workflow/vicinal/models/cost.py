@@ -12,6 +12,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from vicinal.errors import VicinalError
+from vicinal.models import cost_imagenet
+from vicinal.models.counting import Network, residual_blocks
 from vicinal.spec import canonical
 
 
@@ -21,7 +23,8 @@ class Cost(NamedTuple):
     Attributes:
         parameters: trained numbers.
         macs: multiply-accumulates of the forward pass of one image.
-        layers: convolutions and linear layers; on a GPU, and on small images, their number decides, not their size.
+        layers: convolutions and linear layers, projections of attention included; on a GPU, and on small images, their
+            number decides, not their size.
         buffers: numbers in the weights file that are not trained: statistics of batch normalisation.
     """
 
@@ -46,7 +49,7 @@ def model_cost(architecture: Mapping[str, Any], num_classes: int, channels: int,
         height, width: of the images, in pixels.
 
     Raises:
-        VicinalError: the layers of this family are not listed here.
+        VicinalError: the layers of this family are not listed here, or it does not take images of this size.
     """
     return _cost(canonical(architecture), num_classes, channels, height, width)
 
@@ -57,66 +60,24 @@ def _cost(architecture: str, num_classes: int, channels: int, height: int, width
     family = parameters.pop("family")
     if family not in _FAMILIES:
         raise VicinalError(f"models/cost.py: the layers of the family {family!r} are not listed; add them there")
-    net = _Network(channels, height, width)
+    net = Network(channels, height, width)
     _FAMILIES[family](net, **parameters)
     net.linear(num_classes)
     return Cost(net.parameters, net.macs, net.layers, net.buffers)
 
 
-class _Network:
-    """Counts layers as they are added; ``channels``, ``height`` and ``width`` are of the last one's output."""
-
-    def __init__(self, channels: int, height: int, width: int) -> None:
-        self.channels, self.height, self.width = channels, height, width
-        self.parameters = self.macs = self.layers = self.buffers = 0
-
-    def conv(self, out: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False, norm: bool = True):
-        """Add a convolution, padded to keep the size at stride 1, and batch normalisation of its output."""
-        self.resize(stride)
-        weights = out * (self.channels // groups) * kernel * kernel
-        self.parameters += weights + out * bias
-        self.macs += weights * self.height * self.width
-        self.layers += 1
-        self.channels = out
-        if norm:
-            self.norm(out)
-
-    def norm(self, channels: int) -> None:
-        """Add batch normalisation: scale and shift; mean, variance and the number of batches seen."""
-        self.parameters += 2 * channels
-        # the number of batches is an int64: two float32
-        self.buffers += 2 * channels + 2
-
-    def linear(self, out: int) -> None:
-        """Add the last layer: global average and a linear layer."""
-        self.parameters += (self.channels + 1) * out
-        self.macs += self.channels * out
-        self.layers += 1
-
-    def resize(self, stride: int) -> None:
-        """Take a stride, padded so that an odd size is rounded up."""
-        self.height, self.width = -(-self.height // stride), -(-self.width // stride)
-
-    def shortcut(self, channels: int, stride: int, norm: bool = True) -> None:
-        """Add the projection of a residual block where its shape changes; what follows starts where it did."""
-        if stride == 1 and self.channels == channels:
-            return
-        before = self.channels, self.height, self.width
-        self.conv(channels, 1, stride, norm=norm)
-        self.channels, self.height, self.width = before
-
-
-def _cifar_resnet(net: _Network, depth: int, widths: list[int]) -> None:
+def _cifar_resnet(net: Network, depth: int, widths: list[int]) -> None:
     net.conv(widths[0], 3)
-    for channels, stride in _blocks(widths[1:], (depth - 2) // 6):
+    for channels, stride in residual_blocks(widths[1:], [(depth - 2) // 6] * 3):
         net.shortcut(channels, stride)
         net.conv(channels, 3, stride)
         net.conv(channels, 3)
 
 
-def _wide_resnet(net: _Network, depth: int, widen_factor: int) -> None:
+def _wide_resnet(net: Network, depth: int, widen_factor: int) -> None:
     net.conv(16, 3, norm=False)
-    for channels, stride in _blocks([16 * widen_factor, 32 * widen_factor, 64 * widen_factor], (depth - 4) // 6):
+    widths = [16 * widen_factor, 32 * widen_factor, 64 * widen_factor]
+    for channels, stride in residual_blocks(widths, [(depth - 4) // 6] * 3):
         net.norm(net.channels)
         net.shortcut(channels, stride, norm=False)
         net.conv(channels, 3, stride)
@@ -124,14 +85,7 @@ def _wide_resnet(net: _Network, depth: int, widen_factor: int) -> None:
     net.norm(net.channels)
 
 
-def _blocks(widths: list[int], repeats: int) -> list[tuple[int, int]]:
-    """Return channels and stride of each residual block: the stages from the second on start at stride 2."""
-    return [
-        (channels, 2 if stage and not block else 1) for stage, channels in enumerate(widths) for block in range(repeats)
-    ]
-
-
-def _vgg(net: _Network, stages: list[list[int]], pooled_stages: int) -> None:
+def _vgg(net: Network, stages: list[list[int]], pooled_stages: int) -> None:
     for number, widths in enumerate(stages):
         for width in widths:
             net.conv(width, 3, bias=True)
@@ -139,7 +93,7 @@ def _vgg(net: _Network, stages: list[list[int]], pooled_stages: int) -> None:
             net.height, net.width = net.height // 2, net.width // 2
 
 
-def _mobilenet_v2(net: _Network, expansion: int, width: float) -> None:
+def _mobilenet_v2(net: Network, expansion: int, width: float) -> None:
     # as in vicinal.models.mobilenet_v2, which imports torch
     stages = ((16, 1, 1), (24, 2, 1), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
     net.conv(int(32 * width), 3, stride=2)
@@ -152,7 +106,7 @@ def _mobilenet_v2(net: _Network, expansion: int, width: float) -> None:
     net.conv(int(1280 * max(width, 1)), 1)
 
 
-def _shufflenet_v1(net: _Network, groups: int, stem: int, widths: list[int], blocks: list[int]) -> None:
+def _shufflenet_v1(net: Network, groups: int, stem: int, widths: list[int], blocks: list[int]) -> None:
     net.conv(stem, 1)
     first_groups = 1
     for channels, repeats in zip(widths, blocks, strict=True):
@@ -165,7 +119,7 @@ def _shufflenet_v1(net: _Network, groups: int, stem: int, widths: list[int], blo
             net.channels, first_groups = channels, groups
 
 
-def _shufflenet_v2(net: _Network, stem: int, widths: list[int], blocks: list[int], head: int) -> None:
+def _shufflenet_v2(net: Network, stem: int, widths: list[int], blocks: list[int], head: int) -> None:
     net.conv(stem, 1)
     for channels, repeats in zip(widths, blocks, strict=True):
         half, before, size = channels // 2, net.channels, (net.height, net.width)
@@ -181,6 +135,7 @@ def _shufflenet_v2(net: _Network, stem: int, widths: list[int], blocks: list[int
 
 
 _FAMILIES: dict[str, Callable[..., None]] = {
+    **cost_imagenet.FAMILIES,
     "cifar_resnet": _cifar_resnet,
     "mobilenet_v2": _mobilenet_v2,
     "shufflenet_v1": _shufflenet_v1,

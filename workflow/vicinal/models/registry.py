@@ -1,13 +1,18 @@
-"""The networks for small images, by name: what a config calls ``resnet20``, resolved.
+"""The networks by name: what a config calls ``resnet20``, resolved.
 
 The resolved architecture, not its name, is written into specs and hashed. So an entry is plain JSON
 and, with the numbers of classes and of input channels, determines the network fully. To add a
 network, add an entry; ``family`` is the module of ``vicinal.models`` whose ``build`` takes the other
 keys.
+
+The networks for photographs have three heads each. ``NAME``: the network's own last layer. ``NAME_dropout``: the same
+after dropout of 0.3, for fine-tuning. ``NAME_mlp``: the authors' head, Dense 256, batch normalisation, ReLU, dropout
+0.3, Dense. All start from the same pretrained weights, see ``vicinal.models.pretrained``.
 """
 
 import copy
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from vicinal.errors import VicinalError, nearest
 
@@ -56,6 +61,54 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "head": 1024,
     },
 }
+
+
+# The networks for photographs without their heads. Not to be confused with resnet20 or mobilenet_v2 above.
+TRUNKS: dict[str, dict[str, Any]] = {
+    **{f"resnet{depth}_imagenet": {"family": "torchvision_resnet", "depth": depth} for depth in (18, 34, 50, 101, 152)},
+    "mobilenet_v2_imagenet": {"family": "torchvision_mobilenet_v2"},
+    # Stochastic depth as in Keras; torchvision's ConvNeXts were trained with 0.1 and 0.5
+    **{
+        f"convnext_{size}": {"family": "torchvision_convnext", "size": size, "stochastic_depth": 0.0}
+        for size in ("tiny", "large")
+    },
+    "vit_b_16": {"family": "torchvision_vit", "size": "b_16"},
+    # These need the package timm.
+    "resnetv2_152_imagenet": {"family": "timm_resnetv2", "variant": "resnetv2_152"},
+    **{name: {"family": "timm_resnetv2", "variant": name} for name in ("resnetv2_101x1_bit", "resnetv2_152x2_bit")},
+}
+_HEADS: dict[str, dict[str, Any]] = {
+    "": {"head": "linear", "dropout": 0.0},
+    "_dropout": {"head": "linear", "dropout": 0.3},
+    "_mlp": {"head": "mlp", "dropout": 0.3},
+}
+ARCHITECTURES |= {f"{name}{suffix}": {**TRUNKS[name], **head} for suffix, head in _HEADS.items() for name in TRUNKS}
+ARCHITECTURES["mobilenet_v2_imagenet"]["dropout"] = 0.2  # its own
+
+
+class Input(NamedTuple):
+    """What a network takes: square RGB images of ``size`` pixels, values / 255, less ``mean``, divided by ``std``."""
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+_IMAGENET = Input(224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_MINUS_ONE_TO_ONE = Input(224, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+# By family. As the pretrained weights had it; for timm's networks that is Keras' range [-1, 1] too.
+INPUTS: dict[str, Input] = {
+    "timm_resnetv2": _MINUS_ONE_TO_ONE,
+    "torchvision_convnext": _IMAGENET,
+    "torchvision_mobilenet_v2": _IMAGENET,
+    "torchvision_resnet": _IMAGENET,
+    "torchvision_vit": _IMAGENET,
+}
+
+
+def input_of(architecture: Mapping[str, Any]) -> Input | None:
+    """Return what images a network takes; None for one that takes any, normalised by their own mean and deviation."""
+    return INPUTS.get(architecture["family"])
 
 
 def architecture(name: str) -> dict[str, Any]:

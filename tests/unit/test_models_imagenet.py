@@ -1,0 +1,202 @@
+"""The networks for photographs: against torchvision and timm, and their heads."""
+
+import sys
+
+import pytest
+import torch
+import torchvision
+from built_models import TIMM, images, make, need_timm, randomise
+from torch import nn
+from torch.nn import functional as F
+
+from vicinal.errors import VicinalError
+from vicinal.models import build_model
+from vicinal.models.imagenet import LinearHead, MlpHead
+from vicinal.models.registry import ARCHITECTURES, TRUNKS, architecture, input_of
+
+torch.set_num_threads(1)
+
+TORCHVISION = [name for name in TRUNKS if name not in TIMM]
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("resnet18_imagenet", 64), ("mobilenet_v2_imagenet", 64), ("convnext_tiny", 64), ("vit_b_16", 224)],
+)
+def test_logits_are_those_of_torchvision_with_the_same_weights(name, size):
+    torch.manual_seed(0)
+    oracle = randomise(torchvision.models.get_model(name.removesuffix("_imagenet"), num_classes=1000))
+    nn.init.normal_(last_layer(oracle).weight)  # a Vision Transformer's is 0
+    model = make(name, num_classes=1000).double().eval()
+    model.load_state_dict(oracle.state_dict())
+    x = images(1, size=size).double()
+    with torch.no_grad():
+        expected = oracle(x)
+        assert expected.std() > 0.01
+        assert torch.equal(model(x), expected)
+
+
+def last_layer(network):
+    return [module for module in network.modules() if type(module) is nn.Linear][-1]
+
+
+@pytest.mark.parametrize("name", ["resnetv2_50", "resnetv2_50x1_bit"])
+def test_logits_are_those_of_timm_with_the_same_weights(name):
+    timm = pytest.importorskip("timm", reason="the optional package timm is not installed")
+    torch.manual_seed(0)
+    oracle = timm.create_model(name, num_classes=100).double()
+    model = build_model({"family": "timm_resnetv2", "variant": name, "head": "linear", "dropout": 0.3}, 100).double()
+    state = oracle.state_dict()
+    state["head.fc.weight"] = state["head.fc.weight"].flatten(1)
+    model.load_state_dict(state)
+    x = images(2, size=64).double()
+    with torch.no_grad():
+        torch.testing.assert_close(model.eval()(x), oracle.eval()(x))
+
+
+@pytest.mark.parametrize("name", ["resnet18_imagenet", "mobilenet_v2_imagenet", "convnext_tiny", "vit_b_16"])
+def test_fresh_weights_are_those_that_torchvision_draws(name):
+    model = make(name, num_classes=10)
+    torch.manual_seed(0)
+    oracle = torchvision.models.get_model(name.removesuffix("_imagenet"), num_classes=10).state_dict()
+    state = model.state_dict()
+    assert state.keys() == oracle.keys()
+    assert all(torch.equal(state[key], value) for key, value in oracle.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("resnet18_imagenet_mlp", 64),
+        ("mobilenet_v2_imagenet_dropout", 64),
+        ("convnext_tiny_mlp", 64),
+        ("vit_b_16_mlp", 224),
+        ("resnetv2_101x1_bit_mlp", 32),
+    ],
+)
+def test_training_step(name, size):
+    need_timm(name)
+    model = make(name)
+    x = images(size=size)
+    logits = model(x)
+    assert torch.equal(x, images(size=size))
+    assert logits.shape == (2, 100)
+    F.cross_entropy(logits, torch.tensor([3, 97])).backward()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+    model.eval()
+    with torch.no_grad():
+        assert torch.equal(model(x), model(x))
+
+
+def test_the_mlp_head_is_the_authors():
+    torch.manual_seed(0)
+    head = randomise_1d(MlpHead(32, 10, 0.3).double().eval())
+    x = torch.randn(5, 32, dtype=torch.float64)
+    hidden, norm, output = head.hidden, head.norm, head.output
+    assert hidden.weight.shape == (256, 32)
+    units = x @ hidden.weight.T + hidden.bias
+    units = (units - norm.running_mean) / (norm.running_var + 1e-5).sqrt() * norm.weight + norm.bias
+    torch.testing.assert_close(head(x), units.clamp(min=0) @ output.weight.T + output.bias)
+    assert head.dropout.p == 0.3
+
+
+def randomise_1d(head):
+    for tensor in (head.norm.weight, head.norm.running_var):
+        nn.init.uniform_(tensor, 0.5, 1.5)
+    nn.init.normal_(head.norm.bias)
+    nn.init.normal_(head.norm.running_mean)
+    return head
+
+
+def test_the_linear_head_drops_features_in_training_only():
+    layer = nn.Linear(10_000, 1)
+    nn.init.ones_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    head, ones = LinearHead(layer, 0.3), torch.ones(1, 10_000)
+    assert head.eval()(ones).item() == pytest.approx(10_000)
+    torch.manual_seed(0)
+    # what is kept is divided by 0.7: binomial(10,000, 0.7) / 0.7 with sd 65
+    dropped = head.train()(ones).item()
+    assert abs(dropped - 10_000) < 4 * 65
+    assert dropped != pytest.approx(10_000, abs=0.5)
+    torch.manual_seed(0)
+    assert dropped == layer(F.dropout(ones, 0.3)).item()
+
+
+def test_without_dropout_nothing_is_drawn():
+    model = make("resnet18_imagenet")
+    before = torch.get_rng_state()
+    model(images(size=32))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", TRUNKS)
+def test_the_heads_of_a_network(name):
+    need_timm(name)
+    with torch.device("meta"):
+        for suffix, kind, dropout in (("", LinearHead, None), ("_dropout", LinearHead, 0.3), ("_mlp", MlpHead, 0.3)):
+            model = build_model(architecture(name + suffix), 10)
+            head = model.get_submodule(model.head_name)
+            assert type(head) is kind
+            expected = (0.2 if name.startswith("mobilenet") else 0.0) if dropout is None else dropout
+            assert (head.dropout if kind is LinearHead else head.dropout.p) == expected
+            drops = [m for m in model.modules() if isinstance(m, nn.Dropout) and m.p > 0]
+            assert len(drops) == (kind is MlpHead)  # none elsewhere
+
+
+def test_stochastic_depth_is_the_last_blocks():
+    with torch.device("meta"):
+        model = build_model({**ARCHITECTURES["convnext_tiny"], "stochastic_depth": 0.1}, 10)
+    rates = [m.p for m in model.modules() if isinstance(m, torchvision.ops.StochasticDepth)]
+    assert rates[0] == 0
+    assert rates[-1] == pytest.approx(0.1)
+    with torch.device("meta"):
+        model = build_model(ARCHITECTURES["convnext_tiny"], 10)
+    assert not any(m.p for m in model.modules() if isinstance(m, torchvision.ops.StochasticDepth))
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_inputs_are_those_of_torchvisions_weights(name):
+    published = torchvision.models.get_model_weights(name.removesuffix("_imagenet")).IMAGENET1K_V1.transforms()
+    for suffix in ("", "_dropout", "_mlp"):
+        size, mean, std = input_of(architecture(name + suffix))
+        assert [size] == published.crop_size
+        assert list(mean) == published.mean
+        assert list(std) == published.std
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_inputs_are_those_of_timm(name):
+    timm = pytest.importorskip("timm", reason="the optional package timm is not installed")
+    variant = TRUNKS[name]["variant"]
+    weights = [cfg for cfg in timm.models.resnetv2.default_cfgs[variant].cfgs.values() if cfg.num_classes != 1000]
+    default = timm.get_pretrained_cfg(variant) if not weights else weights[0]  # ImageNet-21k: at 224
+    size, mean, std = input_of(architecture(name))
+    assert default.input_size == (3, size, size)
+    assert (default.mean, default.std) == (mean, std)
+
+
+def test_networks_for_small_images_have_no_input_of_their_own():
+    assert input_of(architecture("mobilenet_v2")) is None
+    assert input_of(architecture("resnet20")) is None
+
+
+def test_names_do_not_hide_those_for_small_images():
+    assert architecture("mobilenet_v2") == {"family": "mobilenet_v2", "expansion": 6, "width": 0.5}
+    assert len(ARCHITECTURES) == len({str(entry) for entry in ARCHITECTURES.values()})
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("name", TRUNKS)
+def test_other_images_than_rgb_are_refused(name, channels):
+    with pytest.raises(VicinalError, match=f"in_channels: {channels}; .* RGB"):
+        build_model(architecture(name), 10, channels)
+
+
+def test_without_timm_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(VicinalError, match=r"resnetv2_152 is a network of the package timm.*pip install") as error:
+        build_model(architecture("resnetv2_152_imagenet"), 10)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,34 @@
+"""Make sure that published weights are there, downloading them where that is possible."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from vicinal.errors import run
+from vicinal.files import write_json
+from vicinal.models.fetch import fetch_weights
+from vicinal.models.pretrained import FOLDER, WEIGHTS
+
+
+def main() -> None:
+    """Fetch the weights that are named and write the record of their files."""
+    sizes = ", ".join(f"{name} ({weights.size / 10**6:.0f} MB)" for name, weights in WEIGHTS.items())
+    parser = argparse.ArgumentParser(
+        description="Make sure that published weights, trained on ImageNet-1k, are there and whole. Those that are "
+        "missing are downloaded and checked against their SHA-256; a download that broke off is gone on with.",
+        epilog=f"Names: {sizes}. The licence of torchvision leaves its weights to the terms of ImageNet.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("names", nargs="+", metavar="NAME", help="networks, see below")
+    parser.add_argument("--root", type=Path, default=Path("data"), help=f"folder of all data; they go to its {FOLDER}/")
+    parser.add_argument(
+        "--record", type=Path, help="JSON file to write: the files, their hashes and where they are from"
+    )
+    arguments = parser.parse_args()
+    records = fetch_weights(arguments.names, arguments.root, lambda line: print(line, file=sys.stderr, flush=True))
+    if arguments.record:
+        write_json(arguments.record, records)
+
+
+if __name__ == "__main__":
+    run(main)
