@@ -35,3 +35,12 @@ CONFIG = {
 def config() -> dict:
     """Return a small, valid config that a test may change."""
     return copy.deepcopy(CONFIG)
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu") is None:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU: none that torch can use here")

@@ -9,67 +9,14 @@ of the medians. The bare loop is timed in both memory layouts, and the faster on
 import argparse
 import json
 import statistics
-import time
-from types import SimpleNamespace
 
-import numpy as np
 import torch
-import torch.nn.functional as F
+from training_loops import BATCH, bare_epoch, engine_epochs, learner_of, random_images, ready_batches
 
-from vicinal.batches import batch_plan
-from vicinal.engine import make_learner, train
-from vicinal.inputs import EpochTables, Images, make_batch
-from vicinal.models import build_model
-from vicinal.models.registry import architecture
 from vicinal.provenance import cpu_model
 
-RECIPE = {
-    "optimizer": "sgd", "epochs": 1, "batch_size": 64, "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4,
-    "schedule": "constant", "crop_padding": 4, "flip": True,
-}  # fmt: skip
-SPEC = {"model": architecture("resnet20"), "recipe": RECIPE, "seed": 0, "loss": {"ce_weight": 1}}
+STUDENT = "resnet20"
 LIMIT = 1.10
-
-
-def random_images(count: int) -> dict[str, Images]:
-    """Return ``count`` random training images of CIFAR-100's shape, and an empty validation split."""
-    generator = np.random.default_rng(0)
-    store = SimpleNamespace(
-        images=generator.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8),
-        labels=generator.integers(0, 100, count),
-        splits={"train": np.arange(count), "validation": np.arange(0)},
-        num_classes=100,
-        mean=np.array([0.507, 0.487, 0.441]),
-        std=np.array([0.267, 0.256, 0.276]),
-    )
-    return {split: Images(store, split, torch.device("cpu")) for split in store.splits}
-
-
-def engine_epoch(data: dict[str, Images]) -> float:
-    """Return the seconds that the engine takes for an epoch."""
-    learner = make_learner("student", SPEC, data["train"])
-    began = time.perf_counter()
-    train([learner], data["train"], data["validation"], recipe=RECIPE, seed=0, alpha=1.0)
-    return time.perf_counter() - began
-
-
-def bare_epoch(batches: list, memory_format: torch.memory_format) -> float:
-    """Return the seconds that a plain loop takes for the same epoch."""
-    torch.manual_seed(0)
-    model = build_model(SPEC["model"], 100).to(memory_format=memory_format)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
-    batches = [(batch, batch.inputs.contiguous(memory_format=memory_format)) for batch in batches]
-    model.train()
-    began = time.perf_counter()
-    for batch, inputs in batches:
-        logits = model(inputs)
-        first = F.cross_entropy(logits, batch.labels, reduction="none")
-        second = F.cross_entropy(logits, batch.partner_labels, reduction="none")
-        loss = (batch.lam * first + (1 - batch.lam) * second).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return time.perf_counter() - began
 
 
 def main() -> None:
@@ -80,16 +27,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    data = random_images(64 * args.steps)
-    plan = batch_plan(64 * args.steps, 64, seed=0, epoch=0, alpha=1.0, crop_padding=4, flip=True)
-    tables = EpochTables(plan, torch.device("cpu"))
-    batches = [make_batch(data["train"], tables, bounds, RECIPE, mixed=True) for bounds in plan.bounds]
+    images = BATCH * args.steps
+    data = random_images(images)
+    batches = ready_batches(data["train"], args.steps)
     times: dict[str, list[float]] = {"engine": [], "bare, contiguous": [], "bare, channels last": []}
     for repeat in range(args.repeats + 1):
         measured = {
-            "engine": engine_epoch(data),
-            "bare, contiguous": bare_epoch(batches, torch.contiguous_format),
-            "bare, channels last": bare_epoch(batches, torch.channels_last),
+            "engine": engine_epochs([learner_of(STUDENT, data["train"])], data).stretches[0],
+            "bare, contiguous": bare_epoch(batches, STUDENT, torch.contiguous_format),
+            "bare, channels last": bare_epoch(batches, STUDENT, torch.channels_last),
         }
         if repeat:  # the first round warms up
             for name, seconds in measured.items():
@@ -97,7 +43,6 @@ def main() -> None:
                 print(f"{repeat}/{args.repeats} {name}: {seconds:.2f} s", flush=True)
     medians = {name: statistics.median(values) for name, values in times.items()}
     ratio = medians["engine"] / min(medians["bare, contiguous"], medians["bare, channels last"])
-    images = 64 * args.steps
     print(
         json.dumps(
             {

@@ -13,9 +13,11 @@ from vicinal import checkpoint, weights
 from vicinal.checkpoint import Checkpoints, describe_machine, find_checkpoint, resumption
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
-from vicinal.engine import make_learner, train
+from vicinal.engine import train
 from vicinal.inputs import Images
+from vicinal.learner import make_learner
 from vicinal.models.registry import architecture
+from vicinal.numerics import Numerics
 from vicinal.records import checkpoint_folder, remove_checkpoints
 
 CPU = torch.device("cpu")
@@ -24,7 +26,7 @@ RECIPE = {
     "schedule": "step", "milestones": [0.5], "gamma": 0.1, "crop_padding": 1, "flip": True,
 }  # fmt: skip
 STEPS = 3  # an epoch
-MACHINE = {"torch": "2", "device": "cpu", "threads": 1, "cpu": "c"}
+MACHINE = {"torch": "2", "device": "cpu", "threads": 1, "cpu": "c", "precision": "fp32"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -114,7 +116,7 @@ def assert_equal(one, other):
     if one.diverged is None:
         for (name, a), b in zip(one.model.state_dict().items(), other.model.state_dict().values(), strict=True):
             assert torch.equal(a, b), name
-        for a, b in zip(one.optimizer.momentum, other.optimizer.momentum, strict=True):
+        for a, b in zip(one.optimizer.buffers, other.optimizer.buffers, strict=True):
             assert torch.equal(a, b)
             assert order(a) == order(b)
 
@@ -233,7 +235,7 @@ def test_the_furthest_is_taken(generations):
 def test_the_file_is_plain_safetensors(generations):
     with safe_open(generations[1], "pt") as file:
         names, metadata = set(file.keys()), file.metadata()
-    assert {"losses", "rng.cpu", "0.state.fc.weight", "2.momentum.0", "1.good.fc.weight"} <= names
+    assert {"losses", "rng.cpu", "0.state.fc.weight", "2.buffer.0", "1.good.fc.weight"} <= names
     assert json.loads(metadata["checkpoint"])["models"]["student_tstd"]["wanted"] == RECORDS[1]
     assert all(byte < 128 for byte in generations[1].read_bytes()[8:100])
 
@@ -299,8 +301,8 @@ def test_another_machine_is_told(generations):
     told = resumption(found, {**MACHINE, "threads": 2, "gpu": "H100"})
     assert told["changed"] == {"threads": [1, 2], "gpu": [None, "H100"]}
     assert (told["epoch"], told["step"], told["host"]) == (1, 1, os.uname().nodename)
-    assert describe_machine(CPU) == {
-        "torch": torch.__version__, "device": "cpu", "threads": 1, "cpu": checkpoint.cpu_model(),
+    assert describe_machine(CPU, Numerics("bf16")) == {
+        "torch": torch.__version__, "device": "cpu", "threads": 1, "cpu": checkpoint.cpu_model(), "precision": "bf16",
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from gpu_machine import A, B, install_nvidia_smi, listing
 from vicinal import device
 from vicinal.device import add_device_arguments, select_device
 from vicinal.errors import VicinalError
-from vicinal.gpus import VISIBLE, list_gpus, visible_devices
+from vicinal.gpus import VISIBLE, list_gpus
 
 LIBRARY = Path(__file__).parents[2] / "workflow"
 
@@ -147,9 +147,8 @@ def test_commands_start_without_torch():
     assert subprocess.run([sys.executable, "-c", code], cwd=LIBRARY, check=False).returncode == 0
 
 
+@pytest.mark.gpu
 def test_a_real_gpu():
-    if not (torch.backends.cuda.is_built() and visible_devices()):
-        pytest.skip("no GPU here, or a torch without CUDA")
     code = (
         "import torch; from vicinal.device import select_device; device = select_device('cuda', 1);"
         "print(torch.cuda.device_count(), torch.ones(1, device=device).device)"

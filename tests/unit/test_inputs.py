@@ -98,8 +98,8 @@ def test_images_stay_as_they_are(store):
     before = data.images.clone()
     data.clean(slice(None))
     plan = batch_plan(30, 8, seed=0, epoch=0, alpha=1.0, crop_padding=2, flip=True)
-    make_batch(data, EpochTables(plan, CPU), (0, 8), {"crop_padding": 2, "flip": True}, mixed=True)
-    make_batch(data, EpochTables(plan, CPU), (0, 8), {"crop_padding": 0, "flip": False}, mixed=True)
+    make_batch(data, EpochTables(plan, CPU), slice(0, 8), {"crop_padding": 2, "flip": True}, mixed=True)
+    make_batch(data, EpochTables(plan, CPU), slice(0, 8), {"crop_padding": 0, "flip": False}, mixed=True)
     assert torch.equal(data.images, before)
 
 
@@ -145,7 +145,7 @@ def test_corners_of_the_crop():
 def batches(data: Images, plan: BatchPlan, padding: int, flip: bool, mixed: bool):
     tables = EpochTables(plan, CPU)
     recipe = {"crop_padding": padding, "flip": flip}
-    return [make_batch(data, tables, bounds, recipe, mixed) for bounds in tables.bounds]
+    return [make_batch(data, tables, slice(*bounds), recipe, mixed) for bounds in tables.bounds]
 
 
 @pytest.mark.parametrize(("padding", "flip"), [(2, True), (2, False), (0, True), (0, False)])

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from vicinal.optim import learning_rate, make_optimizer
+from vicinal.optim import learning_rate, make_optimizer, update
 
 torch.set_num_threads(1)
 
@@ -39,7 +39,7 @@ def ours(recipe):
         def step(loss, lr):
             optimizer.zero_grad()
             loss.backward()
-            optimizer.step(lr)
+            update([optimizer], torch.tensor(lr, dtype=torch.float64))
 
         return step
 
@@ -49,7 +49,7 @@ def ours(recipe):
 def reference(recipe):
     def step_of(model):
         options = {key: recipe[key] for key in ("momentum", "weight_decay", "nesterov")}
-        optimizer = torch.optim.SGD(model.parameters(), lr=recipe["lr"], **options)
+        optimizer = torch.optim.SGD(model.parameters(), lr=recipe["lr"], fused=True, **options)
 
         def step(loss, lr):
             optimizer.param_groups[0]["lr"] = lr
@@ -72,6 +72,46 @@ def test_sgd_is_that_of_torch_bit_for_bit(momentum, weight_decay, nesterov):
         assert torch.equal(one, other), step
 
 
+@pytest.mark.parametrize("weight_decay", [0.0, 1e-2])
+def test_adam_is_that_of_torch_bit_for_bit(weight_decay):
+    recipe = {"optimizer": "adam", "lr": 0.05, "weight_decay": weight_decay}
+
+    def theirs(model):
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.05, weight_decay=weight_decay, fused=True)
+
+        def step(loss, lr):
+            optimizer.param_groups[0]["lr"] = lr
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        return step
+
+    for step, (one, other) in enumerate(zip(train(ours(recipe)), train(theirs), strict=True)):
+        assert torch.equal(one, other), step
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_an_optimiser_goes_on_with_the_buffers_of_another(optimizer):
+    recipe = {**RECIPE, "optimizer": optimizer}
+    one, other = network(), network()
+    first, second = (make_optimizer(model.parameters(), recipe) for model in (one, other))
+
+    def step(model, made, k):
+        made.zero_grad()
+        model(torch.full((4, 6), k + 1.0)).square().sum().backward()
+        update([made], torch.tensor(0.01))
+
+    for k in range(3):
+        step(one, first, k)
+    other.load_state_dict(one.state_dict())
+    second.load(first.buffers)
+    for model, made in ((one, first), (other, second)):
+        step(model, made, 3)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(first.buffers, second.buffers, strict=True))
+
+
 @pytest.mark.parametrize("change", [{"momentum": 0.8}, {"weight_decay": 1e-3}, {"nesterov": True}])
 def test_every_field_of_sgd_matters(change):
     assert not torch.equal(train(ours(RECIPE), 3)[-1], train(ours({**RECIPE, **change}), 3)[-1])
@@ -89,17 +129,34 @@ def test_sgd_by_hand():
     buffer, value = 0.0, 1.0
     for i in range(5):
         parameter.grad = torch.full((1,), 2.0, dtype=torch.float64)
-        optimizer.step(0.1)
+        update([optimizer], torch.tensor(0.1, dtype=torch.float64))
         buffer = (0.5 * buffer if i else 0.0) + 2.0 + 0.1 * value
         value -= 0.1 * buffer
         assert parameter.item() == pytest.approx(value, rel=1e-14)
+
+
+def test_many_networks_in_one_call_are_updated_as_each_alone():
+    def gradients(optimizers):
+        for k, optimizer in enumerate(optimizers):
+            for parameter in optimizer.parameters:
+                parameter.grad = torch.full_like(parameter, k + 1.0)
+        return optimizers
+
+    together, alone = ([make_optimizer(network().parameters(), RECIPE) for _ in range(3)] for _ in range(2))
+    for _ in range(3):
+        update(gradients(together), torch.tensor(0.1))
+        for optimizer in gradients(alone):
+            update([optimizer], torch.tensor(0.1))
+    for one, other in zip(together, alone, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters, other.parameters, strict=True))
+    assert not torch.equal(together[0].parameters[0], together[1].parameters[0])
 
 
 def test_frozen_parameters_stay_as_they_are():
     frozen, free = torch.nn.Parameter(torch.ones(2), requires_grad=False), torch.nn.Parameter(torch.ones(2))
     optimizer = make_optimizer(iter([frozen, free]), RECIPE)
     free.grad = torch.ones(2)
-    optimizer.step(0.1)
+    update([optimizer], torch.tensor(0.1))
     assert torch.equal(frozen, torch.ones(2))
     assert not torch.equal(free, torch.ones(2))
 
@@ -197,3 +254,32 @@ def test_cosine_is_that_of_torch():
 def test_constant():
     recipe = {**RECIPE, "schedule": "constant", "epochs": 30}
     assert {learning_rate(recipe, i / 100) for i in range(100)} == {0.05}
+
+
+AUTHORS = {
+    "schedule": "piecewise",
+    "epochs": 500,
+    "lr": 5e-4,
+    "milestones": [0.02, 0.1, 0.4],
+    "factors": [0.02, 1, 0.2, 0.1, 0.02],
+}
+
+
+@pytest.mark.parametrize(
+    ("epoch", "lr"),
+    # 1e-5 to 5e-4 in a line until epoch 10, then by half cosines to 1e-4 (50), 5e-5 (200) and 1e-5 (500)
+    [(0, 1e-5), (5, 2.55e-4), (10, 5e-4), (30, 3e-4), (50, 1e-4), (125, 7.5e-5), (200, 5e-5), (350, 3e-5), (500, 1e-5)],
+)
+def test_the_authors_learning_rate(epoch, lr):
+    assert learning_rate(AUTHORS, epoch / 500) == pytest.approx(lr, rel=1e-9)
+
+
+def test_a_piece_that_falls_is_the_cosine_of_torch():
+    recipe = {"schedule": "piecewise", "epochs": 20, "lr": 0.1, "milestones": [], "factors": [1, 0]}
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 20)
+    for epoch in range(20):
+        assert learning_rate(recipe, epoch / 20) == pytest.approx(scheduler.get_last_lr()[0], rel=1e-9)
+        optimizer.step()
+        scheduler.step()

@@ -18,6 +18,7 @@ shell.prefix(f"export PYTHONPATH={shlex.quote(LIBRARY)}:$PYTHONPATH; ")
 from vicinal.errors import VicinalError, describe
 from vicinal.figures import FIGURES
 from vicinal.files import read_json
+from vicinal.numerics import numerics_options
 from vicinal.planfiles import keep_plans
 from vicinal.planning import plan_experiments
 from vicinal.slurm import Requests, cluster_of, deadline_option

@@ -20,12 +20,13 @@ rule train_teacher:
     params:
         device=EXECUTION.device,
         slots=EXECUTION.gpu_slots,
+        numerics=numerics_options(EXECUTION),
         checkpoints=EXECUTION.checkpoint_seconds,
         deadline=deadline_option,
     shell:
         "python workflow/scripts/train_teacher.py --plan {input.plan:q}"
         " --data {input.data:q} --record {output.record:q}"
-        " --device {params.device:q} --gpu-slots {params.slots}"
+        " --device {params.device:q} --gpu-slots {params.slots} {params.numerics}"
         " --checkpoint-seconds {params.checkpoints} {params.deadline}"
         " --threads {threads} > {log:q} 2>&1"
 
@@ -50,13 +51,15 @@ rule distill:
     params:
         device=EXECUTION.device,
         slots=EXECUTION.gpu_slots,
+        numerics=numerics_options(EXECUTION),
         checkpoints=EXECUTION.checkpoint_seconds,
         deadline=deadline_option,
         teacher=option("--teacher", "teacher"),
+        size=f"--cohort-size {EXECUTION.cohort_size}" if EXECUTION.cohort_size else "",
     shell:
         "python workflow/scripts/distill.py --plan {input.plan:q}"
         " --data {input.data:q} {params.teacher} --students results/students"
         " --manifest {output.manifest:q}"
-        " --device {params.device:q} --gpu-slots {params.slots}"
-        " --checkpoint-seconds {params.checkpoints} {params.deadline}"
+        " --device {params.device:q} --gpu-slots {params.slots} {params.numerics}"
+        " --checkpoint-seconds {params.checkpoints} {params.deadline} {params.size}"
         " --threads {threads} > {log:q} 2>&1"

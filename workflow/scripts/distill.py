@@ -6,13 +6,14 @@ from functools import partial
 from pathlib import Path
 
 from vicinal.data.store import Store
-from vicinal.device import add_device_arguments, select_device
+from vicinal.device import add_device_arguments, select_device, whole_number
 from vicinal.errors import run
 from vicinal.files import write_json
 from vicinal.fingerprint import named_modules, stage_fingerprint
 from vicinal.heartbeat import Heartbeat
 from vicinal.interruption import Interruption, add_interruption_arguments
 from vicinal.lease import lease
+from vicinal.numerics import add_numerics_arguments, select_numerics
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.records import RECORD, is_finished, remove_checkpoints, weights_sha256
 
@@ -28,6 +29,10 @@ def main() -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="the list of finished students, to be written")
     parser.add_argument("--students", type=Path, required=True, help="folder of all students' directories")
     add_device_arguments(parser)
+    add_numerics_arguments(parser)
+    parser.add_argument(
+        "--cohort-size", type=whole_number, metavar="N", help="students trained at once, at most (default: all)"
+    )
     add_interruption_arguments(parser)
     args = parser.parse_args()
     with Interruption(args.deadline_minutes) as interruption:
@@ -59,10 +64,19 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
             device = select_device(args.device, args.threads, args.gpu_slots, plan["id"])
             heartbeat.update(device=str(device))
             bad = args.manifest.parent / "diverged"
-            of = (teacher, plan["spec"]["teacher"]) if teacher else None
-            train_models(
-                Job(plan["id"], results, store, device, bad, interruption, args.checkpoint_seconds, of), missing
+            job = Job(
+                plan["id"],
+                results,
+                store,
+                device,
+                select_numerics(args, device),
+                bad,
+                interruption,
+                args.checkpoint_seconds,
+                teacher=(teacher, plan["spec"]["teacher"]) if teacher else None,
+                cohort_size=args.cohort_size,
             )
+            train_models(job, missing)
         else:
             remove_checkpoints(results, plan["id"])
         write_json(args.manifest, {"students": {path.name: weights_sha256(path) for path in wanted}, **shared})

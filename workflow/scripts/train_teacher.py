@@ -13,6 +13,7 @@ from vicinal.fingerprint import named_modules, stage_fingerprint
 from vicinal.heartbeat import Heartbeat
 from vicinal.interruption import Interruption, add_interruption_arguments
 from vicinal.lease import lease
+from vicinal.numerics import add_numerics_arguments, select_numerics
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.records import RECORD, is_finished, remove_checkpoints, weights_sha256
 
@@ -28,6 +29,7 @@ def main() -> None:
         "--record", type=Path, required=True, help="the teacher's record, to be written; weights beside it"
     )
     add_device_arguments(parser)
+    add_numerics_arguments(parser)
     add_interruption_arguments(parser)
     args = parser.parse_args()
     with Interruption(args.deadline_minutes) as interruption:
@@ -54,7 +56,8 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
             device = select_device(args.device, args.threads, args.gpu_slots, plan["id"])
             heartbeat.update(device=str(device))
             bad = args.record.parent / "diverged"
-            job = Job(plan["id"], results, store, device, bad, interruption, args.checkpoint_seconds)
+            numerics = select_numerics(args, device)
+            job = Job(plan["id"], results, store, device, numerics, bad, interruption, args.checkpoint_seconds)
             train_models(job, {model: wanted})
         write_json(
             args.record, {"id": plan["id"], "weights_sha256": weights_sha256(model), "data_sha256": store.sha256}

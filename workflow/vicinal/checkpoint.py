@@ -1,9 +1,9 @@
 """Checkpoints: everything that a training needs to go on as if it had never stopped, in one safetensors file.
 
 Each process keeps two of its own in ``results/checkpoints/UNIT/OWNER.{0,1}.safetensors``, written in turn, so that a
-damaged one costs a minute, not the training. The tensors are, of each learner, its weights and statistics, its momentum
-and its weights at the start of the epoch, and the losses since then; the rest is JSON in the metadata, with a SHA-256
-over all. No pickles.
+damaged one costs a minute, not the training. The tensors are, of each learner, its weights and statistics, what its
+optimiser remembers and its weights at the start of the epoch, and the losses since then; the rest is JSON in the
+metadata, with a SHA-256 over all. No pickles.
 """
 
 import hashlib
@@ -23,16 +23,18 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from vicinal.engine import Learner, Moment
+from vicinal.engine import Moment
 from vicinal.errors import describe
+from vicinal.learner import Learner
 from vicinal.lease import this_owner
+from vicinal.numerics import Numerics
 from vicinal.provenance import cpu_model
 from vicinal.weights import save_state
 
 # A checkpoint that takes a second is made every 100 seconds at most: 1 % of the time.
 COST = 100
 # What must be equal for a resumed training to be equal bit for bit.
-MACHINE = ("torch", "device", "threads", "cpu", "gpu")
+MACHINE = ("torch", "device", "threads", "cpu", "gpu", "precision")
 # The largest header of a safetensors file, in bytes, and what reading a damaged one may raise.
 MAX_HEADER = 100_000_000
 DAMAGED = (OSError, SafetensorError, AttributeError, KeyError, TypeError, ValueError)
@@ -70,8 +72,8 @@ class Checkpoint:
             learner.good_state = self._state(f"{number}.good.")
             if learner.diverged is None:
                 learner.model.load_state_dict(self._state(f"{number}.state."))
-                learner.optimizer.load_momentum(
-                    self.tensors.get(f"{number}.momentum.{i}") for i in range(len(learner.optimizer.momentum))
+                learner.optimizer.load(
+                    self.tensors[f"{number}.buffer.{i}"] for i in range(len(learner.optimizer.buffers))
                 )
         device = learners[0].optimizer.parameters[0].device
         torch.set_rng_state(self.tensors["rng.cpu"])
@@ -85,9 +87,10 @@ class Checkpoint:
         return {name.removeprefix(prefix): value for name, value in self.tensors.items() if name.startswith(prefix)}
 
 
-def describe_machine(device: torch.device) -> dict[str, Any]:
+def describe_machine(device: torch.device, numerics: Numerics) -> dict[str, Any]:
     """Return what the bits of a training depend on beside its spec: see ``MACHINE``."""
     found = {"torch": torch.__version__, "device": device.type, "threads": torch.get_num_threads(), "cpu": cpu_model()}
+    found["precision"] = numerics.precision
     return {**found, "gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else found
 
 
@@ -166,9 +169,8 @@ def _tensors(learners: list[Learner], moment: Moment) -> Iterator[tuple[str, tor
         if learner.diverged is None:
             for name, value in learner.model.state_dict().items():
                 yield f"{number}.state.{name}", value
-            for i, value in enumerate(learner.optimizer.momentum):
-                if value is not None:
-                    yield f"{number}.momentum.{i}", value
+            for i, value in enumerate(learner.optimizer.buffers):
+                yield f"{number}.buffer.{i}", value
     yield "losses", moment.losses
     yield "rng.cpu", torch.get_rng_state()
     if moment.losses.is_cuda:

@@ -21,13 +21,14 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="auto", metavar="auto|cpu|cuda[:N]", help="where to compute; auto: a GPU if there is one"
     )
-    parser.add_argument("--gpu-slots", type=_slots, default=1, metavar="N", help="jobs that share a GPU")
+    parser.add_argument("--gpu-slots", type=whole_number, default=1, metavar="N", help="jobs that share a GPU")
     parser.add_argument(
         "--threads", type=int, default=1, help="CPU threads; results are equal bit for bit at one number"
     )
 
 
-def _slots(text: str) -> int:
+def whole_number(text: str) -> int:
+    """Return the number, at least 1, that a command-line argument gives."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, at least 1")
     return int(text)

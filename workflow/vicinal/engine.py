@@ -6,16 +6,20 @@ were alone, so a student of a cohort equals the same student trained alone.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
 from vicinal.batches import batch_plan
-from vicinal.inputs import Batch, EpochTables, Images, make_batch, to_device
-from vicinal.losses import Answers, Term, loss_terms, total_loss
-from vicinal.models import build_model
-from vicinal.optim import SGD, learning_rate, make_optimizer
+from vicinal.compilation import Compilation
+from vicinal.graphs import ReplayedStep
+from vicinal.inputs import EpochTables, Images
+from vicinal.learner import Learner
+from vicinal.numerics import Numerics
+from vicinal.optim import learning_rate
+from vicinal.step import CohortStep, copy_state
 
 # How often the validation split is looked at during training, for the curves; nothing is chosen by it.
 VALIDATIONS = 10
@@ -44,66 +48,6 @@ class Moment:
         return self.epoch if self.losses is None else self.epoch + self.step / len(self.losses)
 
 
-@dataclass
-class Learner:
-    """One network in training, with what sets it apart from the others of its cohort."""
-
-    id: str
-    model: torch.nn.Module
-    optimizer: SGD
-    terms: list[tuple[float, Term]]
-    temperature: float | str | None
-    logit_scale: float
-    history: list[dict] = field(default_factory=list)
-    good_state: dict[str, torch.Tensor] | None = None
-    diverged: tuple[int, int] | None = None
-
-    def answers(self, batch: Batch, teacher_logits: torch.Tensor | None) -> Answers:
-        """Run the network on a batch and return what its loss is made of."""
-        if teacher_logits is not None:
-            teacher_logits = teacher_logits * self.logit_scale
-        return Answers(
-            self.model(batch.inputs), batch.labels, batch.partner_labels, batch.lam, teacher_logits, self.temperature
-        )
-
-
-def make_learner(id_: str, spec: dict, data: Images) -> Learner:
-    """Return a fresh network for a student's or teacher's spec; its initial weights depend on the seed alone.
-
-    Args:
-        id_: the id, for messages and files.
-        spec: ``model`` (architecture), ``recipe``, ``seed``, ``loss`` (weights) and, with a teacher, ``temperature``
-            and ``logit_scale``.
-        data: the training split, on the device that the network goes to.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(spec["seed"])
-        model = build_model(spec["model"], data.num_classes, data.channels)
-    to_device(model, data.images.device)
-    return Learner(
-        id=id_,
-        model=model,
-        optimizer=make_optimizer(model.parameters(), spec["recipe"]),
-        terms=loss_terms(spec["loss"]),
-        temperature=spec.get("temperature"),
-        logit_scale=float(spec.get("logit_scale", 1)),
-    )
-
-
-def cohort_step(
-    learners: list[Learner], teacher: torch.nn.Module | None, batch: Batch, lr: float, losses: torch.Tensor
-) -> None:
-    """Take one step with every learner on one batch; write their losses to ``losses`` (K,). No host synchronisation."""
-    with torch.no_grad():
-        teacher_logits = teacher(batch.inputs) if teacher is not None else None
-    for k, learner in enumerate(learners):
-        learner.optimizer.zero_grad()
-        loss = total_loss(learner.terms, learner.answers(batch, teacher_logits))
-        loss.backward()
-        learner.optimizer.step(lr)
-        losses[k] = loss.detach()
-
-
 def train(
     learners: list[Learner],
     data: Images,
@@ -114,8 +58,10 @@ def train(
     alpha: float | None,
     teacher: torch.nn.Module | None = None,
     moment: Moment | None = None,
+    numerics: Numerics | None = None,
     on_epoch: Callable[[int, list[Learner]], None] = lambda epoch, learners: None,
     on_step: Callable[[Moment], None] = lambda moment: None,
+    say: Callable[[str], None] = print,
 ) -> None:
     """Train the learners together, in place, and fill their histories (one row an epoch).
 
@@ -131,15 +77,18 @@ def train(
         alpha: of the mixup, None for none.
         teacher: frozen and in evaluation mode, asked once a batch for all learners.
         moment: where to go on, with learners that are as they were then; it is kept up to date. None: at the start.
+        numerics: how to compute; None: in fp32.
         on_epoch: called after each epoch with its number (from 1) and the learners still in training.
         on_step: called after each step. The device may lag behind: whoever listens must not wait for it, unless it
             saves.
+        say: called with a line of text where something is slower than it could be, or was found to be faster.
     """
     moment = moment or Moment()
     every = max(1, recipe["epochs"] // VALIDATIONS)
     active = [learner for learner in learners if learner.diverged is None]
+    loop = _Loop(data, recipe, seed, alpha, teacher, numerics or Numerics(), say)
     while active and moment.epoch < recipe["epochs"]:
-        rate = _train_epoch(active, data, moment, recipe, seed, alpha, teacher, on_step)
+        rate = loop.train_epoch(active, moment, on_step)
         losses, epoch = moment.losses.cpu().numpy(), moment.epoch + 1
         for k, learner in enumerate(active):
             if bad := np.flatnonzero(~np.isfinite(losses[:, k])).tolist():
@@ -154,47 +103,114 @@ def train(
         on_epoch(epoch, active)
 
 
-def _train_epoch(
-    learners: list[Learner],
-    data: Images,
-    moment: Moment,
-    recipe: dict,
-    seed: int,
-    alpha: float | None,
-    teacher: torch.nn.Module | None,
-    on_step: Callable[[Moment], None],
-) -> float:
-    """Train what is left of an epoch, keeping the moment up to date; return the learning rate of its last step."""
-    began = time.perf_counter() - moment.seconds
-    plan = batch_plan(
-        len(data),
-        recipe["batch_size"],
-        seed=seed,
-        epoch=moment.epoch,
-        alpha=alpha,
-        crop_padding=recipe["crop_padding"],
-        flip=recipe["flip"],
-    )
-    device = data.images.device
-    tables = EpochTables(plan, device)
-    steps = len(plan.bounds)
-    rates = [learning_rate(recipe, (moment.epoch * steps + step) / (recipe["epochs"] * steps)) for step in range(steps)]
-    if moment.losses is None:
-        moment.losses = torch.zeros(steps, len(learners), device=device)
+class _Loop:
+    """Runs epochs, and keeps from one to the next what they have in common."""
+
+    def __init__(
+        self,
+        data: Images,
+        recipe: dict,
+        seed: int,
+        alpha: float | None,
+        teacher: torch.nn.Module | None,
+        numerics: Numerics,
+        say: Callable[[str], None],
+    ) -> None:
+        self._data, self._recipe, self._teacher, self._numerics, self._say = data, recipe, teacher, numerics, say
+        self._mixed = alpha is not None
+        self._plan = partial(
+            batch_plan,
+            len(data),
+            recipe["batch_size"],
+            seed=seed,
+            alpha=alpha,
+            crop_padding=recipe["crop_padding"],
+            flip=recipe["flip"],
+        )
+        self._tables: EpochTables | None = None
+        self._compilation = Compilation(numerics.compile, say)
+        # The step, how it is run, and whether it is compiled (None: not yet).
+        self._step: CohortStep | None = None
+        self._run: Callable[[int], None] | None = None
+        self._compiled: bool | None = False
+
+    def train_epoch(self, learners: list[Learner], moment: Moment, on_step: Callable[[Moment], None]) -> float:
+        """Train what is left of an epoch, keeping the moment up to date; return the learning rate of its last step."""
+        began, seconds_before = time.perf_counter(), moment.seconds
+        plan, whole = self._plan(epoch=moment.epoch), moment.step == 0
+        if self._tables is None:
+            self._tables = EpochTables(plan, self._data.images.device)
+        else:
+            self._tables.load(plan)
+        steps = len(plan.bounds)
+        total = self._recipe["epochs"] * steps
+        rates = [learning_rate(self._recipe, (moment.epoch * steps + step) / total) for step in range(steps)]
+        if moment.losses is None:
+            for learner in learners:
+                learner.good_state = _copy_of_state(learner.model)
         for learner in learners:
-            learner.good_state = _copy_of_state(learner.model)
-    for learner in learners:
-        learner.model.train()
-    for step in range(moment.step, steps):
-        batch = make_batch(data, tables, plan.bounds[step], recipe, mixed=alpha is not None)
-        cohort_step(learners, teacher, batch, rates[step], moment.losses[step])
-        moment.step, moment.seconds = step + 1, time.perf_counter() - began
-        on_step(moment)
-    return rates[-1]
+            learner.model.train()
+        self._make_step(learners)
+        self._step.begin(rates, moment.step, moment.losses)
+        if self._compiled is None and not self._compile(plan.bounds[moment.step]):
+            self._make_step(learners)
+            self._step.begin(rates, moment.step, moment.losses)
+        moment.losses = self._step.losses
+        for step in range(moment.step, steps):
+            start, stop = plan.bounds[step]
+            self._run(stop - start)
+            moment.step, moment.seconds = step + 1, seconds_before + time.perf_counter() - began
+            on_step(moment)
+        if self._data.images.is_cuda:
+            torch.cuda.synchronize(self._data.images.device)
+        seconds = time.perf_counter() - began
+        moment.seconds = seconds_before + seconds
+        if whole:
+            self._compilation.after_epoch(seconds, self._recipe["epochs"] - moment.epoch - 1)
+        return rates[-1]
+
+    def _make_step(self, learners: list[Learner]) -> None:
+        """Make the step for these learners, unless it is there."""
+        compiled = self._compilation.active
+        if self._step and self._step.learners == learners and bool(self._compiled) == compiled:
+            return
+        # None: it is to be, at the first call.
+        self._compiled = None if compiled else False
+        # The old one's memory is free for the new one.
+        self._step = self._run = None
+        self._step = CohortStep(
+            learners,
+            self._data,
+            self._tables,
+            self._recipe,
+            self._numerics,
+            mixed=self._mixed,
+            teacher=self._teacher,
+            transform=partial(torch.compile, dynamic=False) if compiled else lambda model: model,
+        )
+        replayed = self._data.images.is_cuda and self._numerics.graph
+        self._run = ReplayedStep(self._step, self._say) if replayed else self._step
+
+    def _compile(self, bounds: tuple[int, int]) -> bool:
+        """Compile the networks, by a step that does not count; return whether that worked."""
+        began = time.perf_counter()
+        state = list(self._step.state())
+        before = [value.clone() for value in state]
+        try:
+            self._step(bounds[1] - bounds[0])
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever the compiler's parts may raise; an error of ours comes again without it
+            self._compilation.failed(error)
+            self._step = None
+        copy_state(before, state)
+        self._compiled = self._compilation.active
+        self._compilation.seconds = time.perf_counter() - began
+        return self._compiled
 
 
 def _copy_of_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().to("cpu", copy=True) for name, value in model.state_dict().items()}
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 @torch.no_grad()

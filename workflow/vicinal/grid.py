@@ -282,11 +282,13 @@ def _teacher(experiment: Experiment, store: Store, entry: TeacherEntry, seed: in
 
 
 def resolve_recipe(recipe: Recipe, model: str) -> dict[str, Any]:
-    """Return the recipe of one model: its own learning rate, and only the fields that its schedule uses."""
-    resolved = recipe.model_dump(exclude={"lr_by_model"})
+    """Return the recipe of one model: its own learning rate, and only the fields that are used."""
+    unused = {"lr_by_model"}
+    if recipe.optimizer != "sgd":
+        unused |= {"momentum", "nesterov"}
+    unused |= {"step": {"factors"}, "piecewise": {"gamma"}}.get(recipe.schedule, {"milestones", "gamma", "factors"})
+    resolved = recipe.model_dump(exclude=unused)
     resolved["lr"] = recipe.lr_by_model.get(model, recipe.lr)
-    if recipe.schedule != "step":
-        del resolved["milestones"], resolved["gamma"]
     return resolved
 
 

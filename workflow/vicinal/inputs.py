@@ -60,20 +60,30 @@ class Images:
 
 
 class EpochTables:
-    """A batch plan on the device, sent there once an epoch."""
+    """A batch plan on the device, sent there once an epoch, always to the same place."""
 
     def __init__(self, plan: BatchPlan, device: torch.device) -> None:
         self.bounds = plan.bounds
         self.order, self.partner, self.lam, self.row, self.column, self.flip = (
-            torch.from_numpy(table).to(device)
-            for table in (plan.order, plan.partner, plan.lam, plan.row, plan.column, plan.flip)
+            torch.from_numpy(table).to(device, copy=True) for table in _tables(plan)
         )
 
+    def load(self, plan: BatchPlan) -> None:
+        """Take the plan of another epoch of the same training."""
+        own = (self.order, self.partner, self.lam, self.row, self.column, self.flip)
+        for tensor, table in zip(own, _tables(plan), strict=True):
+            tensor.copy_(torch.from_numpy(table))
 
-def make_batch(data: Images, tables: EpochTables, bounds: tuple[int, int], recipe: dict, mixed: bool) -> Batch:
-    """Return one batch of an epoch: cropped and flipped as the recipe says, normalised, and mixed if ``mixed``."""
-    start, stop = bounds
-    here = slice(start, stop)
+
+def _tables(plan: BatchPlan) -> tuple[np.ndarray, ...]:
+    return plan.order, plan.partner, plan.lam, plan.row, plan.column, plan.flip
+
+
+def make_batch(data: Images, tables: EpochTables, here: torch.Tensor | slice, recipe: dict, mixed: bool) -> Batch:
+    """Return one batch of an epoch: cropped and flipped as the recipe says, normalised, and mixed if ``mixed``.
+
+    ``here`` are the positions in the epoch of a batch of the plan.
+    """
     index, partner, lam = tables.order[here], tables.partner[here], tables.lam[here]
     if recipe["crop_padding"] or recipe["flip"]:
         images = data.cropped(index, tables.row[here], tables.column[here], tables.flip[here], recipe["crop_padding"])

@@ -1,78 +1,156 @@
 """Optimisers and learning-rate schedules, by the names that recipes use."""
 
+import bisect
 import math
 from collections.abc import Callable, Iterable
 
 import torch
+from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
 
-class SGD:
-    """Stochastic gradient descent with momentum and weight decay, as ``torch.optim.SGD``.
+class Optimizer:
+    """What the optimisers share. They call torch.optim's own update functions, the fused ones.
 
-    It calls the same update function; the class of torch.optim would import the compiler at its first step, a second
-    for every job, and keep its learning rate on the host.
+    Its classes would import the compiler at their first step, a second for every job, and update one network at a time.
+
+    Attributes:
+        parameters: those that are trained.
+        buffers: all tensors that it remembers from step to step, zeros at first.
+        recipe: the resolved recipe.
     """
 
     def __init__(self, parameters: Iterable[torch.nn.Parameter], recipe: dict) -> None:
         self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
-        self.momentum = [None] * len(self.parameters)
+        self.buffers: list[torch.Tensor] = []
         self.recipe = recipe
+
+    def like_parameters(self) -> list[torch.Tensor]:
+        """Return zeros for each parameter, which are remembered."""
+        zeros = [torch.zeros_like(parameter, requires_grad=False) for parameter in self.parameters]
+        self.buffers += zeros
+        return zeros
 
     def zero_grad(self) -> None:
         """Drop the gradients."""
         for parameter in self.parameters:
             parameter.grad = None
 
-    def load_momentum(self, momentum: Iterable[torch.Tensor | None]) -> None:
-        """Go on with the momentum of another optimiser of the same network."""
-        self.momentum = [
-            # Laid out in memory as the parameter: another order of the same sums would round otherwise.
-            None if value is None else torch.empty_like(parameter, requires_grad=False).copy_(value)
-            for parameter, value in zip(self.parameters, momentum, strict=True)
-        ]
+    def load(self, buffers: Iterable[torch.Tensor]) -> None:
+        """Go on with the buffers of another optimiser of the same network."""
+        for own, value in zip(self.buffers, buffers, strict=True):
+            own.copy_(value)
 
-    @torch.no_grad()
-    def step(self, lr: float) -> None:
-        """Update the parameters in place with the learning rate ``lr``."""
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum and weight decay, as ``torch.optim.SGD(fused=True)``."""
+
+    def __init__(self, parameters: Iterable[torch.nn.Parameter], recipe: dict) -> None:
+        super().__init__(parameters, recipe)
+        # Zeros give the first step that torch.optim takes without: 0 · momentum + gradient.
+        self.momentum = self.like_parameters()
+
+    @staticmethod
+    def update(optimizers: list["SGD"], lr: torch.Tensor) -> None:
+        """See ``update``."""
+        recipe = optimizers[0].recipe
         sgd(
-            self.parameters,
-            [parameter.grad for parameter in self.parameters],
-            self.momentum,
-            foreach=True,
-            weight_decay=self.recipe["weight_decay"],
-            momentum=self.recipe["momentum"],
+            *_parameters_and_gradients(optimizers),
+            [value for optimizer in optimizers for value in optimizer.momentum],
+            fused=True,
+            weight_decay=recipe["weight_decay"],
+            momentum=recipe["momentum"],
             lr=lr,
             dampening=0.0,
-            nesterov=self.recipe.get("nesterov", False),
+            nesterov=recipe.get("nesterov", False),
             maximize=False,
         )
 
 
-def make_optimizer(parameters: Iterable[torch.nn.Parameter], recipe: dict) -> SGD:
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015) with β = (0.9, 0.999) and ε = 1e-8, as ``torch.optim.Adam(fused=True)``."""
+
+    def __init__(self, parameters: Iterable[torch.nn.Parameter], recipe: dict) -> None:
+        super().__init__(parameters, recipe)
+        self.averages, self.squares = self.like_parameters(), self.like_parameters()
+        self.steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
+        self.buffers += self.steps
+
+    @staticmethod
+    def update(optimizers: list["Adam"], lr: torch.Tensor) -> None:
+        """See ``update``."""
+        adam(
+            *_parameters_and_gradients(optimizers),
+            [value for optimizer in optimizers for value in optimizer.averages],
+            [value for optimizer in optimizers for value in optimizer.squares],
+            [],
+            [value for optimizer in optimizers for value in optimizer.steps],
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=lr,
+            weight_decay=optimizers[0].recipe["weight_decay"],
+            eps=1e-8,
+            maximize=False,
+        )
+
+
+def _parameters_and_gradients(optimizers: list[Optimizer]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    parameters = [parameter for optimizer in optimizers for parameter in optimizer.parameters]
+    return parameters, [parameter.grad for parameter in parameters]
+
+
+def make_optimizer(parameters: Iterable[torch.nn.Parameter], recipe: dict) -> Optimizer:
     """Return the recipe's optimiser."""
     return _OPTIMIZERS[recipe["optimizer"]](parameters, recipe)
 
 
+@torch.no_grad()
+def update(optimizers: list[Optimizer], lr: torch.Tensor) -> None:
+    """Take a step with optimisers of one recipe, in place, all in one call.
+
+    Args:
+        optimizers: with gradients.
+        lr: learning rate, 0-d, on the device of the parameters.
+    """
+    type(optimizers[0]).update(optimizers, lr)
+
+
 def learning_rate(recipe: dict, progress: float) -> float:
     """Return the learning rate after the share ``progress`` of the training, in [0, 1)."""
-    return recipe["lr"] * _SCHEDULES[recipe["schedule"]](recipe, progress)
+    return _SCHEDULES[recipe["schedule"]](recipe, progress)
 
 
 def _step(recipe: dict, progress: float) -> float:
     """Drop by gamma at the start of the epoch nearest to each milestone."""
     epoch = math.floor(progress * recipe["epochs"] + 1e-9)
     drops = sum(epoch >= max(1, round(milestone * recipe["epochs"])) for milestone in recipe["milestones"])
-    return recipe["gamma"] ** drops
+    return recipe["lr"] * recipe["gamma"] ** drops
 
 
 def _cosine(recipe: dict, progress: float) -> float:
-    return 0.5 * (1 + math.cos(math.pi * progress))
+    return recipe["lr"] * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def _constant(recipe: dict, progress: float) -> float:
-    return 1.0
+    return recipe["lr"]
 
 
-_OPTIMIZERS: dict[str, Callable[..., SGD]] = {"sgd": SGD}
-_SCHEDULES: dict[str, Callable[[dict, float], float]] = {"step": _step, "cosine": _cosine, "constant": _constant}
+def _piecewise(recipe: dict, progress: float) -> float:
+    """Go from factor to factor, at the start, the milestones and the end: up in a line, down as half a cosine."""
+    shares, factors = [0.0, *recipe["milestones"], 1.0], recipe["factors"]
+    k = bisect.bisect_right(shares, progress, hi=len(shares) - 1) - 1
+    within = (progress - shares[k]) / (shares[k + 1] - shares[k])
+    if factors[k + 1] < factors[k]:
+        within = 0.5 * (1 - math.cos(math.pi * within))
+    return recipe["lr"] * (factors[k] + within * (factors[k + 1] - factors[k]))
+
+
+_OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"sgd": SGD, "adam": Adam}
+_SCHEDULES: dict[str, Callable[[dict, float], float]] = {
+    "step": _step,
+    "cosine": _cosine,
+    "constant": _constant,
+    "piecewise": _piecewise,
+}

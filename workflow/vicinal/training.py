@@ -1,5 +1,6 @@
 """What the training jobs share: from wanted models to finished ones on disk."""
 
+import gc
 import json
 import math
 import time
@@ -12,11 +13,13 @@ import torch
 
 from vicinal.checkpoint import Checkpoint, Checkpoints, describe_machine, find_checkpoint, resumption
 from vicinal.data.store import Store
-from vicinal.engine import Learner, Moment, make_learner, train
+from vicinal.engine import Moment, train
 from vicinal.errors import VicinalError
 from vicinal.inputs import Images, to_device
 from vicinal.interruption import RESERVE_SECONDS, Interruption
+from vicinal.learner import Learner, make_learner
 from vicinal.models import build_model
+from vicinal.numerics import Numerics
 from vicinal.progress import Progress
 from vicinal.provenance import Stopwatch, provenance
 from vicinal.records import checkpoint_folder, remove_checkpoints
@@ -32,20 +35,24 @@ class Job:
         results: the results folder, for checkpoints.
         store: the data.
         device: where to compute.
+        numerics: how.
         bad_folder: where the last good weights of a diverged model go.
         interruption: knows when to stop before the end.
         checkpoint_seconds: from one checkpoint to the next.
         teacher: directory of the teacher, and its spec.
+        cohort_size: models trained at once, at most; None: all.
     """
 
     unit: str
     results: Path
     store: Store
     device: torch.device
+    numerics: Numerics
     bad_folder: Path
     interruption: Interruption
     checkpoint_seconds: float
     teacher: tuple[Path, dict] | None = None
+    cohort_size: int | None = None
 
 
 def train_models(job: Job, wanted: dict[Path, dict[str, Any]]) -> None:
@@ -70,26 +77,45 @@ def train_models(job: Job, wanted: dict[Path, dict[str, Any]]) -> None:
         print(
             f"{job.unit}: {len(others)} of {len(wanted)} are not in its checkpoint; they start afterwards", flush=True
         )
-    problems = _train_group(job, held, checkpoint) if held else []
-    problems += _train_group(job, others, None) if others else []
+    problems = _train_in_parts(job, held, checkpoint) + _train_in_parts(job, others, None)
     remove_checkpoints(job.results, job.unit)
     if problems:
         raise VicinalError("\n".join(problems))
 
 
+def _train_in_parts(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Checkpoint | None) -> list[str]:
+    """Train models, all at once if they may and the memory suffices; return what is to be said of diverged ones."""
+    waiting, problems = list(wanted.items()), []
+    size = min(job.cohort_size or len(waiting), len(waiting))
+    while waiting:
+        try:
+            problems += _train_group(job, dict(waiting[:size]), checkpoint)
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+        else:
+            waiting = waiting[size:]
+            continue
+        # Here, where the error does not hold on to what the models took.
+        size = (min(size, len(waiting)) + 1) // 2
+        print(f"{job.unit}: out of memory; from now on {size} models are trained at once", flush=True)
+        gc.collect()
+        torch.cuda.empty_cache()
+    return problems
+
+
 def _train_group(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Checkpoint | None) -> list[str]:
     """Train models together, all from one checkpoint or all anew; return what is to be said of diverged ones."""
-    watch, machine = Stopwatch(), describe_machine(job.device)
+    watch, machine = Stopwatch(), describe_machine(job.device, job.numerics)
     data, validation = (Images(job.store, split, job.device) for split in ("train", "validation"))
     learners = {directory: make_learner(record["id"], record["spec"], data) for directory, record in wanted.items()}
     spec = next(iter(wanted.values()))["spec"]
-    teacher = _frozen(*job.teacher, data) if job.teacher else None
+    teacher = _frozen(*job.teacher, data, job.numerics) if job.teacher else None
 
     moment, before, resumed = Moment(), 0.0, []
     if checkpoint:
         moment, before = checkpoint.restore(list(learners.values())), checkpoint.info["wall_seconds"]
         resumed = [*checkpoint.info["resumed"], resumption(checkpoint, machine)]
-        checkpoint.tensors.clear()  # three times the size of the models, and used no more
         _say_resumed(job.unit, resumed[-1])
     progress = Progress(job.unit, spec["recipe"]["epochs"], "epochs", images=len(data), before=moment.epochs)
     saver = _Saver(
@@ -123,11 +149,14 @@ def _train_group(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Check
         alpha=spec.get("alpha"),
         teacher=teacher,
         moment=moment,
+        numerics=job.numerics,
         on_epoch=after_epoch,
         on_step=after_step,
+        say=lambda text: print(f"{job.unit}: {text}", flush=True),
     )
     made = provenance(watch, job.device)
     made |= {"wall_seconds": round(before + watch.seconds(), 3), "resumed": resumed}
+    made |= {"precision": job.numerics.precision, "deterministic": job.numerics.deterministic}
     made["epoch_seconds"] = {"mean": round(moment.seconds / max(1, moment.epoch), 4), "number": moment.epoch}
     problems = []
     for directory, learner in learners.items():
@@ -189,11 +218,11 @@ def _status(learner: Learner) -> str:
     return f"{temperature}loss {learner.history[-1]['loss']:.4f}{shown}"
 
 
-def _frozen(directory: Path, spec: dict, data: Images) -> torch.nn.Module:
+def _frozen(directory: Path, spec: dict, data: Images, numerics: Numerics) -> torch.nn.Module:
     """Return a finished teacher, frozen, in evaluation mode, on the device of the data."""
     model = build_model(spec["model"], data.num_classes, data.channels)
     load_weights(directory, model)
-    return to_device(model.requires_grad_(False).eval(), data.images.device)
+    return to_device(numerics.freeze(model), data.images.device)
 
 
 def _keep_last_good(unit: str, learner: Learner, folder: Path) -> str:

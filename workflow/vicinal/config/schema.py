@@ -110,21 +110,26 @@ class Data(Section):
 class Recipe(Section):
     """How a network is trained."""
 
-    optimizer: Literal["sgd"] = Field("sgd", description="optimiser")
+    optimizer: Literal["sgd", "adam"] = Field("sgd", description="optimiser")
     epochs: Int = Field(30, ge=1, description="passes over the training split")
     batch_size: Int = Field(64, ge=2, description="images a step")
     lr: Positive = Field(0.05, description="initial learning rate")
     lr_by_model: dict[ModelName, Positive] = Field(
         {}, description="initial learning rate of the models named here, instead of lr"
     )
-    momentum: Float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
-    nesterov: bool = Field(False, description="Nesterov momentum")
-    weight_decay: NotNegative = Field(5e-4, description="L2 penalty of SGD, on all parameters")
-    schedule: Literal["step", "cosine", "constant"] = Field("step", description="learning rate over time")
+    momentum: Float = Field(0.9, ge=0, lt=1, description="sgd: momentum")
+    nesterov: bool = Field(False, description="sgd: Nesterov momentum")
+    weight_decay: NotNegative = Field(5e-4, description="L2 penalty on all parameters")
+    schedule: Literal["step", "cosine", "constant", "piecewise"] = Field("step", description="learning rate over time")
     milestones: list[Annotated[Float, Field(gt=0, lt=1)]] = Field(
-        [0.625, 0.75, 0.875], description="step: where the learning rate drops, as shares of the epochs"
+        [0.625, 0.75, 0.875],
+        description="shares of the epochs: where the learning rate drops (step), or has the given factors (piecewise)",
     )
     gamma: Positive = Field(0.1, description="step: factor of each drop")
+    factors: list[NotNegative] | None = Field(
+        None,
+        description="piecewise: of lr, at the start, each milestone and the end; up in a line, down as half a cosine",
+    )
     crop_padding: Int = Field(4, ge=0, description="random crop after padding with this many black pixels; 0: none")
     flip: bool = Field(True, description="random horizontal flip")
 
@@ -132,6 +137,19 @@ class Recipe(Section):
     def _nesterov_needs_momentum(self) -> "Recipe":
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs momentum > 0")
+        return self
+
+    @model_validator(mode="after")
+    def _piecewise_needs_factors(self) -> "Recipe":
+        if self.schedule == "piecewise":
+            wanted = len(self.milestones) + 2
+            if len(self.factors or []) != wanted:
+                raise ValueError(
+                    f"schedule piecewise needs {wanted} factors: at the start, at each of the {wanted - 2} milestones "
+                    "and at the end"
+                )
+            if sorted(set(self.milestones)) != self.milestones:
+                raise ValueError("schedule piecewise needs milestones that rise")
         return self
 
 
@@ -211,10 +229,18 @@ class Evaluation(Section):
 
 
 class Execution(Section):
-    """Where and how it runs; nothing here changes what is computed."""
+    """Where and how it runs; nothing here changes what is computed, but for rounding."""
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     threads: Int = Field(1, ge=1, description="CPU threads of a training or evaluation job")
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = Field(
+        "auto", description="of trainings; auto: bf16 on a GPU that has it, fp32 elsewhere"
+    )
+    deterministic: bool = Field(False, description="the same bits in every run also on a GPU (slower)")
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto", description="networks by torch.compile; auto: on a GPU, where it pays"
+    )
+    cohort_size: Int | None = Field(None, ge=1, description="students trained at once, at most; null: whole cohorts")
     gpu_slots: Int = Field(1, ge=1, description="jobs that share a GPU")
     checkpoint_seconds: Positive = Field(60.0, description="seconds from one checkpoint of a training to the next")
 

@@ -51,6 +51,8 @@ def mixture_notes(findings: Findings) -> list[str]:
     notes += _mixture("Python of several versions", made, lambda record: record.get("python"))
     trained = [provenance for stage, provenance in findings.provenance if stage in TRAINED]
     notes += _mixture("trained or measured on several devices", trained, _device)
+    precise = [record for record in trained if record.get("precision")]
+    notes += _mixture("trained in several precisions", precise, lambda record: record["precision"])
     notes += _mixture("trained or measured with several thread counts", trained, lambda record: record.get("threads"))
     notes += _mixture("several CPU models", made, lambda record: record.get("cpu"))
     revisions = [record for record in made if record.get("git")]

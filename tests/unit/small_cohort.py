@@ -1,0 +1,80 @@
+"""A cohort of small students on digits, for tests of the engine's parts."""
+
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from vicinal.batches import batch_plan
+from vicinal.data.catalogue import resolve_source
+from vicinal.data.prepare import prepare
+from vicinal.engine import train
+from vicinal.inputs import EpochTables, Images
+from vicinal.learner import make_learner
+from vicinal.models.registry import architecture
+from vicinal.numerics import Numerics
+from vicinal.step import CohortStep
+
+RECIPE = {
+    "optimizer": "sgd", "epochs": 3, "batch_size": 16, "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4,
+    "schedule": "step", "milestones": [0.5], "gamma": 0.1, "crop_padding": 1, "flip": True,
+}  # fmt: skip
+IMAGES = 104  # six batches of 16 and one of 8
+TEMPERATURES = (1.0, "std", 4.0)
+
+
+@cache
+def _splits(device: torch.device) -> dict[str, Images]:
+    spec = {"name": "digits", **resolve_source("digits", "data"), "validation": 30, "limit_train": IMAGES}
+    with TemporaryDirectory() as folder:
+        store = prepare(spec, "data", Path(folder))
+        return {split: Images(store, split, device) for split in ("train", "validation")}
+
+
+def splits(device: str = "cpu") -> dict[str, Images]:
+    """Return the training and the validation split on a device."""
+    return _splits(torch.device(device))
+
+
+def frozen_teacher(device: str = "cpu", numerics: Numerics | None = None) -> torch.nn.Module:
+    spec = {"model": architecture("resnet8"), "recipe": RECIPE, "seed": 11, "loss": {"ce_weight": 1}}
+    return (numerics or Numerics()).freeze(make_learner("teacher", spec, splits(device)["train"]).model)
+
+
+def students(device: str = "cpu", temperatures=TEMPERATURES, recipe=RECIPE):
+    loss = {"kd_weight": 0.9, "ce_weight": 0.1}
+    spec = {"model": architecture("resnet8_narrow"), "recipe": recipe, "seed": 3, "loss": loss}
+    data = splits(device)["train"]
+    return [make_learner(f"student_t{t}", {**spec, "temperature": t}, data) for t in temperatures]
+
+
+def cohort_step(learners, numerics=None, device: str = "cpu") -> tuple[CohortStep, list[int]]:
+    """Return a step at the start of the first epoch, and the sizes of its batches."""
+    data, numerics = splits(device)["train"], numerics or Numerics()
+    plan = batch_plan(len(data), RECIPE["batch_size"], seed=3, epoch=0, alpha=1.0, crop_padding=1, flip=True)
+    step = CohortStep(
+        learners, data, EpochTables(plan, data.images.device), RECIPE, numerics, mixed=True,
+        teacher=frozen_teacher(device, numerics),
+    )  # fmt: skip
+    step.begin([0.05] * len(plan.bounds))
+    for learner in learners:
+        learner.model.train()
+    return step, [stop - start for start, stop in plan.bounds]
+
+
+def trained(numerics: Numerics | None = None, device: str = "cpu", temperatures=TEMPERATURES, **options):
+    """Return students after a short training."""
+    learners, data = students(device, temperatures, options.get("recipe", RECIPE)), splits(device)
+    arguments = {"recipe": RECIPE, "seed": 3, "alpha": 1.0, "teacher": frozen_teacher(device, numerics), **options}
+    train(learners, data["train"], data["validation"], numerics=numerics, **arguments)
+    return learners
+
+
+def assert_same(ones, others) -> None:
+    """Check that two cohorts are equal bit for bit."""
+    for one, other in zip(ones, others, strict=True):
+        pairs = zip(one.model.state_dict().items(), other.model.state_dict().values(), strict=True)
+        assert all(torch.equal(a, b) for (_, a), b in pairs), one.id
+        assert all(torch.equal(a, b) for a, b in zip(one.optimizer.buffers, other.optimizer.buffers, strict=True))
+        assert [row["loss"] for row in one.history] == [row["loss"] for row in other.history]

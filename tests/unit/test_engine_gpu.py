@@ -1,0 +1,177 @@
+"""The engine on a GPU: the fast path against the plain one, and against the CPU."""
+
+import copy
+import gc
+
+import pytest
+import torch
+from small_cohort import IMAGES, RECIPE, assert_same, cohort_step, frozen_teacher, splits, students, trained
+
+from vicinal.batches import batch_plan
+from vicinal.engine import Moment, logits_on, train
+from vicinal.graphs import ReplayedStep
+from vicinal.inputs import EpochTables, make_batch
+from vicinal.learner import make_learner
+from vicinal.models.registry import architecture
+from vicinal.numerics import Numerics
+
+pytestmark = pytest.mark.gpu
+FP32, BF16 = Numerics("fp32"), Numerics("bf16")
+EAGER = Numerics("fp32", graph=False)
+EPOCHS = {**RECIPE, "epochs": 8}
+STEPS = 50
+
+
+@pytest.fixture(autouse=True)
+def _switches():
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def losses(numerics, device="cuda", temperatures=(1.0, 4.0), said=None):
+    """Return the losses of the first steps, (steps, learners)."""
+    learners, data, seen, held = students(device, temperatures, EPOCHS), splits(device), [], []
+
+    def on_step(moment: Moment):
+        held[:] = [moment.losses]
+        if moment.step == len(moment.losses):
+            seen.append(moment.losses.cpu().clone())
+
+    train(
+        learners, data["train"], data["validation"], recipe=EPOCHS, seed=3, alpha=1.0, numerics=numerics,
+        teacher=frozen_teacher(device, numerics), on_step=on_step, say=(said if said is not None else []).append,
+    )  # fmt: skip
+    return torch.cat(seen)[:STEPS]
+
+
+def test_both_devices_see_the_same_batches():
+    plan = batch_plan(IMAGES, 16, seed=3, epoch=0, alpha=1.0, crop_padding=1, flip=True)
+    for bounds in plan.bounds:
+        here, batches = slice(*bounds), []
+        for device in ("cpu", "cuda"):
+            tables = EpochTables(plan, torch.device(device))
+            batches.append(make_batch(splits(device)["train"], tables, here, RECIPE, mixed=True))
+        torch.testing.assert_close(batches[0].inputs, batches[1].inputs.cpu())
+        assert torch.equal(batches[0].labels, batches[1].labels.cpu())
+
+
+def test_a_graph_gives_the_losses_of_the_eager_step():
+    said = []
+    eager, graph = losses(EAGER), losses(FP32, said=said)
+    assert not said, "a graph was given up"
+    torch.testing.assert_close(graph, eager, rtol=1e-5, atol=1e-5)
+
+
+def test_the_first_losses_in_fp32_are_those_of_the_cpu():
+    torch.testing.assert_close(losses(EAGER)[:14], losses(FP32, "cpu")[:14], rtol=2e-3, atol=1e-4)
+
+
+def test_bf16_changes_losses_by_its_rounding_alone():
+    said = []
+    rounded = losses(BF16, said=said)
+    assert not said, "a graph was given up"
+    # 8 significant bits, 0.4 % a number, over 50 steps
+    torch.testing.assert_close(rounded, losses(EAGER), rtol=0.03, atol=0.03)
+
+
+def test_students_learn_in_company_what_they_learn_alone():
+    temperatures = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0, "std")
+    together = losses(FP32, temperatures=temperatures)
+    for position, temperature in enumerate(temperatures):
+        alone = losses(FP32, temperatures=(temperature,))
+        torch.testing.assert_close(together[:, position], alone[:, 0], rtol=1e-3, atol=1e-4)
+
+
+def test_a_short_training_ends_where_the_cpu_ends():
+    recipe = {**RECIPE, "epochs": 40, "lr": 0.1, "flip": False, "milestones": [0.75]}
+    accuracies = {}
+    for device, numerics in (("cpu", FP32), ("cuda", BF16)):
+        data = splits(device)
+        of_device = []
+        for seed in range(3):
+            spec = {"model": architecture("resnet8"), "recipe": recipe, "seed": seed, "loss": {"ce_weight": 1}}
+            learner = make_learner("teacher", spec, data["train"])
+            train([learner], data["train"], data["validation"], recipe=recipe, seed=seed, alpha=None, numerics=numerics)
+            of_device.append((logits_on(learner.model, data["train"]).argmax(1) == data["train"].labels).float().mean())
+        accuracies[device] = torch.stack([value.cpu() for value in of_device])
+    spread = max(0.03, 2 * accuracies["cpu"].std().item())
+    assert abs(accuracies["cpu"].mean() - accuracies["cuda"].mean()) < spread
+
+
+def test_no_step_waits_for_the_device():
+    learners = students("cuda")
+    step, sizes = cohort_step(learners, BF16, "cuda")
+    run = ReplayedStep(step, pytest.fail)
+    for _ in range(5):
+        step.begin([0.05] * len(sizes))
+        for size in sizes:
+            run(size)  # captures, which waits
+    step.begin([0.05] * len(sizes))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for runner in (run, step):
+            for size in sizes:
+                runner(size)
+            step._number.zero_()
+            step._position.zero_()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_deterministic_runs_are_equal_bit_for_bit_and_after_a_stop_too():
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    numerics = Numerics("bf16", deterministic=True)
+    first, second = (trained(numerics, "cuda") for _ in range(2))
+    assert_same(first, second)
+
+    stopped, moment = [], Moment()
+
+    class StopError(Exception):
+        pass
+
+    def stop(now):
+        if (now.epoch, now.step) == (1, 3):
+            stopped.append(copy.deepcopy((now, [(x.model.state_dict(), x.optimizer.buffers) for x in learners])))
+            raise StopError
+
+    learners, data = students("cuda"), splits("cuda")
+    options = {"recipe": RECIPE, "seed": 3, "alpha": 1.0, "teacher": frozen_teacher("cuda", numerics)}
+    with pytest.raises(StopError):
+        train(learners, data["train"], data["validation"], numerics=numerics, moment=moment, on_step=stop, **options)
+    [(moment, states)] = stopped
+    again = students("cuda")
+    for learner, old, (state, momentum) in zip(again, learners, states, strict=True):
+        learner.model.load_state_dict(state)
+        learner.optimizer.load(momentum)
+        learner.history = old.history
+    train(again, data["train"], data["validation"], numerics=numerics, moment=moment, **options)
+    assert_same(first, again)
+
+
+def test_compiled_networks_learn_the_same():
+    said = []
+    torch.testing.assert_close(losses(Numerics("fp32", compile="on"), said=said), losses(EAGER), rtol=2e-3, atol=1e-3)
+    assert not said
+
+
+def test_memory_that_runs_out_is_found_again():
+    """A cohort that is too large fails, and what it took is free for a smaller one (as vicinal.training does)."""
+    data = splits("cuda")
+    gc.collect()
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 200 * 2**20) / total)
+    try:
+        with pytest.raises(torch.OutOfMemoryError):
+            recipe = {**RECIPE, "batch_size": 104}
+            spec = {"model": architecture("wrn_40_2"), "recipe": recipe, "seed": 0, "loss": {"ce_weight": 1}}
+            learners = [make_learner(f"{k}", spec, data["train"]) for k in range(64)]
+            train(learners, data["train"], data["validation"], recipe=recipe, seed=0, alpha=None, numerics=BF16)
+        learners = None
+        gc.collect()
+        torch.cuda.empty_cache()
+        assert trained(BF16, "cuda")[0].diverged is None
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)

@@ -1,0 +1,86 @@
+"""Precision and determinism: what the arguments ask of a device, and what bf16 does to a training."""
+
+import argparse
+
+import pytest
+import torch
+from small_cohort import frozen_teacher, splits, trained
+
+from vicinal.config.schema import Execution
+from vicinal.errors import VicinalError
+from vicinal.numerics import Numerics, add_numerics_arguments, numerics_options, select_numerics
+
+torch.set_num_threads(1)
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture(autouse=True)
+def _switches_as_before():
+    backends = torch.backends
+    before = backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32, backends.cudnn.benchmark
+    yield
+    backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32, backends.cudnn.benchmark = before
+    torch.use_deterministic_algorithms(False)
+
+
+def parsed(*options):
+    parser = argparse.ArgumentParser()
+    add_numerics_arguments(parser)
+    return parser.parse_args(options)
+
+
+def test_auto_is_fp32_on_a_cpu_and_nothing_is_compiled():
+    assert select_numerics(parsed(), CPU) == Numerics("fp32", compile="off")
+
+
+@pytest.mark.parametrize(("has_bf16", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_auto_is_bf16_on_a_gpu_that_has_it(monkeypatch, has_bf16, precision):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
+    assert select_numerics(parsed(), CUDA) == Numerics(precision, compile="auto")
+    assert torch.backends.cudnn.benchmark
+    # convolutions of torch use tf32 unless told otherwise
+    assert not torch.backends.cudnn.allow_tf32
+
+
+def test_tf32_is_a_matter_of_gpus():
+    select_numerics(parsed("--precision", "tf32"), CUDA)
+    assert torch.backends.cudnn.allow_tf32
+    assert torch.backends.cuda.matmul.allow_tf32
+    with pytest.raises(VicinalError, match="--precision tf32: cpu has none; use fp32 or bf16"):
+        select_numerics(parsed("--precision", "tf32"), CPU)
+
+
+def test_deterministic_leaves_nothing_to_measurements(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")  # the user's own stays
+    chosen = select_numerics(parsed("--precision", "fp32", "--deterministic"), CUDA)
+    assert chosen == Numerics("fp32", deterministic=True, compile="off")
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cudnn.benchmark
+
+
+@pytest.mark.parametrize(
+    "execution", [{}, {"precision": "bf16", "compile": "off"}, {"deterministic": True, "precision": "fp32"}]
+)
+def test_the_settings_arrive_as_arguments(execution):
+    args = parsed(*numerics_options(Execution(**execution)))
+    expected = {"precision": "auto", "compile": "auto", "deterministic": False, **execution}
+    assert {key: getattr(args, key) for key in expected} == expected
+
+
+def test_a_training_in_bf16_differs_by_rounding_alone():
+    exact, rounded = trained(), trained(Numerics("bf16"))
+    for one, other in zip(exact, rounded, strict=True):
+        assert one.model.fc.weight.dtype == other.model.fc.weight.dtype == torch.float32
+        assert not torch.equal(one.model.fc.weight, other.model.fc.weight)
+        for a, b in zip(one.history, other.history, strict=True):
+            # bf16 has 8 significant bits: 0.4 % a number
+            assert a["loss"] == pytest.approx(b["loss"], rel=0.02)
+
+
+def test_a_teacher_rounded_once_answers_as_one_rounded_at_every_question():
+    images = splits()["train"].clean(slice(0, 16))
+    with torch.no_grad(), Numerics("bf16").autocast(CPU):
+        once, always = frozen_teacher(numerics=Numerics("bf16"))(images), frozen_teacher()(images)
+    assert once.dtype == torch.bfloat16
+    assert torch.equal(once, always)
