@@ -26,6 +26,8 @@ QUIET_SECONDS = 20
 SHOWN_JOBS = 4
 # While Snakemake is stopping, jobs that it had just started are looked for so often.
 STOP_SECONDS = 0.5
+# A process that was killed may hold its locks for so long, on a busy machine.
+BURIAL_SECONDS = 1.0
 # As shells say it: 128 + SIGINT, 128 + SIGTERM.
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -48,17 +50,29 @@ def head_lock(results: Path) -> Iterator[int]:
             f"{results}: cannot be written ({error.strerror}); make it a folder you may write to"
         ) from None
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(descriptor):
             raise VicinalError(
                 f"{results}: another run is working here ({_holder(descriptor)}); wait for it or stop it"
-            ) from None
+            )
         yield descriptor
         if not _snakemake_is_locked():
             os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Take the lock, unless another run has it; one that was killed keeps it until all of its threads are buried."""
+    patient_until = time.monotonic() + BURIAL_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > patient_until:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
 
 
 def _snakemake_is_locked() -> bool:
