@@ -8,6 +8,7 @@ import socket
 import time
 from argparse import Namespace
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 import yaml
@@ -215,6 +216,75 @@ def test_left_overs_go_when_they_are_old(project):
     assert young.exists()
     assert published.exists()
     assert not old.exists()
+
+
+def leave_temporaries():
+    """Leave what killed jobs leave: a file, a directory of two files, one of which a living job is about to rename."""
+    for name in ("digits/.tmp-1-metrics.parquet", "students/.tmp-a-1/weights", "students/.tmp-a-1/history"):
+        path = RESULTS / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+        for made in (path, path.parent):
+            os.utime(made, (time.time() - 7200,) * 2)
+
+
+def test_temporaries_may_vanish_at_any_moment(project, monkeypatch):
+    """Take each one away before each single look at it; what is found is removed all the same."""
+    moment, looks, lstat = 0, 0, Path.lstat
+
+    def vanishing(path):
+        nonlocal looks
+        if ".tmp-" in str(path):
+            looks += 1
+            if looks == moment:
+                path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
+        return lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", vanishing)
+    leave_temporaries()
+    assert sorted(found()) == ["digits/.tmp-1-metrics.parquet", "students/.tmp-a-1"]
+    total, vanished = looks, 0
+    assert total > 8
+    for moment in range(1, total + 1):
+        looks = 0
+        leave_temporaries()
+        assert run(delete=True) == 0
+        vanished += looks >= moment
+        assert [str(path) for path in RESULTS.rglob(".tmp-*") if path.is_file() or not any(path.iterdir())] == []
+    assert vanished == total
+
+
+def test_a_directory_that_was_just_written_to_is_young(project):
+    leave_temporaries()
+    (RESULTS / "students/.tmp-a-1/weights").unlink()
+    assert list(found()) == ["digits/.tmp-1-metrics.parquet"]
+
+
+def test_files_that_another_process_removes_at_the_same_time(project, monkeypatch):
+    monkeypatch.setattr("vicinal.garbage.YOUNG", -1e9)
+    references = find_references(RESULTS, gc.configs([]))
+    folder, stop = RESULTS / "students/.tmp-a-1", Event()
+
+    def remove_some():
+        while not stop.is_set():
+            for number in range(0, 50, 2):
+                (folder / f"file{number}").unlink(missing_ok=True)
+
+    thread = Thread(target=remove_some)
+    thread.start()
+    try:
+        for _ in range(20):
+            folder.mkdir()
+            for number in range(50):
+                (folder / f"file{number}").write_text("x")
+            items = find_garbage(RESULTS, references).items
+            assert [item.path for item in items] == [folder]
+            assert 25 <= items[0].files <= 50
+            assert [removed for _, removed in remove(RESULTS, items)] == [True]
+            assert not folder.exists()
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_links_are_neither_followed_nor_removed(project, tmp_path):

@@ -13,7 +13,7 @@ from threading import Event, Thread
 import pytest
 
 from vicinal import lease as module
-from vicinal.lease import STALE_SECONDS, Owner, free_lease, is_leased, lease, this_owner
+from vicinal.lease import STALE_SECONDS, Owner, free_lease, has_ended, is_leased, lease, this_owner
 
 WORK = """
 import sys, time
@@ -157,7 +157,10 @@ def test_of_many_that_take_over_a_stale_one_one_does(tmp_path, round_):
         (ELSEWHERE, 0, False),
         (ELSEWHERE, STALE_SECONDS - 10, False),
         (ELSEWHERE, STALE_SECONDS + 10, True),
-        (ELSEWHERE, -1000, False),  # of the future: its clock is wrong
+        (ELSEWHERE, 10 - STALE_SECONDS, False),  # of the future: clocks of machines differ
+        (ELSEWHERE, -10 - STALE_SECONDS, True),  # a clock was set back, or was wrong
+        (ELSEWHERE, -1e8, True),
+        (this_owner(), -1e8, False),
         ("", 0, False),  # just made
         ("", STALE_SECONDS + 10, True),
         ("no JSON", STALE_SECONDS + 10, True),
@@ -173,6 +176,38 @@ def test_which_are_stale(tmp_path, owner, silent, stale):
         assert (path.read_text() == before) is not stale
     assert path.exists() is not stale
     assert {other.name for other in path.parent.iterdir()} <= {"x.lease", ".takeover"}
+
+
+@pytest.mark.parametrize("seconds_ago", [STALE_SECONDS + 10, -1000, -1e8])
+def test_who_waits_takes_over_what_nobody_touches(tmp_path, seconds_ago, capsys):
+    leave(tmp_path, ELSEWHERE, seconds_ago)
+    began = time.monotonic()
+    with lease(tmp_path, "x"):
+        assert time.monotonic() - began >= module.MISSED_TOUCHES * module.TOUCH_SECONDS
+        assert json.loads(path_in(tmp_path).read_text()) == asdict(this_owner())
+    waits, took = capsys.readouterr().out.splitlines()
+    assert waits.endswith("waiting")
+    assert took == f"x: its lease was left by node07, process {os.getpid()}, which is gone; taken over"
+
+
+@pytest.mark.parametrize("clock", [-1000, 1000])
+def test_a_living_owner_whose_clock_is_wrong_keeps_its_lease_from_who_waits(tmp_path, monkeypatch, clock):
+    # Times of files come from their writers, as on Lustre.
+    monkeypatch.setattr(module, "TOUCH_SECONDS", 0.1)
+    path = leave(tmp_path, ELSEWHERE, -clock)
+    looks = []
+
+    def touch():
+        looks.append(1)
+        os.utime(path, (time.time() + clock,) * 2)
+        if len(looks) == 60:
+            path.unlink()  # its work is done
+
+    began = time.monotonic()
+    with lease(tmp_path, "x", touch):
+        pass
+    assert len(looks) == 60
+    assert time.monotonic() - began > module.MISSED_TOUCHES * module.TOUCH_SECONDS
 
 
 def test_the_clock_of_this_machine_does_not_matter(tmp_path, monkeypatch):
@@ -229,3 +264,20 @@ def test_names_for_files():
     assert owners[0].name != owners[1].name
     assert this_owner() == this_owner()
     assert this_owner().name.startswith(this_owner().host)
+
+
+@pytest.mark.parametrize(
+    ("name", "ended"),
+    [
+        (this_owner().name, False),
+        (GONE.name, True),
+        (REUSED.name, True),
+        (replace(GONE, host="a-1-2-host").name, True),
+        (ELSEWHERE.name, None),
+        (replace(ELSEWHERE, pid=GONE.pid).name, None),
+        ("x1b2c3d4-images", None),
+        ("", None),
+    ],
+)
+def test_a_name_tells_whether_its_owner_has_ended(name, ended):
+    assert has_ended(name) is ended

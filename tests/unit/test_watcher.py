@@ -2,7 +2,8 @@
 
 import pytest
 
-from vicinal.watcher import Job, Watcher
+from vicinal.checkpoint import find_checkpoint
+from vicinal.watcher import SHOWN_WARNINGS, Job, Watcher
 
 STARTED = """\
 Job stats:
@@ -167,3 +168,56 @@ def test_a_job_that_slurm_does_not_take_is_told_in_slurms_words(tmp_path, messag
     text = [*SUBMITTED.splitlines()[1:5], *error]
     watcher, _ = watch("\n".join(text).format(log=tmp_path / "none"))
     assert watcher.failures() == [f"distill: {' '.join(message.split())} (log: {tmp_path / 'none'})"]
+
+
+def warnings_of(log, end="Finished jobid: 7 (Rule: distill)"):
+    """Return the news of a job that wrote this log and ended."""
+    watcher, _ = watch(f"rule distill:\n    log: {log}\n    jobid: 7\n    wildcards: cohort=c-1\n{end}\n")
+    return watcher.news
+
+
+def test_a_damaged_checkpoint_is_told_in_one_line_when_the_job_ends(tmp_path, capsys):
+    folder, log = tmp_path / "checkpoints", tmp_path / "distill.log"
+    folder.mkdir()
+    for name in ("host-1-2-ab.0.safetensors", "host-1-2-ab.1.safetensors"):
+        (folder / name).write_bytes(b"\xff" * 100)
+    assert find_checkpoint(folder, []) is None
+    log.write_text(f"c-1: 2 students to train\n{capsys.readouterr().out}1/30 epochs\n")
+    [line] = warnings_of(log)
+    assert line.startswith(
+        f"warning: distill       c-1: {folder}/host-1-2-ab.0.safetensors: a damaged checkpoint, left "
+    )
+    assert f"; {folder}: no checkpoint is whole; starting from the beginning (log: {log})" in line
+    assert warnings_of(log, "Error in rule distill:\n    message: None\n    jobid: 7") == [line]
+    assert warnings_of(log, "1 of 3 steps (33%) done") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("1/30 epochs\n", []),
+        ("no warning: x\nwarnings\n", []),
+        ("warning: a.csv: no such file\nwarning: a.csv: no such file\n", ["a.csv: no such file"]),
+        (
+            "c.0: no space left on device: going on without this checkpoint\n" * 9,
+            ["c.0: no space left on device: going "],
+        ),
+        ("".join(f"warning: {k}\n" for k in range(SHOWN_WARNINGS + 2)), ["0; 1; 2; and 2 more (log: "]),
+    ],
+)
+def test_what_a_job_warns_of_is_told_once(tmp_path, text, says):
+    log = tmp_path / "distill.log"
+    log.write_text(text)
+    found = warnings_of(log)
+    assert len(found) == len(says)
+    for line, words in zip(found, says, strict=True):
+        assert line.startswith(f"warning: distill       c-1: {words}")
+        assert line.endswith(f" (log: {log})")
+
+
+def test_a_failure_told_twice_warns_once(tmp_path):
+    log = tmp_path / "a.log"
+    log.write_text("warning: x\nerror: y\n")
+    watcher, _ = watch((STARTED + FAILED + FAILED).format(log=log))
+    assert watcher.news == [f"warning: prepare_data  d-1: x (log: {log})"]
+    assert watcher.failures() == [f"prepare_data: y (log: {log})"]

@@ -1,11 +1,13 @@
 """Results that no experiment refers to: which they are, how large, and their removal."""
 
+import math
 import os
+import re
 import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +18,13 @@ from vicinal.locks import FOLDER as LOCKS
 from vicinal.planning import RULES
 from vicinal.records import CHECKPOINTS
 from vicinal.references import References, cohort_members, read_object
-from vicinal.verify.layout import EVALUATION, LEFT_OVER, STAGES, is_id
+from vicinal.verify.layout import EVALUATION, LEFT_OVER, MEASURED, STAGES, is_id
 
 # A temporary file younger than this may be of a job that runs, s.
 YOUNG = 3600.0
 # Of these nothing is ever removed.
 PUBLISHED = "published"
-NOT_EXPERIMENTS = {*STAGES, PUBLISHED, "plan", LOCKS, CHECKPOINTS, HEARTBEATS, "logs", "benchmarks"}
+NOT_EXPERIMENTS = {*STAGES, PUBLISHED, "plan", "weights", LOCKS, CHECKPOINTS, HEARTBEATS, "logs", "benchmarks"}
 LEFT = "left over of killed jobs"
 
 
@@ -102,13 +104,13 @@ def _artefacts(results: Path, references: References, members: dict[str, set[str
     for stage in STAGES:
         for entry in _entries(results / stage):
             known = references.ids[stage]
-            name = entry.name.partition(".fetched.json")[0] if stage == "data" else entry.name
+            name = re.split(r"\.(?:fetched|corruptions)\.json", entry.name)[0] if stage == "data" else entry.name
             if entry.name.startswith(LEFT_OVER) or not is_id(name):
                 continue  # foreign: for verify to name
             if name not in known:
                 cohorts = members.get(name, ()) if stage == "students" else ()
                 yield _item(stage, Path(entry.path), (name, *cohorts))
-            elif stage == "evaluations" and entry.is_dir(follow_symlinks=False):
+            elif stage in MEASURED and entry.is_dir(follow_symlinks=False):
                 for model in _entries(Path(entry.path)):
                     record = Path(model.path) / EVALUATION
                     if record.is_file() and (name, model.name) not in references.measured:
@@ -117,8 +119,8 @@ def _artefacts(results: Path, references: References, members: dict[str, set[str
 
 def _bookkeeping(results: Path, references: References) -> Iterator[Item]:
     """Yield plan files, locks, checkpoints, logs, benchmarks and heartbeats of what is gone or garbage itself."""
-    for stage in (*STAGES, "downloads"):
-        known = references.ids["data" if stage == "downloads" else stage]
+    for stage in (*STAGES, "downloads", "corruptions", "weights"):
+        known = references.ids["data" if stage in ("downloads", "corruptions") else stage]
         for path in _files(results / "plan" / stage, ".json"):
             if path.stem not in known:
                 yield _item("plan files", path, (path.stem,))
@@ -130,7 +132,7 @@ def _bookkeeping(results: Path, references: References) -> Iterator[Item]:
         if is_id(entry.name) and entry.name not in units:
             yield _item("checkpoints", Path(entry.path), (entry.name,))
     for kind, ending in (("logs", ".log"), ("benchmarks", ".tsv")):
-        for stage in ("downloads", "data"):
+        for stage in ("downloads", "data", "corruptions"):
             for path in _files(results / kind / RULES[stage], ending):
                 if path.stem not in references.ids["data"]:
                     yield _item("logs and benchmarks", path, (path.stem,))
@@ -196,16 +198,27 @@ def _item(kind: str, path: Path, ids: Iterable[str] = ()) -> Item:
 
 
 def _newest(path: Path) -> float:
-    return max([path.lstat().st_mtime, *(status.st_mtime for status in _statuses(path))])
+    """Return when something in ``path`` was changed last, s since 1970; infinity where it is gone meanwhile."""
+    inside = list(_statuses(path))
+    own = _status(path)  # looked at last: where a file vanished from a directory its time is new
+    return max(status.st_mtime for status in [*own, *inside]) if own else math.inf
 
 
 def _statuses(path: Path) -> Iterator[os.stat_result]:
+    """Yield the status of a file, or of all files in a directory, but for those that vanish meanwhile."""
     if path.is_symlink() or not path.is_dir():
-        yield path.lstat()
+        yield from _status(path)
         return
     for folder, _, names in os.walk(path):
         for name in names:
-            yield (Path(folder) / name).lstat()
+            yield from _status(Path(folder) / name)
+
+
+def _status(path: Path) -> list[os.stat_result]:
+    try:
+        return [path.lstat()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def remove(results: Path, items: Iterable[Item]) -> Iterator[tuple[Item, bool]]:
@@ -226,10 +239,11 @@ def _remove(results: Path, item: Item) -> bool:
     with ExitStack() as held:
         if not all(held.enter_context(free_lock(results, id_)) for id_ in item.ids):
             return False
-        if item.path.is_dir():
-            shutil.rmtree(item.path)
-        else:
+        if not item.path.is_dir():
             item.path.unlink(missing_ok=True)
+        while item.path.is_dir():
+            with suppress(FileNotFoundError):  # a file in it vanished meanwhile: on with the others
+                shutil.rmtree(item.path)
     return True
 
 

@@ -27,6 +27,9 @@ TOUCH_SECONDS = 5.0
 POLL_SECONDS = 0.5
 # On another machine an owner that was silent for so long is dead: NFS may show times of files up to a minute late.
 STALE_SECONDS = 90.0
+# Who waits looks for so many touches more: where times of files come from their writers, clocks that differ make the
+# lease of a living owner look old, or of the future.
+MISSED_TOUCHES = 3
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,13 @@ def this_owner() -> Owner:
     return Owner(socket.gethostname(), _machine(), os.getpid(), _started(os.getpid()) or "0")
 
 
+def has_ended(name: str) -> bool | None:
+    """Tell of an owner, by its ``name``, whether it has ended; None where this machine cannot know."""
+    if match := re.fullmatch(rf".+-(\d+)-(\d+)-{this_owner().name[-8:]}", name):
+        return _started(int(match[1])) != match[2]
+    return None
+
+
 @cache
 def _machine() -> str:
     with suppress(OSError):  # no Linux: then only silence tells who is dead
@@ -85,8 +95,8 @@ def lease(results: Path, id_: str, on_wait: Callable[[], None] = lambda: None) -
         on_wait: called about twice a second while it waits; may raise.
     """
     path = results / FOLDER / f"{id_}{ENDING}"
-    said = None
-    while (holder := _try(path)) is not None:
+    said, watch = None, _Watch()
+    while (holder := _try(path, watch.sees_end)) is not None:
         if holder != said:
             said = holder
             print(f"{id_}: another process is working on it ({holder}); waiting", flush=True)
@@ -109,7 +119,7 @@ def lease(results: Path, id_: str, on_wait: Callable[[], None] = lambda: None) -
 def free_lease(results: Path, id_: str) -> Iterator[bool]:
     """Hold the lease of an artefact for a short block and yield True; yield False where another process holds it."""
     path = results / FOLDER / f"{id_}{ENDING}"
-    if _try(path) is not None:
+    if _try(path, _is_stale) is not None:
         yield False
         return
     try:
@@ -124,7 +134,29 @@ def is_leased(path: Path) -> bool:
     return text is not None and not _is_stale(path, text)
 
 
-def _try(path: Path) -> str | None:
+class _Watch:
+    """What a waiting process sees of a lease: whether somebody touches it."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[str, int] | None = None
+        self._since = 0.0
+
+    def sees_end(self, path: Path, text: str) -> bool:
+        """Tell whether the owner is gone: known to be, or silent for long and since this process looks at it."""
+        if not _is_stale(path, text):
+            return False
+        if _is_of_this_machine(_owner(text)):
+            return True
+        try:
+            seen = (text, path.stat().st_mtime_ns)
+        except FileNotFoundError:
+            return False  # given back this moment
+        if seen != self._seen:
+            self._seen, self._since = seen, time.monotonic()
+        return time.monotonic() - self._since >= MISSED_TOUCHES * TOUCH_SECONDS
+
+
+def _try(path: Path, is_stale: Callable[[Path, str], bool]) -> str | None:
     """Take a lease; return who holds it if that is another process. One that cannot be kept is worth one line."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +166,7 @@ def _try(path: Path) -> str | None:
             text = _read(path)
             if text is None:
                 continue  # given back this moment
-            if not _is_stale(path, text):
+            if not is_stale(path, text):
                 return _describe(text)
             if not _take_over(path, text):
                 return _describe("")
@@ -238,11 +270,16 @@ def _describe(text: str) -> str:
     return f"{owner.host}, process {owner.pid}" if owner else "a process that is just starting"
 
 
+def _is_of_this_machine(owner: Owner | None) -> bool:
+    return owner is not None and owner.machine == _machine()
+
+
 def _is_stale(path: Path, text: str) -> bool:
     owner = _owner(text)
-    if owner and owner.machine == _machine():
+    if _is_of_this_machine(owner):
         return _started(owner.pid) != owner.started
-    return _silence(path) > STALE_SECONDS
+    # Of the future too: a clock was set back since, or that of a dead owner was wrong; nobody would ever touch it.
+    return abs(_silence(path)) > STALE_SECONDS
 
 
 def _silence(path: Path) -> float:

@@ -4,6 +4,10 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+# What a job says in its log that its user should know even if all went well.
+WARNING = re.compile(r"warning: |.*: (?:a damaged checkpoint, left out|no checkpoint is whole;|going on without )")
+SHOWN_WARNINGS = 3
+
 
 @dataclass
 class Job:
@@ -45,6 +49,13 @@ class Job:
         # Of a job that was never submitted there is the executor's message alone.
         return [last if self.message in ("", "None") else self.message]
 
+    def warnings(self) -> list[str]:
+        """Return what the job warns of in its log, all in one line; none if it does not."""
+        found = dict.fromkeys(line.removeprefix("warning: ") for line in self.log_lines() if WARNING.match(line))
+        words = list(found)[:SHOWN_WARNINGS]
+        words += [f"and {len(found) - SHOWN_WARNINGS} more"] if len(found) > SHOWN_WARNINGS else []
+        return [f"warning: {self.label}: {'; '.join(words)} (log: {self.log})"] if words else []
+
     def failure(self) -> list[str]:
         """Return a line a problem, with the rule and the log."""
         return [f"{self.rule}: {words}" + (f" (log: {self.log})" if self.log else "") for words in self.problems()]
@@ -85,7 +96,7 @@ class Watcher:
             self._announced, self._in_error = Job(match[1]), True
         elif match := re.match(r"Finished jobid: (\d+)", text):
             self.failed.pop(match[1], None)
-            return self.running.pop(match[1], None)
+            return self._end(match[1])
         elif match := re.match(r"Job (\d+) has been submitted with SLURM jobid (\d+)", text):
             if match[1] in self.running:
                 self.running[match[1]].slurm_id = match[2]
@@ -107,6 +118,12 @@ class Watcher:
             self._other += [text.strip()] if text.strip() else []
         return None
 
+    def _end(self, number: str) -> Job | None:
+        """Take a job from those that run; pass on what it warned of, as the next attempt at it begins a new log."""
+        job = self.running.pop(number, None)
+        self.news += job.warnings() if job else []
+        return job
+
     def _is_of_log(self, text: str) -> bool:
         """Tell whether a line is of the log of a failed job, which Snakemake prints between two rulers.
 
@@ -125,7 +142,7 @@ class Watcher:
         """Take in one field of the announcement of a job or of its failure."""
         self._in_message = name == "message"  # which may have several lines
         if name == "jobid" and self._in_error:
-            self.running.pop(value, None)
+            self._end(value)
             self.failed[value] = self._jobs.get(value, self._announced)
             # The executor's own words, without the call of sbatch and general advice.
             words = re.split(r"\s*(?:sbatch call:|For further error details)", self._announced.message)

@@ -1,9 +1,7 @@
 """Build an array store from a source."""
 
 import hashlib
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +14,7 @@ from vicinal.data import catalogue, sources
 from vicinal.data.split import hold_out_test, make_splits
 from vicinal.data.store import FILES, FORMAT, META, SPLITS, Store, check_files, read_meta
 from vicinal.data.stream import Batch, Source
+from vicinal.data.workplace import clear, naming, publish, workplace
 from vicinal.errors import VicinalError, describe
 from vicinal.progress import Progress
 from vicinal.provenance import Stopwatch, provenance
@@ -33,7 +32,7 @@ def prepare(
     """Build the store of a data spec, or keep the one that is there if it is the same.
 
     The files take their final names together, ``meta.json`` last, so a folder is a whole store or
-    none; other files in the folder are left alone.
+    none. What killed processes left of theirs is removed; other files in the folder are left alone.
 
     Args:
         spec: ``name``, ``source``, ``files`` and perhaps ``image_column``, ``label_column``,
@@ -53,29 +52,17 @@ def prepare(
     for field in ("name", "source", "files"):
         if field not in spec:
             raise VicinalError(f"data.{field}: missing in the data spec")
+    clear(directory, say)
     if _keep(directory, spec, code, say):
         return Store(directory)
     sources.verify_files(spec, root)
-    with _naming(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-        _build(spec, Path(root), directory, say, code)
+    directory.mkdir(parents=True, exist_ok=True)
+    _build(spec, Path(root), directory, say, code)
     return Store(directory)
 
 
 def _silent(line: str) -> None:
     """Say nothing."""
-
-
-@contextmanager
-def _naming(directory: Path) -> Iterator[None]:
-    """Say where, if an error like "no space left on device" does not."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        reason = os.strerror(error.errno).lower() if error.errno else error
-        raise VicinalError(f"{directory}: cannot write the data store ({reason})") from error
 
 
 def _keep(directory: Path, spec: Mapping[str, Any], code: str | None, say: Say) -> bool:
@@ -97,13 +84,14 @@ def _keep(directory: Path, spec: Mapping[str, Any], code: str | None, say: Say) 
 
 def _build(spec: dict[str, Any], root: Path, directory: Path, say: Say, code: str | None) -> None:
     watch = Stopwatch()
-    with ExitStack() as stack:
-        # Left in reverse order: the arrays get their names first and meta.json last.
-        paths = {name: stack.enter_context(files.atomic_path(directory / name)) for name in (META, *reversed(FILES))}
+    with workplace(directory) as work:
+        paths = {name: work / name for name in (*FILES, META)}
         source = sources.open_source(spec, root)
-        labels, origin = _write_images(paths["images.npy"], source, say is not _silent)
+        with naming(paths["images.npy"]) as path:
+            labels, origin = _write_images(path, source, say is not _silent)
         images = np.load(paths["images.npy"], mmap_mode="r")
-        np.save(paths["labels.npy"], labels)
+        with naming(paths["labels.npy"]) as path:
+            np.save(path, labels)
         names, given = _class_names(labels, source), dict(origin)
         defaults = catalogue.split_defaults(spec["name"], spec["source"])
         seed = spec.get("split_seed", 0)
@@ -120,7 +108,8 @@ def _build(spec: dict[str, Any], root: Path, directory: Path, say: Say, code: st
             default_validation=defaults["validation"],
             default_train=defaults["train"],
         )
-        _write_splits(paths["splits.parquet"], splits, origin, labels)
+        with naming(paths["splits.parquet"]) as path:
+            _write_splits(path, splits, origin, labels)
         mean, std = channel_statistics(images, given["train"])
         meta = {
             "format": FORMAT,
@@ -140,8 +129,7 @@ def _build(spec: dict[str, Any], root: Path, directory: Path, say: Say, code: st
         }
         meta["sha256"] = content_hash(meta, splits)
         files.write_json(paths[META], meta)
-        # From here until the new one is there, the folder is no store.
-        (directory / META).unlink(missing_ok=True)
+        publish(paths.values(), directory)
     # Apart from meta.json, which is the same for the same data.
     files.write_json(directory / "provenance.json", {"spec": spec, "code": code, "provenance": provenance(watch)})
     counts = ", ".join(f"{len(splits[name]):,} {name}" for name in SPLITS)

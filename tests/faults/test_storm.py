@@ -1,6 +1,6 @@
 """Runs that are killed, terminated or interrupted again and again end with the bytes of an undisturbed one.
 
-Minutes long, so not collected by itself: ``pytest tests/faults/storm_cases.py``.
+These are a few kills; ``python tests/faults/storm.py --kills 100`` makes many.
 """
 
 import signal
