@@ -22,6 +22,7 @@ import pandas as pd
 from vicinal.aggregate import MODEL_COLUMNS, SOFTMAX_TEMPERATURE, model_table, summarise
 from vicinal.claims.files import verdicts_of, write_claims
 from vicinal.config import read_config, validate
+from vicinal.data.corruptions import NAMES, SEVERITIES
 from vicinal.figures import FIGURES
 from vicinal.figures.files import write_figure
 from vicinal.files import write_json
@@ -131,12 +132,15 @@ def tables_of(models: pd.DataFrame, seed: int = 0) -> dict[str, pd.DataFrame]:
     )
     similarity = similarity[similarity["row"] != similarity["column"]]
     similarity = similarity.astype({"row": "int16", "column": "int16", "value": "float32"})
+    corruptions = rows_of(
+        known, rng, corruption=list(NAMES), severity=list(SEVERITIES), metric=["accuracy", "ece", "oe"]
+    ).assign(count=10_000)
     labels = np.arange(CLASSES, dtype=np.int16)
     superclass = pd.array(labels % SUPERCLASSES, dtype="Int16")
     classes = pd.DataFrame({"label": labels, "name": [f"class {i}" for i in labels], "superclass": superclass})
     tables = {
         "metrics": metrics, "vicinal": vicinal, "confusion": confusion, "reliability": reliability, "history": history,
-        "spread": spread, "similarity": similarity,
+        "spread": spread, "similarity": similarity, "corruptions": corruptions,
     }  # fmt: skip
     for name, table in tables.items():
         texts = [column for column in table if table[column].dtype == object or table[column].dtype == "str"]

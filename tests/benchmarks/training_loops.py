@@ -1,4 +1,4 @@
-"""Loops that the benchmarks of speed compare, on random images of CIFAR-100's shape: ours, a bare one, the usual one."""
+"""Loops that the benchmarks of speed compare, on random images like those of CIFAR-100: ours, a bare, the usual one."""
 
 import copy
 import time
@@ -20,6 +20,7 @@ from vicinal.learner import Learner, make_learner
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
 from vicinal.numerics import Numerics
+from vicinal.provenance import cpu_model
 
 BATCH, CLASSES = 64, 100
 RECIPE = {
@@ -69,10 +70,9 @@ def random_teacher(name: str, data: Images) -> torch.nn.Module:
     model = build_model(architecture(name), CLASSES).to(data.images.device)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None  # the mean of all that it sees
+            module.momentum = None  # take what is seen, not a part of it
     with torch.no_grad():
-        for start in (0, BATCH):
-            model(data.clean(slice(start, start + BATCH)).contiguous())
+        model(data.clean(slice(BATCH)).contiguous())
     return model.eval()
 
 
@@ -214,6 +214,11 @@ def synchronize(device: torch.device) -> None:
     """Wait until the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def device_name(device: torch.device) -> str:
+    """Return what the device is."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_model()
 
 
 @torch.no_grad()

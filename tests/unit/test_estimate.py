@@ -48,13 +48,19 @@ def test_every_rule_and_data_set_is_known():
     assert set(STARTUP) == set(DEVICE_STAGES)
 
 
-# Measured on an H100: seconds an epoch of one student, 50,000 images at batch 64, images on the GPU, eager.
+# Measured on an H100: seconds an epoch and student, 50,000 images at batch 64, a step as one CUDA graph.
 @pytest.mark.parametrize(
-    ("teacher", "student", "seconds"), [("resnet32x4", "resnet8x4", 6.1), ("resnet56", "resnet20", 11.2)]
+    ("teacher", "student", "students", "seconds"),
+    [
+        ("resnet32x4", "resnet8x4", 1, 1.76),
+        ("resnet32x4", "resnet8x4", 4, 0.77),
+        ("resnet32x4", "resnet8x4", 8, 0.66),
+        ("resnet56", "resnet20", 1, 2.27),
+    ],
 )
-def test_the_stated_rate_of_a_gpu_gives_the_measured_seconds_an_epoch(teacher, student, seconds):
-    work = training_work(spec(student, teacher, epochs=240, batch_size=64), 1, CIFAR)
-    assert work.stated_seconds(Machine("cuda", None, 1)) / 240 == pytest.approx(seconds, rel=0.05)
+def test_the_stated_rate_of_a_gpu_gives_the_measured_seconds_an_epoch(teacher, student, students, seconds):
+    work = training_work(spec(student, teacher, epochs=240, batch_size=64), students, CIFAR)
+    assert work.stated_seconds(Machine("cuda", None, 1)) / 240 / students == pytest.approx(seconds, rel=0.16)
 
 
 def test_the_operations_of_a_cohort_are_those_of_its_steps_and_looks():
@@ -181,7 +187,7 @@ def test_each_cohort_is_estimated_from_the_others(results):
         (spec("vgg8"), CPU, 2.5, "runs of other models on this device", 6),
         (spec("resnet14"), Machine("cpu", "a processor", 4), 2.5, "runs of other models on this device", 6),
         (spec("resnet14"), Machine("cpu", "another", 1), 1, "operations at the stated rate of 60 GFLOP/s a thread", 0),
-        (spec("resnet14"), Machine("cuda", None, 1), 1, "layers at the stated 115 µs a call (one H100)", 0),
+        (spec("resnet14"), Machine("cuda", None, 1), 1, "layers at the stated 25 µs a call (one H100)", 0),
     ],
     ids=["family", "device", "threads", "another processor", "a GPU"],
 )

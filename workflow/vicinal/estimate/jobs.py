@@ -9,14 +9,14 @@ from vicinal.errors import VicinalError
 from vicinal.estimate.recorded import EVALUATION_RECORD
 from vicinal.estimate.shape import Shape, shape_of
 from vicinal.estimate.timing import Estimate, Timing
-from vicinal.estimate.work import answers_work, evaluation_work, training_work
+from vicinal.estimate.work import answers_work, evaluation_work, robustness_work, seen_shape, training_work
 from vicinal.files import read_json
 from vicinal.gpus import visible_devices
 from vicinal.grid import Artefacts, Cohort, Evaluation, Store, Teacher
 from vicinal.planning import RULES, Ref
 
 # The stages whose jobs compute with networks: on the device, and on a cluster as jobs of their own.
-DEVICE_STAGES = ("teachers", "cohorts", "evaluations")
+DEVICE_STAGES = ("teachers", "cohorts", "evaluations", "robustness")
 
 
 class Jobs:
@@ -41,6 +41,8 @@ class Jobs:
             return self.cohort(self.artefacts.cohorts[id_], len(change.train))
         if stage == "evaluations":
             return self.evaluation(self.artefacts.evaluations[id_], len(self.to_measure(change)))
+        if stage == "robustness":
+            return self.robustness(self.artefacts.corrupted[id_], len(self.to_measure(change)))
         return self.timing.rule(RULES[stage])
 
     def teacher(self, teacher: Teacher, models: int) -> Estimate:
@@ -60,22 +62,29 @@ class Jobs:
         if not models:
             return self._startup("evaluations")
         unit, pairs = evaluation.unit, evaluation.settings["pairs"]
-        shape = self.shape(unit.store)
+        shape = seen_shape(unit.spec, self.shape(unit.store))
         estimate = self.timing.job("evaluations", evaluation_work(unit.spec, models, pairs, shape))
         if "teacher" not in unit.spec:
             return estimate
         asked = self.timing.work(answers_work(unit.spec["teacher"]["model"], pairs, shape))
         return estimate._replace(seconds=estimate.seconds + asked.seconds)
 
+    def robustness(self, unit: Teacher | Cohort, models: int) -> Estimate:
+        """Return the time of a job that measures so many models of a unit on corrupted images."""
+        if not models:
+            return self._startup("robustness")
+        shape = seen_shape(unit.spec, self.shape(unit.store))
+        return self.timing.job("robustness", robustness_work(unit.spec, models, shape))
+
     def _startup(self, stage: str) -> Estimate:
         return Estimate(self.timing.startup(stage), "start-up alone, nothing is computed anew")
 
     def to_measure(self, change: Change) -> list[str]:
-        """Return the models that an evaluation's job would measure; the others were measured as they are wanted."""
+        """Return the models that a job of measurement would measure; the others were measured as they are wanted."""
         plan = change.plan
         trained = {id_ for ref in plan.upstream if ref in self.changes for id_ in self.changes[ref].train}
-        folder = self.results / "evaluations" / plan.id
-        anew = ("data", self.artefacts.evaluations[plan.id].unit.store.id) in self.changes
+        folder = self.results / plan.stage / plan.id
+        anew = any(ref in self.changes for ref in plan.upstream if ref[0] in ("data", "corruptions"))
         return [
             id_
             for id_ in plan.content["models"]

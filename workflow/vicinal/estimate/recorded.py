@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vicinal.estimate.shape import Shape, recorded_shape
-from vicinal.estimate.work import Machine, Work, answers_work, evaluation_work, tables_work, training_work
+from vicinal.estimate.work import Machine, Work, answers_work, evaluation_work, seen_shape, tables_work, training_work
 from vicinal.records import RECORD
 from vicinal.spec import canonical
 
@@ -100,6 +100,7 @@ def _read_evaluations(results: Path, shape_of: Any, history: History) -> None:
         unit, pairs, shape = settings["unit"], settings["pairs"], shape_of(settings["unit"])
         if not shape:
             continue
+        shape = seen_shape(unit, shape)
         if unit["stage"] == "teacher":  # its answers are taken before its watch starts
             work, before = tables_work(unit, pairs, shape), unit["model"]
         else:

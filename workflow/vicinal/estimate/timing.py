@@ -14,10 +14,12 @@ from vicinal.provenance import cpu_model
 from vicinal.spec import canonical
 
 # Seconds until the work of a job begins: Python, torch, the data. And of the jobs that train and measure nothing.
-STARTUP = {"teachers": 3.0, "cohorts": 3.0, "evaluations": 4.0}
+STARTUP = {"teachers": 3.0, "cohorts": 3.0, "evaluations": 4.0, "robustness": 4.0}
 RULE_SECONDS = {
     "fetch_data": 60.0,
+    "fetch_weights": 60.0,
     "prepare_data": 20.0,
+    "fetch_corruptions": 300.0,
     "aggregate": 5.0,
     "judge_claims": 3.0,
     "plot_figure": 4.0,

@@ -5,10 +5,11 @@ their time. On small images and on a GPU at batch 64 the first part decides. A b
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
+from vicinal.data.corruptions import NAMES, SEVERITIES
 from vicinal.estimate.shape import Shape
 from vicinal.models.cost import model_cost
 
@@ -24,10 +25,11 @@ CPU_CALL = 75e-6  # seconds a layer and pass
 CPU_MACS = 30e9  # multiply-accumulates a second and thread
 # Grouped and depthwise convolutions reach less of that rate.
 CPU_SLOWER = {"mobilenet_v2": 2.5, "shufflenet_v1": 2.5, "shufflenet_v2": 2.0, "torchvision_mobilenet_v2": 2.5}
-# Measured on one H100, 32x32 images at batch 64, eager: resnet32x4 → resnet8x4 6.1 s an epoch, resnet56 → resnet20
-# 11.2 s, 115 µs a layer and pass both. Calls and operations overlap there; the rate is a bound for large networks.
-GPU_CALL = 115e-6
-GPU_MACS = 30e12
+# Within 16 % of what was measured on one H100 for resnet32x4 → resnet8x4, 32x32 images at batch 64, a step as one CUDA
+# graph, with 1, 4 and 8 students (workflow/docs/speed.md); too long by up to 2.2 times for cohorts of resnet20. Calls
+# and operations overlap there; the rate is a bound for large networks.
+GPU_CALL = 25e-6
+GPU_MACS = 45e12
 # Metrics and tables, on the CPU: of a job's first model (libraries load), of a model, of a pair, of a probability.
 FIRST = 0.5
 TABLES = (0.05, 5e-6, 2e-7)
@@ -76,13 +78,15 @@ class Work:
 
 def training_work(spec: Mapping[str, Any], students: int, shape: Shape) -> Work:
     """Return the work of training ``students`` networks of one spec, a teacher's or a cohort's, together."""
-    recipe, (teacher, model) = spec["recipe"], _models(spec)
+    recipe, (teacher, model), shape = spec["recipe"], _models(spec), seen_shape(spec, shape)
     epochs = recipe["epochs"]
     images, batches = epochs * shape.train, epochs * ceil(shape.train / recipe["batch_size"])
-    every = max(1, epochs // VALIDATIONS)
+    every = 1 if recipe.get("schedule") == "plateau" else max(1, epochs // VALIDATIONS)
     looks = ceil(epochs / every)
+    # Where the head is trained alone, the rest is only asked.
+    longer = 1 + recipe.get("head_epochs", 0) / (STEP * epochs)
     parts = [
-        _passes(model, shape, STEP * students * images, STEP * students * batches),
+        _passes(model, shape, *(STEP * students * longer * number for number in (images, batches))),
         _passes(model, shape, students * looks * shape.validation, students * looks * ceil(shape.validation / BATCH)),
     ]
     if teacher:
@@ -93,12 +97,21 @@ def training_work(spec: Mapping[str, Any], students: int, shape: Shape) -> Work:
 def evaluation_work(spec: Mapping[str, Any], models: int, pairs: int, shape: Shape) -> Work:
     """Return the work of measuring ``models`` networks of one spec, a teacher's or a cohort's, one after the other.
 
-    Each is asked for its logits on all splits and on ``pairs`` vicinal pairs of two of them. The cohort's teacher is
-    asked once, before: see ``answers_work``.
+    Here and below, ``shape`` is that of the images as the networks see them (``seen_shape``). Each is asked for its
+    logits on all splits and on ``pairs`` vicinal pairs of two of them. The cohort's teacher is asked once, before:
+    see ``answers_work``.
     """
     images, batches = probe_size(pairs, shape)
     host = FIRST + models * tables_seconds(pairs, shape)
     passes = _passes(spec["model"], shape, models * images, models * batches)
+    return Work(EVALUATION, _models(spec), shape.image, *passes, host=host)
+
+
+def robustness_work(spec: Mapping[str, Any], models: int, shape: Shape) -> Work:
+    """Return the work of measuring ``models`` networks of one spec on every set of corrupted test images."""
+    sets = models * len(NAMES) * len(SEVERITIES)
+    host = FIRST + sets * shape.test * shape.classes * TABLES[2]
+    passes = _passes(spec["model"], shape, sets * shape.test, sets * ceil(shape.test / BATCH))
     return Work(EVALUATION, _models(spec), shape.image, *passes, host=host)
 
 
@@ -110,6 +123,12 @@ def tables_work(spec: Mapping[str, Any], pairs: int, shape: Shape) -> Work:
 def answers_work(model: Mapping[str, Any], pairs: int, shape: Shape) -> Work:
     """Return the work of asking one network for its logits on all splits and on the pairs of two."""
     return Work(EVALUATION, (None, model), shape.image, *_passes(model, shape, *probe_size(pairs, shape)))
+
+
+def seen_shape(spec: Mapping[str, Any], shape: Shape) -> Shape:
+    """Return the shape of a data set as the networks of a spec see it."""
+    crop = spec["recipe"].get("crop")
+    return replace(shape, height=crop, width=crop) if crop else shape
 
 
 def probe_size(pairs: int, shape: Shape) -> tuple[int, int]:

@@ -1,0 +1,157 @@
+"""The benchmarks of speed, in small: they run on the CPU, say what they promise, and count work as torch does."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from vicinal.errors import VicinalError
+from vicinal.models import build_model
+from vicinal.models.registry import architecture
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import gpu_profile
+import gpu_throughput
+import roofline
+import throughput
+from training_loops import BATCH, CLASSES
+
+torch.set_num_threads(1)
+
+
+def measured(main, tmp_path, *options):
+    """Return status and JSON of a benchmark on the CPU."""
+    output = tmp_path / "measured.json"
+    status = main(["--device", "cpu", "--output", str(output), *options])
+    return status, json.loads(output.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def rehearsal(tmp_path_factory):
+    options = ("--quick", "--pairs", "resnet8:resnet8_narrow", "--workers", "1")
+    return measured(gpu_throughput.main, tmp_path_factory.mktemp("throughput"), *options)
+
+
+def test_the_throughput_of_every_way_is_measured(rehearsal):
+    status, found = rehearsal
+    assert status == 0
+    rows = {(row["way"], row["students"]): row for row in found["rows"]}
+    assert list(rows) == [("usual loop", 1), ("bare loop", 1), ("engine", 1), ("engine", 2)]
+    for (_, students), row in rows.items():
+        assert row["pair"] == "resnet8→resnet8_narrow"
+        assert row["precision"] == "fp32"
+        assert len(row["stretches"]) == found["repeats"] == 1
+        a_step = row["stretches"][0] / found["steps"]
+        assert row["seconds_per_epoch"] == pytest.approx(a_step * 45_000 / 64 / students)
+        assert row["images_per_second"] == pytest.approx(45_000 / row["seconds_per_epoch"])
+    assert found["left_out"] == []
+    assert {"device", "torch", "precision", "ceilings", "goals", "seconds"} <= found.keys()
+
+
+def test_ratios_and_shares_follow_from_what_was_measured(rehearsal):
+    _, found = rehearsal
+    usual, _, _, cohort = found["rows"]
+    assert usual["ratio"] is None
+    assert cohort["ratio"] == pytest.approx(usual["seconds_per_epoch"] / cohort["seconds_per_epoch"])
+    work = roofline.step_work("resnet8", "resnet8_narrow", 2, "fp32")
+    a_step = cohort["stretches"][0] / found["steps"]
+    assert cohort["tflops"] == pytest.approx(work.flops / a_step / 1e12)
+    assert cohort["share_of_copy"] == pytest.approx(work.bytes / a_step / found["ceilings"]["copy_bytes_per_second"])
+    [goal] = found["goals"]  # there is none for two students
+    assert (goal["students"], goal["goal"], goal["holds"]) == (1, 7.0, goal["ratio"] >= 7)
+
+
+def row(ratio, students=8, way="engine"):
+    numbers = dict.fromkeys(throughput.Row.__dataclass_fields__, 0.0)
+    own = {"pair": gpu_throughput.GATE, "way": way, "students": students, "ratio": ratio}
+    return throughput.Row(**{**numbers, **own})
+
+
+@pytest.mark.parametrize(
+    ("rows", "holds"),
+    [
+        ([row(24.9)], False),
+        ([row(24.9), row(25.0, way="engine, compiled")], True),
+        ([row(99.0, way="usual loop")], None),
+        ([row(99.0, students=4)], None),
+        ([row(None)], None),
+    ],
+)
+def test_the_faster_of_plain_and_compiled_must_reach_the_goal(rows, holds):
+    [goal] = gpu_throughput.check_goals(rows, [8])
+    assert (goal["goal"], goal["holds"]) == (25.0, holds)
+
+
+def test_what_there_is_no_time_for_is_left_out(tmp_path, capsys):
+    status, found = measured(
+        gpu_throughput.main, tmp_path, "--quick", "--minutes", "0.01", "--pairs", "resnet8:resnet8"
+    )
+    assert (status, found["rows"]) == (0, [])
+    assert len(found["left_out"]) == 4
+    assert "left out, there was no time: resnet8→resnet8, usual loop, 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [("resnet56", r"--pairs: 'resnet56' is no pair; write TEACHER:STUDENT"), ("resnet56:resnet21", "resnet21")],
+)
+def test_pairs_that_are_none_are_named(pairs, message):
+    with pytest.raises(VicinalError, match=message):
+        gpu_throughput.main(["--pairs", pairs])
+
+
+def test_the_profile_shares_out_the_whole_step(tmp_path, capsys):
+    options = (
+        "--teacher",
+        "resnet8",
+        "--student",
+        "resnet8_narrow",
+        "--students",
+        "2",
+        "--steps",
+        "3",
+        "--repeats",
+        "1",
+    )
+    status, found = measured(gpu_profile.main, tmp_path, *options)
+    assert status == 0
+    names = ["augmentation", "teacher, forward", "students, forward", "students, backward", "optimiser"]
+    assert [part["part"] for part in found["parts"]] == names
+    assert sum(part["ms"] for part in found["parts"]) == pytest.approx(found["step_ms"])
+    assert sum(part["share"] for part in found["parts"]) == pytest.approx(1)
+    calls = {row["name"]: row["calls"] for row in found["kernels"]}
+    # the teacher has 9 convolutions, each student too
+    assert calls["aten::convolution_backward"] == 2 * 9
+    assert calls["aten::_fused_sgd_"] == 1
+    assert "whole step" in capsys.readouterr().out
+
+
+def test_operations_are_those_that_torch_counts():
+    """But for the gradient of the images, which no one needs."""
+    with torch.device("meta"):
+        teacher, student = (build_model(architecture(name), CLASSES) for name in ("resnet14", "resnet8"))
+        images = torch.empty(BATCH, 3, 32, 32)
+    counter = FlopCounterMode(display=False)
+    with counter:
+        with torch.no_grad():
+            teacher(images)
+        for _ in range(2):
+            student(images).sum().backward()
+    first_layer = 2 * BATCH * 3 * 9 * 16 * 32 * 32
+    assert roofline.step_work("resnet14", "resnet8", 2, "fp32").flops == counter.get_total_flops() + 2 * first_layer
+
+
+def test_bytes_are_those_of_a_network_written_out():
+    stem = 3 * 32**2 + 16 * 32**2
+    first = 4 * 16 * 32**2
+    second = 16 * 32**2 + 32 * 16**2 + 2 * 32 * 16**2 + (16 * 32**2 + 32 * 16**2)  # the last: the shortcut
+    third = 32 * 16**2 + 64 * 8**2 + 2 * 64 * 8**2 + (32 * 16**2 + 64 * 8**2)
+    numbers = stem + first + second + third + 64 + 100
+    convolutions = 9 * (3 * 16 + 2 * 16 * 16 + 16 * 32 + 32 * 32 + 32 * 64 + 64 * 64) + 16 * 32 + 32 * 64
+    weights = convolutions + 2 * (3 * 16 + 3 * 32 + 3 * 64) + 65 * 100
+    assert roofline.layer_numbers("resnet8", 100, 3, 32, 32) == numbers
+    work = roofline.step_work("resnet8", "resnet8", 4, "bf16")
+    assert work.bytes == 2 * (64 * numbers + weights) + 4 * (3 * 64 * 2 * numbers + 32 * weights)
