@@ -29,7 +29,9 @@ _CHUNK = 32  # images a thread decodes at a time
 
 
 @dataclass(frozen=True)
-class _Columns:
+class Columns:
+    """The columns of a data set, by name, and the names of its classes, if the file has them."""
+
     image: str
     label: str
     class_names: list[str] | None
@@ -47,12 +49,12 @@ def open_parquet(folder: Path | str, image_column: str | None, label_column: str
     """
     parts = shards(folder)
     counts = dict.fromkeys(parts, 0)
-    columns: _Columns | None = None
+    columns: Columns | None = None
     first = parts["train"][0]
     for split, paths in parts.items():
         for path in paths:
-            with _open(path) as file:
-                found = _find_columns(path, file.schema_arrow, image_column, label_column)
+            with open_shard(path) as file:
+                found = find_columns(path, file.schema_arrow, image_column, label_column)
                 counts[split] += file.metadata.num_rows
             if columns is None:
                 columns = found
@@ -64,19 +66,30 @@ def open_parquet(folder: Path | str, image_column: str | None, label_column: str
     return Source(counts, columns.class_names, _read(parts, columns, batch_size))
 
 
-def _open(path: Path) -> pq.ParquetFile:
+def open_shard(path: Path) -> pq.ParquetFile:
+    """Open a Parquet file.
+
+    Raises:
+        VicinalError: it cannot be read.
+    """
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> VicinalError:
+def unreadable(path: Path, error: Exception) -> VicinalError:
+    """Return what to say of a Parquet file that cannot be read."""
     reason = str(error).splitlines()[0].rstrip(".")
     return VicinalError(f"{path}: damaged or not a Parquet file ({reason}): fetch or copy it again")
 
 
-def _find_columns(path: Path, schema: pa.Schema, image: str | None, label: str | None) -> _Columns:
+def find_columns(path: Path, schema: pa.Schema, image: str | None, label: str | None) -> Columns:
+    """Return the columns of a file, those that are named and those that can be told from the schema.
+
+    Raises:
+        VicinalError: there is no such column, or it cannot be told which one is meant.
+    """
     images = [f.name for f in schema if _is_image(f.type)]
     integers = [f.name for f in schema if pa.types.is_integer(f.type)]
     everything = f"columns: {', '.join(schema.names) or 'none'}"
@@ -95,7 +108,7 @@ def _find_columns(path: Path, schema: pa.Schema, image: str | None, label: str |
             fault = "several integer columns" if likely else "no integer label column"
             raise VicinalError(f"{path}: {fault}: set data.label_column; {everything}")
         label = likely[0]
-    return _Columns(image or images[0], label, _class_names(path, schema, label))
+    return Columns(image or images[0], label, _class_names(path, schema, label))
 
 
 def _refuse(path: Path, field: str, name: str, valid: list[str], schema: pa.Schema, expected: str) -> None:
@@ -127,29 +140,29 @@ def _class_names(path: Path, schema: pa.Schema, label: str) -> list[str] | None:
     return [str(name) for name in node] if node else None
 
 
-def _read(parts: dict[str, list[Path]], columns: _Columns, size: int) -> Iterator[Batch]:
+def _read(parts: dict[str, list[Path]], columns: Columns, size: int) -> Iterator[Batch]:
     decoder = _Decoder()
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with ThreadPoolExecutor(min(threads or 1, 8)) as pool:
         for split, paths in parts.items():
             for path in paths:
                 row = 0
-                for encoded, labels in _read_file(path, columns, size):
+                for encoded, labels in read_shard(path, columns, size):
                     images = decoder.decode(pool, path, row, encoded)
                     yield Batch(split, path.name, row, images, labels)
                     row += len(labels)
 
 
-def _read_file(path: Path, columns: _Columns, size: int) -> Iterator[tuple[list[bytes | None], np.ndarray]]:
+def read_shard(path: Path, columns: Columns, size: int) -> Iterator[tuple[list[bytes | None], np.ndarray]]:
     """Yield encoded pictures and labels; a row group at a time is in memory, not more."""
-    with _open(path) as file:
+    with open_shard(path) as file:
         row = 0
         batches = file.iter_batches(size, columns=[f"{columns.image}.bytes", columns.label])
         while True:
             try:
                 batch = next(batches, None)
             except (pa.ArrowException, OSError) as error:
-                raise _unreadable(path, error) from error
+                raise unreadable(path, error) from error
             if batch is None:
                 return
             labels = batch.column(columns.label)

@@ -40,11 +40,14 @@ class Store:
             where it was damaged.
     """
 
+    form: str = FORMAT
+    files: tuple[str, ...] = FILES
+
     def __init__(self, directory: Path | str, verify: bool = False) -> None:
         directory = Path(directory)
         self.directory = directory.parent if directory.suffix == ".json" else directory
-        self.meta: dict[str, Any] = read_meta(self.directory / META)
-        check_files(self.directory, self.meta, verify)
+        self.meta: dict[str, Any] = read_meta(self.directory / META, self.form)
+        check_files(self.directory, self.meta, verify, self.files)
 
     @cached_property
     def images(self) -> np.ndarray:
@@ -110,8 +113,8 @@ class Store:
         return path
 
 
-def read_meta(path: Path) -> dict[str, Any]:
-    """Return the contents of a store's ``meta.json``.
+def read_meta(path: Path, form: str = FORMAT) -> dict[str, Any]:
+    """Return the contents of the ``meta.json`` of a store of a form, an array store.
 
     Raises:
         VicinalError: it is missing, no JSON or not that of a store.
@@ -119,18 +122,18 @@ def read_meta(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise VicinalError(f"{path}: not there, so this is no whole data store: {_rebuild(path.parent)}")
     meta = files.read_json(path)
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise VicinalError(f'{path}: not that of a data store (format "{FORMAT}"): {_rebuild(path.parent)}')
+    if not isinstance(meta, dict) or meta.get("format") != form:
+        raise VicinalError(f'{path}: not that of a data store (format "{form}"): {_rebuild(path.parent)}')
     return meta
 
 
-def check_files(directory: Path, meta: Mapping[str, Any], verify: bool) -> None:
-    """Check the size, and with ``verify`` the SHA-256, of every file of a store.
+def check_files(directory: Path, meta: Mapping[str, Any], verify: bool, names: tuple[str, ...] = FILES) -> None:
+    """Check the size, and with ``verify`` the SHA-256, of every file of a store, an array store.
 
     Raises:
         VicinalError: a file is missing, truncated or different.
     """
-    for name in FILES:
+    for name in names:
         path, wanted = directory / name, meta["files"][name]
         if not path.is_file():
             raise damaged(path, "missing")

@@ -1,0 +1,87 @@
+"""One picture, in whatever format, as the JPEG that is packed."""
+
+import io
+import re
+from dataclasses import dataclass
+
+from PIL import Image
+
+from vicinal.data.photos.crops import resized_shape
+from vicinal.data.photos.decode import decode
+
+_MODES = {"1", "L", "LA", "RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV"}
+
+
+class BadPhotoError(Exception):
+    """A picture that cannot be packed; the message says why."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A grey or RGB JPEG.
+
+    Attributes:
+        data: its bytes.
+        height: in pixels.
+        width: in pixels.
+        kept: whether these are the bytes that were given.
+    """
+
+    data: bytes
+    height: int
+    width: int
+    kept: bool
+
+
+def encode_photo(data: bytes, shorter_side: int | None, quality: int) -> Encoded:
+    """Return a picture as a JPEG that every decoder here can read.
+
+    The bytes of a grey or RGB JPEG are kept where it is not to be shrunk. All else is decoded by Pillow, made RGB
+    (an alpha channel is dropped, EXIF orientation is ignored: as in torchvision's ``ImageFolder``), shrunk if it is
+    larger, by Lanczos' filter, and encoded with 4:2:0 chroma.
+
+    Args:
+        data: the file's bytes.
+        shorter_side: pixels to which the shorter side is reduced; photos are never enlarged. None: their own size.
+        quality: of the JPEG if it is encoded anew, 1 to 100, as libjpeg counts.
+
+    Raises:
+        BadPhotoError: it cannot be decoded, or is no 8-bit picture.
+    """
+    try:
+        picture = Image.open(io.BytesIO(data))
+        shrink = shorter_side is not None and min(picture.size) > shorter_side
+        # MPO: a JPEG with further pictures behind it, from some cameras.
+        if picture.format in ("JPEG", "MPO") and picture.mode in ("L", "RGB") and not shrink:
+            height, width = decode(bytearray(data)).shape[:2]
+            return Encoded(data, height, width, True)
+        if picture.mode not in _MODES:
+            raise BadPhotoError(f"pictures of mode {picture.mode} are not supported, only 8-bit grey and colour ones")
+        return _encoded_anew(picture, shorter_side if shrink else None, quality)
+    except (BadPhotoError, MemoryError):
+        raise
+    except Exception as error:  # decoders of damaged pictures raise almost anything
+        raise BadPhotoError(_reason(error)) from error
+
+
+def _encoded_anew(picture: Image.Image, shorter_side: int | None, quality: int) -> Encoded:
+    width, height = picture.size
+    if shorter_side is not None:
+        height, width = resized_shape(height, width, shorter_side)
+        # JPEGs of more than twice the size are decoded at 1/2, 1/4 or 1/8 of it, which is much faster.
+        picture.draft(None, (2 * width, 2 * height))
+    picture = picture.convert("RGB")
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality, subsampling="4:2:0")
+    return Encoded(file.getvalue(), height, width, False)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if "cannot identify" in text:
+        return "not a picture"
+    # torchvision's messages begin with the name and place of the function that failed.
+    text = re.sub(r"^.*\.cpp:\d+, ", "", text.split("\n")[0])
+    return " ".join(text.split()) or type(error).__name__

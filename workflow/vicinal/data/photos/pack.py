@@ -1,0 +1,201 @@
+"""Packing: photos one after the other into one file, piece by piece, so that a killed job goes on where it was.
+
+In the folder of the store lies ``.packing`` meanwhile: ``photos.bin``, as far as it is, ``piece-NNNNN.npz`` for each
+whole piece in it, and ``key.json``, which says of what it is. A piece is recorded once its photos are on the disk.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vicinal import files
+from vicinal.data.photos.encode import BadPhotoError, Encoded, encode_photo
+from vicinal.data.photos.ordered import available_cores, in_order
+from vicinal.data.photos.sources import PhotoSource
+from vicinal.data.workplace import naming
+from vicinal.errors import VicinalError
+from vicinal.progress import Progress
+
+FOLDER = ".packing"
+PIECE = 1000  # photos
+_TASK = 8  # photos that a thread takes at a time
+_BLOCK = 1 << 24
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How photos are packed.
+
+    Attributes:
+        shorter_side: pixels to which the shorter side of larger photos is reduced; None: they stay as they are.
+        quality: of the JPEGs that are encoded anew.
+        bad_share: share of the photos that may be unreadable.
+    """
+
+    shorter_side: int | None = None
+    quality: int = 95
+    bad_share: float = 0.001
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What was packed: M photos were wanted, N are readable.
+
+    Attributes:
+        path: the file of all photos.
+        sha256: of that file.
+        lengths: bytes of each photo, (M,) int64; 0: it is not readable.
+        sizes: height and width, (M, 2) int32.
+        kept: number of photos whose bytes are the source's.
+        bad: name → what is wrong with it.
+    """
+
+    path: Path
+    sha256: str
+    lengths: np.ndarray
+    sizes: np.ndarray
+    kept: int
+    bad: dict[str, str]
+
+
+def pack(
+    source: PhotoSource, numbers: np.ndarray, directory: Path, packing: Packing, key: dict[str, Any], talk: bool
+) -> Packed:
+    """Pack photos, in this order, going on with what a killed process left; the file is the same either way.
+
+    Args:
+        source: of the photos.
+        numbers: which of its photos, ascending.
+        directory: of the store.
+        packing: how.
+        key: says all that determines the result: what is left of another packing is removed.
+        talk: whether progress is shown.
+
+    Raises:
+        VicinalError: more photos are unreadable than may be; nothing is left then, as they may be mended.
+    """
+    folder = directory / FOLDER
+    pieces, digest = _left(folder, key)
+    done = sum(len(piece["lengths"]) for piece in pieces)
+    meter = Progress("photos", len(numbers), "photos", before=done) if talk else None
+    allowed = max(1, int(packing.bad_share * len(numbers) + 1e-9))
+    bad = {name: reason for piece in pieces for name, reason in piece["bad"].tolist()}
+    encoded = _encode(source, numbers[done:], packing)
+    with closing(encoded), naming(folder / "photos.bin") as path, path.open("ab") as file:
+        while done < len(numbers):
+            piece = _Piece()
+            for number, photo in zip(numbers[done : done + PIECE].tolist(), encoded, strict=False):
+                if isinstance(photo, Encoded):
+                    file.write(photo.data)
+                    digest.update(photo.data)
+                    piece.add(photo)
+                else:
+                    bad[source.name(number)] = photo
+                    _check_bad(directory, bad, allowed, len(numbers), packing.bad_share)
+                    piece.add_bad(source.name(number), photo)
+                if meter:
+                    meter.update(done + len(piece.lengths))
+            file.flush()
+            os.fsync(file.fileno())
+            pieces.append(piece.write(folder / f"piece-{len(pieces):05d}.npz"))
+            done += len(piece.lengths)
+    lengths = np.concatenate([piece["lengths"] for piece in pieces])
+    sizes = np.concatenate([piece["sizes"] for piece in pieces])
+    kept = sum(int(piece["kept"]) for piece in pieces)
+    return Packed(folder / "photos.bin", digest.hexdigest(), lengths, sizes, kept, bad)
+
+
+def _left(folder: Path, key: dict[str, Any]) -> tuple[list[dict[str, np.ndarray]], Any]:
+    """Return the whole pieces that are left of this packing, and the running checksum of their photos."""
+    if not (folder / "key.json").is_file() or files.read_json(folder / "key.json") != key:
+        shutil.rmtree(folder, ignore_errors=True)
+        files.write_json(folder / "key.json", key)
+    path = folder / "photos.bin"
+    path.touch()
+    pieces, end, size = [], 0, path.stat().st_size
+    while (piece_path := folder / f"piece-{len(pieces):05d}.npz").is_file():
+        with np.load(piece_path, allow_pickle=False) as stored:
+            piece = dict(stored)
+        if end + int(piece["lengths"].sum()) > size:
+            break
+        pieces.append(piece)
+        end += int(piece["lengths"].sum())
+    os.truncate(path, end)
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return pieces, digest
+
+
+class _Piece:
+    """The index of one piece, as it grows."""
+
+    def __init__(self) -> None:
+        self.lengths: list[int] = []
+        self.sizes: list[tuple[int, int]] = []
+        self.bad: list[tuple[str, str]] = []
+        self.kept = 0
+
+    def add(self, photo: Encoded) -> None:
+        self.lengths.append(len(photo.data))
+        self.sizes.append((photo.height, photo.width))
+        self.kept += photo.kept
+
+    def add_bad(self, name: str, reason: str) -> None:
+        self.lengths.append(0)
+        self.sizes.append((0, 0))
+        self.bad.append((name, reason))
+
+    def write(self, path: Path) -> dict[str, np.ndarray]:
+        """Write the piece; return what can be read from it."""
+        content = {
+            "lengths": np.array(self.lengths, dtype=np.int64),
+            "sizes": np.array(self.sizes, dtype=np.int32),
+            "bad": np.array(self.bad, dtype=np.str_).reshape(-1, 2),
+            "kept": np.array(self.kept),
+        }
+        with files.atomic_path(path) as temporary:
+            np.savez(temporary, **content)
+        return content
+
+
+def _encode(source: PhotoSource, numbers: np.ndarray, packing: Packing) -> Iterator[Encoded | str]:
+    """Yield each photo encoded, or what is wrong with it."""
+
+    def work(photos: list[bytes | Path | None]) -> list[Encoded | str]:
+        return [_encode_one(photo, packing) for photo in photos]
+
+    photos, cores = source.read(numbers), available_cores()
+    tasks = ((chunk,) for chunk in iter(lambda: list(islice(photos, _TASK)), []))
+    for encoded in in_order(work, tasks, cores, ahead=4 * cores):
+        yield from encoded
+
+
+def _encode_one(photo: bytes | Path | None, packing: Packing) -> Encoded | str:
+    try:
+        data = photo.read_bytes() if isinstance(photo, Path) else photo
+        return encode_photo(data, packing.shorter_side, packing.quality) if data else "empty"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    except BadPhotoError as error:
+        return str(error)
+
+
+def _check_bad(directory: Path, bad: dict[str, str], allowed: int, total: int, share: float) -> None:
+    if len(bad) <= allowed:
+        return
+    shutil.rmtree(directory / FOLDER, ignore_errors=True)
+    first = "; ".join(f"{name} ({reason})" for name, reason in islice(bad.items(), 3))
+    raise VicinalError(
+        f"{directory}: more than {allowed} of {total:,} photos cannot be read (data.bad_share {share:g}): {first}; "
+        "mend or remove them"
+    )

@@ -1,0 +1,46 @@
+"""Where photos come from: folders of image files, or Parquet files in the layout of the Hugging Face hub."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from vicinal.data.photos.folders import PhotoFolder
+from vicinal.data.photos.shards import PhotoParquet
+from vicinal.errors import VicinalError
+
+
+class PhotoSource(Protocol):
+    """The photos of a source, numbered from 0: its train photos, then those of its validation, then of its test split.
+
+    Attributes:
+        counts: split → number of photos; a test split without labels (as ImageNet's) is left out.
+        labels: (N,) int64 of all photos.
+        class_names: names by label, or None where the source has none.
+    """
+
+    counts: dict[str, int]
+    labels: np.ndarray
+    class_names: list[str] | None
+
+    def name(self, number: int) -> str:
+        """Return the name of a photo, which says where it lies in the source; always one line."""
+
+    def read(self, numbers: np.ndarray) -> Iterator[bytes | Path | None]:
+        """Yield the photos of these ascending numbers: their bytes or files, None where there is none."""
+
+
+def open_photos(spec: Mapping[str, Any], root: Path | str) -> PhotoSource:
+    """Open the source of a photo spec; see ``prepare.prepare_photos``.
+
+    Raises:
+        VicinalError: files are missing, damaged or not what they should be.
+    """
+    folder = Path(root) / spec["name"]
+    if spec["source"] == "parquet":
+        return PhotoParquet(folder, spec.get("image_column"), spec.get("label_column"))
+    source = PhotoFolder(folder)
+    if source.digests != spec["files"]:
+        raise VicinalError(f"{folder}: its files have changed since the run was planned: run again")
+    return source
