@@ -187,7 +187,8 @@ def test_a_diverged_student_stops_and_the_others_go_on(splits):
 def test_the_last_good_weights_are_those_after_the_last_finite_epoch(splits):
     one = {**RECIPE, "epochs": 1, "milestones": []}
     [one_epoch] = run([spec(recipe=one)], splits, recipe=one)
-    learner = make_learner("a", spec(), splits["train"])
+    recipe = {**RECIPE, "milestones": []}
+    learner = make_learner("a", spec(recipe=recipe), splits["train"])
     term = learner.terms[0][1]
     calls = []
 
@@ -196,7 +197,6 @@ def test_the_last_good_weights_are_those_after_the_last_finite_epoch(splits):
         return term(answers) * (float("nan") if len(calls) == 4 else 1.0)
 
     learner.terms = [(1.0, nan_later)]
-    recipe = {**RECIPE, "milestones": []}
     train([learner], splits["train"], splits["validation"], recipe=recipe, seed=3, alpha=1.0)
     assert learner.diverged == (2, 1)
     for name, value in one_epoch.model.state_dict().items():

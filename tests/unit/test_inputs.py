@@ -6,7 +6,8 @@ import torch
 from torchvision.transforms import functional as tv
 
 from vicinal.batches import BatchPlan, batch_plan
-from vicinal.inputs import EpochTables, Images, as_input, make_batch, mix, to_device
+from vicinal.inputs import EpochTables, Images, Window, adapt, as_input, make_batch, mix, to_device, window_of
+from vicinal.models.registry import architecture, input_of
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -225,3 +226,67 @@ def test_inputs_and_weights_are_channels_last_and_mean_the_same():
     assert to_device(network, CPU) is network
     assert network.weight.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(network(inputs), before)
+
+
+# Windows of resized images
+
+
+def test_windows_are_those_of_torchvision():
+    window = Window(20, 12)
+    data = Images(fake_store(), "train", CPU, window)
+    plan = batch_plan(30, 8, seed=1, epoch=2, alpha=None, crop_padding=window.room, flip=True)
+    tables = EpochTables(plan, CPU)
+    made = data.cut(tables.order, tables.row, tables.column, tables.flip).permute(0, 3, 1, 2)
+    assert made.shape == (30, 3, 12, 12)
+    assert set(plan.row.tolist()) <= set(range(9))
+    for position, index in enumerate(plan.order):
+        pixels = data.normalised(data.images[index]).permute(2, 0, 1)
+        image = tv.resize(pixels, [20, 20], antialias=False)
+        image = tv.crop(image, int(plan.row[position]), int(plan.column[position]), 12, 12)
+        torch.testing.assert_close(made[position], tv.hflip(image) if plan.flip[position] else image)
+
+
+def test_without_random_choices_the_window_is_in_the_middle():
+    data, plain = (Images(fake_store(), "train", CPU, window) for window in (Window(20, 12), None))
+    image = tv.center_crop(tv.resize(plain.clean(slice(0, 5)), [20, 20], antialias=False), [12, 12])
+    torch.testing.assert_close(data.clean(slice(0, 5)), image)
+
+
+def test_batches_of_windows_are_mixed_after_they_are_cut():
+    window = Window(10, 8)
+    data = Images(fake_store(), "train", CPU, window)
+    plan = batch_plan(30, 8, seed=1, epoch=2, alpha=1.0, crop_padding=window.room, flip=True)
+    tables, recipe = EpochTables(plan, CPU), {"crop_padding": 0, "flip": True}
+    here = slice(*plan.bounds[1])
+    made = make_batch(data, tables, here, recipe, mixed=True)
+    alone = make_batch(data, tables, here, recipe, mixed=False).inputs
+    lam = tables.lam[here].view(-1, 1, 1, 1)
+    torch.testing.assert_close(made.inputs, lam * alone + (1 - lam) * alone[tables.partner[here]])
+
+
+@pytest.mark.parametrize("recipe", [{}, {"crop_padding": 4}])
+def test_a_recipe_without_a_window_has_none(recipe):
+    assert window_of(recipe) is None
+    assert window_of({"resize": 236, "crop": 224}) == Window(236, 224)
+    assert window_of({"resize": 236, "crop": 224}).room == 6
+
+
+# Normalisation of a network's own
+
+
+def test_a_network_gets_images_in_its_own_normalisation():
+    data = Images(fake_store(), "train", CPU)
+    seen = []
+
+    class Network(torch.nn.Module):
+        def forward(self, x):
+            seen.append(x)
+            return x
+
+    photo = architecture("resnet18_imagenet")
+    adapt(Network(), photo, data)(data.clean(slice(0, 4)))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in input_of(photo)[1:])
+    torch.testing.assert_close(seen[0], (data.images[:4].permute(0, 3, 1, 2) / 255 - mean) / std, rtol=1e-4, atol=1e-5)
+    # small networks take the data set's own
+    adapt(Network(), architecture("resnet8"), data)(data.clean(slice(0, 4)))
+    assert torch.equal(seen[1], data.clean(slice(0, 4)))

@@ -5,6 +5,7 @@ rule train_teacher:
     input:
         plan="results/plan/teachers/{teacher}.json",
         data=teacher_data,
+        weights=teacher_weights,
     output:
         record="results/teachers/{teacher}/teacher.json",
     log:
@@ -21,11 +22,12 @@ rule train_teacher:
         device=EXECUTION.device,
         slots=EXECUTION.gpu_slots,
         numerics=numerics_options(EXECUTION),
+        weights=weights_option,
         checkpoints=EXECUTION.checkpoint_seconds,
         deadline=deadline_option,
     shell:
         "python workflow/scripts/train_teacher.py --plan {input.plan:q}"
-        " --data {input.data:q} --record {output.record:q}"
+        " --data {input.data:q} {params.weights} --record {output.record:q}"
         " --device {params.device:q} --gpu-slots {params.slots} {params.numerics}"
         " --checkpoint-seconds {params.checkpoints} {params.deadline}"
         " --threads {threads} > {log:q} 2>&1"
@@ -36,6 +38,7 @@ rule distill:
         plan="results/plan/cohorts/{cohort}.json",
         data=cohort_data,
         teacher=cohort_teacher,
+        weights=cohort_weights,
     output:
         manifest="results/cohorts/{cohort}/manifest.json",
     log:
@@ -52,13 +55,14 @@ rule distill:
         device=EXECUTION.device,
         slots=EXECUTION.gpu_slots,
         numerics=numerics_options(EXECUTION),
+        weights=weights_option,
         checkpoints=EXECUTION.checkpoint_seconds,
         deadline=deadline_option,
         teacher=option("--teacher", "teacher"),
         size=f"--cohort-size {EXECUTION.cohort_size}" if EXECUTION.cohort_size else "",
     shell:
         "python workflow/scripts/distill.py --plan {input.plan:q}"
-        " --data {input.data:q} {params.teacher} --students results/students"
+        " --data {input.data:q} {params.teacher} {params.weights} --students results/students"
         " --manifest {output.manifest:q}"
         " --device {params.device:q} --gpu-slots {params.slots} {params.numerics}"
         " --checkpoint-seconds {params.checkpoints} {params.deadline} {params.size}"

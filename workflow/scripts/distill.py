@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, help="record of the teacher (results/teachers/ID/teacher.json), if any")
     parser.add_argument("--manifest", type=Path, required=True, help="the list of finished students, to be written")
     parser.add_argument("--students", type=Path, required=True, help="folder of all students' directories")
+    parser.add_argument("--weights", type=Path, help="file of the published weights to start from, if the plan says so")
     add_device_arguments(parser)
     add_numerics_arguments(parser)
     parser.add_argument(
@@ -75,6 +76,7 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
                 args.checkpoint_seconds,
                 teacher=(teacher, plan["spec"]["teacher"]) if teacher else None,
                 cohort_size=args.cohort_size,
+                weights=args.weights,
             )
             train_models(job, missing)
         else:

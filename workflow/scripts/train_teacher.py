@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument(
         "--record", type=Path, required=True, help="the teacher's record, to be written; weights beside it"
     )
+    parser.add_argument("--weights", type=Path, help="file of the published weights to start from, if the plan says so")
     add_device_arguments(parser)
     add_numerics_arguments(parser)
     add_interruption_arguments(parser)
@@ -57,7 +58,8 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
             heartbeat.update(device=str(device))
             bad = args.record.parent / "diverged"
             numerics = select_numerics(args, device)
-            job = Job(plan["id"], results, store, device, numerics, bad, interruption, args.checkpoint_seconds)
+            seconds, weights = args.checkpoint_seconds, args.weights
+            job = Job(plan["id"], results, store, device, numerics, bad, interruption, seconds, weights=weights)
             train_models(job, {model: wanted})
         write_json(
             args.record, {"id": plan["id"], "weights_sha256": weights_sha256(model), "data_sha256": store.sha256}

@@ -28,6 +28,7 @@ from vicinal.errors import describe
 from vicinal.learner import Learner
 from vicinal.lease import this_owner
 from vicinal.numerics import Numerics
+from vicinal.phases import phase_at
 from vicinal.provenance import cpu_model
 from vicinal.weights import save_state
 
@@ -72,6 +73,7 @@ class Checkpoint:
             learner.good_state = self._state(f"{number}.good.")
             if learner.diverged is None:
                 learner.model.load_state_dict(self._state(f"{number}.state."))
+                learner.enter(phase_at(learner.recipe, self.info["epoch"]))
                 learner.optimizer.load(
                     self.tensors[f"{number}.buffer.{i}"] for i in range(len(learner.optimizer.buffers))
                 )

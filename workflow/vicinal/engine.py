@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from vicinal.batches import batch_plan
 from vicinal.compilation import Compilation
@@ -18,7 +19,8 @@ from vicinal.graphs import ReplayedStep
 from vicinal.inputs import EpochTables, Images
 from vicinal.learner import Learner
 from vicinal.numerics import Numerics
-from vicinal.optim import learning_rate
+from vicinal.optim import learning_rate, plateau_rate
+from vicinal.phases import Phase, all_epochs, phase_at
 from vicinal.step import CohortStep, copy_state
 
 # How often the validation split is looked at during training, for the curves; nothing is chosen by it.
@@ -84,10 +86,11 @@ def train(
         say: called with a line of text where something is slower than it could be, or was found to be faster.
     """
     moment = moment or Moment()
-    every = max(1, recipe["epochs"] // VALIDATIONS)
+    epochs = all_epochs(recipe)
+    every = 1 if recipe["schedule"] == "plateau" else max(1, epochs // VALIDATIONS)
     active = [learner for learner in learners if learner.diverged is None]
     loop = _Loop(data, recipe, seed, alpha, teacher, numerics or Numerics(), say)
-    while active and moment.epoch < recipe["epochs"]:
+    while active and moment.epoch < epochs:
         rate = loop.train_epoch(active, moment, on_step)
         losses, epoch = moment.losses.cpu().numpy(), moment.epoch + 1
         for k, learner in enumerate(active):
@@ -95,8 +98,8 @@ def train(
                 learner.diverged = (epoch, bad[0] + 1)
                 continue
             row = {"epoch": epoch, "lr": rate, "loss": float(losses[:, k].mean())}
-            if len(validation) and (epoch % every == 0 or epoch == recipe["epochs"]):
-                row["validation_accuracy"] = accuracy_on(learner.model, validation)
+            if len(validation) and (epoch % every == 0 or epoch == epochs):
+                row |= validate(learner.model, validation)
             learner.history.append(row)
         active = [learner for learner in active if learner.diverged is None]
         moment.epoch, moment.step, moment.losses = epoch, 0, None
@@ -117,14 +120,13 @@ class _Loop:
         say: Callable[[str], None],
     ) -> None:
         self._data, self._recipe, self._teacher, self._numerics, self._say = data, recipe, teacher, numerics, say
-        self._mixed = alpha is not None
+        self._alpha = alpha
         self._plan = partial(
             batch_plan,
             len(data),
             recipe["batch_size"],
             seed=seed,
-            alpha=alpha,
-            crop_padding=recipe["crop_padding"],
+            crop_padding=data.window.room if data.window else recipe["crop_padding"],
             flip=recipe["flip"],
         )
         self._tables: EpochTables | None = None
@@ -132,28 +134,30 @@ class _Loop:
         # The step, how it is run, and whether it is compiled (None: not yet).
         self._step: CohortStep | None = None
         self._run: Callable[[int], None] | None = None
+        self._phase: Phase | None = None
         self._compiled: bool | None = False
 
     def train_epoch(self, learners: list[Learner], moment: Moment, on_step: Callable[[Moment], None]) -> float:
         """Train what is left of an epoch, keeping the moment up to date; return the learning rate of its last step."""
         began, seconds_before = time.perf_counter(), moment.seconds
-        plan, whole = self._plan(epoch=moment.epoch), moment.step == 0
+        phase, whole = phase_at(self._recipe, moment.epoch), moment.step == 0
+        plan = self._plan(epoch=moment.epoch, alpha=None if phase.head else self._alpha)
         if self._tables is None:
             self._tables = EpochTables(plan, self._data.images.device)
         else:
             self._tables.load(plan)
         steps = len(plan.bounds)
-        total = self._recipe["epochs"] * steps
-        rates = [learning_rate(self._recipe, (moment.epoch * steps + step) / total) for step in range(steps)]
+        rates = _rates(phase, moment.epoch, steps, learners)
         if moment.losses is None:
             for learner in learners:
                 learner.good_state = _copy_of_state(learner.model)
         for learner in learners:
-            learner.model.train()
-        self._make_step(learners)
+            learner.enter(phase)
+            learner.train()
+        self._make_step(learners, phase)
         self._step.begin(rates, moment.step, moment.losses)
         if self._compiled is None and not self._compile(plan.bounds[moment.step]):
-            self._make_step(learners)
+            self._make_step(learners, phase)
             self._step.begin(rates, moment.step, moment.losses)
         moment.losses = self._step.losses
         for step in range(moment.step, steps):
@@ -166,14 +170,15 @@ class _Loop:
         seconds = time.perf_counter() - began
         moment.seconds = seconds_before + seconds
         if whole:
-            self._compilation.after_epoch(seconds, self._recipe["epochs"] - moment.epoch - 1)
+            self._compilation.after_epoch(seconds, phase.stop - moment.epoch - 1)
         return rates[-1]
 
-    def _make_step(self, learners: list[Learner]) -> None:
-        """Make the step for these learners, unless it is there."""
-        compiled = self._compilation.active
-        if self._step and self._step.learners == learners and bool(self._compiled) == compiled:
+    def _make_step(self, learners: list[Learner], phase: Phase) -> None:
+        """Make the step for these learners and this phase, unless it is there."""
+        compiled = self._compilation.active and not phase.head
+        if self._step and (self._step.learners, self._phase) == (learners, phase) and bool(self._compiled) == compiled:
             return
+        self._phase = phase
         # None: it is to be, at the first call.
         self._compiled = None if compiled else False
         # The old one's memory is free for the new one.
@@ -184,8 +189,8 @@ class _Loop:
             self._tables,
             self._recipe,
             self._numerics,
-            mixed=self._mixed,
-            teacher=self._teacher,
+            mixed=self._alpha is not None and not phase.head,
+            teacher=None if phase.head else self._teacher,
             transform=partial(torch.compile, dynamic=False) if compiled else lambda model: model,
         )
         replayed = self._data.images.is_cuda and self._numerics.graph
@@ -209,6 +214,16 @@ class _Loop:
         return self._compiled
 
 
+def _rates(phase: Phase, epoch: int, steps: int, learners: list[Learner]) -> list[float]:
+    """Return the learning rate of each step of an epoch."""
+    if phase.recipe["schedule"] == "plateau":
+        [learner] = learners
+        losses = [row["validation_loss"] for row in learner.history[phase.start :]]
+        return [plateau_rate(phase.recipe, losses)] * steps
+    total, before = (phase.stop - phase.start) * steps, (epoch - phase.start) * steps
+    return [learning_rate(phase.recipe, (before + step) / total) for step in range(steps)]
+
+
 def _copy_of_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
@@ -220,6 +235,10 @@ def logits_on(model: torch.nn.Module, data: Images, batch_size: int = VALIDATION
     return torch.cat([model(data.clean(slice(i, i + batch_size))) for i in range(0, len(data), batch_size)])
 
 
-def accuracy_on(model: torch.nn.Module, data: Images) -> float:
-    """Return the accuracy, a fraction, on the clean images of a split."""
-    return (logits_on(model, data).argmax(1) == data.labels).float().mean().item()
+def validate(model: torch.nn.Module, data: Images) -> dict[str, float]:
+    """Return the mean cross-entropy, in nats, and the accuracy, a fraction, on the clean images of a split."""
+    logits = logits_on(model, data)
+    return {
+        "validation_accuracy": (logits.argmax(1) == data.labels).float().mean().item(),
+        "validation_loss": F.cross_entropy(logits.float(), data.labels).item(),
+    }

@@ -1,12 +1,15 @@
 """From stored images to the inputs of the networks: gather, crop, flip, normalise, mix."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from vicinal.batches import BatchPlan
 from vicinal.data.store import Store
+from vicinal.models.registry import input_of
 
 
 class Batch(NamedTuple):
@@ -18,15 +21,36 @@ class Batch(NamedTuple):
     lam: torch.Tensor
 
 
-class Images:
-    """The images of one split on a device: uint8 (N, H, W, C), labels (N,), and the normalisation of the data set."""
+class Window(NamedTuple):
+    """Images are resized to ``resize`` pixels a side, then a window of ``crop`` pixels a side is cut out."""
 
-    def __init__(self, store: Store, split: str, device: torch.device) -> None:
+    resize: int
+    crop: int
+
+    @property
+    def room(self) -> int:
+        """Return the pixels on each side of a window in the middle."""
+        return (self.resize - self.crop) // 2
+
+
+def window_of(recipe: Mapping[str, Any]) -> Window | None:
+    """Return the window of a resolved recipe, if it has one."""
+    return Window(recipe["resize"], recipe["crop"]) if recipe.get("resize") else None
+
+
+class Images:
+    """The images of one split on a device: uint8 (N, H, W, C), labels (N,), and the normalisation of the data set.
+
+    With a window the networks see what is cut out of the resized images: at random places in training, else the middle.
+    """
+
+    def __init__(self, store: Store, split: str, device: torch.device, window: Window | None = None) -> None:
         """Copy a split from the store to the device."""
         index = store.splits[split]
         self.images = torch.from_numpy(np.ascontiguousarray(store.images[index])).to(device)
         self.labels = torch.from_numpy(store.labels[index]).to(device)
         self.num_classes = store.num_classes
+        self.window = window
         self.mean = torch.tensor(store.mean * 255, dtype=torch.float32, device=device)
         self.scale = torch.tensor(1 / (store.std * 255), dtype=torch.float32, device=device)
 
@@ -39,24 +63,47 @@ class Images:
         return self.images.shape[3]
 
     def clean(self, index: torch.Tensor | slice) -> torch.Tensor:
-        """Return images as they are, normalised: (N, C, H, W) float32."""
-        return as_input(self.normalised(self.images[index]))
+        """Return images without random choices, normalised: (N, C, H, W) float32."""
+        pixels = self.normalised(self.images[index])
+        if self.window:
+            room, size = self.window.room, self.window.crop
+            pixels = self.resized(pixels)[:, room : room + size, room : room + size]
+        return as_input(pixels)
 
     def normalised(self, images: torch.Tensor) -> torch.Tensor:
         """Return uint8 images (N, H, W, C) as (value/255 − mean)/std of each channel, (N, H, W, C) float32."""
         return images.to(torch.float32).sub_(self.mean).mul_(self.scale)
 
+    def resized(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return pixels (N, H, W, C) float32 in the size of the window's image: bilinear, half-pixel centres."""
+        return F.interpolate(as_input(pixels), (self.window.resize,) * 2, mode="bilinear").permute(0, 2, 3, 1)
+
     def cropped(self, index: torch.Tensor, row: torch.Tensor, column: torch.Tensor, flip: torch.Tensor, padding: int):
         """Return images (N, H, W, C) uint8, padded with black, cropped at (row, column) and mirrored where ``flip``."""
         height, width = self.images.shape[1:3]
-        rows = row[:, None] - padding + torch.arange(height, device=row.device)
-        across = torch.arange(width, device=row.device)
-        columns = column[:, None] - padding + torch.where(flip[:, None], width - 1 - across, across)
+        rows, columns = _pixels_of_windows(row - padding, column - padding, flip, height, width)
         inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
         pixels = self.images[
             index[:, None, None], rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :]
         ]
         return pixels * inside[..., None]
+
+    def cut(self, index: torch.Tensor, row: torch.Tensor, column: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:
+        """Return windows (N, H, W, C) float32 of normalised images, at (row, column), mirrored where ``flip``."""
+        size = self.window.crop
+        rows, columns = _pixels_of_windows(row, column, flip, size, size)
+        resized = self.resized(self.normalised(self.images[index]))
+        each = torch.arange(len(index), device=index.device)
+        return resized[each[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def _pixels_of_windows(
+    row: torch.Tensor, column: torch.Tensor, flip: torch.Tensor, height: int, width: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the rows (N, height) and columns (N, width) of windows whose upper left corners are given (N,)."""
+    across = torch.arange(width, device=row.device)
+    rows = row[:, None] + torch.arange(height, device=row.device)
+    return rows, column[:, None] + torch.where(flip[:, None], width - 1 - across, across)
 
 
 class EpochTables:
@@ -85,11 +132,14 @@ def make_batch(data: Images, tables: EpochTables, here: torch.Tensor | slice, re
     ``here`` are the positions in the epoch of a batch of the plan.
     """
     index, partner, lam = tables.order[here], tables.partner[here], tables.lam[here]
-    if recipe["crop_padding"] or recipe["flip"]:
-        images = data.cropped(index, tables.row[here], tables.column[here], tables.flip[here], recipe["crop_padding"])
+    where = tables.row[here], tables.column[here], tables.flip[here]
+    if data.window:
+        pixels = data.cut(index, *where)
+    elif recipe["crop_padding"] or recipe["flip"]:
+        pixels = data.normalised(data.cropped(index, *where, recipe["crop_padding"]))
     else:
-        images = data.images[index]
-    pixels, labels = data.normalised(images), data.labels[index]
+        pixels = data.normalised(data.images[index])
+    labels = data.labels[index]
     if mixed:
         pixels = mix(pixels, pixels[partner], lam)
     return Batch(as_input(pixels), labels, labels[partner] if mixed else labels, lam)
@@ -103,6 +153,22 @@ def mix(first: torch.Tensor, second: torch.Tensor, lam: torch.Tensor) -> torch.T
 def as_input(pixels: torch.Tensor) -> torch.Tensor:
     """Return pixels (N, H, W, C) as the networks take them: (N, C, H, W), channels last in memory (faster)."""
     return pixels.permute(0, 3, 1, 2)
+
+
+def adapt(model: torch.nn.Module, architecture: Mapping[str, Any], data: Images) -> torch.nn.Module:
+    """Let a network that wants images in a normalisation of its own take those of a data set; return it.
+
+    What it is given, (x − mean)/std of the data set, becomes (x − mean)/std of its pretraining (``input_of``) by one
+    factor and one summand a channel. Mixed inputs stay mixed: both normalisations are affine.
+    """
+    if takes := input_of(architecture):
+        own_mean, own_std = torch.tensor([takes.mean, takes.std], device=data.mean.device)
+        factor = 1 / (data.scale * 255 * own_std)
+        summand = (data.mean / 255 - own_mean) / own_std
+        model.register_forward_pre_hook(
+            lambda module, inputs: (inputs[0] * factor[:, None, None] + summand[:, None, None],)
+        )
+    return model
 
 
 def to_device(model: torch.nn.Module, device: torch.device) -> torch.nn.Module:

@@ -91,7 +91,7 @@ def select_numerics(args: argparse.Namespace, device: "torch.device") -> Numeric
         precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if precision == "tf32" and not on_gpu:
         raise VicinalError(f"--precision tf32: {device} has none; use fp32 or bf16")
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    allow_tf32(precision == "tf32")
     torch.backends.cudnn.benchmark = on_gpu and not args.deterministic
     if args.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
@@ -99,3 +99,10 @@ def select_numerics(args: argparse.Namespace, device: "torch.device") -> Numeric
     # What is compiled depends on measured times, which differ from run to run.
     chosen = "off" if args.compile == "auto" and (args.deterministic or not on_gpu) else args.compile
     return Numerics(precision, args.deterministic, graph=not args.no_graph, compile=chosen)
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Let a GPU round the inputs of products and convolutions to tf32, or forbid it; torch allows it for the latter."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed

@@ -122,6 +122,23 @@ def learning_rate(recipe: dict, progress: float) -> float:
     return _SCHEDULES[recipe["schedule"]](recipe, progress)
 
 
+def plateau_rate(recipe: dict, losses: list[float]) -> float:
+    """Return the learning rate after epochs with these validation losses, as torch's ``ReduceLROnPlateau`` has it.
+
+    It drops by ``gamma``, down to ``lr_min``, once the loss was not lower than before, by 0.01 % at least, for more
+    than ``patience`` epochs in a row.
+    """
+    rate, best, bad = recipe["lr"], math.inf, 0
+    for loss in losses:
+        if loss < best * (1 - 1e-4):
+            best, bad = loss, 0
+        else:
+            bad += 1
+        if bad > recipe["patience"]:
+            rate, bad = max(rate * recipe["gamma"], recipe["lr_min"]), 0
+    return rate
+
+
 def _step(recipe: dict, progress: float) -> float:
     """Drop by gamma at the start of the epoch nearest to each milestone."""
     epoch = math.floor(progress * recipe["epochs"] + 1e-9)

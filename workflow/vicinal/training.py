@@ -15,11 +15,12 @@ from vicinal.checkpoint import Checkpoint, Checkpoints, describe_machine, find_c
 from vicinal.data.store import Store
 from vicinal.engine import Moment, train
 from vicinal.errors import VicinalError
-from vicinal.inputs import Images, to_device
+from vicinal.inputs import Images, adapt, to_device, window_of
 from vicinal.interruption import RESERVE_SECONDS, Interruption
 from vicinal.learner import Learner, make_learner
 from vicinal.models import build_model
 from vicinal.numerics import Numerics
+from vicinal.phases import all_epochs
 from vicinal.progress import Progress
 from vicinal.provenance import Stopwatch, provenance
 from vicinal.records import checkpoint_folder, remove_checkpoints
@@ -41,6 +42,7 @@ class Job:
         checkpoint_seconds: from one checkpoint to the next.
         teacher: directory of the teacher, and its spec.
         cohort_size: models trained at once, at most; None: all.
+        weights: the file of the published weights that the specs start from.
     """
 
     unit: str
@@ -53,6 +55,7 @@ class Job:
     checkpoint_seconds: float
     teacher: tuple[Path, dict] | None = None
     cohort_size: int | None = None
+    weights: Path | None = None
 
 
 def train_models(job: Job, wanted: dict[Path, dict[str, Any]]) -> None:
@@ -107,8 +110,11 @@ def _train_in_parts(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Ch
 def _train_group(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Checkpoint | None) -> list[str]:
     """Train models together, all from one checkpoint or all anew; return what is to be said of diverged ones."""
     watch, machine = Stopwatch(), describe_machine(job.device, job.numerics)
-    data, validation = (Images(job.store, split, job.device) for split in ("train", "validation"))
-    learners = {directory: make_learner(record["id"], record["spec"], data) for directory, record in wanted.items()}
+    window = window_of(next(iter(wanted.values()))["spec"]["recipe"])
+    data, validation = (Images(job.store, split, job.device, window) for split in ("train", "validation"))
+    learners = {
+        directory: make_learner(record["id"], record["spec"], data, job.weights) for directory, record in wanted.items()
+    }
     spec = next(iter(wanted.values()))["spec"]
     teacher = _frozen(*job.teacher, data, job.numerics) if job.teacher else None
 
@@ -117,7 +123,7 @@ def _train_group(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Check
         moment, before = checkpoint.restore(list(learners.values())), checkpoint.info["wall_seconds"]
         resumed = [*checkpoint.info["resumed"], resumption(checkpoint, machine)]
         _say_resumed(job.unit, resumed[-1])
-    progress = Progress(job.unit, spec["recipe"]["epochs"], "epochs", images=len(data), before=moment.epochs)
+    progress = Progress(job.unit, all_epochs(spec["recipe"]), "epochs", images=len(data), before=moment.epochs)
     saver = _Saver(
         job,
         list(learners.values()),
@@ -222,7 +228,7 @@ def _frozen(directory: Path, spec: dict, data: Images, numerics: Numerics) -> to
     """Return a finished teacher, frozen, in evaluation mode, on the device of the data."""
     model = build_model(spec["model"], data.num_classes, data.channels)
     load_weights(directory, model)
-    return to_device(numerics.freeze(model), data.images.device)
+    return to_device(numerics.freeze(adapt(model, spec["model"], data)), data.images.device)
 
 
 def _keep_last_good(unit: str, learner: Learner, folder: Path) -> str:

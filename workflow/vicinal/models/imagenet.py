@@ -4,13 +4,50 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vicinal.errors import VicinalError, nearest
 
 HIDDEN = 256  # units of the authors' head
 HEADS = ("linear", "mlp")
+
+
+class Dropout(nn.Module):
+    """Dropout whose choices depend on the network's seed and on how often it was asked in training, on nothing else.
+
+    So a student drops the same features alone and in a cohort, on a CPU and on a GPU, stopped or not. Choices are made
+    by a counter and a mixing function (splitmix64; Steele, Lea & Flood 2014) in integers that wrap around.
+    """
+
+    def __init__(self, share: float):
+        super().__init__()
+        self.share = share
+        # The seed is that which the initial weights are drawn from.
+        self.register_buffer("count", torch.tensor(torch.initial_seed() % 2**31 << 31))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Set a share of the values to 0 in training, drawn at random, and scale the others up."""
+        if not self.training or not self.share:
+            return x
+        positions = torch.arange(x.numel(), device=x.device).view(x.shape)
+        bits = _mixed(_mixed(self.count) + positions)
+        self.count += 1
+        # the upper 31 bits, without the sign
+        kept = (bits >> 32 & 0x7FFFFFFF) >= self.share * 2**31
+        return x * kept / (1 - self.share)
+
+
+def _mixed(x: Tensor) -> Tensor:
+    """Return integers (int64) that look as if drawn independently."""
+    x = x + _signed(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> 30 & 2**34 - 1)) * _signed(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> 27 & 2**37 - 1)) * _signed(0x94D049BB133111EB)
+    return x ^ (x >> 31 & 2**33 - 1)
+
+
+def _signed(value: int) -> int:
+    return value - 2**64 if value >= 2**63 else value
 
 
 class LinearHead(nn.Linear):
@@ -20,11 +57,11 @@ class LinearHead(nn.Linear):
         super().__init__(layer.in_features, layer.out_features)
         # the initial weights that the network drew for its last layer
         self.weight, self.bias = layer.weight, layer.bias
-        self.dropout = dropout
+        self.dropout = Dropout(dropout) if dropout else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features (N, F) to logits (N, K)."""
-        return super().forward(F.dropout(x, self.dropout, self.training))
+        return super().forward(self.dropout(x))
 
 
 class MlpHead(nn.Sequential):
@@ -35,7 +72,7 @@ class MlpHead(nn.Sequential):
             "hidden": nn.Linear(features, HIDDEN),
             "norm": nn.BatchNorm1d(HIDDEN),
             "relu": nn.ReLU(),
-            "dropout": nn.Dropout(dropout),
+            "dropout": Dropout(dropout),
             "output": nn.Linear(HIDDEN, num_classes),
         }
         super().__init__(OrderedDict(layers))

@@ -55,7 +55,12 @@ def load_pretrained(model: nn.Module, path: Path | str, head: bool = False, sha2
         raise _of_another_network(path, f"shapes differ: {_first(other)}")
     # Names of older versions are understood by the modules themselves, so they say what is missing.
     missing, unexpected = model.load_state_dict(state, strict=False)
-    missing = [name for name in missing if head or not name.startswith(last)]
+    missing = [
+        name
+        for name in missing
+        # how often a network was asked is not a weight
+        if (head or not name.startswith(last)) and not name.endswith("dropout.count")
+    ]
     problems = [f"{what}: {_first(names)}" for what, names in (("missing", missing), ("unknown", unexpected)) if names]
     if problems:
         raise _of_another_network(path, "; ".join(problems))
