@@ -67,7 +67,7 @@ def random_teacher(name: str, data: Images) -> torch.nn.Module:
     Its batch normalisation has seen some images: answers of a deep network grow beyond all measure else.
     """
     torch.manual_seed(1)
-    model = build_model(architecture(name), CLASSES).to(data.images.device)
+    model = build_model(architecture(name), CLASSES).to(data.device)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None  # take what is seen, not a part of it
@@ -98,7 +98,7 @@ def engine_epochs(
     Raises:
         RuntimeError: a loss became NaN or infinite: what was timed was another training.
     """
-    device, marks, first = data["train"].images.device, [time.perf_counter()], []
+    device, marks, first = data["train"].device, [time.perf_counter()], []
 
     def on_step(moment: object) -> None:
         if not first:
@@ -126,7 +126,7 @@ def engine_epochs(
 def ready_batches(data: Images, steps: int) -> list[Batch]:
     """Return the batches of the engine's first epoch, made beforehand."""
     plan = batch_plan(BATCH * steps, BATCH, seed=0, epoch=0, alpha=1.0, crop_padding=4, flip=True)
-    tables = EpochTables(plan, data.images.device)
+    tables = EpochTables(plan, data.device)
     return [make_batch(data, tables, slice(*bounds), RECIPE, mixed=True) for bounds in plan.bounds]
 
 
@@ -184,7 +184,7 @@ def standard_epochs(
 
     Eager, in fp32 with torch's own switches, Pillow images from a DataLoader with processes, the loss read every step.
     """
-    device, began = data.images.device, time.perf_counter()
+    device, began = data.device, time.perf_counter()
     dataset = PilImages(data.images.cpu().numpy(), data.labels.cpu().numpy())
     wanted = warm_up + steps * repeats
     sampler = RandomSampler(dataset, num_samples=wanted * BATCH)

@@ -14,7 +14,7 @@ def test_cifar100_from_parquet_to_figures(fresh_project):
     settings = [
         f"data.root={CIFAR100.parent}", "seeds=[0]", "epochs=2", "limit_train=200", "limit_test=200", "pairs=100",
         "teachers=[resnet8x4]", "students=[resnet8]", "methods=[ce_mixup, kd_mixup]", "temperatures=[1, std]",
-        "alphas=[1.0]", "logit_scales=[1.0]",
+        "alphas=[1.0]", "logit_scales=[1.0]", "evaluation.corruptions=false",
     ]  # fmt: skip
     result = fresh_project.reproduce("cifar100", settings=settings)
     assert result.returncode == 0, result.stderr

@@ -22,7 +22,8 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 WITHOUT = "import sys, runpy; sys.modules.update(snakemake=None, pydantic=None); sys.argv = sys.argv[1:]; "
 WITHOUT += "runpy.run_path(sys.argv[0], run_name='__main__')"
 RULE_SCRIPTS = ["fetch_data.py", "prepare_data.py", "train_teacher.py", "distill.py", "evaluate.py", "aggregate.py"]
-RULE_SCRIPTS += ["claims.py", "plot.py", "report.py", "combine.py"]
+RULE_SCRIPTS += ["claims.py", "plot.py", "report.py", "combine.py", "fetch_corruptions.py", "evaluate_corruptions.py"]
+RULE_SCRIPTS += ["fetch_weights.py"]
 
 
 def run(script, *arguments, cwd=ROOT):
@@ -53,6 +54,7 @@ def test_help(script):
 def test_a_missing_plan_is_one_line(script, tmp_path):
     arguments = {
         "fetch_data.py": ["--record", "out/fetched.json"],
+        "fetch_weights.py": ["--record", "out/weights.json"],
         "prepare_data.py": ["--output", "out/data.json"],
         "train_teacher.py": ["--data", "d/data.json", "--record", "out/teacher.json"],
         "distill.py": ["--data", "d/data.json", "--manifest", "out/manifest.json", "--students", "out"],
@@ -61,8 +63,12 @@ def test_a_missing_plan_is_one_line(script, tmp_path):
         "claims.py": ["--tables", "out", "--output", "out/claims.parquet"],
         "plot.py": ["--tables", "out", "--output", "out/a.pdf"],
         "report.py": ["--tables", "out", "--output", "out/report.html"],
+        "fetch_corruptions.py": ["--data", "d/data.json", "--record", "out/corruptions.json"],
+        "evaluate_corruptions.py": [
+            "--data", "d/data.json", "--corruptions", "d/c.json", "--students", "out", "--manifest", "out/manifest.json"
+        ],
         "combine.py": ["--tables", "out", "--output", "both/report.html"],
-    }[script]
+    }[script]  # fmt: skip
     result = run(script, "--plan", "nowhere.json", *arguments, cwd=tmp_path)
     assert result.returncode == 1
     assert result.stderr == "error: nowhere.json: no such file\n"

@@ -5,6 +5,7 @@ here fails the contract test.
 """
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -68,9 +69,11 @@ class Effect:
     Attributes:
         path: of the leaf, e.g. ``recipe.lr``; blocks by their position.
         value: its new value.
+        also: what must change with it, path → value.
         trains: which of the models that are then wanted are trained; all others must be there already.
         data: whether the data store is another.
         measures: whether all models are measured anew.
+        tables: whether the tables and what follows are made anew, from the same results.
         renames: whether the tables and what follows belong to another experiment.
     """
 
@@ -79,12 +82,17 @@ class Effect:
     trains: Callable[[Columns], bool] = none
     data: bool = False
     measures: bool = False
+    tables: bool = False
     renames: bool = False
+    also: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def data(path: str, value: Any) -> Effect:
+def data(path: str, value: Any, **also: Any) -> Effect:
     """Another data store: everything is made anew."""
-    return Effect(path, value, every, data=True)
+    return Effect(path, value, every, data=True, also=also)
+
+
+PHOTOS = {"data.store": "photos", "recipe.crop": 8, "recipe.crop_padding": 0}
 
 
 FIELDS: dict[str, list[Effect]] = {
@@ -92,12 +100,18 @@ FIELDS: dict[str, list[Effect]] = {
     "data.name": [data("data.name", "other")],
     "data.root": [Effect("data.root", "moved")],
     "data.source": [Effect("data.source", "parquet")],
+    "data.store": [data("data.store", "photos", **PHOTOS)],
+    "data.shorter_side": [data("data.shorter_side", 16, **PHOTOS), Effect("data.shorter_side", 16)],
+    "data.quality": [data("data.quality", 90, **PHOTOS), Effect("data.quality", 90)],
+    "data.bad_share": [data("data.bad_share", 0.01, **PHOTOS), Effect("data.bad_share", 0.01)],
     "data.image_column": [data("data.image_column", "image")],
     "data.label_column": [data("data.label_column", "label")],
     "data.validation": [data("data.validation", 6)],
     "data.split_seed": [data("data.split_seed", 1)],
     "data.limit_train": [data("data.limit_train", 20)],
     "data.limit_test": [data("data.limit_test", 10)],
+    # No network of the base has published weights: see test_pretrained_runs.py.
+    "recipe.pretrained": [],
     "recipe.optimizer": [Effect("recipe.optimizer", "adam", every)],
     "recipe.epochs": [Effect("recipe.epochs", 5, every)],
     "recipe.batch_size": [Effect("recipe.batch_size", 4, every)],
@@ -113,9 +127,17 @@ FIELDS: dict[str, list[Effect]] = {
     "recipe.schedule": [Effect("recipe.schedule", "cosine", every)],
     "recipe.milestones": [Effect("recipe.milestones", [0.5], every)],
     "recipe.gamma": [Effect("recipe.gamma", 0.2, every)],
+    "recipe.head_epochs": [Effect("recipe.head_epochs", 1, every)],
+    "recipe.head_lr": [Effect("recipe.head_lr", 0.1, every, also={"recipe.head_epochs": 1})],
+    "recipe.schedule_scale": [Effect("recipe.schedule_scale", 3, every)],
+    "recipe.patience": [Effect("recipe.patience", 2)],  # of another schedule
+    "recipe.lr_min": [Effect("recipe.lr_min", 1e-5)],  # of another schedule
     "recipe.factors": [Effect("recipe.factors", [1, 0.1])],  # of another schedule
     "recipe.crop_padding": [Effect("recipe.crop_padding", 1, every)],
     "recipe.flip": [Effect("recipe.flip", False, every)],
+    "recipe.resize": [Effect("recipe.resize", 12, every, also={"recipe.crop": 8, "recipe.crop_padding": 0})],
+    "recipe.crop": [Effect("recipe.crop", 10, every, also={"recipe.resize": 12, "recipe.crop_padding": 0})],
+    "teacher_recipe.pretrained": [],
     "teacher_recipe.optimizer": [Effect("teacher_recipe.optimizer", "adam", taught)],
     "teacher_recipe.epochs": [Effect("teacher_recipe.epochs", 5, taught), Effect("teacher_recipe.epochs", 4)],
     "teacher_recipe.batch_size": [Effect("teacher_recipe.batch_size", 4, taught)],
@@ -130,6 +152,17 @@ FIELDS: dict[str, list[Effect]] = {
     "teacher_recipe.schedule": [Effect("teacher_recipe.schedule", "constant", taught)],
     "teacher_recipe.milestones": [Effect("teacher_recipe.milestones", [0.5], taught)],
     "teacher_recipe.gamma": [Effect("teacher_recipe.gamma", 0.2, taught)],
+    "teacher_recipe.head_epochs": [Effect("teacher_recipe.head_epochs", 1, taught)],
+    "teacher_recipe.head_lr": [
+        Effect("teacher_recipe.head_lr", 0.1, taught, also={"teacher_recipe.head_epochs": 1}),
+    ],
+    "teacher_recipe.schedule_scale": [Effect("teacher_recipe.schedule_scale", 3, taught)],
+    "teacher_recipe.patience": [
+        Effect("teacher_recipe.patience", 2, taught, also={"teacher_recipe.schedule": "plateau"}),
+    ],
+    "teacher_recipe.lr_min": [
+        Effect("teacher_recipe.lr_min", 1e-5, taught, also={"teacher_recipe.schedule": "plateau"}),
+    ],
     "teacher_recipe.factors": [Effect("teacher_recipe.factors", [1, 0.1])],  # of another schedule
     "teacher_recipe.crop_padding": [Effect("teacher_recipe.crop_padding", 1, taught)],
     "teacher_recipe.flip": [Effect("teacher_recipe.flip", False, taught)],
@@ -175,6 +208,8 @@ FIELDS: dict[str, list[Effect]] = {
     "grids.loss.ce_weight": [Effect("grids.1.loss.ce_weight", 0.2, second_block)],
     "evaluation.pairs": [Effect("evaluation.pairs", 120, measures=True)],
     "evaluation.pair_seed": [Effect("evaluation.pair_seed", 1, measures=True)],
+    # Of these data no corrupted images are published: the tables alone say so (test_corruptions.py has the others).
+    "evaluation.corruptions": [Effect("evaluation.corruptions", True, tables=True)],
     "execution.device": [Effect("execution.device", "cpu")],
     "execution.threads": [Effect("execution.threads", 2)],
     "execution.precision": [Effect("execution.precision", "bf16")],

@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BESIDE = {
     "experiments": [
         "vicinal.parquet", "confusion.parquet", "spread.parquet", "similarity.parquet", "classes.parquet",
-        "reliability.parquet", "history.parquet", "summary.parquet", "summary.csv",
+        "reliability.parquet", "history.parquet", "corruptions.parquet", "summary.parquet",
+        "summary.csv",
     ],
     "claims": ["claims.md", "claims.json"],
     "reports": ["report.json"],

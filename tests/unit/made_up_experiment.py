@@ -77,6 +77,14 @@ def study(fails: bool = False) -> dict[str, pd.DataFrame]:
             parts.append(own.assign(**where, value=own["quantile"] + rng.normal(0, 0.001, len(own))))
     tables["spread"] = pd.concat(parts, ignore_index=True)
 
+    parts = []
+    for name in ("fog", "snow", "saturate"):
+        for severity in range(1, 6):
+            low = {"accuracy": noisy(0.8 - 0.1 * severity, 0.01), "ece": noisy(0.1 * severity, 0.01)}
+            low["oe"] = low["ece"] / 2
+            parts.append(_long(runs, low).assign(corruption=name, severity=severity, count=100))
+    tables["corruptions"] = pd.concat(parts, ignore_index=True)
+
     edges = np.arange(15) / 15
     bins = pd.DataFrame({"low": edges, "high": edges + 1 / 15, "count": 600, "confidence": edges + 0.03})
     tables["reliability"] = runs.merge(bins.assign(accuracy=bins["confidence"]), how="cross")

@@ -32,17 +32,12 @@ def artefacts(*overrides: str) -> Artefacts:
 
 def make_tree(results: Path, *overrides: str) -> list[Plan]:
     """Write everything up to the evaluations, as if the jobs had run; return the plans of these."""
-    plans = [
-        plan
-        for plan in build_plans(artefacts(*overrides))
-        if plan.stage in ("data", "teachers", "cohorts", "evaluations")
-    ]
+    plans = [plan for plan in build_plans(artefacts(*overrides)) if plan.stage in MADE_BY]
     write_plans(plans, results)
-    made = {"data": _store, "teachers": _teacher, "cohorts": _cohort, "evaluations": _evaluation}
     for plan in plans:
         if not (results / plan.output).exists():
             (results / plan.output).parent.mkdir(parents=True, exist_ok=True)
-            made[plan.stage](results, plan)
+            MADE_BY[plan.stage](results, plan)
             record_key(results / plan.output, plan.content)
     return plans
 
@@ -105,22 +100,39 @@ def _cohort(results: Path, plan: Plan) -> None:
     write_json(results / plan.output, {"students": students, **shared})
 
 
+def _corruptions(results: Path, plan: Plan) -> None:
+    shared = {"name": plan.content["spec"]["name"], "data_sha256": _data_sum(results), "archive_state": None}
+    write_json(results / plan.output, {**shared, "available": False, "reason": "none was made up"})
+
+
 def _evaluation(results: Path, plan: Plan) -> None:
     unit, models = plan.content["spec"]["unit"], {}
+    robust = plan.stage == "robustness"
     for id_ in plan.content["models"]:
         place = results / "students" / id_ if unit["stage"] == "student" else results / "teachers" / id_ / "model"
         trained = json.loads((place / "model.json").read_text())
-        folder = results / "evaluations" / plan.id / id_
+        folder = results / plan.stage / plan.id / id_
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("metrics", "predictions"):
+        for name in ("corruptions",) if robust else ("metrics", "predictions"):
             pd.DataFrame({"metric": ["accuracy"], "value": [0.5]}).to_parquet(folder / f"{name}.parquet")
         record = {
             "id": id_, "spec": plan.content["spec"], "code": plan.content["code"],
             "weights_sha256": trained["sha256"]["weights.safetensors"], "data_sha256": _data_sum(results),
-            "teacher_sha256": _teacher_sum(results, unit),
+            **({} if robust else {"teacher_sha256": _teacher_sum(results, unit)}),
             "sha256": {path.name: sha256(path) for path in sorted(folder.glob("*.parquet"))},
             "provenance": MADE, "training": trained["provenance"],
         }  # fmt: skip
         write_json(folder / "evaluation.json", record)
         models[id_] = sha256(folder / "evaluation.json")
     write_json(results / plan.output, {"models": models})
+
+
+# What is made of each stage, upstream ones first.
+MADE_BY = {
+    "data": _store,
+    "corruptions": _corruptions,
+    "teachers": _teacher,
+    "cohorts": _cohort,
+    "evaluations": _evaluation,
+    "robustness": _evaluation,
+}

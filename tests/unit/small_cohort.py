@@ -54,7 +54,7 @@ def cohort_step(learners, numerics=None, device: str = "cpu") -> tuple[CohortSte
     data, numerics = splits(device)["train"], numerics or Numerics()
     plan = batch_plan(len(data), RECIPE["batch_size"], seed=3, epoch=0, alpha=1.0, crop_padding=1, flip=True)
     step = CohortStep(
-        learners, data, EpochTables(plan, data.images.device), RECIPE, numerics, mixed=True,
+        learners, data, EpochTables(plan, data.device), RECIPE, numerics, mixed=True,
         teacher=frozen_teacher(device, numerics),
     )  # fmt: skip
     step.begin([0.05] * len(plan.bounds))

@@ -17,7 +17,7 @@ from vicinal.aggregate import MODEL_COLUMNS, class_table, collect, model_table, 
 from vicinal.errors import VicinalError
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "aggregate.py"
-TABLES = ("metrics", "vicinal", "confusion", "reliability", "history", "spread", "similarity", "summary")
+TABLES = ("metrics", "vicinal", "confusion", "reliability", "history", "spread", "similarity", "corruptions", "summary")
 SEEDS = (0, 1, 2)
 
 

@@ -85,7 +85,7 @@ def test_unknown_key_of_a_teacher(config):
         ("teacher_recipe", "schedule", "steps", "'step', 'cosine', 'constant', 'piecewise' or 'plateau'"),
         ("loss", "ce_weight", -0.1, "greater than or equal to 0"),
         ("data", "name", 5, "string"),
-        ("data", "source", "web", "'auto', 'digits', 'torchvision' or 'parquet'"),
+        ("data", "source", "web", "'auto', 'digits', 'torchvision', 'parquet' or 'folder'"),
         ("data", "limit_train", 1, "greater than or equal to 2"),
         ("data", "limit_test", "few", "integer"),
         ("data", "validation", -1, "greater than or equal to 0"),

@@ -278,6 +278,7 @@ def test_names_for_files():
         ("x1b2c3d4-images", None),
         ("", None),
     ],
+    ids=["this", "gone", "another of its number", "host with dashes", "elsewhere", "elsewhere too", "none", "empty"],
 )
 def test_a_name_tells_whether_its_owner_has_ended(name, ended):
     assert has_ended(name) is ended

@@ -174,7 +174,7 @@ def test_decoding_on_a_device_gives_nearly_the_same_pixels(store, crop):
 
 
 @pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("crop", [True, False])
 def test_decoding_on_a_gpu_gives_nearly_the_same_pixels(store, crop):
     positions = order(store)

@@ -103,7 +103,7 @@ def weights(tmp_path_factory):
 class Rgb:
     """What a network needs to know of images."""
 
-    num_classes, channels, window = 10, 3, None
+    num_classes, channels, window, device = 10, 3, None, torch.device("cpu")
     images = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
     mean, scale = torch.full((3,), 127.5), torch.full((3,), 1 / 64)
 

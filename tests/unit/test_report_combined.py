@@ -65,6 +65,18 @@ def test_agreement_is_said_in_words(verdicts, word, detail):
     assert agreement(dict(zip("abcd", verdicts, strict=False))) == {"word": word, "detail": detail}
 
 
+def test_experiments_that_were_left_out_are_named_with_the_reason(folders):
+    html = page_of(folders, skipped={"cifar10-long": f"data.root: {HOSTILE}", "photos": "weights: gone"})
+    text = " ".join(Page(html).text.split())
+    assert "Left out of this run: cifar10-long, photos; why" in text
+    assert f"cifar10-long: data.root: {HOSTILE}" in text
+    assert "photos: weights: gone" in text
+    assert HOSTILE not in html
+    assert 'href="#left-out"' in html
+    assert 'id="left-out"' in html
+    assert "Left out" not in page_of(folders)
+
+
 def test_the_scorecard_has_a_row_a_claim_and_a_column_an_experiment(folders):
     html = page_of(folders)
     rows = scores(html)

@@ -175,7 +175,7 @@ def test_long_trainings_get_as_many_attempts_as_their_time_needs(monkeypatch, tm
     monkeypatch.setattr(slurm, "ask_slurm", lambda *command: "")
     monkeypatch.setattr(slurm, "estimate_minutes", lambda *arguments: {"cohorts/c-1": 250, "teachers/t-1": 10})
     study = SimpleNamespace(experiment=SimpleNamespace(cluster=Cluster(max_minutes=100)))
-    artefacts = SimpleNamespace(studies={"x": study}, teachers=["t-1"], cohorts=["c-1"], evaluations=[])
+    artefacts = SimpleNamespace(studies={"x": study}, teachers=["t-1"], cohorts=["c-1"], evaluations=[], corrupted=[])
     arguments = slurm.prepare(artefacts, None, "x", 2, tmp_path)
     assert arguments[arguments.index("--retries") + 1] == "5"
     assert arguments[arguments.index("--slurm-status-command") + 1] == "squeue"

@@ -111,6 +111,7 @@ def test_a_second_writer_that_lives_is_not_harmed(tmp_path, slow):
         ("abcdefgh-images.npy", 0, True),  # of nobody known
         ("abcdefgh-images.npy", SILENT_SECONDS + 60, False),
     ],
+    ids=["own", "gone", "elsewhere", "elsewhere, old", "elsewhere, future", "nobody", "nobody, old"],
 )
 def test_of_whom_it_goes(tmp_path, name, seconds_ago, stays):
     path = leave(tmp_path, name, seconds_ago)

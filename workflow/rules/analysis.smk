@@ -12,6 +12,8 @@ rule aggregate:
         plan="results/plan/experiments/{experiment}.json",
         data=study_data,
         evaluations=study_evaluations,
+        corruptions=study_corruptions,
+        robustness=study_robustness,
     output:
         metrics="results/{experiment}/metrics.parquet",
         vicinal="results/{experiment}/vicinal.parquet",
@@ -21,6 +23,7 @@ rule aggregate:
         classes="results/{experiment}/classes.parquet",
         reliability="results/{experiment}/reliability.parquet",
         history="results/{experiment}/history.parquet",
+        corruptions="results/{experiment}/corruptions.parquet",
         summary="results/{experiment}/summary.parquet",
         csv=report(
             "results/{experiment}/summary.csv",
@@ -34,9 +37,12 @@ rule aggregate:
         "results/benchmarks/aggregate/{experiment}.tsv"
     conda:
         "../../envs/vicinal.yaml"
+    params:
+        corruptions=option("--corruptions", "corruptions"),
     shell:
         "python workflow/scripts/aggregate.py --plan {input.plan:q}"
-        " --data {input.data:q} --results results --output $(dirname {output.metrics:q}) > {log:q} 2>&1"
+        " --data {input.data:q} {params.corruptions} --results results"
+        " --output $(dirname {output.metrics:q}) > {log:q} 2>&1"
 
 
 rule judge_claims:

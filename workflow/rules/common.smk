@@ -15,9 +15,11 @@ if "{" in LIBRARY or "}" in LIBRARY:
 # Jobs find the library too, installed or not.
 shell.prefix(f"export PYTHONPATH={shlex.quote(LIBRARY)}:$PYTHONPATH; ")
 
+from vicinal.data.corruptions import record_name
 from vicinal.errors import VicinalError, describe
 from vicinal.figures import FIGURES
 from vicinal.files import read_json
+from vicinal.models.pretrained import weights_path
 from vicinal.numerics import numerics_options
 from vicinal.planfiles import keep_plans
 from vicinal.planning import plan_experiments
@@ -52,6 +54,8 @@ wildcard_constraints:
     teacher=r"[\w.-]+",
     cohort=r"[\w.-]+",
     evaluation=r"[\w.-]+",
+    unit=r"[\w.-]+",
+    weights=r"\w+",
     experiment="|".join(map(re.escape, STUDIES)),
     figure=r"\w+",
     collection="|".join(map(re.escape, COLLECTIONS)) or "(?!)",
@@ -82,6 +86,30 @@ def fetched_data(wildcards):
 
 def data_root(wildcards):
     return ARTEFACTS.stores[wildcards.data].root
+
+
+def weights_root(wildcards):
+    return ARTEFACTS.weights[wildcards.weights]
+
+
+def weights_record(unit):
+    return f"results/weights/{unit.weights}.json" if unit.weights else []
+
+
+def teacher_weights(wildcards):
+    return weights_record(ARTEFACTS.teachers[wildcards.teacher])
+
+
+def cohort_weights(wildcards):
+    return weights_record(ARTEFACTS.cohorts[wildcards.cohort])
+
+
+def weights_option(wildcards, input):
+    """Return the file of the published weights that networks start from, as an option, or nothing."""
+    if not input.get("weights"):
+        return ""
+    name = Path(input.weights).stem
+    return f"--weights {shlex.quote(str(weights_path(ARTEFACTS.weights[name], name)))}"
 
 
 def teacher_data(wildcards):
@@ -118,6 +146,31 @@ def evaluation_students(wildcards, input):
     return "--students results/students" if input.get("cohort") else ""
 
 
+def robustness_data(wildcards):
+    return store_record(ARTEFACTS.corrupted[wildcards.unit].store)
+
+
+def robustness_images(wildcards):
+    store = ARTEFACTS.corrupted[wildcards.unit].store
+    return f"results/data/{record_name(store.id)}"
+
+
+def robustness_root(wildcards):
+    return ARTEFACTS.corrupted[wildcards.unit].store.root
+
+
+def robustness_teacher(wildcards):
+    unit = ARTEFACTS.corrupted[wildcards.unit]
+    return [] if hasattr(unit, "students") else teacher_record(unit)
+
+
+def robustness_cohort(wildcards):
+    unit = ARTEFACTS.corrupted[wildcards.unit]
+    return (
+        f"results/cohorts/{unit.id}/manifest.json" if hasattr(unit, "students") else []
+    )
+
+
 def study_data(wildcards):
     return store_record(ARTEFACTS.studies[wildcards.experiment].store)
 
@@ -125,6 +178,16 @@ def study_data(wildcards):
 def study_evaluations(wildcards):
     evaluations = ARTEFACTS.studies[wildcards.experiment].evaluations
     return [f"results/evaluations/{id_}/manifest.json" for id_ in evaluations]
+
+
+def study_corruptions(wildcards):
+    study = ARTEFACTS.studies[wildcards.experiment]
+    return f"results/data/{record_name(study.store.id)}" if study.corrupted else []
+
+
+def study_robustness(wildcards):
+    units = sorted(set(ARTEFACTS.studies[wildcards.experiment].corrupted.values()))
+    return [f"results/robustness/{id_}/manifest.json" for id_ in units]
 
 
 def figure_caption(wildcards, output):

@@ -5,10 +5,20 @@ import argparse
 import sys
 from pathlib import Path
 
-from vicinal.aggregate import class_table, collect, evaluation_sums, model_table, not_finite, summarise
+from vicinal.aggregate import (
+    class_table,
+    collect,
+    corruption_sources,
+    corruption_table,
+    evaluation_sums,
+    model_table,
+    not_finite,
+    summarise,
+)
+from vicinal.data.corruptions import unpublished
 from vicinal.data.store import read_meta
 from vicinal.errors import run
-from vicinal.files import atomic_path, sha256, write_json
+from vicinal.files import atomic_path, read_json, sha256, write_json
 from vicinal.fingerprint import stage_fingerprint
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.provenance import Stopwatch, provenance
@@ -22,6 +32,9 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, help="record of the data store (results/data/ID/data.json), to list the classes too"
     )
+    parser.add_argument(
+        "--corruptions", type=Path, help="record of the data's corrupted images, where those are wanted"
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder")
     parser.add_argument("--output", type=Path, required=True, help="folder for the tables (results/NAME)")
     args = parser.parse_args()
@@ -34,8 +47,11 @@ def main() -> None:
         folders[id_] = args.results / "evaluations" / columns["evaluation"] / id_
         trained = args.results / ("students" if columns["role"] == "student" else "teachers") / id_
         histories[id_] = (trained if columns["role"] == "student" else trained / "model") / "history.parquet"
+    corrupted = corruption_sources(plan["spec"]["models"], plan["spec"].get("corrupted", {}), args.results)
     made_from = evaluation_sums(folders)
+    made_from |= {f"robustness/{id_}": sum_ for id_, sum_ in evaluation_sums(corrupted).items()}
     tables = collect(models, folders, histories)
+    tables["corruptions"] = corruption_table(models, corrupted)
     for line in not_finite(tables):
         print(f"warning: {line}; what needs it stays open", file=sys.stderr, flush=True)
     tables["summary"] = summarise(tables["metrics"])
@@ -53,11 +69,20 @@ def main() -> None:
         "code": plan["code"],
         "sha256": {path.name: sha256(path) for path in written},
         "made_from": made_from,
+        "corruptions": corruptions(plan["spec"], args.corruptions),
         "provenance": provenance(watch),
     }
     write_json(args.output / "provenance.json", record)
     record_key(args.output / "metrics.parquet", plan)
     print(f"{plan['id']}: {len(models)} models, {len(tables['metrics'])} rows of metrics", flush=True)
+
+
+def corruptions(spec: dict, record: Path | None) -> dict | None:
+    """Return whether corrupted images were there to be measured, and why not; None where nobody asked for them."""
+    if "corrupted" not in spec:
+        return None
+    found = read_json(record) if record else {"available": False, "reason": unpublished(spec["data"]["name"])}
+    return {key: found.get(key) for key in ("available", "reason", "file", "md5", "url")}
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from vicinal.data.store import Store
 from vicinal.device import add_device_arguments, select_device, whole_number
 from vicinal.errors import run
 from vicinal.files import write_json
@@ -14,6 +13,7 @@ from vicinal.heartbeat import Heartbeat
 from vicinal.interruption import Interruption, add_interruption_arguments
 from vicinal.lease import lease
 from vicinal.numerics import add_numerics_arguments, select_numerics
+from vicinal.opening import open_store
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.records import RECORD, is_finished, remove_checkpoints, weights_sha256
 
@@ -43,7 +43,7 @@ def main() -> None:
 def make(args: argparse.Namespace, interruption: Interruption) -> None:
     """Read the cohort's plan, train what is missing, write the manifest."""
     plan = read_plan(args.plan, "cohorts")
-    store = Store(args.data)
+    store = open_store(args.data)
     teacher = args.teacher.parent / "model" if args.teacher else None
     shared = {"data_sha256": store.sha256, "teacher_sha256": weights_sha256(teacher) if teacher else None}
     wanted = {}

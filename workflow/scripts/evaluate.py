@@ -11,6 +11,7 @@ from vicinal.errors import run
 from vicinal.files import atomic_directory, read_json, sha256, write_json
 from vicinal.fingerprint import named_modules, stage_fingerprint
 from vicinal.heartbeat import Heartbeat
+from vicinal.opening import open_images, open_store
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.progress import Progress
 from vicinal.provenance import Stopwatch, provenance
@@ -38,7 +39,7 @@ def main() -> None:
     plan = read_plan(args.plan, "evaluations")
     unit = plan["spec"]["unit"]
     check_code(plan, plan["code"], stage_fingerprint("evaluations", named_modules(unit)))
-    store = Store(args.data)
+    store = open_store(args.data)
     teacher = args.teacher.parent / "model" if args.teacher else None
     places = {id_: args.students / id_ if args.students else teacher for id_ in plan["models"]}
     shared = {
@@ -70,19 +71,21 @@ def measure(
     device: "torch.device",
 ) -> None:
     """Measure the models in ``places`` and write each one's tables into ``folder``/ID, all or nothing."""
-    from vicinal.inputs import Images, to_device
+    from vicinal.inputs import adapt, to_device
     from vicinal.measure import make_probe, mean_entropy, model_tables, probe_logits
     from vicinal.models import build_model
+    from vicinal.numerics import allow_tf32
     from vicinal.weights import load_weights
 
     unit = plan["spec"]["unit"]
-    data = {split: Images(store, split, device) for split in store.splits}
+    allow_tf32(False)
+    data = {split: open_images(store, split, device, unit["recipe"]) for split in store.splits}
     probe = make_probe(data, plan["spec"]["pairs"], plan["spec"]["pair_seed"])
 
     def logits(place: Path, architecture: dict):
         model = build_model(architecture, store.num_classes, data["train"].channels)
         load_weights(place, model)
-        return probe_logits(to_device(model, device), probe)
+        return probe_logits(to_device(adapt(model, architecture, data["train"]), device), probe)
 
     is_student = unit["stage"] == "student"
     answers = logits(teacher, unit["teacher"]["model"] if is_student else unit["model"]) if teacher else None

@@ -1,24 +1,26 @@
-"""Build the array store of a data set from its plan."""
+"""Build the store of a data set from its plan."""
 
 import argparse
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from vicinal.data.prepare import prepare
 from vicinal.data.store import META
 from vicinal.errors import run
 from vicinal.files import write_json
-from vicinal.fingerprint import stage_fingerprint
+from vicinal.fingerprint import data_modules, stage_fingerprint
 from vicinal.heartbeat import Heartbeat
 from vicinal.plan import check_code, read_plan, record_key
+from vicinal.spec import PHOTOS
 
 
 def main() -> None:
     """Build the store in the folder of the output, or keep the one that is there."""
     parser = argparse.ArgumentParser(
-        description="Build the array store of a data set: all images as one memory-mapped array, the labels and the "
-        "exact split. A whole store of the same plan is kept as it is. Takes the size of the decoded images on disk "
-        "(CIFAR: 184 MB).",
+        description="Build the store of a data set: all images as one memory-mapped array, or all photos in one "
+        "file, the labels and the exact split. A whole store of the same plan is kept as it is. Takes the size of the "
+        "decoded images on disk (CIFAR: 184 MB), or of the photos.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--plan", type=Path, required=True, help="plan file, results/plan/data/ID.json")
@@ -28,10 +30,12 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     plan = read_plan(arguments.plan, "data")
-    check_code(plan, plan["code"], stage_fingerprint("data"))
+    check_code(plan, plan["code"], stage_fingerprint("data", data_modules(plan["spec"])))
     folder = arguments.output.parent
+    photos = plan["spec"].get("store") == PHOTOS
+    build = import_module("vicinal.data.photos.prepare").prepare_photos if photos else prepare
     with Heartbeat(folder.parent.parent, plan["stage"], plan["id"]):
-        store = prepare(
+        store = build(
             plan["spec"],
             arguments.root,
             folder,

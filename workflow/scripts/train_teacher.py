@@ -5,7 +5,6 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from vicinal.data.store import Store
 from vicinal.device import add_device_arguments, select_device
 from vicinal.errors import run
 from vicinal.files import write_json
@@ -14,6 +13,7 @@ from vicinal.heartbeat import Heartbeat
 from vicinal.interruption import Interruption, add_interruption_arguments
 from vicinal.lease import lease
 from vicinal.numerics import add_numerics_arguments, select_numerics
+from vicinal.opening import open_store
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.records import RECORD, is_finished, remove_checkpoints, weights_sha256
 
@@ -41,7 +41,7 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
     """Read the teacher's plan, train it if need be, write the record."""
     plan = read_plan(args.plan, "teachers")
     check_code(plan, plan["code"], stage_fingerprint("teachers", named_modules(plan["spec"])))
-    store = Store(args.data)
+    store = open_store(args.data)
     model = args.record.parent / "model"
     wanted = {"id": plan["id"], "spec": plan["spec"], "code": plan["code"], "data_sha256": store.sha256}
 

@@ -13,10 +13,17 @@ from vicinal.files import read_json, sha256, write_json
 from vicinal.plan import record_key, recorded_key, recorded_parts
 from vicinal.planning import Plan, Ref
 from vicinal.records import RECORD
+from vicinal.verify.layout import EVALUATION, MEASURED
 
 # Tables, claims, figures and reports take seconds: they are always made by the present code.
-EVALUATION = "evaluation.json"
-NAMES = {"data": "data stores", "teachers": "teachers", "cohorts": "students", "evaluations": "measured models"}
+NAMES = {
+    "data": "data stores",
+    "corruptions": "corrupted images",
+    "teachers": "teachers",
+    "cohorts": "students",
+    "evaluations": "measured models",
+    "robustness": "models measured on corrupted images",
+}
 
 
 def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
@@ -60,7 +67,7 @@ def code_records(plan: Plan, results: Path) -> list[tuple[Path, dict[str, Any], 
             (results / "students" / id_ / RECORD, {**content["spec"], **student["own"]}, student["code"])
             for id_, student in content["students"].items()
         ]
-    if plan.stage == "evaluations":
+    if plan.stage in MEASURED:
         return [(results / directory / EVALUATION, content["spec"], content["code"]) for directory in plan.directories]
     return []
 
@@ -104,7 +111,7 @@ def _renew(plan: Plan, results: Path) -> None:
     output = results / plan.output
     if plan.stage == "data":
         _rewrite(output, read_json(output.with_name(META)))
-    if plan.stage == "evaluations":
+    if plan.stage in MEASURED:
         models = {id_: sha256(output.parent / id_ / EVALUATION) for id_ in plan.content["models"]}
         _rewrite(output, {**read_json(output), "models": models})
     record_key(output, plan.content)

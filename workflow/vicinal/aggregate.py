@@ -11,6 +11,8 @@ import pandas as pd
 from vicinal import metrics
 from vicinal.errors import VicinalError
 from vicinal.files import sha256
+from vicinal.plan import check_id
+from vicinal.robustness import no_robustness
 from vicinal.tables import read_table
 
 # Columns that say which replicate a row is of; a summary is over them.
@@ -19,6 +21,8 @@ MODEL_COLUMNS = [
     "model_id", "role", "data", "model", "method", "seed", "alpha", "teacher", "teacher_mixup_alpha", "temperature",
     "logit_scale", "kd_weight", "ce_weight",
 ]  # fmt: skip
+# Of experiments whose networks start from published weights: whether those were trained with mixup.
+FLAGS = ("pretraining_mixup", "teacher_pretraining_mixup")
 # The temperature that a model's logits were divided by to measure it, beside the one it was distilled at.
 SOFTMAX_TEMPERATURE = "softmax_temperature"
 # Tables that only teachers have, with their columns.
@@ -70,14 +74,15 @@ def collect(
         }
         for name, table in tables.items():
             parts[name].append(table.assign(model_id=id_))
+    shared = models[[*MODEL_COLUMNS, *(flag for flag in FLAGS if flag in models)]]
     described = {"metrics": models}
     tidy = {
-        name: described.get(name, models[MODEL_COLUMNS]).merge(pd.concat(tables, ignore_index=True), on="model_id")
+        name: described.get(name, shared).merge(pd.concat(tables, ignore_index=True), on="model_id")
         for name, tables in parts.items()
     }
     teachers = models.loc[models["role"] == "teacher", "model_id"]
     spread = _of_teachers({id_: folders[id_] / "spread.parquet" for id_ in teachers}, SPREAD)
-    tidy["spread"] = models[MODEL_COLUMNS].merge(spread.astype({"model_id": object}), on="model_id")
+    tidy["spread"] = shared.merge(spread.astype({"model_id": object}), on="model_id")
     tidy["similarity"] = _of_teachers({id_: folders[id_] / "similarity.parquet" for id_ in teachers}, SIMILARITY)
     return {name: _categorical(table) for name, table in tidy.items()}
 
@@ -92,6 +97,38 @@ def _of_teachers(paths: Mapping[str, Path], columns: Mapping[str, str]) -> pd.Da
     table = pd.concat(parts, ignore_index=True) if parts else none
     table.insert(0, "model_id", ids)
     return table
+
+
+def corruption_table(models: pd.DataFrame, folders: Mapping[str, Path]) -> pd.DataFrame:
+    """Return the metrics on corrupted images, with the columns of the models; typed and empty where there are none.
+
+    Args:
+        models: see ``model_table``.
+        folders: for each model id that was measured the folder of its table.
+
+    Raises:
+        VicinalError: a table is missing or unreadable.
+    """
+    parts = [no_robustness().assign(model_id=pd.Series(dtype=object))]
+    parts += [read_table(folder / "corruptions.parquet").assign(model_id=id_) for id_, folder in folders.items()]
+    found = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    return _categorical(models[MODEL_COLUMNS].merge(found, on="model_id"))
+
+
+def corruption_sources(models: Mapping[str, Any], units: Mapping[str, str], results: Path) -> dict[str, Path]:
+    """Return model id → folder of its measurement on corrupted images.
+
+    Args:
+        models: ids of the experiment's models.
+        units: model id → id of its teacher or cohort.
+        results: the results folder.
+
+    Raises:
+        VicinalError: an id can be none.
+    """
+    for id_ in units.values():
+        check_id(id_, "corrupted")
+    return {id_: results / "robustness" / unit / id_ for id_, unit in units.items() if id_ in models}
 
 
 def evaluation_sums(folders: Mapping[str, Path]) -> dict[str, str]:
@@ -137,8 +174,10 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
 def not_finite(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Return a line for each value of the tables that is NaN or infinite: claims and figures can say nothing of it."""
     lines = []
-    names = dict.fromkeys(("metrics", "vicinal", "confusion", "spread"), "metric") | {"similarity": "kind"}
-    for name, what in names.items():
+    names = dict.fromkeys(("metrics", "vicinal", "confusion", "spread", "corruptions"), "metric")
+    for name, what in (names | {"similarity": "kind"}).items():
+        if name not in tables:
+            continue
         bad = tables[name][~np.isfinite(tables[name]["value"])]
         found = bad[["model_id", what, "value"]].drop_duplicates().itertuples(index=False)
         lines += [f"table {name}: {metric} of {id_} is {value}" for id_, metric, value in found]

@@ -18,6 +18,7 @@ from vicinal.estimate.timing import Estimate
 from vicinal.estimate.value import MIN_SEEDS, Block, Grid
 from vicinal.files import write_text
 from vicinal.grid import Cohort, Evaluation, Teacher
+from vicinal.verify.layout import MEASURED
 
 RANKS = {
     1: "primary cells of the claims",
@@ -123,10 +124,10 @@ class _Costs:
         ]
         self.to_train = {id_ for change in changes.values() for id_ in change.train}
         self.to_measure = {
-            ref[1]: set(self.jobs.to_measure(change)) for ref, change in changes.items() if ref[0] == "evaluations"
+            ref: set(self.jobs.to_measure(change)) for ref, change in changes.items() if ref[0] in MEASURED
         }
         self.cohort_of = {id_: cohort for cohort in artefacts.cohorts.values() for id_ in cohort.students}
-        self.known: dict[tuple[str, int], float] = {}
+        self.known: dict[tuple[str, str, int], float] = {}
         self.evaluations: dict[str, list[Evaluation]] = defaultdict(list)
         for evaluation in artefacts.evaluations.values():
             self.evaluations[evaluation.unit.id].append(evaluation)
@@ -141,28 +142,31 @@ class _Costs:
         for id_, students in together.items():
             cohort = self.jobs.artefacts.cohorts[id_]
             if missing := len(students & self.to_train):
-                jobs.append(("cohorts", self._seconds(self.jobs.cohort, cohort, missing)))
+                jobs.append(("cohorts", self._seconds("cohorts", self.jobs.cohort, cohort, missing)))
             jobs += self._evaluations(id_, students)
             if cohort.teacher:
                 teachers[cohort.teacher.id] = cohort.teacher
         for id_, teacher in teachers.items():
             if id_ in self.to_train:
-                jobs.append(("teachers", self._seconds(self.jobs.teacher, teacher, 1)))
+                jobs.append(("teachers", self._seconds("teachers", self.jobs.teacher, teacher, 1)))
             jobs += self._evaluations(id_, {id_})
         return total(jobs, self.jobs.timing, self.cores)
 
     def _evaluations(self, unit: str, models: set[str]) -> list[tuple[str, float]]:
+        jobs = [("evaluations", evaluation, self.jobs.evaluation) for evaluation in self.evaluations[unit]]
+        if unit in self.jobs.artefacts.corrupted:
+            jobs.append(("robustness", self.jobs.artefacts.corrupted[unit], self.jobs.robustness))
         return [
-            ("evaluations", self._seconds(self.jobs.evaluation, evaluation, wanted))
-            for evaluation in self.evaluations[unit]
-            if (wanted := len(models & self.to_measure.get(evaluation.id, set())))
+            (stage, self._seconds(stage, estimate, artefact, wanted))
+            for stage, artefact, estimate in jobs
+            if (wanted := len(models & self.to_measure.get((stage, artefact.id), set())))
         ]
 
     def _seconds(
-        self, estimate: Callable[..., Estimate], artefact: Teacher | Cohort | Evaluation, models: int
+        self, stage: str, estimate: Callable[..., Estimate], artefact: Teacher | Cohort | Evaluation, models: int
     ) -> float:
         """Return the time of a job of so many models; the same jobs are asked for again and again."""
-        key = artefact.id, models
+        key = stage, artefact.id, models
         if key not in self.known:
             self.known[key] = estimate(artefact, models).seconds
         return self.known[key]

@@ -74,6 +74,8 @@ def _differences(plan: Plan, parts: dict[str, Any]) -> list[str]:
         reasons += _student_differences(plan.content["students"], parts.get("students", {}))
     if parts.get("files") != plan.content.get("files"):
         reasons.append("template of the report")
+    if plan.stage == "corruptions" and not reasons and parts.get("upstream") == plan.content["upstream"]:
+        reasons.append("another archive of corrupted images")
     before, now = parts.get("upstream", {}), plan.content["upstream"]
     if plan.stage == "experiments":
         reasons += _other_results(now.keys() - before.keys(), before.keys() - now.keys())

@@ -120,7 +120,7 @@ class _Loop:
         say: Callable[[str], None],
     ) -> None:
         self._data, self._recipe, self._teacher, self._numerics, self._say = data, recipe, teacher, numerics, say
-        self._alpha = alpha
+        self._seed, self._alpha = seed, alpha
         self._plan = partial(
             batch_plan,
             len(data),
@@ -143,7 +143,7 @@ class _Loop:
         phase, whole = phase_at(self._recipe, moment.epoch), moment.step == 0
         plan = self._plan(epoch=moment.epoch, alpha=None if phase.head else self._alpha)
         if self._tables is None:
-            self._tables = EpochTables(plan, self._data.images.device)
+            self._tables = EpochTables(plan, self._data.device)
         else:
             self._tables.load(plan)
         steps = len(plan.bounds)
@@ -156,17 +156,21 @@ class _Loop:
             learner.train()
         self._make_step(learners, phase)
         self._step.begin(rates, moment.step, moment.losses)
-        if self._compiled is None and not self._compile(plan.bounds[moment.step]):
-            self._make_step(learners, phase)
-            self._step.begin(rates, moment.step, moment.losses)
         moment.losses = self._step.losses
-        for step in range(moment.step, steps):
+        photos = self._data.pixels(plan, seed=self._seed, epoch=moment.epoch, first=moment.step)
+        for step, pixels in zip(range(moment.step, steps), photos, strict=False):
             start, stop = plan.bounds[step]
+            self._step.feed(pixels)
+            if self._compiled is None and not self._compile(stop - start):
+                self._make_step(learners, phase)
+                self._step.begin(rates, step, moment.losses)
+                self._step.feed(pixels)
+                moment.losses = self._step.losses
             self._run(stop - start)
             moment.step, moment.seconds = step + 1, seconds_before + time.perf_counter() - began
             on_step(moment)
-        if self._data.images.is_cuda:
-            torch.cuda.synchronize(self._data.images.device)
+        if self._data.device.type == "cuda":
+            torch.cuda.synchronize(self._data.device)
         seconds = time.perf_counter() - began
         moment.seconds = seconds_before + seconds
         if whole:
@@ -193,16 +197,16 @@ class _Loop:
             teacher=None if phase.head else self._teacher,
             transform=partial(torch.compile, dynamic=False) if compiled else lambda model: model,
         )
-        replayed = self._data.images.is_cuda and self._numerics.graph
+        replayed = self._data.device.type == "cuda" and self._numerics.graph
         self._run = ReplayedStep(self._step, self._say) if replayed else self._step
 
-    def _compile(self, bounds: tuple[int, int]) -> bool:
+    def _compile(self, size: int) -> bool:
         """Compile the networks, by a step that does not count; return whether that worked."""
         began = time.perf_counter()
         state = list(self._step.state())
         before = [value.clone() for value in state]
         try:
-            self._step(bounds[1] - bounds[0])
+            self._step(size)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # whatever the compiler's parts may raise; an error of ours comes again without it
@@ -232,7 +236,7 @@ def _copy_of_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 def logits_on(model: torch.nn.Module, data: Images, batch_size: int = VALIDATION_BATCH) -> torch.Tensor:
     """Return the logits (N, K) of a network, in evaluation mode, on the clean images of a split."""
     model.eval()
-    return torch.cat([model(data.clean(slice(i, i + batch_size))) for i in range(0, len(data), batch_size)])
+    return torch.cat([model(inputs) for inputs in data.clean_batches(batch_size)])
 
 
 def validate(model: torch.nn.Module, data: Images) -> dict[str, float]:

@@ -17,6 +17,7 @@ SCRIPTS = PACKAGE.parent / "scripts"
 # What these do cannot change a number: messages, progress, files, records of how it was.
 NEUTRAL = {
     "vicinal",
+    "vicinal.download",
     "vicinal.errors",
     "vicinal.figures",  # their names only
     "vicinal.files",
@@ -42,6 +43,7 @@ STAGE_SCRIPTS = {
     "teachers": "train_teacher.py",
     "cohorts": "distill.py",
     "evaluations": "evaluate.py",
+    "robustness": "evaluate_corruptions.py",
     "experiments": "aggregate.py",
     "claims": "claims.py",
     "figures": "plot.py",
@@ -61,15 +63,22 @@ def stage_fingerprint(stage: str, named: tuple[str, ...] = ()) -> str:
 
 
 def named_modules(spec: dict[str, Any]) -> tuple[str, ...]:
-    """Return the modules that a spec names: the families of its models and the terms of its losses."""
+    """Return the modules that a spec names: families of models, terms of losses, and what opens photos."""
     names: set[str] = set()
     if "model" in spec:
         names.add(f"vicinal.models.{spec['model']['family']}")
     for weight in spec.get("loss", {}):
         names.add(f"vicinal.losses.{weight.removesuffix('_weight')}")
+    if spec.get("data", {}).get("store") == "photos":
+        names.add("vicinal.data.photos.inputs")
     if "teacher" in spec:
         names.update(named_modules({"model": spec["teacher"]["model"]}))
     return tuple(sorted(names))
+
+
+def data_modules(spec: dict[str, Any]) -> tuple[str, ...]:
+    """Return the modules that a data spec names: those of photos, where it has them."""
+    return ("vicinal.data.photos.prepare",) if spec.get("store") == "photos" else ()
 
 
 @cache

@@ -11,8 +11,11 @@ from typing import Any
 from vicinal.config import Experiment, Grid, Loss, Recipe
 from vicinal.config import Teacher as TeacherEntry
 from vicinal.data.catalogue import split_defaults
+from vicinal.data.corruptions import ARCHIVES
+from vicinal.errors import VicinalError
+from vicinal.models.pretrained import WEIGHTS, weights_name
 from vicinal.models.registry import architecture
-from vicinal.spec import artefact_id, canonical_fields, joined_id, normalise, number
+from vicinal.spec import PHOTOS, artefact_id, canonical_fields, joined_id, normalise, number
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ class Teacher:
     store: Store
     columns: dict
 
+    @property
+    def weights(self) -> str | None:
+        """Return the name of the published weights that it starts from, if any."""
+        return self.spec.get("weights", {}).get("name")
+
 
 @dataclass(frozen=True)
 class Student:
@@ -59,6 +67,11 @@ class Cohort:
     teacher: Teacher | None
     students: dict[str, Student] = field(default_factory=dict)
 
+    @property
+    def weights(self) -> str | None:
+        """Return the name of the published weights that its students start from, if any."""
+        return self.spec.get("weights", {}).get("name")
+
 
 @dataclass
 class Evaluation:
@@ -71,7 +84,25 @@ class Evaluation:
     @property
     def models(self) -> list[Teacher | Student]:
         """Return the models that are measured."""
-        return [self.unit] if isinstance(self.unit, Teacher) else list(self.unit.students.values())
+        return measured_models(self.unit)
+
+
+def measured_models(unit: Teacher | Cohort) -> list[Teacher | Student]:
+    """Return the models of a unit of measurement: a teacher, or all students of a cohort."""
+    return [unit] if isinstance(unit, Teacher) else list(unit.students.values())
+
+
+@dataclass
+class Corruptions:
+    """The published corrupted versions of a data store's test images.
+
+    Attributes:
+        store: the data store.
+        archive_state: see ``vicinal.data.corruptions.planned_state``.
+    """
+
+    store: Store
+    archive_state: list[int] | None = None
 
 
 @dataclass
@@ -83,11 +114,18 @@ class Study:
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     # model id → (evaluation id, columns): an evaluation may hold models of other experiments too
     models: dict[str, tuple[str, dict]] = field(default_factory=dict)
+    # model id → id of its teacher or cohort, where the models are measured on corrupted images too
+    corrupted: dict[str, str] = field(default_factory=dict)
 
     @property
     def roles(self) -> dict[str, int]:
         """Return the number of models of each role."""
         return dict(Counter(columns["role"] for _, columns in self.models.values()))
+
+    @property
+    def wants_corruptions(self) -> bool:
+        """Tell whether its models are measured on corrupted images, if there are any of its data."""
+        return self.experiment.evaluation.corruptions
 
 
 @dataclass
@@ -98,8 +136,16 @@ class Artefacts:
     teachers: dict[str, Teacher] = field(default_factory=dict)
     cohorts: dict[str, Cohort] = field(default_factory=dict)
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    corruptions: dict[str, Corruptions] = field(default_factory=dict)  # by the id of the data store
+    corrupted: dict[str, Teacher | Cohort] = field(default_factory=dict)  # what is measured on corrupted images
     studies: dict[str, Study] = field(default_factory=dict)
     collection: str | None = None  # name of the collection that the studies come from
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Return the names of the published weights that networks start from, with the root of all data."""
+        units = (*self.teachers.values(), *self.cohorts.values())
+        return {unit.weights: unit.store.root for unit in units if unit.weights}
 
     @property
     def students(self) -> dict[str, Student]:
@@ -135,12 +181,16 @@ def _add(artefacts: Artefacts, experiment: Experiment, content: dict) -> None:
 
 def _measure(artefacts: Artefacts, study: Study, unit: Teacher | Cohort, models: list[Teacher | Student]) -> None:
     """Add the evaluation of a unit to the artefacts, and the study's models of it to the study."""
-    settings = study.experiment.evaluation.model_dump()
+    settings = study.experiment.evaluation.model_dump(exclude={"corruptions"})
     spec = {"stage": "evaluation", "unit": unit.id, **settings}
     evaluation = Evaluation(artefact_id(f"{unit.id[:-9]}_p{settings['pairs']}", spec), settings, unit)
     study.evaluations[evaluation.id] = artefacts.evaluations.setdefault(evaluation.id, evaluation)
     for model in models:
         study.models[model.id] = (evaluation.id, model.columns)
+    if study.wants_corruptions and study.store.spec["name"] in ARCHIVES:
+        artefacts.corruptions.setdefault(study.store.id, Corruptions(study.store))
+        artefacts.corrupted[unit.id] = unit
+        study.corrupted |= {model.id: unit.id for model in models}
 
 
 @dataclass(frozen=True)
@@ -167,11 +217,17 @@ def _cohort(
     experiment: Experiment, store: Store, teacher: Teacher | None, point: _Point, grid: Grid
 ) -> tuple[Cohort, list[Student]]:
     """Return the cohort of a grid point, and the students of the grid that belong to it."""
+    if teacher and experiment.recipe.schedule == "plateau":
+        raise VicinalError(
+            "recipe.schedule: plateau follows a network's own validation loss, and the students of a cohort share one "
+            "learning rate; use it in teacher_recipe alone"
+        )
     shared = {
         "stage": "student",
         "data": store.spec,
         "model": architecture(point.student),
         "recipe": resolve_recipe(experiment.recipe, point.student),
+        "weights": initial_weights(experiment.recipe, point.student),
         "seed": point.seed,
         "alpha": point.alpha,
         "teacher": teacher.spec if teacher else None,
@@ -190,6 +246,7 @@ def _cohort(
         "teacher": teacher.columns["model"] if teacher else None,
         "teacher_mixup_alpha": teacher.columns["alpha"] if teacher else None,
         "teacher_id": teacher.id if teacher else None,
+        **pretraining_columns(spec, teacher),
         **recipe_columns(shared["recipe"]),
         **data_columns(store.spec),
     }
@@ -199,8 +256,7 @@ def _cohort(
         own_columns = {
             "temperature": number(own["temperature"]) if teacher else None,
             "logit_scale": own["logit_scale"] if teacher else None,
-            "kd_weight": own["loss"].get("kd_weight", 0.0),
-            "ce_weight": own["loss"]["ce_weight"],
+            **weight_columns(own["loss"]),
         }
         own = normalise(own)
         students.append(Student(id_, {**spec, **own}, own, {**columns, **own_columns}))
@@ -216,9 +272,12 @@ def _own(grid: Grid, loss: Loss) -> Iterator[dict[str, Any]]:
 
 def _own_slug(own: dict) -> str:
     scale = f"_c{number(own['logit_scale'])}" if own["logit_scale"] != 1 else ""
-    ce_weight = f"_ce{number(own['loss']['ce_weight'])}" if own["loss"]["ce_weight"] else ""
-    kd_weight = f"_kd{number(own['loss']['kd_weight'])}" if own["loss"]["kd_weight"] != 1 else ""
-    return f"_t{number(own['temperature'])}{scale}{ce_weight}{kd_weight}"
+    weights = [
+        f"_{name.removesuffix('_weight')}{number(weight)}"
+        for name, weight in sorted(own["loss"].items())
+        if weight != Loss.model_fields[name].default
+    ]
+    return f"_t{number(own['temperature'])}{scale}{''.join(weights)}"
 
 
 def _store(experiment: Experiment, content: dict) -> Store:
@@ -235,6 +294,13 @@ def _store(experiment: Experiment, content: dict) -> Store:
         "limit_train": data.limit_train if data.limit_train is not None else defaults["train"],
         "limit_test": data.limit_test,
     }
+    if data.store == PHOTOS:
+        spec |= {"store": PHOTOS, "shorter_side": data.shorter_side, "quality": data.quality}
+        spec["bad_share"] = data.bad_share
+        if data.name == "imagenet":
+            spec["validation"] = data.validation  # 10,000 of its validation photos
+    elif content["source"] == "folder":
+        raise VicinalError(f"data.store: {data.name} is a folder of photos: set it to photos")
     return Store(artefact_id(data.name, spec), normalise(spec), data.root)
 
 
@@ -254,12 +320,14 @@ class _Teachers:
 
 def _teacher(experiment: Experiment, store: Store, entry: TeacherEntry, seed: int) -> Teacher:
     changes = experiment.teacher_recipe.model_dump(exclude_none=True)
-    recipe = resolve_recipe(Recipe.model_validate({**experiment.recipe.model_dump(), **changes}), entry.model)
+    own = Recipe.model_validate({**experiment.recipe.model_dump(), **changes})
+    recipe = resolve_recipe(own, entry.model)
     spec = {
         "stage": "teacher",
         "data": store.spec,
         "model": architecture(entry.model),
         "recipe": recipe,
+        "weights": initial_weights(own, entry.model),
         "seed": seed,
         "alpha": entry.mixup_alpha,
         "loss": {"ce_weight": 1.0},
@@ -273,23 +341,64 @@ def _teacher(experiment: Experiment, store: Store, entry: TeacherEntry, seed: in
         "seed": seed,
         "alpha": entry.mixup_alpha,
         "slug": slug,
-        "kd_weight": 0.0,
-        "ce_weight": 1.0,
+        **weight_columns(spec["loss"]),
+        **pretraining_columns(spec),
         **recipe_columns(recipe),
         **data_columns(store.spec),
     }
     return Teacher(artefact_id(f"{slug}_s{seed}", spec), normalise(spec), store, columns)
 
 
+# Fields that only some schedules use.
+SCHEDULES = {
+    "step": {"milestones", "gamma"},
+    "piecewise": {"milestones", "factors"},
+    "plateau": {"gamma", "patience", "lr_min"},
+}
+
+
 def resolve_recipe(recipe: Recipe, model: str) -> dict[str, Any]:
     """Return the recipe of one model: its own learning rate, and only the fields that are used."""
-    unused = {"lr_by_model"}
+    unused = {"lr_by_model", "schedule_scale"}
     if recipe.optimizer != "sgd":
         unused |= {"momentum", "nesterov"}
-    unused |= {"step": {"factors"}, "piecewise": {"gamma"}}.get(recipe.schedule, {"milestones", "gamma", "factors"})
+    unused |= set().union(*SCHEDULES.values()) - SCHEDULES.get(recipe.schedule, set())
+    if not recipe.head_epochs:
+        unused |= {"head_epochs", "head_lr"}
     resolved = recipe.model_dump(exclude=unused)
     resolved["lr"] = recipe.lr_by_model.get(model, recipe.lr)
+    for epochs in resolved.keys() & {"epochs", "head_epochs"}:
+        resolved[epochs] = max(1, round(recipe.schedule_scale * resolved[epochs]))
     return resolved
+
+
+def initial_weights(recipe: Recipe, model: str) -> dict[str, Any] | None:
+    """Return the published weights that a network starts from, by name and checksum; None for fresh ones.
+
+    Raises:
+        VicinalError: it is to start from such weights, and there are none.
+    """
+    if not recipe.pretrained:
+        return None
+    name = weights_name(architecture(model))
+    if name is None:
+        raise VicinalError(f"recipe.pretrained: there are no published weights of {model}; set it to false")
+    return {"name": name, "sha256": WEIGHTS[name].sha256}
+
+
+def pretraining_columns(spec: dict[str, Any], teacher: Teacher | None = None) -> dict[str, bool]:
+    """Return whether the weights that a model, and its teacher, started from were trained with mixup; else nothing."""
+    columns = {}
+    if spec.get("weights"):
+        columns["pretraining_mixup"] = WEIGHTS[spec["weights"]["name"]].pretraining_mixup
+    if teacher and teacher.weights:
+        columns["teacher_pretraining_mixup"] = WEIGHTS[teacher.weights].pretraining_mixup
+    return columns
+
+
+def weight_columns(loss: dict[str, float]) -> dict[str, float]:
+    """Return the weight of each term that there is as columns of a table; 0 for those that a model does not have."""
+    return {name: loss.get(name, 0.0) for name in Loss.model_fields}
 
 
 def recipe_columns(recipe: dict[str, Any]) -> dict[str, Any]:

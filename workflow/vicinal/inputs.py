@@ -1,6 +1,7 @@
 """From stored images to the inputs of the networks: gather, crop, flip, normalise, mix."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +47,7 @@ class Images:
 
     def __init__(self, store: Store, split: str, device: torch.device, window: Window | None = None) -> None:
         """Copy a split from the store to the device."""
+        self.device = device
         index = store.splits[split]
         self.images = torch.from_numpy(np.ascontiguousarray(store.images[index])).to(device)
         self.labels = torch.from_numpy(store.labels[index]).to(device)
@@ -61,6 +63,20 @@ class Images:
     def channels(self) -> int:
         """Return the number of colour channels."""
         return self.images.shape[3]
+
+    @property
+    def side(self) -> int:
+        """Return the height of what the networks see, in pixels."""
+        return self.window.crop if self.window else self.images.shape[1]
+
+    def pixels(self, plan: BatchPlan, *, seed: int, epoch: int, first: int = 0) -> Iterator[None]:
+        """Yield what each batch of an epoch takes from the host: nothing, the images are on the device."""
+        return repeat(None)
+
+    def clean_batches(self, batch_size: int) -> Iterator[torch.Tensor]:
+        """Yield all images in order, as ``clean`` does."""
+        for start in range(0, len(self), batch_size):
+            yield self.clean(slice(start, start + batch_size))
 
     def clean(self, index: torch.Tensor | slice) -> torch.Tensor:
         """Return images without random choices, normalised: (N, C, H, W) float32."""

@@ -13,7 +13,8 @@ from vicinal.evaluation import clean_metrics, fidelity_metrics, predictions_tabl
 from vicinal.inputs import Images, mix
 from vicinal.pairs import Pairs, vicinal_pairs
 
-BATCH = 256
+# Images asked about at once: what suits the caches of a CPU. A GPU is kept busy by more, if they are small.
+BATCH, GPU_BATCH, SMALL = 256, 1024, 64
 # Clean metrics are taken on these splits, vicinal pairs are drawn from those.
 CLEAN_SPLITS = ("validation", "test")
 PAIR_SPLITS = ("train", "test")
@@ -48,20 +49,30 @@ def make_probe(data: dict[str, Images], count: int, seed: int) -> Probe:
 
 
 @torch.no_grad()
+def image_logits(model: torch.nn.Module, images: Images) -> np.ndarray:
+    """Return a network's logits (N, K) float32 on images without random choices, in evaluation mode."""
+    return logits_on(model, images, _batch_size(images)).float().cpu().numpy()
+
+
+@torch.no_grad()
 def probe_logits(model: torch.nn.Module, probe: Probe) -> Logits:
     """Return a network's logits on all inputs, in evaluation mode."""
-    clean = {split: logits_on(model, images, BATCH).float().cpu().numpy() for split, images in probe.data.items()}
+    clean = {split: image_logits(model, images) for split, images in probe.data.items()}
     mixed = {split: _mixed_logits(model, probe.data[split], pairs) for split, pairs in probe.pairs.items()}
     return Logits(clean, mixed)
+
+
+def _batch_size(images: Images) -> int:
+    return GPU_BATCH if images.device.type == "cuda" and images.side <= SMALL else BATCH
 
 
 def _mixed_logits(model: torch.nn.Module, images: Images, pairs: Pairs) -> np.ndarray:
     device = images.labels.device
     first, second = torch.from_numpy(pairs.i).to(device), torch.from_numpy(pairs.j).to(device)
     lam = torch.from_numpy(pairs.lam).float().to(device)
-    parts = []
-    for start in range(0, len(pairs), BATCH):
-        here = slice(start, start + BATCH)
+    parts, size = [], _batch_size(images)
+    for start in range(0, len(pairs), size):
+        here = slice(start, start + size)
         parts.append(model(mix(images.clean(first[here]), images.clean(second[here]), lam[here])))
     return torch.cat(parts).float().cpu().numpy()
 

@@ -14,11 +14,13 @@ from pathlib import Path
 
 from vicinal.config import Data, Execution, Experiment, validate
 from vicinal.data.catalogue import resolve_source
+from vicinal.data.corruptions import ARCHIVES, planned_state, record_name
 from vicinal.errors import VicinalError
 from vicinal.figures import FIGURES
 from vicinal.files import sha256
-from vicinal.fingerprint import named_modules, stage_fingerprint
-from vicinal.grid import Artefacts, Cohort, Evaluation, Store, Study, Teacher, expand
+from vicinal.fingerprint import data_modules, named_modules, stage_fingerprint
+from vicinal.grid import Artefacts, Cohort, Corruptions, Evaluation, Store, Study, Teacher, expand, measured_models
+from vicinal.models.pretrained import WEIGHTS
 
 # What a report is made from besides code and results.
 WORKFLOW = Path(__file__).resolve().parents[1]
@@ -30,10 +32,13 @@ REPORT_FILES = [
 # The rule that makes the artefacts of each stage, in the order of the flow.
 RULES = {
     "downloads": "fetch_data",
+    "weights": "fetch_weights",
     "data": "prepare_data",
+    "corruptions": "fetch_corruptions",
     "teachers": "train_teacher",
     "cohorts": "distill",
     "evaluations": "evaluate",
+    "robustness": "evaluate_corruptions",
     "experiments": "aggregate",
     "claims": "judge_claims",
     "figures": "plot_figure",
@@ -100,6 +105,10 @@ def resolve(
         raise VicinalError(f"{where}: execution: differs between the experiments; give all the same")
     cache = results / "plan" / "sources.json"
     artefacts = expand([(experiment, _content(experiment.data, cache)) for experiment in experiments], collection)
+    for source in artefacts.corruptions.values():
+        record = results / "data" / record_name(source.store.id)
+        archive = Path(source.store.root) / ARCHIVES[source.store.spec["name"]].file
+        source.archive_state = planned_state(record, archive)
     return artefacts, execution
 
 
@@ -145,9 +154,12 @@ def _plans(artefacts: Artefacts, figures: tuple[str, ...]) -> Iterator[Plan]:
         if store.downloaded:
             yield _download_plan(store)
         yield _data_plan(store)
+    yield from map(_corruptions_plan, artefacts.corruptions.values())
+    yield from map(_weights_plan, artefacts.weights)
     yield from map(_teacher_plan, artefacts.teachers.values())
     yield from map(_cohort_plan, artefacts.cohorts.values())
     yield from map(_evaluation_plan, artefacts.evaluations.values())
+    yield from map(_robustness_plan, artefacts.corrupted.values())
     for study in artefacts.studies.values():
         yield _study_plan(study)
         yield _claims_plan(study)
@@ -163,20 +175,38 @@ def _download_plan(store: Store) -> Plan:
     return Plan("downloads", store.id, f"data/{store.id}.fetched.json", {"spec": spec})
 
 
+def _weights_plan(name: str) -> Plan:
+    # Without a code fingerprint, as above.
+    spec = {"name": name, "url": WEIGHTS[name].url, "sha256": WEIGHTS[name].sha256}
+    return Plan("weights", name, f"weights/{name}.json", {"spec": spec})
+
+
+def _weights_of(unit: Teacher | Cohort) -> list[Ref]:
+    return [("weights", unit.weights)] if unit.weights else []
+
+
 def _data_plan(store: Store) -> Plan:
-    content = {"spec": store.spec, "code": stage_fingerprint("data")}
+    content = {"spec": store.spec, "code": stage_fingerprint("data", data_modules(store.spec))}
     upstream = [("downloads", store.id)] if store.downloaded else []
     return Plan("data", store.id, f"data/{store.id}/data.json", content, upstream)
+
+
+def _corruptions_plan(source: Corruptions) -> Plan:
+    # Without a code fingerprint, as downloads; with the state of the archive: one that comes later is seen.
+    store = source.store
+    spec = {"name": store.spec["name"], "archive_state": source.archive_state}
+    return Plan("corruptions", store.id, f"data/{record_name(store.id)}", {"spec": spec}, [("data", store.id)])
 
 
 def _teacher_plan(teacher: Teacher) -> Plan:
     content = {"spec": teacher.spec, "code": stage_fingerprint("teachers", named_modules(teacher.spec))}
     output, directory = f"teachers/{teacher.id}/teacher.json", f"teachers/{teacher.id}/model"
-    return Plan("teachers", teacher.id, output, content, [("data", teacher.store.id)], [directory])
+    upstream = [("data", teacher.store.id), *_weights_of(teacher)]
+    return Plan("teachers", teacher.id, output, content, upstream, [directory])
 
 
 def _cohort_plan(cohort: Cohort) -> Plan:
-    upstream = [("data", cohort.store.id)]
+    upstream = [("data", cohort.store.id), *_weights_of(cohort)]
     if cohort.teacher:
         upstream.append(("teachers", cohort.teacher.id))
     students = {
@@ -189,27 +219,39 @@ def _cohort_plan(cohort: Cohort) -> Plan:
 
 
 def _evaluation_plan(evaluation: Evaluation) -> Plan:
-    unit = evaluation.unit
+    return _measurement_plan("evaluations", evaluation.id, evaluation.settings, evaluation.unit)
+
+
+def _robustness_plan(unit: Teacher | Cohort) -> Plan:
+    # It has no settings, so its id is that of what is measured.
+    return _measurement_plan("robustness", unit.id, {}, unit, [("corruptions", unit.store.id)])
+
+
+def _measurement_plan(
+    stage: str, id_: str, settings: dict, unit: Teacher | Cohort, upstream: Iterable[Ref] = ()
+) -> Plan:
     content = {
-        "spec": {**evaluation.settings, "unit": unit.spec},
-        "models": sorted(model.id for model in evaluation.models),
-        "code": stage_fingerprint("evaluations", named_modules(unit.spec)),
+        "spec": {**settings, "unit": unit.spec},
+        "models": sorted(model.id for model in measured_models(unit)),
+        "code": stage_fingerprint(stage, named_modules(unit.spec)),
     }
-    stage = "teachers" if isinstance(unit, Teacher) else "cohorts"
-    upstream = [("data", unit.store.id), (stage, unit.id)]
-    directories = [f"evaluations/{evaluation.id}/{model}" for model in content["models"]]
-    output = f"evaluations/{evaluation.id}/manifest.json"
-    return Plan("evaluations", evaluation.id, output, content, upstream, directories)
+    made_by = "teachers" if isinstance(unit, Teacher) else "cohorts"
+    directories = [f"{stage}/{id_}/{model}" for model in content["models"]]
+    upstream = [("data", unit.store.id), (made_by, unit.id), *upstream]
+    return Plan(stage, id_, f"{stage}/{id_}/manifest.json", content, upstream, directories)
 
 
 def _study_plan(study: Study) -> Plan:
     name = study.experiment.name
     models = {id_: {"evaluation": evaluation, **columns} for id_, (evaluation, columns) in study.models.items()}
-    content = {
-        "spec": {"name": name, "data": study.store.spec, "models": models},
-        "code": stage_fingerprint("experiments"),
-    }
+    spec = {"name": name, "data": study.store.spec, "models": models}
+    if study.wants_corruptions:
+        spec["corrupted"] = study.corrupted
+    content = {"spec": spec, "code": stage_fingerprint("experiments")}
     upstream = [("data", study.store.id), *(("evaluations", id_) for id_ in sorted(study.evaluations))]
+    if study.corrupted:
+        upstream.append(("corruptions", study.store.id))
+        upstream += [("robustness", id_) for id_ in sorted(set(study.corrupted.values()))]
     return Plan("experiments", name, f"{name}/metrics.parquet", content, upstream)
 
 

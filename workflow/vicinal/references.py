@@ -12,6 +12,7 @@ from vicinal.errors import VicinalError, describe
 from vicinal.files import read_json
 from vicinal.planning import build_plans, resolve
 from vicinal.spec import artefact_id
+from vicinal.verify.layout import MEASURED
 
 EXPERIMENTS = Path("experiments")
 
@@ -75,7 +76,7 @@ def _add_experiment(found: References, experiment: Experiment, path: Path, resul
     for plan in build_plans(artefacts):
         found.ids[plan.stage].add(plan.id)
         found.ids["students"].update(plan.content.get("students", {}))
-        if plan.stage == "evaluations":
+        if plan.stage in MEASURED:
             found.measured.update((plan.id, model) for model in plan.content["models"])
 
 
@@ -91,6 +92,9 @@ def _add_tables(found: References, path: Path, members: dict[str, set[str]]) -> 
             found.ids["cohorts"].update(members.get(id_, ()))
             if row.get("teacher_id"):
                 found.ids["teachers"].add(row["teacher_id"])
+        for id_, unit in spec.get("corrupted", {}).items():
+            found.measured.add((unit, id_))
+            found.ids["robustness"].add(unit)
         found.ids["data"].add(artefact_id(data["name"], data))
         found.sources.append(path)
     except (VicinalError, KeyError, TypeError, AttributeError) as error:

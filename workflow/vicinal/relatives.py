@@ -15,7 +15,9 @@ from vicinal.spec import canonical, number
 # What the lists of a grid vary. Anything else that differs is a setting that has changed.
 AXES = ("model", "teacher", "teacher mixup alpha", "alpha", "temperature", "logit scale", "seed")
 # The output by which a finished result of a stage is known.
-OUTPUTS = {"data": "data.json", "teachers": "teacher.json", "cohorts": "manifest.json", "evaluations": "manifest.json"}
+OUTPUTS = {"data": "data.json", "teachers": "teacher.json"} | dict.fromkeys(
+    ("cohorts", "evaluations", "robustness"), "manifest.json"
+)
 DATA = "data.name"
 SHOWN = 4
 ABSENT = "none"
@@ -88,7 +90,7 @@ def traits(stage: str, spec: Mapping[str, Any]) -> Traits:
     """Return the traits of a spec, settings by their names in the config."""
     spec = dict(spec)
     settings: dict[str, str] = {}
-    if stage == "evaluations":
+    if stage in ("evaluations", "robustness"):
         unit = spec.pop("unit")
         _flatten("evaluation", spec, settings)
         spec = unit

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PROFILE = Path("profiles/slurm")
 SITE = PROFILE / "cluster.yaml"
 # Rules whose jobs go to the cluster, by their stage.
-STAGES = ("teachers", "cohorts", "evaluations")
+STAGES = ("teachers", "cohorts", "evaluations", "robustness")
 # The time of a job is asked for with a margin: a factor where like runs were recorded, one where rates are assumed, and
 # what Python, torch and a slow file system need to begin.
 RECORDED_MARGIN, STATED_MARGIN = 1.5, 3.0
@@ -143,6 +143,7 @@ def prepare(artefacts: "Artefacts", execution: "Execution", name: str, cores: in
     prefix = job_prefix(name, results)
     refs = [("teachers", id_) for id_ in artefacts.teachers]
     refs += [("cohorts", id_) for id_ in artefacts.cohorts] + [("evaluations", id_) for id_ in artefacts.evaluations]
+    refs += [("robustness", id_) for id_ in artefacts.corrupted]
     after = find_makers(refs, find_jobs(results))
     minutes = estimate_minutes(artefacts, execution, results)
     write_planned(results, minutes, after)

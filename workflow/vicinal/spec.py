@@ -3,15 +3,20 @@
 import hashlib
 import json
 import math
+from collections.abc import Iterable
 from typing import Any
 
 # A field at its neutral value is left out of a spec, so that a field added later changes no id of what exists.
+# So is the weight of a term of the loss (``NAME_weight``) that is 0.
 NEUTRAL: dict[str, Any] = {
-    "ce_weight": 0,
-    "kd_weight": 0,
     "logit_scale": 1,
     "nesterov": False,
+    "pretrained": False,
 }
+
+
+# What a data spec has under ``store`` where its images are photos of any size, kept as JPEGs.
+PHOTOS = "photos"
 
 
 def normalise(value: Any) -> Any:
@@ -22,7 +27,7 @@ def normalise(value: Any) -> Any:
     """
     if isinstance(value, dict):
         fields = {key: normalise(field) for key, field in value.items() if field is not None}
-        return {key: field for key, field in fields.items() if not (key in NEUTRAL and field == NEUTRAL[key])}
+        return {key: field for key, field in fields.items() if not _is_neutral(key, field)}
     if isinstance(value, list | tuple):
         return [normalise(entry) for entry in value]
     if isinstance(value, float):
@@ -30,6 +35,20 @@ def normalise(value: Any) -> Any:
             raise ValueError(f"{value} cannot be part of a spec")
         return int(value) if value.is_integer() else value
     return value
+
+
+def _is_neutral(key: str, field: Any) -> bool:
+    return (key in NEUTRAL and field == NEUTRAL[key]) or (is_weight(key) and field == 0)
+
+
+def is_weight(name: str) -> bool:
+    """Tell whether a field, or a column of a table, is the weight of a term of the loss."""
+    return str(name).endswith("_weight")
+
+
+def more_weights(columns: Iterable[str]) -> list[str]:
+    """Return those columns of a table that are weights of other terms than ``kd_weight`` and ``ce_weight``."""
+    return [column for column in columns if is_weight(column) and column not in ("kd_weight", "ce_weight")]
 
 
 def canonical(value: Any) -> str:

@@ -28,6 +28,7 @@ LOGS = {
     "teachers": "teachers/{id}/train.log",
     "cohorts": "cohorts/{id}/distill.log",
     "evaluations": "evaluations/{id}/evaluate.log",
+    "robustness": "robustness/{id}/evaluate.log",
 }
 BENCHMARKS = {stage: f"{stage}/{{id}}/benchmark.tsv" for stage in LOGS}
 

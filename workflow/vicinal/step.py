@@ -53,7 +53,7 @@ class CohortStep:
         self._teacher = teacher
         models = [learner.model for learner in learners] + ([] if teacher is None else [teacher])
         self._transformed = {model: transform(model) for model in models}
-        self._device = data.images.device
+        self._device = data.device
         steps = len(tables.bounds)
         self.losses = torch.zeros(steps, len(learners), device=self._device)
         self._rates = torch.zeros(steps, device=self._device)
@@ -61,6 +61,8 @@ class CohortStep:
         self._number = torch.zeros(1, dtype=torch.int64, device=self._device)
         self._position = torch.zeros(1, dtype=torch.int64, device=self._device)
         self._within = torch.arange(recipe["batch_size"], device=self._device)
+        # Where the next photos lie, for data sets that are decoded as they are needed.
+        self._pixels: torch.Tensor | None = None
         on_gpu = self._device.type == "cuda"
         self._streams = [torch.cuda.Stream(self._device) for _ in learners] if on_gpu else []
 
@@ -80,11 +82,21 @@ class CohortStep:
         else:
             self.losses.copy_(losses)
 
+    def feed(self, pixels: torch.Tensor | None) -> None:
+        """Take the photos of the next batch, (N, H, W, C) uint8, in the order of the plan; None: there are none."""
+        if pixels is None:
+            return
+        if self._pixels is None:
+            self._pixels = pixels.new_empty(self._recipe["batch_size"], *pixels.shape[1:])
+        self._pixels[: len(pixels)].copy_(pixels, non_blocking=True)
+
     def __call__(self, size: int) -> None:
         """Train on the next ``size`` images."""
-        batch = make_batch(
-            self._data, self._tables, self._position + self._within[:size], self._recipe, mixed=self._mixed
-        )
+        here = self._position + self._within[:size]
+        if self._pixels is None:
+            batch = make_batch(self._data, self._tables, here, self._recipe, mixed=self._mixed)
+        else:
+            batch = self._data.batch(self._pixels[:size], self._tables, here, mixed=self._mixed)
         teacher_logits = None
         if self._teacher is not None:
             with torch.no_grad(), self._numerics.autocast(self._device):

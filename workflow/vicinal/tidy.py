@@ -22,12 +22,13 @@ _TEXTS = (
     "metric",
     "kind",
     "name",
+    "corruption",
 )
 _MODEL = (
     "model_id", "role", "data", "model", "method", "seed", "alpha", "teacher", "teacher_mixup_alpha", "temperature",
     "logit_scale", "kd_weight", "ce_weight",
 )  # fmt: skip
-_ALWAYS = ("model_id", "role", "model", "method", "seed", "split", "metric")  # never empty
+_ALWAYS = ("model_id", "role", "model", "method", "seed", "split", "metric", "corruption")  # never empty
 STD = "std"
 TEACHER, STUDENT = "teacher", "student"
 _OF_DISTILLED = ("teacher", "temperature", "logit_scale", "kd_weight", "ce_weight")
@@ -48,6 +49,7 @@ _TABLES = {
     "vicinal": _Table(("split", "pairs", "lam_low", "lam_high", "metric"), ("value",), finite=True),
     "confusion": _Table(("split", "softmax_temperature", "metric"), ("value",), finite=True),
     "spread": _Table(("split", "lam_low", "lam_high", "metric", "quantile"), ("value",), finite=True),
+    "corruptions": _Table(("corruption", "severity", "metric"), ("value",), finite=True),
     "reliability": _Table(("low",), ("high", "count", "confidence", "accuracy")),
     "history": _Table(("epoch",), ("loss", "validation_accuracy")),
     "similarity": _Table(("kind", "row", "column"), ("value",), finite=True, own=("model_id",)),

@@ -15,11 +15,12 @@ from vicinal.checkpoint import Checkpoint, Checkpoints, describe_machine, find_c
 from vicinal.data.store import Store
 from vicinal.engine import Moment, train
 from vicinal.errors import VicinalError
-from vicinal.inputs import Images, adapt, to_device, window_of
+from vicinal.inputs import Images, adapt, to_device
 from vicinal.interruption import RESERVE_SECONDS, Interruption
 from vicinal.learner import Learner, make_learner
 from vicinal.models import build_model
 from vicinal.numerics import Numerics
+from vicinal.opening import open_images
 from vicinal.phases import all_epochs
 from vicinal.progress import Progress
 from vicinal.provenance import Stopwatch, provenance
@@ -110,8 +111,8 @@ def _train_in_parts(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Ch
 def _train_group(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Checkpoint | None) -> list[str]:
     """Train models together, all from one checkpoint or all anew; return what is to be said of diverged ones."""
     watch, machine = Stopwatch(), describe_machine(job.device, job.numerics)
-    window = window_of(next(iter(wanted.values()))["spec"]["recipe"])
-    data, validation = (Images(job.store, split, job.device, window) for split in ("train", "validation"))
+    recipe = next(iter(wanted.values()))["spec"]["recipe"]
+    data, validation = (open_images(job.store, split, job.device, recipe) for split in ("train", "validation"))
     learners = {
         directory: make_learner(record["id"], record["spec"], data, job.weights) for directory, record in wanted.items()
     }
@@ -228,7 +229,7 @@ def _frozen(directory: Path, spec: dict, data: Images, numerics: Numerics) -> to
     """Return a finished teacher, frozen, in evaluation mode, on the device of the data."""
     model = build_model(spec["model"], data.num_classes, data.channels)
     load_weights(directory, model)
-    return to_device(numerics.freeze(adapt(model, spec["model"], data)), data.images.device)
+    return to_device(numerics.freeze(adapt(model, spec["model"], data)), data.device)
 
 
 def _keep_last_good(unit: str, learner: Learner, folder: Path) -> str:

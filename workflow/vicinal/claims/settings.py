@@ -5,13 +5,17 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from vicinal.errors import VicinalError
+from vicinal.spec import more_weights
 from vicinal.tidy import STUDENT, contradiction, missing, number, temperature
 
 PRIMARY_ALPHA, PRIMARY_TEMPERATURE, PRIMARY_WEIGHTS = 1.0, 2.0, (1.0, 0.0)
 
 
 class Setting(NamedTuple):
-    """What determines a run but its seed; None where it does not apply. ``temperature`` is a number or ``std``."""
+    """What determines a run but its seed; None where it does not apply. ``temperature`` is a number or ``std``.
+
+    ``others`` are the terms of the loss beside kd and ce, each as (name of its weight, weight), without those at 0.
+    """
 
     role: str
     data: str
@@ -26,9 +30,10 @@ class Setting(NamedTuple):
     ce_weight: float | None
     recipe: tuple = ()  # of training
     source: tuple = ()  # the settings of the data
+    others: tuple = ()
 
 
-FIELDS = Setting._fields[:-2]
+FIELDS = Setting._fields[:-3]
 _NUMBERS = ("alpha", "teacher_mixup_alpha", "logit_scale", "kd_weight", "ce_weight")
 
 
@@ -36,7 +41,8 @@ def read_setting(row: Mapping[str, Any], where: str) -> Setting:
     """Return the setting of a row of a table; columns that start with ``recipe_`` and ``data_`` are its variant.
 
     Args:
-        row: has all of ``FIELDS``; None, NaN and NA are what does not apply.
+        row: has all of ``FIELDS``, and the weights of other terms (``more_weights``), if there are any; None, NaN and
+            NA are what does not apply.
         where: the table and the run, for messages.
 
     Raises:
@@ -47,10 +53,12 @@ def read_setting(row: Mapping[str, Any], where: str) -> Setting:
     known |= {name: number(known[name], f"{where}: {name}") for name in _NUMBERS if known[name] is not None}
     known["temperature"] = temperature(known["temperature"], f"{where}: temperature")
     recipe, source = (tuple(str(v) for name, v in values.items() if name.startswith(s)) for s in ("recipe_", "data_"))
+    weights = {c: number(values[c], f"{where}: {c}") for c in sorted(more_weights(values)) if values[c] is not None}
+    others = tuple((name, weight) for name, weight in weights.items() if weight)
     wrong = contradiction(known)
     if wrong:
         raise VicinalError(f"{where}: {wrong}; make the tables again with ./reproduce")
-    return Setting(**known, recipe=recipe, source=source)
+    return Setting(**known, recipe=recipe, source=source, others=others)
 
 
 def is_true(value: Any) -> bool:
@@ -70,8 +78,11 @@ def baseline(setting: Setting, method: str) -> Setting:
 
 def is_default(setting: Setting) -> bool:
     """Return whether a distilled student has a teacher without mixup, whose logits are not scaled, and the weights."""
-    weights = (setting.kd_weight, setting.ce_weight)
-    return setting.teacher_mixup_alpha is None and setting.logit_scale == 1 and weights == PRIMARY_WEIGHTS
+    return setting.teacher_mixup_alpha is None and setting.logit_scale == 1 and _has_primary_weights(setting)
+
+
+def _has_primary_weights(setting: Setting) -> bool:
+    return (setting.kd_weight, setting.ce_weight) == PRIMARY_WEIGHTS and not setting.others
 
 
 def is_primary(setting: Setting) -> bool:
@@ -99,9 +110,9 @@ def in_words(setting: Setting, brief: bool) -> list[str]:
         parts.append(f"T = {t if isinstance(t, str) else format(t, 'g')}")
     if setting.logit_scale not in (None, 1):
         parts.append(f"logit_scale {setting.logit_scale:g}")
-    weights = (setting.kd_weight, setting.ce_weight)
-    if setting.teacher and None not in weights and weights != PRIMARY_WEIGHTS:
-        parts.append(f"kd_weight {weights[0]:g}, ce_weight {weights[1]:g}")
+    weights = {"kd_weight": setting.kd_weight, "ce_weight": setting.ce_weight, **dict(setting.others)}
+    if setting.teacher and None not in weights.values() and not _has_primary_weights(setting):
+        parts += [f"{name} {weight:g}" for name, weight in weights.items()]
     if setting.teacher_mixup_alpha is not None:
         parts.append(f"teacher with mixup α = {setting.teacher_mixup_alpha:g}")
     return parts

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from vicinal.config import GRID_KEYS, SHORT_KEYS, Execution, Experiment, experiment_file, read_config, validate
+from vicinal.errors import VicinalError, describe
 from vicinal.grid import Artefacts
 from vicinal.planning import resolve
+from vicinal.problems import Problem
+from vicinal.skipped import collection_name
 
 RESULTS = Path("results")
 # The config of the last run, or of the one that is working.
@@ -71,7 +74,7 @@ def config_file(experiment: str | None) -> Path:
 def dump(name: str, experiments: list[Experiment]) -> dict[str, Any]:
     """Return the config of validated experiments, defaults filled in, as it is written and read again."""
     dumped = [experiment.model_dump(mode="json") for experiment in experiments]
-    return dumped[0] if len(dumped) == 1 else {"name": name, "experiments": dumped}
+    return dumped[0] if name == experiments[0].name else {"name": name, "experiments": dumped}
 
 
 def read_artefacts(args: argparse.Namespace) -> tuple[str, Artefacts, Execution]:
@@ -87,7 +90,39 @@ def read_artefacts(args: argparse.Namespace) -> tuple[str, Artefacts, Execution]
 def resolve_named(name: str, experiments: list[Experiment], where: str) -> tuple[Artefacts, Execution]:
     """Return what experiments ask for, and how it is made; several are a collection of that name.
 
+    So is one of which the others were left out (``vicinal.skipped``).
+
     Raises:
         VicinalError: they cannot run together, or their data cannot be found.
     """
-    return resolve(experiments, where, RESULTS, name if len(experiments) > 1 else None)
+    return resolve(experiments, where, RESULTS, collection_name(name, [e.name for e in experiments], RESULTS))
+
+
+def resolve_each(
+    name: str, experiments: list[Experiment], where: str
+) -> tuple[Artefacts | None, Execution | None, list[Problem]]:
+    """Return what those experiments ask for that can be resolved, how it is made, and what is wrong with the others.
+
+    None and None where none of several can be resolved.
+
+    Raises:
+        VicinalError: there is one only, and its data cannot be found, or they cannot run together.
+    """
+    try:
+        return *resolve_named(name, experiments, where), []
+    except VicinalError as error:
+        if len(experiments) == 1:
+            raise
+        together = error
+    problems, resolved = [], []
+    for experiment in experiments:
+        try:
+            resolve([experiment], where, RESULTS)
+            resolved.append(experiment)
+        except VicinalError as error:
+            problems += [Problem(line, (experiment.name,)) for line in describe(error).splitlines()]
+    if not problems:
+        raise together
+    if not resolved:
+        return None, None, problems
+    return *resolve(resolved, where, RESULTS, name), problems

@@ -27,6 +27,8 @@ WORDS = {
     "cohorts": "cohort",
     "measurements": "measured model",
     "evaluations": "evaluation",
+    "corruptions": "corrupted-image record",
+    "robustness": "corrupted-image evaluation",
     "experiments": "experiment",
 }
 

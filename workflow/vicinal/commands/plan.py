@@ -2,9 +2,19 @@
 
 import argparse
 import json
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
-from vicinal.commands.experiment import RESULTS, SETTINGS, add_cores_argument, add_experiment_arguments, read_artefacts
+from vicinal.commands.experiment import (
+    RESULTS,
+    SETTINGS,
+    add_cores_argument,
+    add_experiment_arguments,
+    read_experiments,
+    resolve_each,
+)
+from vicinal.problems import Problem, errors_of, refuse
 
 ELSEWHERE = "Times are for this machine; for a GPU of another one add --set execution.device=cuda."
 # The fields of --json; test_command_plan.py compares them with what is printed.
@@ -18,6 +28,9 @@ SCHEMA = """
   time        {device, hardware, device_hours (of the GPU, or of cores), other_core_hours, wall_seconds, slots (jobs at
               a time), sources (words → number of jobs)}
   disk        {parts (name → bytes), needed, free (bytes), fits}
+  notes       what else is to be known beforehand, a line each: why corrupted images are left out, or not there yet
+  problems    what stands in the way: {kind (error, warning, note), text, experiments (that it keeps from running;
+              empty: all)}; a run with an error stops before the first job
   budget      with --budget-hours: {hours, device, cost_hours, wall_seconds, students, complete (all are chosen), chosen
               (list of {rank, what, seeds, students, cost_hours}), left_out (the same), claims (claim → [cells with 3
               seeds or more, cells wanted]), command}; else null"""
@@ -58,23 +71,43 @@ def main(args: argparse.Namespace) -> int:
     from vicinal.errors import VicinalError
     from vicinal.estimate.display import show, show_lines
     from vicinal.estimate.overview import make_overview
+    from vicinal.preflight import find_problems
 
     if args.write and args.budget_hours is None:
         raise VicinalError("--write: needs --budget-hours, which says what is written")
     if args.write and args.write.suffix not in (".yaml", ".yml"):
         raise VicinalError(f"--write {args.write}: must end with .yaml, as the files of experiments do")
-    name, artefacts, execution = read_artefacts(args)
+    name, experiments, where = read_experiments(args)
+    artefacts, execution, problems = resolve_each(name, experiments, where)
+    if artefacts is None:
+        refuse(problems)
     overview = make_overview(name, artefacts, execution, args.cores, RESULTS)
+    problems += find_problems(artefacts, execution, RESULTS, overview.changes, say=_say)
     budget = None
     if args.budget_hours is not None:
         from vicinal.budget import choose  # pandas takes a while to load
 
         budget = choose(overview, args)
     if args.json:
-        print(json.dumps({**overview.as_json(), "budget": budget and budget.as_json()}, indent=1))
+        listed = {"problems": [asdict(problem) for problem in problems]}
+        print(json.dumps({**overview.as_json(), **listed, "budget": budget and budget.as_json()}, indent=1))
         return 0
     console = Console(soft_wrap=False)
     show(overview, console, args.all)
+    show_lines(preflight_lines(problems, bool(overview.changes)), console)
     if budget is not None:
         show_lines(budget.lines(args.all), console)
     return 0
+
+
+def preflight_lines(problems: list[Problem], has_jobs: bool) -> list[str]:
+    """Return what ``./reproduce`` would check before its first job, a line each; nothing where there is no job."""
+    if not has_jobs and not problems:
+        return []
+    errors = len(errors_of(problems))
+    ready = "a run would stop before the first job:" if errors else "all that a run needs is there, or can be had"
+    return [f"before: {ready}", *(f"        {problem}" for problem in problems)]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -2,9 +2,12 @@
 
 import argparse
 import time
+from contextlib import suppress
+from functools import partial
 
 import yaml
 
+from vicinal.changes import find_changes
 from vicinal.commands.experiment import (
     RESULTS,
     SETTINGS,
@@ -13,16 +16,21 @@ from vicinal.commands.experiment import (
     add_experiment_arguments,
     dump,
     read_experiments,
+    resolve_each,
     resolve_named,
 )
-from vicinal.config import Execution
+from vicinal.config import Execution, Experiment
 from vicinal.errors import VicinalError
 from vicinal.figures import FIGURES
 from vicinal.files import write_text
+from vicinal.finished import is_finished, write_finished
 from vicinal.gpus import visible_devices
 from vicinal.grid import Artefacts
 from vicinal.head import head_lock, run_snakemake, run_snakemake_as_it_is, unlock_snakemake
 from vicinal.planning import build_plans
+from vicinal.preflight import find_problems, unwritable
+from vicinal.problems import ERROR, reasons, refuse
+from vicinal.skipped import write_skipped
 from vicinal.slurm import prepare, with_cluster
 
 EPILOG = f"Anything after -- goes to Snakemake as it is, e.g. -- --dry-run. {SETTINGS}"
@@ -36,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--slurm",
         action="store_true",
         help="send the jobs to the SLURM cluster that profiles/slurm/cluster.yaml describes (workflow/docs/cluster.md)",
+    )
+    parser.add_argument(
+        "--skip-missing",
+        action="store_true",
+        help="of several experiments run those whose data and weights are there or can be downloaded; the combined "
+        "report names the others",
     )
     parser.add_argument(
         "--accept-code",
@@ -61,10 +75,20 @@ def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
     if not args.slurm and any(text.startswith("cluster") for text in args.set):
         raise VicinalError("--set cluster: says where --slurm sends its jobs; add --slurm, or leave it out")
     experiments = with_cluster(experiments, args.slurm)
+    # With arguments of its own Snakemake may run anything, or nothing; what is accepted below does not run.
+    checked = args.skip_missing or not (snakemake_arguments or args.accept_code)
+    if checked and (closed := unwritable(RESULTS)):
+        with suppress(OSError):  # the sums of data that were never read before are kept there
+            select(name, experiments, where, args)  # says all that is wrong, not this alone
+        refuse(closed)
     with head_lock(RESULTS) as lock:
+        if checked:
+            experiments, skipped = select(name, experiments, where, args)
+            if name != experiments[0].name:
+                write_skipped(RESULTS, name, skipped)
         artefacts, execution = resolve_named(name, experiments, where)
         # Snakemake and its jobs read this copy: what is edited meanwhile changes the next run only.
-        write_text(SNAPSHOT, yaml.safe_dump(dump(name, experiments), sort_keys=False))
+        write_text(SNAPSHOT, _config_text(name, experiments))
         print(describe(artefacts), flush=True)
         arguments = ["--configfile", str(SNAPSHOT)]
         unlock_snakemake(lock, [*arguments, "--cores", "1"], args.unlock)
@@ -80,9 +104,43 @@ def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
         if snakemake_arguments:
             return run_snakemake_as_it_is([*arguments, *snakemake_arguments], lock)
         status = run_snakemake(arguments, RESULTS / "logs", lock)
+        if status == 0:
+            write_finished(_config_text(name, experiments), RESULTS)
     if status == 0:
         _say_where(artefacts, time.monotonic() - began)
     return status
+
+
+def select(
+    name: str, experiments: list[Experiment], where: str, args: argparse.Namespace
+) -> tuple[list[Experiment], dict[str, str]]:
+    """Return the experiments that can run, and those that are left out, each with the reason; warnings are printed.
+
+    Raises:
+        VicinalError: something that a run needs is missing, one line a problem, and ``--skip-missing`` does not help.
+    """
+    artefacts, execution, problems = resolve_each(name, experiments, where)
+    if artefacts is not None and not problems and is_finished(artefacts, _config_text(name, experiments), RESULTS):
+        return experiments, {}
+    if artefacts is not None:
+        changes = find_changes(build_plans(artefacts), RESULTS)
+        problems += find_problems(artefacts, execution, RESULTS, changes, args.slurm, partial(print, flush=True))
+    skipped = reasons(problems) if args.skip_missing else {}
+    rest = [experiment for experiment in experiments if experiment.name not in skipped]
+    if not (skipped and rest):
+        for problem in problems:
+            if problem.kind != ERROR:
+                print(problem, flush=True)
+        refuse(problems)
+        return experiments, {}
+    for left_out, reason in skipped.items():
+        print(f"left out: {left_out}: {reason}", flush=True)
+    rest, more = select(name, rest, where, args)
+    return rest, {**skipped, **more}
+
+
+def _config_text(name: str, experiments: list[Experiment]) -> str:
+    return yaml.safe_dump(dump(name, experiments), sort_keys=False)
 
 
 def describe(artefacts: Artefacts) -> str:

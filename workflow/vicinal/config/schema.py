@@ -18,8 +18,8 @@ Method = Literal["ce", "ce_mixup", "kd", "kd_mixup"]
 METHODS: tuple[str, ...] = get_args(Method)
 # Folders of results/ that hold what experiments share: an experiment of that name would overwrite them.
 FOLDERS = {
-    "data", "teachers", "students", "cohorts", "evaluations", "plan", "locks", "logs", "benchmarks", "heartbeats",
-    "checkpoints", "published",
+    "data", "teachers", "students", "cohorts", "evaluations", "robustness", "plan", "locks", "logs", "benchmarks",
+    "heartbeats", "checkpoints", "published", "weights",
 }  # fmt: skip
 # Words that ./reproduce takes for a command.
 RESERVED_NAMES = FOLDERS | set(COMMANDS)
@@ -85,8 +85,22 @@ class Data(Section):
         "digits", description=f"data set: {', '.join(DATA_SETS)}, or the name of a folder of Parquet files"
     )
     root: str = Field("data", description="folder where data sets lie or are downloaded to")
-    source: Literal["auto", "digits", "torchvision", "parquet"] = Field(
-        "auto", description="auto takes Parquet files in root/name if there are any, else torchvision's download"
+    source: Literal["auto", "digits", "torchvision", "parquet", "folder"] = Field(
+        "auto",
+        description="auto takes Parquet files in root/name if there are any, else folders of photos, else "
+        "torchvision's download",
+    )
+    store: Literal["array", "photos"] = Field(
+        "array", description="array: images of one size, kept decoded; photos: of any size, kept as JPEGs"
+    )
+    shorter_side: Int | None = Field(
+        None,
+        ge=16,
+        description="photos: pixels of the shorter side when they are packed; null: their own bytes are kept",
+    )
+    quality: Int = Field(95, ge=1, le=100, description="photos: JPEG quality of those that are encoded anew")
+    bad_share: Annotated[NotNegative, Field(lt=1)] = Field(
+        0.001, description="photos: share (or one photo) that may be unreadable; those are listed and left out"
     )
     image_column: str | None = Field(None, description="Parquet: column of the images; found by itself if there is one")
     label_column: str | None = Field(None, description="Parquet: column of the labels; found by itself if there is one")
@@ -110,6 +124,7 @@ class Data(Section):
 class Recipe(Section):
     """How a network is trained."""
 
+    pretrained: bool = Field(False, description="start from published ImageNet weights, all but the last layer")
     optimizer: Literal["sgd", "adam"] = Field("sgd", description="optimiser")
     epochs: Int = Field(30, ge=1, description="passes over the training split")
     batch_size: Int = Field(64, ge=2, description="images a step")
@@ -120,23 +135,51 @@ class Recipe(Section):
     momentum: Float = Field(0.9, ge=0, lt=1, description="sgd: momentum")
     nesterov: bool = Field(False, description="sgd: Nesterov momentum")
     weight_decay: NotNegative = Field(5e-4, description="L2 penalty on all parameters")
-    schedule: Literal["step", "cosine", "constant", "piecewise"] = Field("step", description="learning rate over time")
+    head_epochs: Int = Field(
+        0, ge=0, description="epochs before the others in which the last layer is trained alone, by Adam, with labels"
+    )
+    head_lr: Positive = Field(1e-3, description="learning rate of these")
+    schedule_scale: Positive = Field(1.0, description="factor on the epochs of all phases, for a shorter training")
+    schedule: Literal["step", "cosine", "constant", "piecewise", "plateau"] = Field(
+        "step", description="learning rate over time; plateau (of networks without a teacher): by the validation loss"
+    )
     milestones: list[Annotated[Float, Field(gt=0, lt=1)]] = Field(
         [0.625, 0.75, 0.875],
         description="shares of the epochs: where the learning rate drops (step), or has the given factors (piecewise)",
     )
-    gamma: Positive = Field(0.1, description="step: factor of each drop")
+    gamma: Positive = Field(0.1, description="step and plateau: factor of each drop")
+    patience: Int = Field(5, ge=0, description="plateau: epochs without a lower validation loss before a drop")
+    lr_min: NotNegative = Field(0.0, description="plateau: the lowest learning rate")
     factors: list[NotNegative] | None = Field(
         None,
         description="piecewise: of lr, at the start, each milestone and the end; up in a line, down as half a cosine",
     )
     crop_padding: Int = Field(4, ge=0, description="random crop after padding with this many black pixels; 0: none")
     flip: bool = Field(True, description="random horizontal flip")
+    resize: Int | None = Field(
+        None, ge=8, description="pixels a side that images are resized to before a window is cut out; null: as they are"
+    )
+    crop: Int | None = Field(
+        None,
+        ge=8,
+        description="pixels a side of the window, at a random place in training, else in the middle; of photos: of the "
+        "random resized crop",
+    )
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> "Recipe":
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs momentum > 0")
+        return self
+
+    @model_validator(mode="after")
+    def _window_fits(self) -> "Recipe":
+        if self.resize is not None and self.crop is None:
+            raise ValueError("resize needs crop: how much of the resized image is seen")
+        if self.resize is not None and (self.crop > self.resize or (self.resize - self.crop) % 2):
+            raise ValueError(f"crop {self.crop} must be resize {self.resize} less an even number of pixels")
+        if self.crop is not None and self.crop_padding:
+            raise ValueError("crop_padding is for images that are seen as they are: set it to 0")
         return self
 
     @model_validator(mode="after")
@@ -161,6 +204,8 @@ RecipeChanges = create_model(
         # annotation lacks the limits, which pydantic keeps apart as metadata
         name: (Annotated[field.annotation, *field.metadata, ""] | None, Field(None, description=field.description))
         for name, field in Recipe.model_fields.items()
+        # a student sees the images that its teacher sees
+        if name not in ("resize", "crop")
     },
 )
 
@@ -168,13 +213,18 @@ RecipeChanges = create_model(
 class Loss(Section):
     """Weights of the loss: ce_weight · CE + kd_weight · T² · KL(teacher ‖ student)."""
 
+    # A field a term: NAME_weight is the weight of ``loss`` in vicinal.losses.NAME; 0 by default, so that all that there
+    # is keeps its id.
+
     kd_weight: NotNegative = Field(1.0, description="weight of the distillation term")
     ce_weight: NotNegative = Field(0.0, description="weight of the cross-entropy with the (mixed) labels")
 
     @model_validator(mode="after")
     def _some_weight(self) -> "Loss":
-        if self.kd_weight == 0:
-            raise ValueError("kd_weight is 0: nothing is distilled; use the methods ce and ce_mixup")
+        terms = [name for name in type(self).model_fields if name != "ce_weight"]
+        if not any(getattr(self, name) for name in terms):
+            also = f" (also {', '.join(terms[1:])})" if terms[1:] else ""
+            raise ValueError(f"{terms[0]} is 0{also}: nothing is distilled; use the methods ce and ce_mixup")
         return self
 
 
@@ -226,6 +276,9 @@ class Evaluation(Section):
 
     pairs: Int = Field(25_600, ge=20, description="vicinal pairs a split (train and test)")
     pair_seed: Seed = Field(0, description="seed of the list of vicinal pairs, shared by all models")
+    corruptions: bool = Field(
+        False, description="measure on the published corrupted test images too (CIFAR-10-C, CIFAR-100-C; 2.9 GB)"
+    )
 
 
 class Execution(Section):
@@ -262,6 +315,17 @@ class Experiment(Section):
     evaluation: Evaluation = Field(Evaluation(), description="what is measured on the trained models")
     execution: Execution = Field(Execution(), description="where and how it runs")
     cluster: Cluster | None = Field(None, description="the SLURM cluster of --slurm; null: profiles/slurm/cluster.yaml")
+
+    @model_validator(mode="after")
+    def _photos_are_cropped(self) -> "Experiment":
+        has_photos, resize, crop = self.data.store == "photos", self.recipe.resize, self.recipe.crop
+        if has_photos and (crop is None or resize is not None):
+            raise ValueError("photos have many sizes: set recipe.crop, to 224 for example, and leave out recipe.resize")
+        if not has_photos and crop is not None and resize is None:
+            raise ValueError("recipe.crop needs recipe.resize (or data.store: photos)")
+        if not has_photos and self.data.source == "folder":
+            raise ValueError("data.source: folders hold photos of any size: set data.store to photos")
+        return self
 
 
 class Collection(Section):

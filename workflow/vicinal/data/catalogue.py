@@ -15,7 +15,7 @@ from vicinal import files
 from vicinal.data.published import ARCHIVES, Archive
 from vicinal.errors import VicinalError, nearest
 
-SOURCES = ("auto", "digits", "parquet", "torchvision")
+SOURCES = ("auto", "digits", "parquet", "torchvision", "folder")
 OTHER_VALIDATION = 0.1  # share of the training split, for data sets that are not in the table
 
 _SHARD = re.compile(r"(train|test|validation|valid|val)(?:[-_.].*)?\.parquet")
@@ -113,6 +113,10 @@ def resolve_source(
                     f'data.{column}: "{value}" has no meaning for {name} from {source}: '
                     "leave it out (columns are for Parquet files)"
                 )
+    if source == "folder":
+        from vicinal.data.photos.folders import folder_identity
+
+        return folder_identity(Path(root) / name, cache and cache.with_name("folders.json"))
     if source == "torchvision":
         hashes = {file: archive.md5 for file, archive in DATA_SETS[name].archives.items()}
     else:
@@ -132,11 +136,13 @@ def resolve_kind(name: str, root: Path | str, source: str = "auto") -> str:
     folder = Path(root) / name
     if source == "parquet" or (source == "auto" and name != "digits" and _has_parquet(folder)):
         return "parquet"
+    if source == "folder" or (source == "auto" and _has_photos(folder)):
+        return "folder"
     known = DATA_SETS.get(name)
     if known is None:
         raise VicinalError(
             f'data.name: "{name}" is no known data set{nearest(name, DATA_SETS)}, and for data of your '
-            f"own {folder} must hold train-*.parquet and test-*.parquet"
+            f"own {folder} must hold train-*.parquet and test-*.parquet, or folders train and test of photos"
         )
     kind = "torchvision" if known.torchvision else "digits"
     if source not in ("auto", kind):
@@ -156,6 +162,8 @@ def source_files(name: str, root: Path | str, source: str) -> list[Path]:
     _check_name(name)
     if source == "parquet":
         return [path for paths in shards(Path(root) / name).values() for path in paths]
+    if source == "folder":
+        return []  # too many to name, and to read
     if source == "torchvision":
         return [Path(root) / DATA_SETS[name].folder / file for file in DATA_SETS[name].archives]
     package = importlib.util.find_spec("sklearn")
@@ -220,6 +228,13 @@ def _check_name(name: Any) -> None:
 def _has_parquet(folder: Path) -> bool:
     try:
         return any(folder.glob("*.parquet"))
+    except OSError as error:
+        raise VicinalError(f"data.root: {folder} cannot be read ({str(error.strerror).lower()})") from None
+
+
+def _has_photos(folder: Path) -> bool:
+    try:
+        return (folder / "train").is_dir()
     except OSError as error:
         raise VicinalError(f"data.root: {folder} cannot be read ({str(error.strerror).lower()})") from None
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from vicinal import files
 from vicinal.data import catalogue, sources
 from vicinal.data.split import hold_out_test, make_splits
-from vicinal.data.store import FILES, FORMAT, META, SPLITS, Store, check_files, read_meta
+from vicinal.data.store import CONTENT, FILES, FORMAT, META, SPLITS, Store, check_files, read_meta
 from vicinal.data.stream import Batch, Source
 from vicinal.data.workplace import clear, naming, publish, workplace
 from vicinal.errors import VicinalError, describe
@@ -70,7 +70,7 @@ def _keep(directory: Path, spec: Mapping[str, Any], code: str | None, say: Say) 
     if not (directory / META).is_file():
         return False
     try:
-        meta = read_meta(directory / META)
+        meta = read_meta(directory / META, FORMAT)
         if meta["spec"] != spec or meta["code"] != code:
             say(f"{directory}: of another plan, built anew")
             return False
@@ -255,13 +255,13 @@ def channel_statistics(images: np.ndarray, positions: np.ndarray) -> tuple[np.nd
 
 
 def content_hash(meta: Mapping[str, Any], splits: Mapping[str, np.ndarray]) -> str:
-    """Return one SHA-256 over images, labels and splits.
+    """Return one SHA-256 over images (or photos), labels and splits.
 
     The splits count by content, not by file: the bytes of a Parquet file change with its writer's
     version, and every result that records this hash would seem to be of other data.
     """
     digest = hashlib.sha256()
-    for name in ("images.npy", "labels.npy"):
+    for name in CONTENT[meta["format"]]:
         digest.update(meta["files"][name]["sha256"].encode())
     for name in SPLITS:
         digest.update(f"{name} {len(splits[name])}\n".encode())

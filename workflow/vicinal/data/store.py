@@ -17,8 +17,13 @@ from vicinal import files
 from vicinal.errors import VicinalError
 
 FORMAT = "vicinal data store 1"
+PHOTO_FORMAT = "vicinal photo store 1"  # see vicinal.data.photos.store
 META = "meta.json"
 FILES = ("images.npy", "labels.npy", "splits.parquet")
+PHOTO_FILES = ("photos.bin", "offsets.npy", "labels.npy", "sizes.npy", "splits.parquet")
+# format → its files, and those of them whose bytes are content
+FORMS = {FORMAT: FILES, PHOTO_FORMAT: PHOTO_FILES}
+CONTENT = {FORMAT: ("images.npy", "labels.npy"), PHOTO_FORMAT: ("photos.bin", "offsets.npy", "labels.npy")}
 SPLITS = ("train", "validation", "test")
 # Files up to this size are checked whenever they are read, at about a second per GB; larger ones by ``verify`` alone.
 CHECKED_BYTES = 1 << 30
@@ -113,8 +118,8 @@ class Store:
         return path
 
 
-def read_meta(path: Path, form: str = FORMAT) -> dict[str, Any]:
-    """Return the contents of the ``meta.json`` of a store of a form, an array store.
+def read_meta(path: Path, form: str | None = None) -> dict[str, Any]:
+    """Return the contents of the ``meta.json`` of a store, of one of the two forms or of the one that is given.
 
     Raises:
         VicinalError: it is missing, no JSON or not that of a store.
@@ -122,8 +127,8 @@ def read_meta(path: Path, form: str = FORMAT) -> dict[str, Any]:
     if not path.is_file():
         raise VicinalError(f"{path}: not there, so this is no whole data store: {_rebuild(path.parent)}")
     meta = files.read_json(path)
-    if not isinstance(meta, dict) or meta.get("format") != form:
-        raise VicinalError(f'{path}: not that of a data store (format "{form}"): {_rebuild(path.parent)}')
+    if not isinstance(meta, dict) or meta.get("format") not in ((form,) if form else FORMS):
+        raise VicinalError(f'{path}: not that of a data store (format "{form or FORMAT}"): {_rebuild(path.parent)}')
     return meta
 
 

@@ -4,24 +4,32 @@ import shutil
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from statistics import mean
 
 from vicinal.changes import Change
+from vicinal.data.corruptions import ARCHIVES
 from vicinal.estimate.jobs import Jobs
 from vicinal.estimate.shape import Shape
+from vicinal.estimate.work import seen_shape
 from vicinal.grid import Evaluation, Teacher
 from vicinal.models.cost import model_cost
+from vicinal.models.pretrained import WEIGHTS
 from vicinal.planning import Ref
-from vicinal.spec import canonical
+from vicinal.spec import PHOTOS, canonical
 
 # Bytes, measured: the record and the history of a model, at all and an epoch; the tables of a model, at all, for each
 # test image and, of teachers, for each pair of classes; an experiment's tables, figures and report, at all and a model.
 MODEL = (8_000, 40)
 TABLES = (32_000, 22, 17)
 EXPERIMENT = (8_000_000, 50_000)
+# The table and the record of a model on corrupted images.
+ROBUSTNESS = 14_000
 # Each image's label, and its row in the table of splits, beside its pixels.
 LABEL = 16
+# About those of a photo of ImageNet.
+PHOTO_BYTES = 120_000
 # Published sizes of what is downloaded.
 DOWNLOADS = {"cifar10": 170_498_071, "cifar100": 169_001_437, "fashion_mnist": 30_878_645}
 
@@ -51,12 +59,21 @@ def estimate_disk(jobs: Jobs, changes: Mapping[Ref, Change]) -> Disk:
     for (stage, id_), change in changes.items():
         if stage == "downloads":
             parts["downloads"] += DOWNLOADS.get(artefacts.stores[id_].spec["name"], 0)
+        elif stage == "weights":
+            parts["downloads"] += WEIGHTS[id_].size
+        elif stage == "corruptions":
+            archive = ARCHIVES[artefacts.stores[id_].spec["name"]]
+            if artefacts.corruptions[id_].archive_state is None:
+                parts["downloads"] += archive.size
+        elif stage == "robustness":
+            parts["evaluations"] += len(jobs.to_measure(change)) * ROBUSTNESS
         elif stage == "data":
             shape = jobs.shape(artefacts.stores[id_])
-            parts["data"] += shape.stored * (shape.height * shape.width * shape.channels + LABEL)
+            size = PHOTO_BYTES if artefacts.stores[id_].spec.get("store") == PHOTOS else prod(shape.image[1:])
+            parts["data"] += shape.stored * (size + LABEL)
         elif stage in ("teachers", "cohorts"):
             unit = (artefacts.teachers if stage == "teachers" else artefacts.cohorts)[id_]
-            cost = model_cost(unit.spec["model"], *jobs.shape(unit.store).image)
+            cost = model_cost(unit.spec["model"], *seen_shape(unit.spec, jobs.shape(unit.store)).image)
             once, an_epoch = MODEL
             a_model = cost.weights_bytes + once + an_epoch * unit.spec["recipe"]["epochs"]
             parts["models"] += len(change.train) * a_model

@@ -20,10 +20,13 @@ from vicinal.planning import RULES
 SHOWN = 8
 WORDS = {
     "downloads": "downloads",
+    "weights": "published weights",
     "data": "data",
     "teachers": "teachers",
     "cohorts": "cohorts of students",
     "evaluations": "evaluations",
+    "corruptions": "corrupted images",
+    "robustness": "evaluations on corrupted images",
     "experiments": "tables",
     "claims": "claims",
     "figures": "figures",
@@ -43,6 +46,7 @@ def show(overview: Overview, console: Console, everything: bool = False) -> None
     """
     if not overview.changes:
         console.print(nothing_to_do(overview), highlight=False, soft_wrap=True)
+        show_lines(overview.notes, console)
         return
     first = all(len(stage.run) == stage.wanted for stage in overview.stages) and all(
         _is_new(change) for change in overview.changes.values()
@@ -151,7 +155,7 @@ def totals(overview: Overview) -> list[str]:
         lines.append(f"jobs:   {on_cluster} for a cluster ({rules}), {here} where ./reproduce runs")
     else:
         lines.append(f"jobs:   {here}, all where ./reproduce runs")
-    return lines
+    return [*lines, *(f"note:   {note}" for note in overview.notes)]
 
 
 def source_lines(overview: Overview) -> list[str]:

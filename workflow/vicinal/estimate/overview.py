@@ -8,6 +8,7 @@ from typing import Any
 
 from vicinal.changes import Change, find_changes
 from vicinal.config import Execution
+from vicinal.data.corruptions import ARCHIVES, outlook, read_record, record_name
 from vicinal.estimate.disk import Disk, estimate_disk
 from vicinal.estimate.jobs import DEVICE_STAGES, Jobs, Times, total
 from vicinal.estimate.recorded import read_history
@@ -42,6 +43,7 @@ class Overview:
         cores: that the run may use.
         times: of all jobs together.
         disk: that they take.
+        notes: what else is to be known beforehand, a line each.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Overview:
     cores: int
     times: Times
     disk: Disk
+    notes: list[str]
 
     @property
     def changes(self) -> Mapping[Ref, Change]:
@@ -117,6 +120,7 @@ class Overview:
                 "sources": {words: len(found) for words, found in self.sources.items()},
             },
             "disk": {**asdict(self.disk), "needed": self.disk.needed, "fits": self.disk.fits},
+            "notes": self.notes,
         }
 
 
@@ -150,4 +154,17 @@ def make_overview(name: str, artefacts: Artefacts, execution: Execution, cores: 
         if stage.name in models:
             stage.train = sum(len(change.train) for change in stage.run)
             stage.keep = models[stage.name] - stage.train
-    return Overview(name, stages, jobs, estimates, cores, times, estimate_disk(jobs, changes))
+    notes = corruption_notes(artefacts, results)
+    return Overview(name, stages, jobs, estimates, cores, times, estimate_disk(jobs, changes), notes)
+
+
+def corruption_notes(artefacts: Artefacts, results: Path) -> list[str]:
+    """Return what a run can expect of the corrupted images that are asked for, a line each data store."""
+    stores = {study.store.id: study.store for study in artefacts.studies.values() if study.wants_corruptions}
+    found = []
+    for store in stores.values():
+        name, record = store.spec["name"], read_record(results / "data" / record_name(store.id))
+        archive = Path(store.root) / ARCHIVES[name].file if name in ARCHIVES else None
+        if text := outlook(name, record, archive):
+            found.append(f"corrupted images of {name}: {text}")
+    return found

@@ -18,6 +18,7 @@ _KNOWN = {
     "fashion_mnist": (10, (28, 28, 1), 60_000, 10_000),
 }
 _DIGITS_TEST = 900
+PHOTO = (1, 1, 3)
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,11 @@ def recorded_shape(spec: Mapping[str, Any], results: Path) -> Shape | None:
     path = results / "data" / artefact_id(spec["name"], spec) / "data.json"
     try:
         meta = read_json(path)
-        height, width, channels = meta["image_shape"]
+        # Photos have no common size; what the networks see of them stands in the recipe.
+        height, width, channels = meta.get("image_shape", PHOTO)
         return Shape(len(meta["class_names"]), height, width, channels, **meta["counts"], stored=meta["images"])
-    except (VicinalError, KeyError, TypeError):  # not there, or the job that makes it anew will say what is wrong
+    # Not there, or no record: the job that makes it anew will say what is wrong.
+    except (VicinalError, AttributeError, KeyError, TypeError):
         return None
 
 
@@ -83,6 +86,13 @@ def _source(store: Store) -> tuple[int, tuple[int, int, int], int, int, int]:
         return (*_DIGITS, 0)
     if spec["source"] == "torchvision":
         return (*_KNOWN[spec["name"]], 0)
+    if spec["source"] == "folder":
+        from vicinal.data.photos.folders import PhotoFolder  # looks into every folder
+
+        folder = PhotoFolder(Path(store.root) / spec["name"])
+        train, *others = (folder.counts.get(split, 0) for split in ("train", "test", "validation"))
+        test, held = others if others[0] else reversed(others)
+        return len(folder.class_names), PHOTO, train, test, held
     from vicinal.data.parquet import open_parquet  # pyarrow and Pillow take a while to load
 
     folder = Path(store.root) / spec["name"]

@@ -2,5 +2,5 @@
 
 FIGURES = (
     "temperature", "plane", "reliability", "nonlinearity", "capacity", "training",
-    "confusion", "similarity", "inheritance", "overconfidence",
+    "confusion", "similarity", "inheritance", "overconfidence", "corruptions",
 )  # fmt: skip

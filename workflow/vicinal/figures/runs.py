@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from vicinal.figures.style import METHODS, TEACHER, natural
+from vicinal.spec import more_weights
 
 # At most this many pairs in figures that have a row or a column of panels for each pair.
 MAIN_PAIRS = 3
@@ -32,7 +33,9 @@ class Pair(NamedTuple):
 
 def models_of(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row a model of any table of an experiment; what does not apply to a model is None or NaN."""
-    models = table[_COLUMNS].drop_duplicates("model_id").reset_index(drop=True)
+    weights = more_weights(table)
+    models = table[[*_COLUMNS, *weights]].drop_duplicates("model_id").reset_index(drop=True)
+    models[weights] = models[weights].fillna(0.0)  # a term that a model does not know
     texts = ["model_id", "role", "model", "method", "teacher", "temperature"]
     models = models.astype(dict.fromkeys(texts, object))
     models[texts] = models[texts].where(models[texts].notna(), None)
@@ -47,8 +50,8 @@ def plain_teachers(models: pd.DataFrame) -> pd.DataFrame:
 def main_students(models: pd.DataFrame) -> pd.DataFrame:
     """Return the students of the main comparison; variants for ablations are left out.
 
-    That is: logits of the teacher not scaled, teacher without mixup, loss weights kd 1 and ce 0 (else the most frequent
-    ones), and the mixup strength α = 1 (else the largest).
+    That is: logits of the teacher not scaled, teacher without mixup, loss weights kd 1 and all others 0 (else the most
+    frequent ones), and the mixup strength α = 1 (else the largest).
     """
     students = models[models["role"] == "student"]
     distilled = students["method"].isin(["kd", "kd_mixup"])
@@ -56,11 +59,13 @@ def main_students(models: pd.DataFrame) -> pd.DataFrame:
     students = students[~distilled | plain]
 
     distilled = students["method"].isin(["kd", "kd_mixup"])
-    weights = list(zip(students["kd_weight"], students["ce_weight"], strict=True))
+    names = ["kd_weight", "ce_weight", *more_weights(students)]
+    weights = list(zip(*(students[name] for name in names), strict=True))
     counts = pd.Series(weights, index=students.index, dtype=object)[distilled].value_counts()
     if len(counts):
-        chosen = (1.0, 0.0) if (1.0, 0.0) in counts.index else counts.index[0]
-        students = students[~distilled | pd.Series([pair == chosen for pair in weights], index=students.index)]
+        usual = (1.0, *[0.0] * (len(names) - 1))
+        chosen = usual if usual in counts.index else counts.index[0]
+        students = students[~distilled | pd.Series([own == chosen for own in weights], index=students.index)]
 
     return students[students["alpha"].isna() | (students["alpha"] == _main_alpha(students))]
 

@@ -8,10 +8,10 @@ from vicinal.errors import VicinalError
 from vicinal.importing.measured import survey_evaluation, survey_experiment
 from vicinal.importing.models import survey_cohort, survey_model, survey_store
 from vicinal.importing.state import NOT_IMPORTED, Survey
-from vicinal.verify.layout import STAGES, is_plain
+from vicinal.verify.layout import MEASURED, STAGES, is_plain
 
 # Folders of a results folder that are no experiment's.
-OTHERS = {*STAGES, "plan", "published", "logs", "benchmarks", "locks", "checkpoints", "heartbeats"}
+OTHERS = {*STAGES, "plan", "weights", "published", "logs", "benchmarks", "locks", "checkpoints", "heartbeats"}
 
 
 def find_results(folder: Path, here: Path) -> Path:
@@ -40,8 +40,9 @@ def survey_results(there: Path, here: Path) -> Survey:
             _look(survey, there / stage / id_, survey_model, stage, id_)
     for id_ in survey.ids("cohorts"):
         _look(survey, there / "cohorts" / id_, survey_cohort, id_)
-    for id_ in survey.ids("evaluations"):
-        _look(survey, there / "evaluations" / id_, survey_evaluation, id_)
+    for stage in MEASURED:
+        for id_ in survey.ids(stage):
+            _look(survey, there / stage / id_, survey_evaluation, stage, id_)
     for folder in sorted(there.iterdir()):
         if folder.name not in OTHERS and is_plain(folder.name) and (folder / "provenance.json").is_file():
             _look(survey, folder, survey_experiment, folder.name)

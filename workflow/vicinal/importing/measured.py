@@ -4,20 +4,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from vicinal.data.corruptions import record_name
 from vicinal.fingerprint import named_modules, stage_fingerprint
 from vicinal.importing.state import KEPT, NOT_IMPORTED, Survey, Unit
 from vicinal.references import read_object
 from vicinal.spec import artefact_id, digest
 from vicinal.verify.analysis import source_paths
 from vicinal.verify.checks import check_evaluation, check_sums
-from vicinal.verify.identity import is_of_evaluation
+from vicinal.verify.identity import is_of_evaluation, is_of_spec
 from vicinal.verify.layout import EVALUATION
 
 
-def survey_evaluation(survey: Survey, id_: str) -> None:
-    """Look at an evaluation there: each measured model, and the list of them."""
-    place, before = Path("evaluations", id_), len(survey.findings.problems)
-    files = survey.files(place, "evaluations", depth=1)
+def survey_evaluation(survey: Survey, stage: str, id_: str) -> None:
+    """Look at an evaluation there, ``stage`` is one of ``MEASURED``: each measured model, and the list of them."""
+    place, before = Path(stage, id_), len(survey.findings.problems)
+    files = survey.files(place, stage, depth=1)
     path = survey.there / place / "manifest.json"
     if files is None or not path.is_file():
         return
@@ -25,7 +26,7 @@ def survey_evaluation(survey: Survey, id_: str) -> None:
     models = manifest.get("models")
     if not manifest or not survey.lists_ids(path, models):
         return
-    specs = [_measurement(survey, id_, model, wanted) for model, wanted in sorted(models.items())]
+    specs = [_measurement(survey, stage, id_, model, wanted) for model, wanted in sorted(models.items())]
     known = all(
         survey.ledger.sha256(survey.measured[f"{id_}/{model}"]) == wanted
         for model, wanted in models.items()
@@ -37,26 +38,29 @@ def survey_evaluation(survey: Survey, id_: str) -> None:
         return
     unit = specs[0]["unit"]
     upstream, own = survey.upstream(unit), digest(unit)[:8]
+    if stage == "robustness":
+        upstream.append(Path("data", record_name(upstream[0].parent.name)))
     if unit["stage"] == "student":
-        slug = id_[:-9].removesuffix(f"_p{specs[0]['pairs']}")
+        slug = id_[:-9].removesuffix(f"_p{specs[0].get('pairs')}")
         upstream.append(Path("cohorts", f"{slug}-{own}", "manifest.json"))
     elif own in survey.teachers:
         upstream.append(Path("teachers", survey.teachers[own], "teacher.json"))
-    survey.add(Unit("evaluations", id_, place, files, [Path("manifest.json")], upstream, whole=False))
+    survey.add(Unit(stage, id_, place, files, [Path("manifest.json")], upstream, whole=False))
 
 
-def _measurement(survey: Survey, evaluation: str, model: str, wanted: str) -> dict[str, Any] | None:
+def _measurement(survey: Survey, stage: str, evaluation: str, model: str, wanted: str) -> dict[str, Any] | None:
     """Look at the tables of one measured model; return its record's spec, None if it is not to be had."""
-    place, before = Path("evaluations", evaluation, model), len(survey.findings.problems)
-    files = survey.files(place, "evaluations")
+    place, before = Path(stage, evaluation, model), len(survey.findings.problems)
+    files = survey.files(place, stage)
     if files is None:
         return None
     path = survey.there / place / EVALUATION
-    record = check_evaluation(survey.ledger, survey.there / place, NOT_IMPORTED)
+    record = check_evaluation(survey.ledger, survey.there / place, NOT_IMPORTED, stage)
     if not record:
         return None
     spec = record.get("spec")
-    if record.get("id") != model or not is_of_evaluation(evaluation, spec):
+    is_own = is_of_evaluation(evaluation, spec) if stage == "evaluations" else is_of_spec(evaluation, spec["unit"])
+    if record.get("id") != model or not is_own:
         survey.refuse(path, "its id or spec is not that of its directory")
     if survey.ledger.sha256(path) != wanted:
         survey.refuse(path, "its checksum is not the one in manifest.json")
@@ -74,7 +78,7 @@ def _measurement(survey: Survey, evaluation: str, model: str, wanted: str) -> di
         survey.compare("measurements", place, same)
         return spec
     survey.measured[f"{evaluation}/{model}"] = path
-    survey.count_code("measurements", record, stage_fingerprint("evaluations", named_modules(spec["unit"])))
+    survey.count_code("measurements", record, stage_fingerprint(stage, named_modules(spec["unit"])))
     survey.add(Unit("measurements", model, place, files))
     return spec
 
@@ -106,9 +110,12 @@ def survey_experiment(survey: Survey, name: str) -> None:
                     survey.refuse(path, f"made from another {source} than lies there now")
     try:
         models, data = own["spec"]["models"], own["spec"]["data"]
+        corrupted = own["spec"].get("corrupted", {})
         rows = {id_: f"{row['evaluation']}/{id_}" for id_, row in models.items()}
+        rows |= {f"robustness/{id_}": f"{unit}/{id_}" for id_, unit in corrupted.items()}
         made = {id_: survey.ledger.sha256(survey.measured[row]) for id_, row in rows.items() if row in survey.measured}
         upstream = {Path("evaluations", row["evaluation"], "manifest.json") for row in models.values()}
+        upstream |= {Path("robustness", unit, "manifest.json") for unit in corrupted.values()}
         upstream.add(Path("data", artefact_id(data["name"], data), "data.json"))
     except (KeyError, TypeError, AttributeError):
         survey.refuse(folder / "provenance.json", "not the record of an experiment's tables")

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from vicinal.data.corruptions import record_name
 from vicinal.data.store import META
 from vicinal.fingerprint import named_modules, stage_fingerprint
 from vicinal.importing.state import NOT_IMPORTED, Survey, Unit
@@ -30,23 +31,25 @@ def survey_store(survey: Survey, id_: str) -> None:
         return
     survey.count_code("data", meta, stage_fingerprint("data"))
     survey.data[id_] = meta["sha256"]
-    _add_download(survey, id_, meta["spec"])
+    download = {field: meta["spec"].get(field) for field in ("name", "source", "files")}
+    _add_record(survey, "downloads", id_, f"{id_}.fetched.json", download)
     survey.add(Unit("data", id_, place, files, [Path("data.json")]))
+    _add_record(survey, "corruptions", id_, record_name(id_), {"data_sha256": meta["sha256"]})
 
 
-def _add_download(survey: Survey, id_: str, spec: dict[str, Any]) -> None:
-    """Import the record of a download with the data store that was made from it."""
-    record, key = (Path(f"{id_}.fetched.json{ending}") for ending in ("", ".key"))
+def _add_record(survey: Survey, stage: str, id_: str, name: str, wanted: dict[str, Any]) -> None:
+    """Import the record of a download, or of corrupted images, with the data store that it belongs to."""
+    record, key = (Path(f"{name}{ending}") for ending in ("", ".key"))
     folder = survey.there / "data"
     if (survey.here / "data" / record).exists() or not (folder / key).is_file():
         return
     found = read_object(folder / record)
     if any((folder / name).is_symlink() for name in (record, key)):
         survey.refuse(folder / record, "a symbolic link")
-    elif any(found.get(field) != spec.get(field) for field in ("name", "source", "files")):
+    elif any(found.get(field) != value for field, value in wanted.items()):
         survey.refuse(folder / record, "of other files than the data store")
     else:
-        survey.add(Unit("downloads", id_, Path("data"), [key, record], [record], whole=False))
+        survey.add(Unit(stage, id_, Path("data"), [key, record], [record], whole=False))
 
 
 def survey_model(survey: Survey, stage: str, id_: str) -> None:

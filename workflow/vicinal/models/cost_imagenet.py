@@ -106,6 +106,8 @@ def _with_head(
     if head == "mlp":
         net.linear(256)  # as in vicinal.models.imagenet, which imports torch
         net.norm(256)
+    if dropout or head == "mlp":
+        net.buffers += 2  # how often it dropped, an int64
 
 
 FAMILIES: dict[str, Callable[..., None]] = {

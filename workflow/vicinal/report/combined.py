@@ -11,13 +11,19 @@ from vicinal.report.records import STAGES, provenance_context
 AGREE, DISAGREE, OPEN, UNDECIDED, ALONE = "Agree", "Disagree", "Open", "Undecided", "One experiment"
 
 
-def combined_context(inputs: list[Inputs], name: str, links: Mapping[str, str] | None = None) -> dict[str, Any]:
+def combined_context(
+    inputs: list[Inputs],
+    name: str,
+    links: Mapping[str, str] | None = None,
+    skipped: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Return the context of ``combined.html.j2``.
 
     Args:
         inputs: of each experiment, at least one, their names different.
         name: of the collection.
         links: for each experiment's name the path of its own report from this one; default ../NAME/report.html.
+        skipped: experiments of the collection that were left out, each with the reason.
     """
     links = links or {experiment.name: f"../{experiment.name}/report.html" for experiment in inputs}
     links = {key: quote(path) for key, path in links.items()}
@@ -36,6 +42,7 @@ def combined_context(inputs: list[Inputs], name: str, links: Mapping[str, str] |
     return {
         "name": name,
         "experiments": [_experiment(own, links[own.name], sections[own.name]) for own in inputs],
+        "skipped": dict(skipped or {}),
         "claims": claims,
         "missing": MISSING,
         "summary": _summary([claim["agreement"]["word"] for claim in claims]),

@@ -23,6 +23,8 @@ OF_CLAIM = {
     "C6": ("plane", "temperature"),
     "C7": ("capacity",),
 }
+# It has a section of its own, where somebody asked for it.
+CORRUPTIONS = "corruptions"
 MISSING = "no verdict"
 MARKS = {  # the class of the style sheet and the symbol: a verdict is never told by its colour alone
     REPRODUCED: ("yes", "✓"),
@@ -43,6 +45,7 @@ class Inputs:
     figures: dict[str, Figure] = field(default_factory=dict)
     records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
+    corruptions: dict[str, Any] | None = None  # whether corrupted images were there; None: nobody asked for them
     config: str | None = None  # the settings of this run, YAML
     made_from: dict[str, str] = field(default_factory=dict)  # SHA-256 by file: tables and figures
 
@@ -56,7 +59,7 @@ def context(inputs: Inputs) -> dict[str, Any]:
     placed: dict[str, str] = {}
     for claim, section in sections.items():
         section["figures"] = [_place(name, claim, embedded, placed) for name in OF_CLAIM[claim]]
-    others = [name for name in inputs.figures if name not in claimed]
+    others = [name for name in inputs.figures if name not in claimed | {CORRUPTIONS}]
     if "training" not in others:
         others.append("training")
     return {
@@ -67,6 +70,7 @@ def context(inputs: Inputs) -> dict[str, Any]:
         "tally": tally(sections.values()),
         "sections": list(sections.values()),
         "figures": [_place(name, "", embedded, placed) for name in sorted(others)],
+        "corruptions": inputs.corruptions and _corruptions(inputs.corruptions, embedded, placed),
         "shrunk": shrink,
         "published": published_rows(inputs),
         "runs": None if inputs.metrics is None else runs_context(inputs.metrics),
@@ -127,6 +131,15 @@ def _place(name: str, claim: str, embedded: dict[str, dict], placed: dict[str, s
         return {"name": name, "missing": f"figures/{name}.png is missing"}
     placed[name] = claim
     return found
+
+
+def _corruptions(record: Mapping[str, Any], embedded: dict[str, dict], placed: dict[str, str]) -> dict[str, Any]:
+    """Return what the page says of corrupted images: the figure, or why there is none."""
+    if not record.get("available"):
+        return {"text": f"Corrupted images are left out: {record.get('reason')}.", "figures": []}
+    source = f" in {record['file']} (MD5 {record['md5']})" if record.get("file") else ""
+    text = f"Measured on the published corrupted test images{source}."
+    return {"text": text, "figures": [_place(CORRUPTIONS, "", embedded, placed)]}
 
 
 def _facts(inputs: Inputs) -> list[tuple[str, str]]:

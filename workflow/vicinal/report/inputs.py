@@ -16,7 +16,7 @@ from vicinal.report.figures import Figure, read_figures
 from vicinal.tables import read_table
 from vicinal.tidy import tidy
 
-CLAIMS, METRICS = "claims.parquet", "metrics.parquet"
+CLAIMS, METRICS, CORRUPTIONS = "claims.parquet", "metrics.parquet", "corruptions.parquet"
 
 
 def read_inputs(folder: Path, made: Path | None = None, figures: Collection[str] | None = None) -> Inputs:
@@ -47,6 +47,7 @@ def read_inputs(folder: Path, made: Path | None = None, figures: Collection[str]
         figures=drawn,
         records=_own_records(own, _optional(made / "claims.json"), drawn),
         spec=own.get("spec") or {},
+        corruptions=own["corruptions"] if "corruptions" in own else _corruptions(folder / CORRUPTIONS),
         made_from={name: sha256(path) for name, path in tables.items()}
         | {f"figures/{name}.png": sums.hexdigest() for name, sums in pictures.items()},
     )
@@ -95,6 +96,11 @@ def _own_records(tables: dict, claims: dict, figures: Mapping[str, Figure]) -> d
         "figures": [figure.provenance for figure in figures.values()],
     }
     return {stage: [record for record in records if record] for stage, records in found.items()}
+
+
+def _corruptions(path: Path) -> dict[str, Any] | None:
+    """Return what is known of corrupted images without a record: whether the table has rows."""
+    return {"available": True} if path.exists() and len(read_table(path)) else None
 
 
 def _optional(path: Path) -> dict[str, Any]:

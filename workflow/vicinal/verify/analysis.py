@@ -66,8 +66,10 @@ def _sources(results: Path, plan: Plan, output: Path) -> dict[str, Path] | None:
     """Return what an experiment's tables must be made from, by the names in their record; None where any may be."""
     if plan.stage != "experiments":
         return None
-    models = plan.content["spec"]["models"]
-    return {id_: results / "evaluations" / row["evaluation"] / id_ / EVALUATION for id_, row in models.items()}
+    spec = plan.content["spec"]
+    found = {id_: results / "evaluations" / row["evaluation"] / id_ / EVALUATION for id_, row in spec["models"].items()}
+    corrupted = spec.get("corrupted", {}).items()
+    return found | {f"robustness/{id_}": results / "robustness" / unit / id_ / EVALUATION for id_, unit in corrupted}
 
 
 def _check_sources(ledger: Ledger, path: Path, made_from: Any, sources: Mapping[str, Path] | None, remedy: str) -> None:
@@ -108,7 +110,7 @@ def source_paths(record: Path, made_from: Mapping[str, str]) -> dict[str, Path |
 
 
 def _tables(ledger: Ledger, results: Path, plan: Plan, folder: Path, remedy: str) -> None:
-    from vicinal.aggregate import class_table, collect, model_table, summarise
+    from vicinal.aggregate import class_table, collect, corruption_sources, corruption_table, model_table, summarise
     from vicinal.data.store import read_meta
     from vicinal.tables import read_table
 
@@ -119,7 +121,10 @@ def _tables(ledger: Ledger, results: Path, plan: Plan, folder: Path, remedy: str
         folders[id_] = results / "evaluations" / row["evaluation"] / id_
         model = results / "students" / id_ if row["role"] == "student" else results / "teachers" / id_ / "model"
         histories[id_] = model / "history.parquet"
-    tables = collect(model_table(spec["models"]), folders, histories)
+    models = model_table(spec["models"])
+    tables = collect(models, folders, histories)
+    corrupted = corruption_sources(spec["models"], spec.get("corrupted", {}), results)
+    tables["corruptions"] = corruption_table(models, corrupted)
     tables[SUMMARY] = summarise(tables["metrics"])
     [store] = [id_ for stage, id_ in plan.upstream if stage == "data"]
     tables[CLASSES] = class_table(read_meta(results / "data" / store / "meta.json"))

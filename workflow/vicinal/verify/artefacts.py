@@ -52,7 +52,9 @@ class Walk:
             "data": self._store,
             "teachers": self._teacher,
             "cohorts": self._cohort,
+            "corruptions": self._corruptions,
             "evaluations": self._evaluation,
+            "robustness": self._evaluation,
         }
         for plan in self.plans:
             before = len(self.findings.problems)
@@ -86,6 +88,14 @@ class Walk:
         spec = plan.content["spec"]
         if record and any(record.get(key) != spec[key] for key in ("name", "source", "files")):
             self.findings.add(path, "of other files than are wanted", f"delete {path} and {RUN}")
+
+    def _corruptions(self, plan: Plan, fresh: bool) -> None:
+        path = self.results / plan.output
+        record = self.ledger.record(path, RUN)
+        if record and record.get("name") != plan.content["spec"]["name"]:
+            self.findings.add(path, "of other images than are wanted", f"delete {path} and {RUN}")
+        if fresh:
+            compare(self.ledger, path, record, self._data_of(plan), f"delete {path} and {RUN}")
 
     def _store(self, plan: Plan, fresh: bool) -> None:
         directory = (self.results / plan.output).parent
@@ -134,7 +144,7 @@ class Walk:
         unit = self._upstream(plan, "teachers")
         cohort = self._upstream(plan, "cohorts")
         teacher = self._teacher_of.get(cohort) if cohort else unit
-        made_from = self._made_from(plan, teacher)
+        made_from = self._made_from(plan, teacher) if plan.stage == "evaluations" else self._data_of(plan)
         shared = {"spec": plan.content["spec"], "code": plan.content["code"], **made_from}
         found = {}
         named = named_modules(plan.content["spec"]["unit"])
@@ -142,11 +152,11 @@ class Walk:
             directory = path.parent / id_
             if not (fresh or directory.is_dir()):
                 continue
-            record = check_evaluation(self.ledger, directory, anew(directory))
+            record = check_evaluation(self.ledger, directory, anew(directory), plan.stage)
             if fresh:
                 compare(self.ledger, directory / EVALUATION, record, {"id": id_, **shared}, anew(directory))
                 compare(self.ledger, directory / EVALUATION, record, self._known(id_), anew(directory))
-            note_record(self.findings, "evaluations", record, named)
+            note_record(self.findings, plan.stage, record, named)
             found[id_] = self.ledger.sha256(directory / EVALUATION)
         if fresh:
             manifest = self.ledger.record(path, anew(path.parent))

@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vicinal.data.store import FILES, FORMAT, META, Store
+from vicinal.data.store import FORMS, META
 from vicinal.errors import VicinalError, describe
 from vicinal.records import HISTORY, RECORD, WEIGHTS
 from vicinal.verify.findings import RUN, Ledger
 from vicinal.verify.layout import EVALUATION, is_plain
 
+# The tables of a measured model that are looked for.
+TABLES = {"evaluations": ("metrics.parquet", "predictions.parquet"), "robustness": ("corruptions.parquet",)}
 # field of a record → what to say where it is not what it should be
 FAULTS = {
     "id": "of another id ({found})",
@@ -72,11 +74,11 @@ def check_store(ledger: Ledger, directory: Path) -> dict[str, Any]:
     meta = ledger.record(path, remedy)
     if not meta:
         return {}
-    if meta.get("format") != FORMAT or not isinstance(meta.get("files"), dict):
+    if meta.get("format") not in FORMS or not isinstance(meta.get("files"), dict):
         ledger.findings.add(path, "not the record of a data store", remedy, "damaged")
         return {}
     sums = {name: entry.get("sha256") for name, entry in meta["files"].items() if isinstance(entry, dict)}
-    if check_sums(ledger, path, sums, remedy, FILES) and not _is_content(directory, meta):
+    if check_sums(ledger, path, sums, remedy, FORMS[meta["format"]]) and not _is_content(directory, meta):
         ledger.findings.add(path, "its checksum of all content is not that of the files", remedy)
     copy = directory / "data.json"
     if ledger.record(copy, remedy) not in ({}, meta):
@@ -90,9 +92,10 @@ def check_store(ledger: Ledger, directory: Path) -> dict[str, Any]:
 
 def _is_content(directory: Path, meta: Mapping[str, Any]) -> bool:
     from vicinal.data.prepare import content_hash
+    from vicinal.opening import open_store
 
     try:
-        return content_hash(meta, Store(directory).splits) == meta["sha256"]
+        return content_hash(meta, open_store(directory / META).splits) == meta["sha256"]
     except (VicinalError, KeyError):
         return False
 
@@ -151,12 +154,12 @@ def check_teacher(ledger: Ledger, directory: Path) -> dict[str, Any]:
     return record
 
 
-def check_evaluation(ledger: Ledger, directory: Path, remedy: str) -> dict[str, Any]:
-    """Check the tables of one measured model; return its record."""
+def check_evaluation(ledger: Ledger, directory: Path, remedy: str, stage: str = "evaluations") -> dict[str, Any]:
+    """Check the tables of one measured model; return its record. ``stage`` is one of ``MEASURED``."""
     path = directory / EVALUATION
     record = ledger.record(path, remedy)
     if record:
-        check_sums(ledger, path, record.get("sha256"), remedy, ("metrics.parquet", "predictions.parquet"))
+        check_sums(ledger, path, record.get("sha256"), remedy, TABLES[stage])
     return record
 
 

@@ -10,7 +10,9 @@ from vicinal.figures import FIGURES
 from vicinal.files import read_json
 from vicinal.records import HISTORY, RECORD, WEIGHTS
 
-STAGES = ("data", "teachers", "students", "cohorts", "evaluations")
+STAGES = ("data", "teachers", "students", "cohorts", "evaluations", "robustness")
+# Those of them that hold tables of measured models.
+MEASURED = ("evaluations", "robustness")
 EVALUATION = "evaluation.json"
 # What atomic writing leaves behind when it is killed.
 LEFT_OVER = (".tmp-", ".old-")
@@ -20,14 +22,14 @@ _MODEL = "|".join(map(re.escape, (RECORD, WEIGHTS, HISTORY)))
 _DIVERGED = rf"diverged/{ID}\.safetensors"
 # Below the folder of a stage. The tables of an evaluation are those that its record lists.
 _FILES = {
-    "data": rf"{ID}/((data\.json(\.key)?|meta\.json|provenance\.json)|images\.npy|labels\.npy|splits\.parquet)"
-    rf"|{ID}\.fetched\.json(\.key)?",
+    "data": rf"{ID}/((data\.json(\.key)?|meta\.json|provenance\.json)|images\.npy|labels\.npy|splits\.parquet"
+    r"|photos\.bin|offsets\.npy|sizes\.npy|bad_files\.txt)"
+    rf"|{ID}\.(fetched|corruptions)\.json(\.key)?",
     "teachers": rf"{ID}/(teacher\.json(\.key)?|train\.log|benchmark\.tsv|model/({_MODEL})|{_DIVERGED})",
     "students": rf"{ID}/({_MODEL})",
     "cohorts": rf"{ID}/(manifest\.json(\.key)?|distill\.log|benchmark\.tsv|{_DIVERGED})",
-    "evaluations": rf"{ID}/(manifest\.json(\.key)?|evaluate\.log|benchmark\.tsv|{ID}/{re.escape(EVALUATION)})",
-}
-_TABLES = "metrics|vicinal|confusion|spread|similarity|classes|reliability|history|summary"
+} | dict.fromkeys(MEASURED, rf"{ID}/(manifest\.json(\.key)?|evaluate\.log|benchmark\.tsv|{ID}/{re.escape(EVALUATION)})")
+_TABLES = "metrics|vicinal|confusion|spread|similarity|classes|reliability|history|corruptions|summary"
 _ANALYSIS = (
     rf"({_TABLES})\.parquet|summary\.csv|"
     r"provenance\.json|metrics\.parquet\.key|claims\.(parquet(\.key)?|md|json)|report\.(html(\.key)?|json)"
@@ -69,7 +71,7 @@ def is_known(stage: str, path: Path, root: Path) -> bool:
     if re.fullmatch(_FILES[stage], path.relative_to(root).as_posix()):
         # Weights or tables without the record that speaks of them are nobody's.
         return stage != "students" or (path.parent / RECORD).is_file()
-    return stage == "evaluations" and path.name in listed(path.parent / EVALUATION)
+    return stage in MEASURED and path.name in listed(path.parent / EVALUATION)
 
 
 def is_analysis(path: Path, folder: Path) -> bool:

@@ -63,7 +63,7 @@ def mixture_notes(findings: Findings) -> list[str]:
     return notes
 
 
-TRAINED = ("teachers", "cohorts", "evaluations")
+TRAINED = ("teachers", "cohorts", "evaluations", "robustness")
 
 
 def _mixture(what: str, records: list[dict[str, Any]], value: Callable[[dict[str, Any]], Any]) -> list[str]:

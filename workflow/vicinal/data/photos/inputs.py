@@ -34,7 +34,7 @@ class Photos:
         mean, scale: (3,) float32: inputs are (value − mean) · scale.
     """
 
-    channels = 3
+    channels, window = 3, None
 
     def __init__(
         self,
@@ -55,6 +55,11 @@ class Photos:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    @property
+    def side(self) -> int:
+        """Return the height of what the networks see, in pixels."""
+        return self.size
 
     def clean(self, index: torch.Tensor | slice) -> torch.Tensor:
         """Return the centres of photos, normalised: (N, 3, size, size) float32."""

@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from vicinal.data.photos.sources import PhotoSource, open_photos
 from vicinal.data.photos.splits import photo_splits
 from vicinal.data.photos.statistics import photo_statistics
 from vicinal.data.photos.store import FILES, FORMAT, PhotoStore
-from vicinal.data.prepare import Say
+from vicinal.data.prepare import Say, content_hash
 from vicinal.data.store import META, SPLITS, check_files, read_meta
 from vicinal.data.workplace import naming, publish
 from vicinal.errors import VicinalError, describe, nearest
@@ -182,7 +181,7 @@ def _build(
             name: {"bytes": (work / name).stat().st_size, "sha256": _sha256(work, name, packed)} for name in FILES
         },
     }
-    meta["sha256"] = _content_hash(meta, splits)
+    meta["sha256"] = content_hash(meta, splits)
     files.write_text(directory / BAD_FILES, "".join(f"{name}: {reason}\n" for name, reason in packed.bad.items()))
     files.write_json(work / META, meta)
     publish([work / name for name in (*FILES, META)], directory)
@@ -224,14 +223,3 @@ def _write_splits(path: Path, splits: Mapping[str, np.ndarray], source: PhotoSou
         }
     )
     pq.write_table(table, path, compression="zstd")
-
-
-def _content_hash(meta: Mapping[str, Any], splits: Mapping[str, np.ndarray]) -> str:
-    """Return one SHA-256 over photos, labels and splits; the splits count by content, not by file."""
-    digest = hashlib.sha256()
-    for name in ("photos.bin", "offsets.npy", "labels.npy"):
-        digest.update(meta["files"][name]["sha256"].encode())
-    for name in SPLITS:
-        digest.update(f"{name} {len(splits[name])}\n".encode())
-        digest.update(splits[name].astype("<i8").tobytes())
-    return digest.hexdigest()

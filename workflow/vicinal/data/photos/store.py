@@ -12,10 +12,10 @@ from typing import NoReturn
 
 import numpy as np
 
-from vicinal.data.store import Store, damaged
+from vicinal.data.store import PHOTO_FILES, PHOTO_FORMAT, Store, damaged
 
-FORMAT = "vicinal photo store 1"
-FILES = ("photos.bin", "offsets.npy", "labels.npy", "sizes.npy", "splits.parquet")
+FORMAT = PHOTO_FORMAT
+FILES = PHOTO_FILES
 
 
 class PhotoStore(Store):

@@ -1,0 +1,199 @@
+"""Measurements on corrupted images among the other results: verified, imported, kept or removed, planned."""
+
+import json
+import shutil
+import sys
+from argparse import Namespace
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+import yaml
+from results_tree import GRID, ROOT, artefacts, make_tree
+
+from vicinal.commands import gc, import_results
+from vicinal.config import Execution, read_config, validate
+from vicinal.data.corruptions import ARCHIVES, CorruptionArchive, record_name
+from vicinal.errors import VicinalError
+from vicinal.estimate.display import totals
+from vicinal.estimate.overview import corruption_notes, make_overview
+from vicinal.estimate.recorded import History
+from vicinal.estimate.shape import Shape
+from vicinal.estimate.work import robustness_work
+from vicinal.files import write_json
+from vicinal.garbage import find_garbage
+from vicinal.models.cost import model_cost
+from vicinal.planfiles import write_plans
+from vicinal.planning import build_plans
+from vicinal.references import find_references
+from vicinal.verify.artefacts import Walk
+from vicinal.verify.findings import Findings, Ledger
+from vicinal.verify.foreign import find_foreign
+
+ON = "evaluation.corruptions=true"
+RESULTS = Path("results")
+
+
+@pytest.fixture(autouse=True)
+def archive(monkeypatch):
+    """As if corrupted digits were published."""
+    archive = CorruptionArchive("digits-C.tar", "digits-C", "0" * 32, 3_000_000, "https://127.0.0.1:9/digits-C.tar")
+    monkeypatch.setitem(ARCHIVES, "digits", archive)
+    return archive
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project in which everything is there up to the measurements."""
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    make_tree(RESULTS, ON)
+    configure(ON)
+    return tmp_path / "project"
+
+
+def configure(*settings):
+    config = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0]", f"grids={GRID}", *settings])
+    Path("config.yaml").write_text(yaml.safe_dump(config[0].model_dump(mode="json")))
+
+
+def check(results):
+    findings = Findings()
+    made = ("data", "corruptions", "teachers", "cohorts", "evaluations", "robustness")
+    Walk([plan for plan in build_plans(artefacts(ON)) if plan.stage in made], results, Ledger(findings)).run()
+    find_foreign(findings, results, [])
+    return findings.problems
+
+
+def units():
+    return sorted(path.name for path in RESULTS.glob("robustness/*"))
+
+
+def test_every_teacher_and_cohort_is_measured_in_a_folder_of_its_name(project):
+    wanted = artefacts(ON)
+    assert units() == sorted([*wanted.teachers, *wanted.cohorts])
+    [study] = wanted.studies.values()
+    assert study.corrupted.keys() == study.models.keys()
+    assert check(RESULTS) == []
+
+
+def test_ids_of_what_is_measured_do_not_change_with_it():
+    on, off = artefacts(ON), artefacts()
+    assert on.evaluations.keys() == off.evaluations.keys()
+    assert {plan.key for plan in build_plans(off) if plan.stage == "evaluations"} == {
+        plan.key for plan in build_plans(on) if plan.stage == "evaluations"
+    }
+    assert "corrupted" not in next(plan for plan in build_plans(off) if plan.stage == "experiments").content["spec"]
+
+
+def test_without_published_images_nothing_is_planned_and_the_tables_know(monkeypatch):
+    monkeypatch.delitem(ARCHIVES, "digits")
+    plans = list(build_plans(artefacts(ON)))
+    assert not {"corruptions", "robustness"} & {plan.stage for plan in plans}
+    assert next(plan for plan in plans if plan.stage == "experiments").content["spec"]["corrupted"] == {}
+
+
+def test_a_changed_table_is_one_problem(project):
+    path = sorted(RESULTS.glob("robustness/*/*/corruptions.parquet"))[0]
+    path.write_bytes(path.read_bytes() + b"x")
+    [problem] = check(RESULTS)
+    assert problem.path == path
+    assert "checksum" in problem.fault
+
+
+def test_a_record_of_other_data_is_one_problem(project):
+    [path] = RESULTS.glob("data/*.corruptions.json")
+    write_json(path, {**json.loads(path.read_text()), "data_sha256": "0"})
+    [problem] = check(RESULTS)
+    assert problem.path == path
+    assert "other data" in problem.fault
+
+
+def test_all_of_it_is_imported_and_then_there_is_nothing_to_do(project, tmp_path, monkeypatch, capsys):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert import_results.main(Namespace(folder=project, dry_run=False, all=True)) == 0
+    said = capsys.readouterr().out
+    assert "1 corrupted-image record" in said
+    assert "corrupted-image evaluations" in said
+    assert check(RESULTS) == []
+    plans = [plan for plan in build_plans(artefacts(ON)) if plan.stage in ("corruptions", "robustness")]
+    assert write_plans(plans, RESULTS) == {}
+    path = next(project.glob("results/robustness/*/*/corruptions.parquet"))
+    path.write_bytes(b"damaged")
+    shutil.rmtree(RESULTS)
+    assert import_results.main(Namespace(folder=project, dry_run=False, all=True)) == 1
+    assert not (RESULTS / path.relative_to(project / "results")).exists()
+
+
+def garbage():
+    found = find_garbage(RESULTS, find_references(RESULTS, gc.configs([])))
+    return sorted(str(item.path.relative_to(RESULTS)) for item in found.items)
+
+
+def test_what_no_experiment_asks_for_any_more_can_be_removed(project):
+    assert garbage() == []
+    wanted = [*(f"robustness/{unit}" for unit in units()), *(f"plan/robustness/{unit}.json" for unit in units())]
+    configure()
+    assert garbage() == sorted(wanted)
+
+
+def overview(monkeypatch):
+    monkeypatch.setattr("vicinal.estimate.overview.read_history", lambda results: History([], {}, {}))
+    return make_overview("digits", artefacts(ON), Execution(device="cpu"), 2, RESULTS)
+
+
+def test_the_plan_says_what_to_expect(project, archive, monkeypatch):
+    assert corruption_notes(artefacts(ON), RESULTS) == ["corrupted images of digits: left out: none was made up"]
+    [path] = RESULTS.glob("data/*.corruptions.json")
+    path.unlink()
+    found = overview(monkeypatch)
+    [note] = found.notes
+    assert "data/digits-C.tar (0.0 GB) is to be downloaded" in note
+    assert f"note:   {note}" in totals(found)
+    assert found.disk.parts["downloads"] == archive.size
+    assert found.stage("robustness").run
+    assert corruption_notes(artefacts(), RESULTS) == []
+
+
+def test_the_work_is_that_of_all_sets_of_images():
+    shape = Shape(100, 32, 32, 3, 45_000, 5_000, 10_000, 60_000)
+    teacher = artefacts().teachers
+    spec = next(iter(teacher.values())).spec
+    work = robustness_work(spec, 3, shape)
+    cost = model_cost(spec["model"], *shape.image)
+    assert work.macs == 3 * 19 * 5 * 10_000 * cost.macs
+    assert work.calls == 3 * 19 * 5 * 40 * cost.layers  # batches of 256
+
+
+@pytest.fixture
+def script():
+    path = ROOT / "workflow" / "scripts" / "evaluate_corruptions.py"
+    spec = spec_from_file_location("evaluate_corruptions_under_test", path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_an_archive_that_is_gone_is_named_with_the_way_out(script, tmp_path):
+    record = tmp_path / record_name("digits-1")
+    for content in (None, b"another"):
+        if content:
+            (tmp_path / "digits-C.tar").write_bytes(content)
+        with pytest.raises(VicinalError, match=r"digits-C\.tar: not there any more, or of another size") as told:
+            script.find_archive(tmp_path, {"name": "digits"}, record)
+        assert str(record) in str(told.value)
+
+
+def test_a_record_of_other_data_is_not_measured_on(project, script, monkeypatch):
+    plan = next(plan for plan in build_plans(artefacts(ON)) if plan.stage == "robustness")
+    record = next(RESULTS.glob("data/*.corruptions.json"))
+    write_json(record, {**json.loads(record.read_text()), "data_sha256": "0"})
+    words = {
+        "--plan": RESULTS / plan.path, "--data": next(RESULTS.glob("data/*/data.json")), "--corruptions": record,
+        "--students": RESULTS / "students", "--manifest": "out/manifest.json",
+    }  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["x", *(str(part) for pair in words.items() for part in pair)])
+    with pytest.raises(VicinalError, match="of other data than"):
+        script.main()
+    assert not Path("out").exists()

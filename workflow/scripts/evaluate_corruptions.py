@@ -1,0 +1,159 @@
+#!/usr/bin/env python
+"""Measure a teacher, or all students of a cohort, on the published corrupted test images; write Parquet tables."""
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vicinal.data.corruptions import ARCHIVES, NAMES, SEVERITIES
+from vicinal.data.store import Store
+from vicinal.device import add_device_arguments, select_device
+from vicinal.errors import VicinalError, run
+from vicinal.files import atomic_directory, read_json, sha256, write_json
+from vicinal.fingerprint import named_modules, stage_fingerprint
+from vicinal.heartbeat import Heartbeat
+from vicinal.plan import check_code, read_plan, record_key
+from vicinal.progress import Progress
+from vicinal.provenance import Stopwatch, provenance
+from vicinal.records import is_finished, weights_sha256
+from vicinal.spec import digest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+RECORD, TABLE = "evaluation.json", "corruptions.parquet"
+
+
+def main() -> None:
+    """Read the plan, measure what was not measured before, write the manifest."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--plan", type=Path, required=True, help="plan file (results/plan/robustness/ID.json)")
+    parser.add_argument("--data", type=Path, required=True, help="record of the data store (results/data/ID/data.json)")
+    parser.add_argument(
+        "--corruptions", type=Path, required=True, help="record of its corrupted images (from fetch_corruptions.py)"
+    )
+    parser.add_argument("--root", type=Path, default=Path("data"), help="folder of all data, with their archive")
+    parser.add_argument("--teacher", type=Path, help="record of the teacher, to measure one")
+    parser.add_argument("--students", type=Path, help="folder of all students' directories, to measure a cohort")
+    parser.add_argument("--manifest", type=Path, required=True, help="list of what was measured; tables go beside it")
+    add_device_arguments(parser)
+    args = parser.parse_args()
+
+    plan = read_plan(args.plan, "robustness")
+    check_code(plan, plan["code"], stage_fingerprint("robustness", named_modules(plan["spec"]["unit"])))
+    if (args.teacher is None) == (args.students is None):
+        raise VicinalError("give --teacher to measure a teacher, or --students to measure a cohort")
+    store, source = Store(args.data), read_json(args.corruptions)
+    if source.get("data_sha256") != store.sha256:
+        raise VicinalError(f"{args.corruptions}: of other data than {args.data}; run fetch_corruptions.py again")
+    places = {id_: args.students / id_ if args.students else args.teacher.parent / "model" for id_ in plan["models"]}
+    shared = {
+        "spec": plan["spec"],
+        "code": plan["code"],
+        "data_sha256": store.sha256,
+        "images": {key: source.get(key) for key in ("available", "file", "md5")} | {"rows": digest(source.get("rows"))},
+    }
+    wanted = {id_: {"id": id_, "weights_sha256": weights_sha256(place), **shared} for id_, place in places.items()}
+    folder = args.manifest.parent
+    missing = [id_ for id_, record in wanted.items() if not is_finished(folder / id_ / RECORD, record)]
+    print(f"{plan['id']}: {len(missing)} models to measure, {len(wanted) - len(missing)} measured before", flush=True)
+    if missing and not source.get("available"):
+        print(f"{plan['id']}: left out: {source.get('reason')}", flush=True)
+        leave_out(missing, places, wanted, folder, source)
+    elif missing:
+        with Heartbeat(folder.parent.parent, plan["stage"], plan["id"]) as heartbeat:
+            device = select_device(args.device, args.threads, args.gpu_slots, plan["id"])
+            heartbeat.update(device=str(device))
+            todo = {id_: places[id_] for id_ in missing}
+            measure(
+                plan, store, source, find_archive(args.root, source, args.corruptions), todo, wanted, folder, device
+            )
+    write_json(args.manifest, {"models": {id_: sha256(folder / id_ / RECORD) for id_ in wanted}})
+    record_key(args.manifest, plan)
+
+
+def find_archive(root: Path, source: dict, record: Path) -> Path:
+    """Return the archive, which the record says was there.
+
+    Raises:
+        VicinalError: it is gone, or of another size.
+    """
+    archive = ARCHIVES[source["name"]]
+    path = root / archive.file
+    if not path.is_file() or path.stat().st_size != archive.size:
+        raise VicinalError(
+            f"{path}: not there any more, or of another size; put it back, or delete {record} and run again"
+        )
+    return path
+
+
+def measure(
+    plan: dict,
+    store: Store,
+    source: dict,
+    archive: Path,
+    places: dict[str, Path],
+    wanted: dict[str, dict],
+    folder: Path,
+    device: "torch.device",
+) -> None:
+    """Measure the models in ``places`` and write each one's table into ``folder``/ID, all or nothing."""
+    import numpy as np
+    import torch
+
+    from vicinal.data.corrupted import open_corrupted
+    from vicinal.inputs import Images, adapt, to_device, window_of
+    from vicinal.measure import image_logits
+    from vicinal.models import build_model
+    from vicinal.numerics import allow_tf32
+    from vicinal.robustness import robustness_table
+    from vicinal.weights import load_weights
+
+    unit = plan["spec"]["unit"]
+    allow_tf32(False)
+    test = Images(store, "test", device, window_of(unit["recipe"]))
+    corrupted = open_corrupted(archive, ARCHIVES[source["name"]].folder)
+    rows, labels = np.array(source["rows"], dtype=np.int64), test.labels.cpu().numpy()
+    sets = len(NAMES) * len(SEVERITIES)
+    progress, done = Progress(plan["id"], len(places) * sets, "sets of images"), 0
+
+    def measured() -> None:
+        nonlocal done
+        done += 1
+        progress.update(done)
+
+    def logits(model: torch.nn.Module, images: np.ndarray) -> np.ndarray:
+        test.images = torch.from_numpy(images).to(device)
+        return image_logits(model, test)
+
+    for id_, place in places.items():
+        watch = Stopwatch()
+        model = build_model(unit["model"], store.num_classes, test.channels)
+        load_weights(place, model)
+        model = to_device(adapt(model, unit["model"], test), device)
+        table = robustness_table(partial(logits, model), corrupted.images, rows, labels, measured)
+        write(table, folder / id_, wanted[id_], {"provenance": provenance(watch, device)}, place)
+
+
+def leave_out(models: list[str], places: dict[str, Path], wanted: dict[str, dict], folder: Path, source: dict) -> None:
+    """Write an empty table of each model, with the reason in its record."""
+    from vicinal.robustness import no_robustness
+
+    for id_ in models:
+        made = {"reason": source.get("reason"), "provenance": provenance(Stopwatch())}
+        write(no_robustness(), folder / id_, wanted[id_], made, places[id_])
+
+
+def write(table: "pd.DataFrame", directory: Path, wanted: dict, made: dict, place: Path) -> None:
+    """Write the table and the record of one model."""
+    with atomic_directory(directory) as temporary:
+        table.to_parquet(temporary / TABLE, index=False, compression="zstd")
+        training = read_json(place / "model.json")["provenance"]
+        record = {**wanted, "sha256": {TABLE: sha256(temporary / TABLE)}, **made, "training": training}
+        write_json(temporary / RECORD, record)
+
+
+if __name__ == "__main__":
+    run(main)
