@@ -13,6 +13,7 @@ from vicinal.errors import VicinalError
 from vicinal.files import sha256
 from vicinal.plan import check_id
 from vicinal.robustness import no_robustness
+from vicinal.spec import more_weights
 from vicinal.tables import read_table
 
 # Columns that say which replicate a row is of; a summary is over them.
@@ -74,7 +75,7 @@ def collect(
         }
         for name, table in tables.items():
             parts[name].append(table.assign(model_id=id_))
-    shared = models[[*MODEL_COLUMNS, *(flag for flag in FLAGS if flag in models)]]
+    shared = models[[*_shared(models), *(flag for flag in FLAGS if flag in models)]]
     described = {"metrics": models}
     tidy = {
         name: described.get(name, shared).merge(pd.concat(tables, ignore_index=True), on="model_id")
@@ -85,6 +86,11 @@ def collect(
     tidy["spread"] = shared.merge(spread.astype({"model_id": object}), on="model_id")
     tidy["similarity"] = _of_teachers({id_: folders[id_] / "similarity.parquet" for id_ in teachers}, SIMILARITY)
     return {name: _categorical(table) for name, table in tidy.items()}
+
+
+def _shared(models: pd.DataFrame) -> list[str]:
+    """Return the columns that all tables have: those of every experiment, and the weights of more terms of the loss."""
+    return [*MODEL_COLUMNS, *more_weights(models)]
 
 
 def _of_teachers(paths: Mapping[str, Path], columns: Mapping[str, str]) -> pd.DataFrame:
@@ -112,7 +118,7 @@ def corruption_table(models: pd.DataFrame, folders: Mapping[str, Path]) -> pd.Da
     parts = [no_robustness().assign(model_id=pd.Series(dtype=object))]
     parts += [read_table(folder / "corruptions.parquet").assign(model_id=id_) for id_, folder in folders.items()]
     found = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
-    return _categorical(models[MODEL_COLUMNS].merge(found, on="model_id"))
+    return _categorical(models[_shared(models)].merge(found, on="model_id"))
 
 
 def corruption_sources(models: Mapping[str, Any], units: Mapping[str, str], results: Path) -> dict[str, Path]:

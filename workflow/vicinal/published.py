@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from vicinal.errors import VicinalError
+from vicinal.spec import more_weights
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "reference" / "published.csv"
 KEYS = ["dataset", "setting", "teacher", "student", "method", "temperature", "metric"]
@@ -140,8 +141,10 @@ def _differences(number: Mapping[str, Any], own: Mapping[str, Any], images: int,
     if number["method"] in ALONE and own["role"] != ("teacher" if number["method"] == "teacher" else "student"):
         found.append(f"ours is a {own['role']} of the experiment, trained alone on cross-entropy")
     if own["method"].startswith("kd"):
-        if own["ce_weight"]:
-            found.append(f"our loss: {own['kd_weight']:g} KD + {own['ce_weight']:g} CE")
+        more = [name for name in ("ce_weight", *more_weights(own)) if own[name]]
+        if more:
+            terms = [f"{own[name]:g} {name.removesuffix('_weight').upper()}" for name in ("kd_weight", *more)]
+            found.append(f"our loss: {' + '.join(terms)}")
         else:
             found.append("our loss is KL(teacher ‖ student)·T² alone, without cross-entropy")
         if number["temperature"] is None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from vicinal.errors import VicinalError
+from vicinal.spec import more_weights
 
 _TEXTS = (
     "model_id",
@@ -76,7 +77,7 @@ def tidy(name: str, table: pd.DataFrame) -> pd.DataFrame:
     for column in columns:
         if column in _ALWAYS and table[column].isna().any():
             raise VicinalError(f"table {name}: {column} is empty in a row; {_AGAIN}")
-    numbers = {column: _numbers(name, table, column) for column in columns if column not in _TEXTS}
+    numbers = {c: _numbers(name, table, c) for c in (*columns, *more_weights(table)) if c not in _TEXTS}
     table = table.assign(**numbers)
     if known.own == _MODEL:
         table = table.assign(temperature=_temperatures(name, table["temperature"]))
@@ -107,7 +108,7 @@ def _temperatures(name: str, column: pd.Series) -> pd.Series:
 
 def _check_once(name: str, table: pd.DataFrame, known: _Table) -> None:
     if known.own == _MODEL:
-        models = table[list(_MODEL)].drop_duplicates()
+        models = table[[*_MODEL, *more_weights(table)]].drop_duplicates()
         again = models[models["model_id"].duplicated()]
         if len(again):
             raise VicinalError(f"table {name}: two runs have the id {again['model_id'].iloc[0]}; give each run its own")

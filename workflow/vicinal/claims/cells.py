@@ -24,6 +24,7 @@ from vicinal.claims.settings import (
     read_setting,
 )
 from vicinal.errors import VicinalError
+from vicinal.spec import more_weights
 from vicinal.tidy import TEACHER, missing, number
 
 WHOLE, PEAK = ("all", 0.0, 1.0), ("different", 0.45, 0.55)
@@ -70,12 +71,13 @@ class Runs:
             raise VicinalError(f"table {name}: column {absent[0]} is missing; make the tables again with ./reproduce")
         columns = [str(column) for column in table]
         variant = [c for c in columns if c.startswith(("recipe_", "data_"))]
+        settings = [*FIELDS, *more_weights(columns), *variant]
         more = [c for c in ("teacher_id", PRETRAINED, TEACHER_PRETRAINED) if c in columns]
-        for row in table[["model_id", "seed", *FIELDS, *variant, *more]].drop_duplicates().to_dict("records"):
+        for row in table[["model_id", "seed", *settings, *more]].drop_duplicates().to_dict("records"):
             id_, where = row["model_id"], f"table {name}: {row['model_id']}"
             if missing(id_):
                 raise VicinalError(f"table {name}: a row has no model_id; make the tables again with ./reproduce")
-            fields = {c: row[c] for c in (*FIELDS, *variant)}
+            fields = {c: row[c] for c in settings}
             self._know(id_, _seed(row["seed"], where), read_setting(fields, where), where, bool(variant))
             setting = self._settings[id_]
             if "teacher_id" in more:
@@ -93,6 +95,8 @@ class Runs:
         """
         known = self._settings.setdefault(id_, setting)
         differs = [f for f in FIELDS if getattr(known, f) != getattr(setting, f)]
+        if known.others != setting.others:
+            differs.append("the weights of other terms")
         if whole and not differs and known != setting and (known.recipe or known.source):
             differs = ["the recipe or the data"]
         if self._seeds.setdefault(id_, seed) != seed:

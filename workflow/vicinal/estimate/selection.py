@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from vicinal.commands.experiment import RESULTS, dump, read_experiments
-from vicinal.config import Experiment, validate
+from vicinal.config import Experiment, Loss, validate
 from vicinal.grid import Artefacts, Study
 from vicinal.planning import resolve
 
@@ -69,7 +69,7 @@ def _axes(columns: dict[str, Any]) -> Axes:
     else:
         teacher = columns["teacher"], columns["teacher_mixup_alpha"]
         temperature = columns["temperature"] if columns["temperature"] == "std" else float(columns["temperature"])
-        scale, loss = columns["logit_scale"], (columns["kd_weight"], columns["ce_weight"])
+        scale, loss = columns["logit_scale"], tuple((name, columns[name]) for name in Loss.model_fields)
     alpha = 1.0 if columns["alpha"] is None else columns["alpha"]
     entries = (teacher, columns["model"], columns["method"], alpha, temperature, scale, loss, columns["seed"])
     return Axes(*((entry,) for entry in entries))
@@ -96,8 +96,8 @@ def _grid(block: Axes) -> dict[str, Any]:
     if block.teachers != (None,):
         grid["teachers"] = [{"model": model, "mixup_alpha": alpha} for model, alpha in block.teachers]
         grid |= {"temperatures": list(block.temperatures), "logit_scales": list(block.logit_scales)}
-        [(kd_weight, ce_weight)] = block.losses
-        grid["loss"] = {"kd_weight": kd_weight, "ce_weight": ce_weight}
+        [loss] = block.losses
+        grid["loss"] = dict(loss)
     return grid
 
 

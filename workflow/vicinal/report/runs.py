@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from vicinal.spec import more_weights
+
 # Column, heading. A column that is empty for all runs, or the same for all and none of FIXED, is left out.
 SETTINGS = (
     ("role", "Role"), ("model", "Model"), ("method", "Method"), ("teacher", "Teacher"), ("temperature", "T"),
@@ -14,7 +16,7 @@ SETTINGS = (
 )  # fmt: skip
 RANKS = {"role": ("teacher", "student"), "method": ("ce", "ce_mixup", "kd", "kd_mixup")}
 FIXED = ("role", "model", "method", "teacher", "temperature")
-OF_DISTILLED = ("logit_scale", "kd_weight", "ce_weight")  # not compared with those of models without a teacher
+OF_DISTILLED = {"logit_scale", "kd_weight", "ce_weight"}  # not compared with those of models without a teacher
 # Metric, heading, factor, format.
 METRICS = (
     ("accuracy", "Accuracy, %", 100, ".2f"), ("nll", "NLL", 1, ".3f"), ("ece", "ECE", 1, ".4f"), ("oe", "OE", 1, ".4f"),
@@ -62,11 +64,12 @@ def _order(name: str, text: str) -> tuple:
 
 
 def _shown_settings(test: pd.DataFrame) -> list[tuple[str, str]]:
+    weights = more_weights(test)
     shown = []
-    for name, heading in SETTINGS:
+    for name, heading in (*SETTINGS, *((w, f"{w.removesuffix('_weight').upper()} weight") for w in weights)):
         if name not in test or test[name].isna().all():
             continue
-        compared = test[test["teacher"].notna()] if name in OF_DISTILLED else test
+        compared = test[test["teacher"].notna()] if name in OF_DISTILLED.union(weights) else test
         if name in FIXED or compared[name].dropna().nunique() > 1:
             shown.append((name, heading))
     return shown

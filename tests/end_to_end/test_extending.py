@@ -1,0 +1,292 @@
+"""The examples of workflow/docs/extending.md, run as the page shows them: code, files and commands are read from it."""
+
+import importlib.util
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from PIL import Image
+from project import ROOT, SHORT, Project
+from safetensors.numpy import load_file
+from scipy.spatial.distance import jensenshannon
+from scipy.special import softmax
+
+from vicinal.errors import VicinalError
+from vicinal.losses import Answers
+
+torch.set_num_threads(1)
+
+PAGE = ROOT / "workflow" / "docs" / "extending.md"
+_BLOCK = re.compile(
+    r"(?:^`(?P<path>[^`\n]+)`:\n\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+WEIGHTS = ["kd_weight", "ce_weight", "jsd_weight"]
+LOSS = "workflow/vicinal/losses/jsd.py"
+MODEL = "workflow/vicinal/models/all_conv.py"
+# One pair, one seed, two methods; of the temperatures one is that of the claims' primary cells.
+FEW = (*(s for s in SHORT if not s.startswith("temperatures")), "temperatures=[1,2]", "methods=[ce, kd_mixup]")
+STUDENTS = "students=[all_conv]"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code of the page; ``path`` is the file named above it."""
+
+    path: str | None
+    language: str
+    text: str
+
+
+def blocks(section: str) -> list[Block]:
+    text = PAGE.read_text(encoding="utf-8").split(f"\n## {section}\n")[1].split("\n## ")[0]
+    return [Block(**match.groupdict()) for match in _BLOCK.finditer(text)]
+
+
+def block_of(path: str) -> Block:
+    [found] = [
+        block for match in _BLOCK.finditer(PAGE.read_text()) if (block := Block(**match.groupdict())).path == path
+    ]
+    return found
+
+
+def apply(section: str, folder: Path) -> Iterator[list[str]]:
+    """Put the files and changes of a section into a project; return its commands, as words."""
+    commands = []
+    for block in blocks(section):
+        if block.language == "sh":
+            commands += [shlex.split(line) for line in block.text.splitlines()]
+        elif block.language == "diff":
+            insert(folder / block.path, block.text)
+        else:
+            (folder / block.path).write_text(block.text, encoding="utf-8")
+    return iter(commands)
+
+
+def insert(path: Path, change: str) -> None:
+    """Insert the lines that start with + among those that are there, unless somebody has done it."""
+    lines = change.splitlines(keepends=True)
+    before, after = ("".join(line[1:] for line in lines if line[0] in signs) for signs in (" ", " +"))
+    text = path.read_text(encoding="utf-8")
+    if after not in text:
+        assert text.count(before) == 1, f"{path}: the page speaks of lines that are not there: {before}"
+        path.write_text(text.replace(before, after), encoding="utf-8")
+
+
+def plan(project: Project, words: list[str], *settings: str) -> dict:
+    """Run a command ``./reproduce plan …`` of the page, shortened by settings."""
+    assert words[:2] == ["./reproduce", "plan"]
+    options = [word for setting in settings for word in ("--set", setting)]
+    result = project.command(*words[1:], *options, "--json")
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def reproduce(project: Project, words: list[str], *settings: str, until: str = "all") -> None:
+    """Run a command ``./reproduce …`` of the page, shortened by settings and by the rule that it ends with."""
+    assert words[0] == "./reproduce"
+    result = project.reproduce(*words[1:], "--", "--until", until, settings=settings)
+    assert result.returncode == 0, result.stderr
+
+
+def python(project: Project, code: str) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, cwd=project.folder, env=project.environment(), capture_output=True, text=True, check=True
+    ).stdout
+
+
+def records(project: Project) -> dict[str, dict]:
+    """Return the records of all students by id."""
+    return {path.parent.name: json.loads(path.read_text()) for path in project.results.glob("students/*/model.json")}
+
+
+def page_of(project: Project, name: str) -> str:
+    return unescape((project.results / name / "report.html").read_text(encoding="utf-8"))
+
+
+# Images
+
+
+def test_a_folder_of_images_becomes_an_experiment(fresh_project):
+    random = np.random.default_rng(0)
+    pictures = {}
+    for split, number in (("train", 20), ("test", 8)):
+        for shade, name in enumerate(("tulip", "daisy", "rose")):
+            folder = fresh_project.folder / "photos" / split / name
+            folder.mkdir(parents=True)
+            for i in range(number):
+                pixels = random.integers(80 * shade, 80 * shade + 60, (12, 12, 3)).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+                pictures[pixels.tobytes()] = split, name
+    commands = apply("Your own images", fresh_project.folder)
+
+    script = next(commands)
+    assert script[0] == "python"
+    subprocess.run([sys.executable, *script[1:]], cwd=fresh_project.folder, check=True)
+    few = (
+        "epochs=1", "seeds=[0]", "recipe.batch_size=16", "teachers=[resnet8]", "students=[resnet8_narrow]",
+        "temperatures=[2]", "methods=[ce, kd_mixup]", "pairs=100",
+    )  # fmt: skip
+    assert plan(fresh_project, next(commands), *few)["totals"]["students"] == 2
+    reproduce(fresh_project, next(commands), *few)
+    assert not list(commands)
+
+    [store] = fresh_project.results.glob("data/flowers-*")
+    meta = json.loads((store / "meta.json").read_text())
+    assert meta["class_names"] == ["daisy", "rose", "tulip"]
+    images, labels = np.load(store / "images.npy"), np.load(store / "labels.npy")
+    found = [
+        (pictures[image.tobytes()][1], meta["class_names"][label]) for image, label in zip(images, labels, strict=True)
+    ]
+    assert len(found) == len(pictures) == 3 * 28
+    assert all(wanted == stored for wanted, stored in found)
+    assert "flowers" in page_of(fresh_project, "flowers")
+
+
+# A student
+
+
+def test_a_new_student_is_planned_trained_and_measured(project):
+    commands = apply("Your own student", project.folder)
+    first = plan(project, next(commands), *FEW)
+    reproduce(project, next(commands), *FEW, until="aggregate")
+    assert not list(commands)
+
+    assert first["totals"]["students"] == len(records(project)) > 0
+    for record in records(project).values():
+        assert record["spec"]["model"] == {"family": "all_conv", "widths": [16, 32, 32]}
+    assert "all_conv" in set(pd.read_parquet(project.results / "digits" / "metrics.parquet")["model"])
+
+
+def test_its_layers_are_counted_as_torch_counts_them(project):
+    code = """
+import json
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from vicinal.models import build_model
+from vicinal.models.cost import model_cost
+from vicinal.models.registry import architecture
+
+with torch.device("meta"):
+    model, images = build_model(architecture("all_conv"), 10, 1).eval(), torch.empty(1, 1, 8, 8)
+with FlopCounterMode(display=False) as counter:
+    model(images)
+cost = model_cost(architecture("all_conv"), 10, 1, 8, 8)
+print(json.dumps([cost.parameters, 2 * cost.macs, counter.get_total_flops()]))
+"""
+    parameters, flops, counted = json.loads(python(project, code))
+    assert flops == counted > 0
+    weights = load_file(next(project.results.glob("students/all_conv_*/weights.safetensors")))
+    trained = {name: value for name, value in weights.items() if not name.endswith(("mean", "var", "tracked"))}
+    assert parameters == sum(value.size for value in trained.values())
+
+
+def test_its_module_is_the_code_of_its_own_kind_alone(project):
+    path = project.folder / MODEL
+    before = path.read_text()
+    path.write_text(before + "\nADDED = 1\n")
+    totals = plan(project, ["./reproduce", "plan"], *FEW, STUDENTS)["totals"]
+    path.write_text(before)
+    assert totals["teachers"] == 0
+    assert totals["students"] == len(records(project))
+
+
+# A loss
+
+
+@pytest.fixture(scope="module")
+def jsd(tmp_path_factory):
+    path = tmp_path_factory.mktemp("losses") / "jsd.py"
+    path.write_text(block_of(LOSS).text, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("jsd", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.loss
+
+
+def answers(temperature: float | str) -> Answers:
+    random = np.random.default_rng(0)
+    logits, teacher = (torch.from_numpy(random.normal(scale=3, size=(7, 5))) for _ in range(2))
+    labels = torch.zeros(7, dtype=torch.int64)
+    return Answers(logits, labels, labels, torch.ones(7), teacher, temperature)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1, 4.0])
+def test_the_new_term_is_scipys_divergence(jsd, temperature):
+    given = answers(temperature)
+    sides = [softmax(logits.numpy() / temperature, axis=1) for logits in (given.logits, given.teacher_logits)]
+    wanted = temperature**2 * (jensenshannon(*sides, axis=1) ** 2).mean()
+    assert jsd(given).item() == pytest.approx(wanted, rel=1e-9)
+    assert jsd(given._replace(logits=given.teacher_logits)).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_the_new_term_refuses_a_temperature_that_it_does_not_know(jsd):
+    with pytest.raises(VicinalError, match="temperatures: jsd_weight needs numbers"):
+        jsd(answers("std"))
+
+
+@pytest.fixture(scope="module")
+def with_jsd(project) -> dict:
+    """The plan of the experiment with the new term; it has run afterwards, with the student of the section before."""
+    commands = apply("Your own loss", project.folder)
+    first = plan(project, next(commands), *FEW, STUDENTS)
+    reproduce(project, next(commands), *FEW, STUDENTS)
+    assert not list(commands)
+    return first
+
+
+def test_what_was_trained_without_the_term_stays_valid(project, with_jsd):
+    losses = [record["spec"]["loss"] for record in records(project).values()]
+    assert {json.dumps(loss) for loss in losses} == {'{"kd_weight": 1}', '{"ce_weight": 1}', '{"jsd_weight": 1}'}
+    # kd_mixup at two temperatures; the same without the term is there, and ce.
+    assert with_jsd["totals"]["students"] == losses.count({"jsd_weight": 1}) == 2
+    assert with_jsd["totals"]["students_kept"] == 2 + 1
+    assert with_jsd["totals"]["teachers"] == 0
+    reasons = [reason for job in with_jsd["jobs"] if job["stage"] == "cohorts" for reason in job["reasons"]]
+    assert any("loss.jsd_weight: none → 1" in reason for reason in reasons)
+    assert len([id_ for id_ in records(project) if "_jsd1_kd0_s0-" in id_]) == 2
+
+
+def test_the_tables_and_the_report_tell_the_terms_apart(project, with_jsd):
+    folder = project.results / "jsd"
+    for name in ("metrics", "vicinal", "confusion", "spread", "reliability", "history", "corruptions"):
+        assert "jsd_weight" in pd.read_parquet(folder / f"{name}.parquet"), name
+    models = pd.read_parquet(folder / "metrics.parquet").drop_duplicates("model_id")
+    found = models.loc[models["teacher"].notna(), WEIGHTS].value_counts().to_dict()
+    assert found == {(1.0, 0.0, 0.0): 2, (0.0, 0.0, 1.0): 2}
+    assert (pd.read_parquet(folder / "summary.parquet")["n"] == 1).all()
+    page = page_of(project, "jsd")
+    assert "JSD weight" in page
+    assert "resnet8 → all_conv" in page
+
+
+def test_figures_and_primary_cells_leave_the_term_out(project, with_jsd):
+    drawn = pd.read_parquet(project.results / "jsd" / "figures" / "temperature.parquet")
+    assert len(drawn) > 0
+    assert (drawn["n"] == 1).all()
+    claims = pd.read_parquet(project.results / "jsd" / "claims.parquet")
+    with_term = claims["cell"].str.contains("jsd_weight 1")
+    assert set(claims.loc[with_term, "kind"]) == {"secondary"}
+    assert "primary" in set(claims.loc[~with_term, "kind"])
+
+
+def test_results_with_the_term_can_be_verified_and_chosen_from(project, with_jsd):
+    options = [word for setting in (*FEW, STUDENTS) for word in ("--set", setting)]
+    result = project.command("verify", "jsd", *options)
+    assert result.returncode == 0, result.stdout + result.stderr
+    result = project.command("plan", "jsd", *options, "--budget-hours", "1", "--write", "small.yaml")
+    assert result.returncode == 0, result.stderr
+    grids = yaml.safe_load((project.folder / "small.yaml").read_text())["grids"]
+    losses = [grid["loss"] for grid in grids if "loss" in grid]
+    assert {"kd_weight": 0.0, "ce_weight": 0.0, "jsd_weight": 1.0} in losses
