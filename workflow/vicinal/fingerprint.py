@@ -116,6 +116,7 @@ def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_bytes(), filename=str(path))
 
 
+@cache
 def _imports(path: Path, package: Path) -> set[str]:
     """Return the modules of the package that a file imports anywhere in it."""
     found: set[str] = set()

@@ -140,6 +140,7 @@ class Artefacts:
     corrupted: dict[str, Teacher | Cohort] = field(default_factory=dict)  # what is measured on corrupted images
     studies: dict[str, Study] = field(default_factory=dict)
     collection: str | None = None  # name of the collection that the studies come from
+    skipped: dict[str, str] = field(default_factory=dict)  # its experiments that are left out, each with the reason
 
     @property
     def weights(self) -> dict[str, str]:

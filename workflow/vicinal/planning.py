@@ -21,6 +21,7 @@ from vicinal.files import sha256
 from vicinal.fingerprint import data_modules, named_modules, stage_fingerprint
 from vicinal.grid import Artefacts, Cohort, Corruptions, Evaluation, Store, Study, Teacher, expand, measured_models
 from vicinal.models.pretrained import WEIGHTS
+from vicinal.skipped import collection_name, read_skipped
 
 # What a report is made from besides code and results.
 WORKFLOW = Path(__file__).resolve().parents[1]
@@ -105,6 +106,8 @@ def resolve(
         raise VicinalError(f"{where}: execution: differs between the experiments; give all the same")
     cache = results / "plan" / "sources.json"
     artefacts = expand([(experiment, _content(experiment.data, cache)) for experiment in experiments], collection)
+    if collection:
+        artefacts.skipped = read_skipped(results, collection, artefacts.studies)
     for source in artefacts.corruptions.values():
         record = results / "data" / record_name(source.store.id)
         archive = Path(source.store.root) / ARCHIVES[source.store.spec["name"]].file
@@ -127,7 +130,7 @@ def plan_experiments(
         VicinalError: the config is wrong, or its data cannot be found.
     """
     experiments = validate(config, where, folder=folder)
-    return resolve(experiments, where, results, config["name"] if len(experiments) > 1 else None)
+    return resolve(experiments, where, results, collection_name(config["name"], [e.name for e in experiments], results))
 
 
 def _content(data: Data, cache: Path) -> dict:
@@ -166,7 +169,7 @@ def _plans(artefacts: Artefacts, figures: tuple[str, ...]) -> Iterator[Plan]:
         yield from (_figure_plan(study, figure) for figure in figures)
         yield _report_plan(study, figures)
     if artefacts.collection:
-        yield _collection_plan(artefacts.collection, list(artefacts.studies), figures)
+        yield _collection_plan(artefacts, figures)
 
 
 def _download_plan(store: Store) -> Plan:
@@ -275,9 +278,13 @@ def _report_plan(study: Study, figures: tuple[str, ...]) -> Plan:
     return Plan("reports", name, f"{name}/report.html", _report_content("reports", [name]), _reported(name, figures))
 
 
-def _collection_plan(name: str, experiments: list[str], figures: tuple[str, ...]) -> Plan:
+def _collection_plan(artefacts: Artefacts, figures: tuple[str, ...]) -> Plan:
+    name, experiments = artefacts.collection, list(artefacts.studies)
     upstream = [ref for experiment in experiments for ref in _reported(experiment, figures)]
-    return Plan("collections", name, f"{name}/report.html", _report_content("collections", experiments), upstream)
+    content = _report_content("collections", experiments)
+    if artefacts.skipped:
+        content["spec"]["skipped"] = artefacts.skipped
+    return Plan("collections", name, f"{name}/report.html", content, upstream)
 
 
 def _report_content(stage: str, experiments: list[str]) -> dict:

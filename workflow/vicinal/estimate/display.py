@@ -149,8 +149,6 @@ def totals(overview: Overview) -> list[str]:
         f"disk:   {size(disk.needed)} ({', '.join(f'{name} {size(part)}' for name, part in disk.parts.items() if part)}"
         f"); {size(disk.free)} free",
     ]
-    if not disk.fits:
-        lines.append(f"warning: the disk has room for {size(disk.free)}, {size(disk.needed)} are needed: free some")
     if on_cluster:
         lines.append(f"jobs:   {on_cluster} for a cluster ({rules}), {here} where ./reproduce runs")
     else:

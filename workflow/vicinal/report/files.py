@@ -63,7 +63,7 @@ def write_combined(
         made_from |= {
             f"{own.name}/{table}": own.made_from[table] for table in (CLAIMS, METRICS) if table in own.made_from
         }
-    page = render(combined_context(inputs, name, links), "combined.html.j2")
+    page = render(combined_context(inputs, name, links, spec.get("skipped")), "combined.html.j2")
     _write(page, output, spec, code, made_from, watch)
     return list(links)
 

@@ -1,0 +1,57 @@
+"""What stands in the way of a run, as data, and how it is said."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from vicinal.errors import VicinalError
+
+ERROR, WARNING, NOTE = "error", "warning", "note"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that stands in the way of a run.
+
+    Attributes:
+        text: one line.
+        experiments: names of those that cannot run because of it; empty: none can.
+        kind: only an error keeps anything from running.
+    """
+
+    text: str
+    experiments: tuple[str, ...] = ()
+    kind: Literal["error", "warning", "note"] = ERROR
+
+    @property
+    def words(self) -> str:
+        """Return the line with the experiments that it is about."""
+        return f"{', '.join(self.experiments)}: {self.text}" if self.experiments else self.text
+
+    def __str__(self) -> str:
+        """Return the line as it is shown."""
+        return f"{self.kind}: {self.words}"
+
+
+def errors_of(problems: Iterable[Problem]) -> list[Problem]:
+    """Return those that keep something from running."""
+    return [problem for problem in problems if problem.kind == ERROR]
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Stop where there is an error among problems.
+
+    Raises:
+        VicinalError: one line an error, all of them.
+    """
+    if errors := errors_of(problems):
+        raise VicinalError("\n".join(problem.words for problem in errors))
+
+
+def reasons(problems: Iterable[Problem]) -> dict[str, str]:
+    """Return the experiments that cannot run, in the order of their problems, each with why in one line."""
+    found: dict[str, list[str]] = {}
+    for problem in errors_of(problems):
+        for name in problem.experiments:
+            found.setdefault(name, []).append(problem.text)
+    return {name: "; ".join(texts) for name, texts in found.items()}

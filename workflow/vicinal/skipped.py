@@ -1,0 +1,58 @@
+"""Which experiments a run of a collection left out, and why.
+
+``./reproduce --skip-missing`` writes it; the plan of the collection has it, and so has its report.
+The workflow imports this module whenever it is parsed, so nothing heavy is imported here.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from vicinal.errors import VicinalError
+from vicinal.files import read_json, write_json
+
+
+def skipped_file(results: Path, collection: str) -> Path:
+    """Return where the experiments are listed that a collection goes without."""
+    return results / "plan" / "skipped" / f"{collection}.json"
+
+
+def read_skipped(results: Path, collection: str, present: Iterable[str]) -> dict[str, str]:
+    """Return the experiments that the last run of a collection left out, each with the reason.
+
+    Args:
+        results: the results folder.
+        collection: its name.
+        present: names of experiments that it has now; whatever is listed, they are not left out.
+
+    Raises:
+        VicinalError: the list is damaged.
+    """
+    path = skipped_file(results, collection)
+    if not path.exists():
+        return {}
+    found = read_json(path)
+    if not isinstance(found, dict) or not all(isinstance(reason, str) for reason in found.values()):
+        raise VicinalError(f"{path}: not a list of experiments that were left out: delete it")
+    return {name: reason for name, reason in found.items() if name not in set(present)}
+
+
+def write_skipped(results: Path, collection: str, skipped: Mapping[str, str]) -> None:
+    """Keep the experiments that a run of a collection leaves out, each with the reason; none: forget earlier ones."""
+    path = skipped_file(results, collection)
+    if skipped:
+        write_json(path, dict(skipped))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def collection_name(name: str, experiments: Iterable[str], results: Path) -> str | None:
+    """Return the name of the collection that experiments of one config are; None for an experiment by itself.
+
+    Args:
+        name: of the config.
+        experiments: names of its experiments.
+        results: the results folder: one experiment is a collection too where the others were left out.
+    """
+    names = set(experiments)
+    several = len(names) > 1 or (name not in names and bool(read_skipped(results, name, names)))
+    return name if several else None
