@@ -4,6 +4,8 @@ import fcntl
 import hashlib
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -126,7 +128,7 @@ def test_a_download_that_lacks_its_last_name_only_is_taken(tmp_path, site):
 @pytest.mark.parametrize("served", [b"", b"<html>not found, but with status 200</html>", DATA[::-1], DATA * 2])
 def test_another_file_leaves_nothing(tmp_path, site, served):
     site.files = dict.fromkeys(site.files, served)
-    with pytest.raises(VicinalError, match=r"the download of https://.* failed \(another file came, .* bytes, SHA-256"):
+    with pytest.raises(VicinalError, match=r"the download of https://.* failed \(another file came, .* bytes\)"):
         fetch(tmp_path)
     assert listed(tmp_path) == []
 
@@ -168,14 +170,19 @@ def test_a_damaged_file_is_named(tmp_path, monkeypatch):
     assert path.read_bytes() == DATA[:-1]
 
 
-def test_two_processes_do_not_write_one_file(tmp_path, site):
+def test_two_processes_do_not_write_one_file(tmp_path, site, capsys):
     partial = tmp_path / "weights" / f".net-{SHA256[:8]}.pth.part"
     partial.parent.mkdir()
-    with partial.open("ab") as file:
+    with partial.open("ab") as file, ThreadPoolExecutor() as pool:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(VicinalError, match="another process is downloading it"):
-            fetch(tmp_path)
-    assert fetch(tmp_path)["net"]["sha256"] == SHA256
+        second = pool.submit(fetch, tmp_path)
+        while "another process is downloading it" not in capsys.readouterr().err:
+            assert not second.done()
+            time.sleep(0.01)
+        assert not site.asked
+        fcntl.flock(file, fcntl.LOCK_UN)
+        assert second.result()["net"]["sha256"] == SHA256
+    assert len(site.asked) == 1
 
 
 def test_only_https_is_followed(tmp_path, monkeypatch, site):

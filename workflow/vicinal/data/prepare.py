@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from vicinal import files
 from vicinal.data import catalogue, sources
 from vicinal.data.split import hold_out_test, make_splits
-from vicinal.data.store import CONTENT, FILES, FORMAT, META, SPLITS, Store, check_files, read_meta
+from vicinal.data.store import CONTENT, FILES, FORMAT, FORMS, META, SPLITS, Store, check_files, read_meta
 from vicinal.data.stream import Batch, Source
 from vicinal.data.workplace import clear, naming, publish, workplace
 from vicinal.errors import VicinalError, describe
@@ -53,7 +53,7 @@ def prepare(
         if field not in spec:
             raise VicinalError(f"data.{field}: missing in the data spec")
     clear(directory, say)
-    if _keep(directory, spec, code, say):
+    if is_kept(directory, spec, code, say):
         return Store(directory)
     sources.verify_files(spec, root)
     directory.mkdir(parents=True, exist_ok=True)
@@ -65,16 +65,16 @@ def _silent(line: str) -> None:
     """Say nothing."""
 
 
-def _keep(directory: Path, spec: Mapping[str, Any], code: str | None, say: Say) -> bool:
-    """Return whether the folder holds a whole store of this spec, made by this code."""
+def is_kept(directory: Path, spec: Mapping[str, Any], code: str | None, say: Say, form: str = FORMAT) -> bool:
+    """Return whether the folder holds a whole store of this form and spec, made by this code."""
     if not (directory / META).is_file():
         return False
     try:
-        meta = read_meta(directory / META, FORMAT)
+        meta = read_meta(directory / META, form)
         if meta["spec"] != spec or meta["code"] != code:
             say(f"{directory}: of another plan, built anew")
             return False
-        check_files(directory, meta, verify=True)
+        check_files(directory, meta, verify=True, names=FORMS[form])
     except VicinalError as error:
         say(f"{describe(error)} (done now)")
         return False

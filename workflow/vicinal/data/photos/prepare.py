@@ -19,10 +19,10 @@ from vicinal.data.photos.sources import PhotoSource, open_photos
 from vicinal.data.photos.splits import photo_splits
 from vicinal.data.photos.statistics import photo_statistics
 from vicinal.data.photos.store import FILES, FORMAT, PhotoStore
-from vicinal.data.prepare import Say, content_hash
-from vicinal.data.store import META, SPLITS, check_files, read_meta
+from vicinal.data.prepare import Say, content_hash, is_kept
+from vicinal.data.store import META, SPLITS
 from vicinal.data.workplace import naming, publish
-from vicinal.errors import VicinalError, describe, nearest
+from vicinal.errors import VicinalError, nearest
 from vicinal.provenance import Stopwatch, provenance
 
 BAD_FILES = "bad_files.txt"
@@ -65,7 +65,7 @@ def prepare_photos(
     packing, statistics = _packing(spec), _statistics(spec)
     directory.mkdir(parents=True, exist_ok=True)
     with _alone(directory, say):
-        if not _keep(directory, spec, code, say):
+        if not is_kept(directory, spec, code, say, FORMAT):
             _build(spec, Path(root), directory, packing, statistics, progress, code)
     return PhotoStore(directory)
 
@@ -105,23 +105,6 @@ def _alone(directory: Path, say: Say) -> Iterator[None]:
                 raise
         yield
         path.unlink(missing_ok=True)
-
-
-def _keep(directory: Path, spec: Mapping[str, Any], code: str | None, say: Say) -> bool:
-    """Return whether the folder holds a whole store of this spec, made by this code."""
-    if not (directory / META).is_file():
-        return False
-    try:
-        meta = read_meta(directory / META, FORMAT)
-        if meta["spec"] != spec or meta["code"] != code:
-            say(f"{directory}: of another plan, built anew")
-            return False
-        check_files(directory, meta, verify=True, names=FILES)
-    except VicinalError as error:
-        say(f"{describe(error)} (done now)")
-        return False
-    say(f"{directory}: already there and whole, kept")
-    return True
 
 
 def _build(
