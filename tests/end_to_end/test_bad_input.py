@@ -103,8 +103,26 @@ def small_disk(fresh_project):
     subprocess.run(["umount", "-l", str(fresh_project.results)], check=True)
 
 
-def test_a_full_disk_loses_nothing(fresh_project, small_disk):
+def test_a_disk_without_room_is_told_before_anything_runs(fresh_project, small_disk):
     result = fresh_project.reproduce()
+    assert result.returncode == 1
+    assert re.fullmatch(
+        r"error: results: the disk has 1 MB free, about \d+ MB are needed \(.*\): free some\n", result.stderr
+    )
+    assert not list(fresh_project.results.glob("data/*"))
+
+
+# A disk that seems to have room, as one that others fill meanwhile.
+ROOMY = """
+import shutil
+shutil.disk_usage = lambda path: shutil._ntuple_diskusage(10**12, 0, 10**12)
+"""
+
+
+def test_a_full_disk_loses_nothing(fresh_project, small_disk, tmp_path_factory):
+    library = tmp_path_factory.mktemp("library")
+    (library / "sitecustomize.py").write_text(ROOMY)
+    result = fresh_project.reproduce(library=library)
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert "no space left on device" in result.stderr.lower()

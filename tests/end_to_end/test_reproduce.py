@@ -178,7 +178,7 @@ def test_plain_snakemake_agrees(project, first):
 
 
 @pytest.mark.parametrize(
-    ("experiment", "teachers", "cohorts"), [("cifar100", 38, 144), ("cifar10", 38, 144), ("paper", 76, 288)]
+    ("experiment", "teachers", "cohorts"), [("cifar100", 38, 144), ("cifar10", 38, 144), ("paper", 100, 468)]
 )
 def test_the_full_grids_are_planned_in_seconds(project, experiment, teachers, cohorts):
     began = time.monotonic()

@@ -37,12 +37,14 @@ SHORT = {
 
 def should_change(path: Path, override: str) -> set[str]:
     """Return the settings of a shipped experiment that an override should change, found in the file itself."""
-    key, field = override.partition("=")[0], SHORT[override]
-    blocks = [i for i, grid in enumerate(read_config(path)["grids"]) if key in grid]
+    config, key, field = read_config(path), override.partition("=")[0], SHORT[override]
+    blocks = [i for i, grid in enumerate(config["grids"]) if key in grid]
     in_blocks = {f"grids.{i}.{key}" for i in blocks}
     if key in GRID_KEYS:
-        return in_blocks
-    return {field} | (in_blocks if key == "seeds" else set())
+        # Where no block has the key, all get it.
+        return in_blocks or {f"grids.{i}.{key}" for i in range(len(config["grids"]))}
+    own = {"teacher_recipe.epochs"} if key == "epochs" and "epochs" in config.get("teacher_recipe", {}) else set()
+    return {field} | own | (in_blocks if key == "seeds" else set())
 
 
 def test_every_short_key_is_tried():

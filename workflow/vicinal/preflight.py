@@ -4,6 +4,7 @@ What is looked at depends on the jobs that would run: nothing is asked of the ne
 that are there.
 """
 
+import errno
 import os
 import shutil
 from collections import defaultdict
@@ -167,11 +168,18 @@ def unwritable(results: Path, downloads: Iterable[Download] = ()) -> list[Proble
         nearest = nearest_existing(folder)
         if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
             field = "" if folder == results else "data.root: "
-            why = f"{nearest} may not be written" if nearest.is_dir() else f"{nearest} is no folder"
+            why = _why_unwritable(nearest)
             kind = ERROR if experiments or folder == results else WARNING
             text = f"{field}{folder}: cannot be written ({why}); make it a folder you may write to"
             problems.append(Problem(text, tuple(experiments), kind))
     return problems
+
+
+def _why_unwritable(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"{folder} is no folder"
+    read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+    return os.strerror(errno.EROFS) if read_only else f"{folder} may not be written"
 
 
 def full_disks(results: Path, parts: Mapping[str, int], downloads: Iterable[Download]) -> list[Problem]:
