@@ -25,7 +25,7 @@ CIFAR = "cifar-10-python.tar.gz"
 GRID = {"teachers": ["resnet56"], "students": ["resnet20"], "methods": ["kd"], "temperatures": [1, 2, 4]}
 PHOTOS = {"recipe": {"pretrained": True, "epochs": 1}, "data": {"name": "digits", "root": "own"}}
 PHOTOS["grids"] = [{"students": ["resnet18_imagenet"], "methods": ["ce"]}]
-STATVFS = namedtuple("STATVFS", "f_bavail f_blocks f_bfree f_frsize")
+STATVFS = namedtuple("STATVFS", "f_bavail f_blocks f_bfree f_frsize f_flag")
 GB = 10**9
 
 
@@ -40,7 +40,7 @@ def project(tmp_path, monkeypatch):
 
 
 def set_free(monkeypatch, free):
-    monkeypatch.setattr(os, "statvfs", lambda path: STATVFS(free, 2 * free, free, 1))
+    monkeypatch.setattr(os, "statvfs", lambda path: STATVFS(free, 2 * free, free, 1, 0))
 
 
 def set_gpus(monkeypatch, folder, listed, *memory):
