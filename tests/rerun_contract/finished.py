@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from vicinal.acceptance import code_records
+from vicinal.artefacts import Artefacts
 from vicinal.config import validate
 from vicinal.files import write_json
-from vicinal.grid import Artefacts
 from vicinal.plan import record_key
 from vicinal.planfiles import write_plans
 from vicinal.planning import RULES, build_plans, resolve

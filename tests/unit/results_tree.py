@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vicinal.artefacts import Artefacts
 from vicinal.config import read_config, validate
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
 from vicinal.files import sha256, write_json
-from vicinal.grid import Artefacts, expand
+from vicinal.grid import expand
 from vicinal.plan import record_key
 from vicinal.planfiles import write_plans
 from vicinal.planning import Plan, build_plans

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from vicinal import engine, measure
+from vicinal.artefacts import Store
 from vicinal.data.catalogue import DATA_SETS
 from vicinal.data.split import hold_out_test, make_splits
 from vicinal.estimate import disk, shape
@@ -17,7 +18,6 @@ from vicinal.estimate.recorded import History, benchmark_seconds, read_history
 from vicinal.estimate.shape import Shape, recorded_shape, shape_of
 from vicinal.estimate.timing import RULE_SECONDS, STARTUP, Timing, present_machine
 from vicinal.estimate.work import Machine, evaluation_work, training_work
-from vicinal.grid import Store
 from vicinal.models.cost import model_cost
 from vicinal.models.registry import architecture
 from vicinal.planning import RULES

@@ -12,6 +12,7 @@ from planted_claims import planted, rows, simulation
 from pydantic import Field, ValidationError
 from report_tables import metrics_table
 
+import vicinal.columns
 import vicinal.grid
 from vicinal.aggregate import corruption_table, model_table
 from vicinal.claims.cells import Runs
@@ -63,7 +64,8 @@ def artefacts_of(experiments):
 def test_a_new_term_changes_no_spec_and_no_id_of_what_there_is(path, monkeypatch):
     experiments = validate(read_config(path), path.name, folder=path.parent)
     before = artefacts_of(experiments)
-    monkeypatch.setattr(vicinal.grid, "Loss", WithExtra)
+    for module in (vicinal.grid, vicinal.columns):
+        monkeypatch.setattr(module, "Loss", WithExtra)
     after = artefacts_of(with_field(experiments))
     assert list(after.evaluations) == list(before.evaluations)
     assert list(after.cohorts) == list(before.cohorts)
@@ -76,7 +78,8 @@ def test_a_new_term_changes_no_spec_and_no_id_of_what_there_is(path, monkeypatch
 
 
 def test_the_term_is_in_spec_id_and_columns(config, monkeypatch):
-    monkeypatch.setattr(vicinal.grid, "Loss", WithExtra)
+    for module in (vicinal.grid, vicinal.columns):
+        monkeypatch.setattr(module, "Loss", WithExtra)
     experiments = validate(config, "test")
     before = artefacts_of(experiments).students
     found = artefacts_of(with_field(experiments, kd_weight=0.5, ce_weight=0.25, extra_weight=2.0)).students

@@ -9,13 +9,13 @@ from configs import EXPERIMENTS, load
 
 from vicinal.config import read_config
 from vicinal.engine import train
-from vicinal.grid import resolve_recipe
 from vicinal.inputs import Images, adapt, window_of
 from vicinal.learner import make_learner
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
 from vicinal.numerics import Numerics
 from vicinal.optim import learning_rate
+from vicinal.recipes import resolve_recipe
 
 torch.set_num_threads(2)
 CPU = torch.device("cpu")

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from vicinal.artefacts import Cohort, Evaluation, Teacher
 from vicinal.errors import VicinalError
 from vicinal.estimate.display import SHOWN, count, duration, hours
 from vicinal.estimate.jobs import DEVICE_STAGES, Times, total
@@ -17,7 +18,6 @@ from vicinal.estimate.selection import command_of, experiments_of, write_config
 from vicinal.estimate.timing import Estimate
 from vicinal.estimate.value import MIN_SEEDS, Block, Grid
 from vicinal.files import write_text
-from vicinal.grid import Cohort, Evaluation, Teacher
 from vicinal.verify.layout import MEASURED
 
 RANKS = {

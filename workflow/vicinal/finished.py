@@ -8,9 +8,9 @@ import hashlib
 import os
 from pathlib import Path
 
+from vicinal.artefacts import Artefacts
 from vicinal.errors import VicinalError
 from vicinal.files import read_json, write_json
-from vicinal.grid import Artefacts
 
 CODE = Path(__file__).resolve().parents[1]
 

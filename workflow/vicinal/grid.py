@@ -3,155 +3,20 @@
 The same artefact of several blocks or experiments is one artefact: all are kept by id.
 """
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from vicinal.artefacts import Artefacts, Cohort, Corruptions, Evaluation, Store, Student, Study, Teacher
+from vicinal.columns import data_columns, pretraining_columns, recipe_columns, weight_columns
 from vicinal.config import Experiment, Grid, Loss, Recipe
 from vicinal.config import Teacher as TeacherEntry
 from vicinal.data.catalogue import split_defaults
 from vicinal.data.corruptions import ARCHIVES
 from vicinal.errors import VicinalError
-from vicinal.models.pretrained import WEIGHTS, weights_name
 from vicinal.models.registry import architecture
+from vicinal.recipes import initial_weights, resolve_recipe
 from vicinal.spec import PHOTOS, artefact_id, canonical_fields, joined_id, normalise, number
-
-
-@dataclass(frozen=True)
-class Store:
-    """A prepared data set."""
-
-    id: str
-    spec: dict
-    root: str
-
-    @property
-    def downloaded(self) -> bool:
-        """Tell whether its files come from the network."""
-        return self.spec["source"] == "torchvision"
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """A trained teacher."""
-
-    id: str
-    spec: dict
-    store: Store
-    columns: dict
-
-    @property
-    def weights(self) -> str | None:
-        """Return the name of the published weights that it starts from, if any."""
-        return self.spec.get("weights", {}).get("name")
-
-
-@dataclass(frozen=True)
-class Student:
-    """A student, and what sets it apart from the others of its cohort (``own``)."""
-
-    id: str
-    spec: dict
-    own: dict
-    columns: dict
-
-
-@dataclass
-class Cohort:
-    """Students that share everything but temperature, logit scale and loss weights; trained in one process."""
-
-    id: str
-    spec: dict
-    store: Store
-    teacher: Teacher | None
-    students: dict[str, Student] = field(default_factory=dict)
-
-    @property
-    def weights(self) -> str | None:
-        """Return the name of the published weights that its students start from, if any."""
-        return self.spec.get("weights", {}).get("name")
-
-
-@dataclass
-class Evaluation:
-    """The measurement of a teacher or of all students of a cohort."""
-
-    id: str
-    settings: dict
-    unit: Teacher | Cohort
-
-    @property
-    def models(self) -> list[Teacher | Student]:
-        """Return the models that are measured."""
-        return measured_models(self.unit)
-
-
-def measured_models(unit: Teacher | Cohort) -> list[Teacher | Student]:
-    """Return the models of a unit of measurement: a teacher, or all students of a cohort."""
-    return [unit] if isinstance(unit, Teacher) else list(unit.students.values())
-
-
-@dataclass
-class Corruptions:
-    """The published corrupted versions of a data store's test images.
-
-    Attributes:
-        store: the data store.
-        archive_state: see ``vicinal.data.corruptions.planned_state``.
-    """
-
-    store: Store
-    archive_state: list[int] | None = None
-
-
-@dataclass
-class Study:
-    """All artefacts of one experiment, by id."""
-
-    experiment: Experiment
-    store: Store
-    evaluations: dict[str, Evaluation] = field(default_factory=dict)
-    # model id → (evaluation id, columns): an evaluation may hold models of other experiments too
-    models: dict[str, tuple[str, dict]] = field(default_factory=dict)
-    # model id → id of its teacher or cohort, where the models are measured on corrupted images too
-    corrupted: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def roles(self) -> dict[str, int]:
-        """Return the number of models of each role."""
-        return dict(Counter(columns["role"] for _, columns in self.models.values()))
-
-    @property
-    def wants_corruptions(self) -> bool:
-        """Tell whether its models are measured on corrupted images, if there are any of its data."""
-        return self.experiment.evaluation.corruptions
-
-
-@dataclass
-class Artefacts:
-    """All artefacts of all experiments that run together, by id."""
-
-    stores: dict[str, Store] = field(default_factory=dict)
-    teachers: dict[str, Teacher] = field(default_factory=dict)
-    cohorts: dict[str, Cohort] = field(default_factory=dict)
-    evaluations: dict[str, Evaluation] = field(default_factory=dict)
-    corruptions: dict[str, Corruptions] = field(default_factory=dict)  # by the id of the data store
-    corrupted: dict[str, Teacher | Cohort] = field(default_factory=dict)  # what is measured on corrupted images
-    studies: dict[str, Study] = field(default_factory=dict)
-    collection: str | None = None  # name of the collection that the studies come from
-    skipped: dict[str, str] = field(default_factory=dict)  # its experiments that are left out, each with the reason
-
-    @property
-    def weights(self) -> dict[str, str]:
-        """Return the names of the published weights that networks start from, with the root of all data."""
-        units = (*self.teachers.values(), *self.cohorts.values())
-        return {unit.weights: unit.store.root for unit in units if unit.weights}
-
-    @property
-    def students(self) -> dict[str, Student]:
-        """Return the students of all cohorts, by id."""
-        return {student.id: student for cohort in self.cohorts.values() for student in cohort.students.values()}
 
 
 def expand(experiments: list[tuple[Experiment, dict]], collection: str | None = None) -> Artefacts:
@@ -348,69 +213,3 @@ def _teacher(experiment: Experiment, store: Store, entry: TeacherEntry, seed: in
         **data_columns(store.spec),
     }
     return Teacher(artefact_id(f"{slug}_s{seed}", spec), normalise(spec), store, columns)
-
-
-# Fields that only some schedules use.
-SCHEDULES = {
-    "step": {"milestones", "gamma"},
-    "piecewise": {"milestones", "factors"},
-    "plateau": {"gamma", "patience", "lr_min"},
-}
-
-
-def resolve_recipe(recipe: Recipe, model: str) -> dict[str, Any]:
-    """Return the recipe of one model: its own learning rate, and only the fields that are used."""
-    unused = {"lr_by_model", "schedule_scale"}
-    if recipe.optimizer != "sgd":
-        unused |= {"momentum", "nesterov"}
-    unused |= set().union(*SCHEDULES.values()) - SCHEDULES.get(recipe.schedule, set())
-    if not recipe.head_epochs:
-        unused |= {"head_epochs", "head_lr"}
-    resolved = recipe.model_dump(exclude=unused)
-    resolved["lr"] = recipe.lr_by_model.get(model, recipe.lr)
-    for epochs in resolved.keys() & {"epochs", "head_epochs"}:
-        resolved[epochs] = max(1, round(recipe.schedule_scale * resolved[epochs]))
-    return resolved
-
-
-def initial_weights(recipe: Recipe, model: str) -> dict[str, Any] | None:
-    """Return the published weights that a network starts from, by name and checksum; None for fresh ones.
-
-    Raises:
-        VicinalError: it is to start from such weights, and there are none.
-    """
-    if not recipe.pretrained:
-        return None
-    name = weights_name(architecture(model))
-    if name is None:
-        raise VicinalError(f"recipe.pretrained: there are no published weights of {model}; set it to false")
-    return {"name": name, "sha256": WEIGHTS[name].sha256}
-
-
-def pretraining_columns(spec: dict[str, Any], teacher: Teacher | None = None) -> dict[str, bool]:
-    """Return whether the weights that a model, and its teacher, started from were trained with mixup; else nothing."""
-    columns = {}
-    if spec.get("weights"):
-        columns["pretraining_mixup"] = WEIGHTS[spec["weights"]["name"]].pretraining_mixup
-    if teacher and teacher.weights:
-        columns["teacher_pretraining_mixup"] = WEIGHTS[teacher.weights].pretraining_mixup
-    return columns
-
-
-def weight_columns(loss: dict[str, float]) -> dict[str, float]:
-    """Return the weight of each term that there is as columns of a table; 0 for those that a model does not have."""
-    return {name: loss.get(name, 0.0) for name in Loss.model_fields}
-
-
-def recipe_columns(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return a recipe as columns of a table: one value each, lists as text."""
-    return {
-        f"recipe_{key}": " ".join(map(number, value)) if isinstance(value, list) else value
-        for key, value in recipe.items()
-    }
-
-
-def data_columns(spec: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of a data set as columns of a table (its name has one of its own)."""
-    own = ("source", "validation", "split_seed", "limit_train", "limit_test")
-    return {f"data_{key}": spec.get(key) for key in own}

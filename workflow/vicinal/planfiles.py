@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from vicinal.grid import Artefacts
+from vicinal.artefacts import Artefacts
 from vicinal.plan import recorded_key
 from vicinal.planning import Plan, build_plans
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vicinal.artefacts import Artefacts, Cohort, Corruptions, Evaluation, Store, Study, Teacher, measured_models
 from vicinal.config import Data, Execution, Experiment, validate
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.corruptions import ARCHIVES, planned_state, record_name
@@ -19,7 +20,7 @@ from vicinal.errors import VicinalError
 from vicinal.figures import FIGURES
 from vicinal.files import sha256
 from vicinal.fingerprint import data_modules, named_modules, stage_fingerprint
-from vicinal.grid import Artefacts, Cohort, Corruptions, Evaluation, Store, Study, Teacher, expand, measured_models
+from vicinal.grid import expand
 from vicinal.models.pretrained import WEIGHTS
 from vicinal.skipped import collection_name, read_skipped
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from vicinal.artefacts import Artefacts, Cohort, Store, Study, Teacher
 from vicinal.changes import Change
 from vicinal.config import Execution
 from vicinal.data.catalogue import DATA_SETS
@@ -27,7 +28,6 @@ from vicinal.estimate.recorded import History
 from vicinal.estimate.timing import Timing
 from vicinal.estimate.work import Machine
 from vicinal.gpus import VISIBLE, list_gpus, visible_devices
-from vicinal.grid import Artefacts, Cohort, Store, Study, Teacher
 from vicinal.models.pretrained import WEIGHTS, weights_path
 from vicinal.planning import Ref
 from vicinal.problems import ERROR, NOTE, WARNING, Problem

@@ -20,8 +20,8 @@ from vicinal.files import read_json, write_text
 from vicinal.planning import RULES, Ref
 
 if TYPE_CHECKING:
+    from vicinal.artefacts import Artefacts
     from vicinal.config import Cluster, Execution, Experiment
-    from vicinal.grid import Artefacts
 
 PROFILE = Path("profiles/slurm")
 SITE = PROFILE / "cluster.yaml"

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from vicinal.artefacts import Artefacts
 from vicinal.config import GRID_KEYS, SHORT_KEYS, Execution, Experiment, experiment_file, read_config, validate
 from vicinal.errors import VicinalError, describe
-from vicinal.grid import Artefacts
 from vicinal.planning import resolve
 from vicinal.problems import Problem
 from vicinal.skipped import collection_name

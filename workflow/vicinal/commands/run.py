@@ -7,6 +7,7 @@ from functools import partial
 
 import yaml
 
+from vicinal.artefacts import Artefacts
 from vicinal.changes import find_changes
 from vicinal.commands.experiment import (
     RESULTS,
@@ -25,7 +26,6 @@ from vicinal.figures import FIGURES
 from vicinal.files import write_text
 from vicinal.finished import is_finished, write_finished
 from vicinal.gpus import visible_devices
-from vicinal.grid import Artefacts
 from vicinal.head import head_lock, run_snakemake, run_snakemake_as_it_is, unlock_snakemake
 from vicinal.planning import build_plans
 from vicinal.preflight import find_problems, unwritable

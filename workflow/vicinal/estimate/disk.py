@@ -8,12 +8,12 @@ from math import prod
 from pathlib import Path
 from statistics import mean
 
+from vicinal.artefacts import Evaluation, Teacher
 from vicinal.changes import Change
 from vicinal.data.corruptions import ARCHIVES
 from vicinal.estimate.jobs import Jobs
 from vicinal.estimate.shape import Shape
 from vicinal.estimate.work import seen_shape
-from vicinal.grid import Evaluation, Teacher
 from vicinal.models.cost import model_cost
 from vicinal.models.pretrained import WEIGHTS
 from vicinal.planning import Ref

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vicinal.artefacts import Artefacts, Cohort, Evaluation, Store, Teacher
 from vicinal.changes import Change
 from vicinal.errors import VicinalError
 from vicinal.estimate.recorded import EVALUATION_RECORD
@@ -12,7 +13,6 @@ from vicinal.estimate.timing import Estimate, Timing
 from vicinal.estimate.work import answers_work, evaluation_work, robustness_work, seen_shape, training_work
 from vicinal.files import read_json
 from vicinal.gpus import visible_devices
-from vicinal.grid import Artefacts, Cohort, Evaluation, Store, Teacher
 from vicinal.planning import RULES, Ref
 
 # The stages whose jobs compute with networks: on the device, and on a cluster as jobs of their own.

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vicinal.artefacts import Artefacts
 from vicinal.changes import Change, find_changes
 from vicinal.config import Execution
 from vicinal.data.corruptions import ARCHIVES, outlook, read_record, record_name
@@ -13,7 +14,6 @@ from vicinal.estimate.disk import Disk, estimate_disk
 from vicinal.estimate.jobs import DEVICE_STAGES, Jobs, Times, total
 from vicinal.estimate.recorded import read_history
 from vicinal.estimate.timing import Estimate, Timing, present_machine
-from vicinal.grid import Artefacts
 from vicinal.planning import RULES, Ref, build_plans
 
 

@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from vicinal.artefacts import Artefacts, Study
 from vicinal.commands.experiment import RESULTS, dump, read_experiments
 from vicinal.config import Experiment, Loss, validate
-from vicinal.grid import Artefacts, Study
 from vicinal.planning import resolve
 
 

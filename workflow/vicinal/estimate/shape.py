@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vicinal.artefacts import Store
 from vicinal.errors import VicinalError
 from vicinal.files import read_json
-from vicinal.grid import Store
 from vicinal.spec import artefact_id
 
 # Classes, image (height, width, channels), training and test images of the published sets. Digits have no test split.

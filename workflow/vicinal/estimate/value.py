@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from vicinal.artefacts import Artefacts
 from vicinal.claims.c5 import SCALES
 from vicinal.claims.c6 import MIN_TEMPERATURES
 from vicinal.claims.c7 import families
 from vicinal.claims.settings import Setting, arrow, baseline, in_words, is_default, primary_of, read_setting
-from vicinal.grid import Artefacts
 from vicinal.tidy import STD
 
 # Seeds below which a claim is inconclusive.

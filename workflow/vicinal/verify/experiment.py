@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vicinal.grid import Artefacts
+from vicinal.artefacts import Artefacts
 from vicinal.planning import build_plans
 from vicinal.verify.artefacts import Walk
 from vicinal.verify.findings import Findings, Ledger
