@@ -238,7 +238,7 @@ def test_a_plan_of_data_elsewhere_is_refused(tmp_path, name):
 def test_the_unsafe_ways_are_not_in_the_code():
     unsafe = (
         r"eval\(|exec\(|os\.system|shell=True|torch\.load\((?!.*weights_only=True)|read_pickle|joblib"
-        r"|allow_pickle=True|extractall|\| *safe\b|http://"
+        r"|allow_pickle=True|extractall|\| *safe\b|http://|torch\.jit|torch\.export"
     )
     found = [
         f"{path.name}: {line.strip()}"
