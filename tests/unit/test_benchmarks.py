@@ -4,18 +4,22 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from vicinal.config import read_config, validate
 from vicinal.errors import VicinalError
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
+from vicinal.recipes import resolve_recipe
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import gpu_profile
 import gpu_throughput
 import roofline
+import rounding
 import throughput
 from training_loops import BATCH, CLASSES
 
@@ -155,3 +159,30 @@ def test_bytes_are_those_of_a_network_written_out():
     assert roofline.layer_numbers("resnet8", 100, 3, 32, 32) == numbers
     work = roofline.step_work("resnet8", "resnet8", 4, "bf16")
     assert work.bytes == 2 * (64 * numbers + weights) + 4 * (3 * 64 * 2 * numbers + 32 * weights)
+
+
+def test_what_bf16_does_to_a_training_is_measured_against_what_rounding_once_does(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(rounding, "IMAGES", 150)
+    monkeypatch.setitem(rounding.RECIPE, "epochs", 12)
+    status, found = measured(rounding.main, tmp_path, "--seeds", "2")
+    assert status == (0 if all(found["holds"].values()) else 1)
+    ours, once = found["losses"]["bf16"], found["losses"]["weights rounded once"]
+    assert 0 < ours["1"] < rounding.FIRST_LIMIT
+    assert found["holds"]["losses"] == (ours["50"] <= rounding.RATIO_LIMIT * once["50"])
+    assert all(row["exact"] > 0.5 and row["fast"] > 0.5 for row in found["accuracy"].values())
+    assert "over 2 seeds" in capsys.readouterr().out
+
+
+def test_differences_of_losses_and_accuracies_are_those_worked_out_by_hand():
+    exact = np.ones((50, 2))
+    losses = exact + np.where(np.arange(50)[:, None] == 0, 0.1, -0.2)
+    assert rounding.differences(losses, exact) == pytest.approx({"1": 0.1, "10": 0.19, "50": 0.198})
+    found = rounding.spread([0.8, 0.9], [0.9, 0.9])
+    assert found == pytest.approx({"exact": 0.85, "fast": 0.9, "difference": 0.05, "sd": 0.1 / 2**0.5})
+
+
+def test_the_recipe_is_that_of_the_default_experiment():
+    root = Path(__file__).resolve().parents[2]
+    [experiment] = validate(read_config(root / "config.yaml"), "config.yaml", folder=root)
+    recipe = resolve_recipe(experiment.recipe, rounding.STUDENT)
+    assert recipe == rounding.RECIPE | {"pretrained": False, "resize": None, "crop": None}
