@@ -1,14 +1,16 @@
 """Precision and determinism: what the arguments ask of a device, and what bf16 does to a training."""
 
 import argparse
+import os
 
 import pytest
 import torch
+import torch._inductor.runtime.cache_dir_utils
 from small_cohort import frozen_teacher, splits, trained
 
 from vicinal.config.schema import Execution
 from vicinal.errors import VicinalError
-from vicinal.numerics import Numerics, add_numerics_arguments, numerics_options, select_numerics
+from vicinal.numerics import COMPILED, Numerics, add_numerics_arguments, numerics_options, select_numerics
 
 torch.set_num_threads(1)
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -57,6 +59,19 @@ def test_deterministic_leaves_nothing_to_measurements(monkeypatch):
     assert chosen == Numerics("fp32", deterministic=True, compile="off")
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.backends.cudnn.benchmark
+
+
+def test_what_is_compiled_is_kept_for_later_jobs_where_the_user_says_or_in_his_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv(COMPILED, "")  # so that it is as before afterwards
+    monkeypatch.delenv(COMPILED)
+    select_numerics(parsed("--compile", "off"), CPU)
+    assert COMPILED not in os.environ
+    select_numerics(parsed("--compile", "on"), CPU)
+    assert torch._inductor.runtime.cache_dir_utils.cache_dir() == str(tmp_path / "vicinal" / "compiled")
+    monkeypatch.setenv(COMPILED, str(tmp_path / "own"))
+    select_numerics(parsed("--compile", "on"), CPU)
+    assert os.environ[COMPILED] == str(tmp_path / "own")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import argparse
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vicinal.errors import VicinalError
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 COMPILE = ("auto", "on", "off")
+# Read by torch when it compiles.
+COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,14 @@ def select_numerics(args: argparse.Namespace, device: "torch.device") -> Numeric
         torch.use_deterministic_algorithms(True)
     # What is compiled depends on measured times, which differ from run to run.
     chosen = "off" if args.compile == "auto" and (args.deterministic or not on_gpu) else args.compile
+    if chosen != "off":
+        os.environ.setdefault(COMPILED, str(compiled_folder()))
     return Numerics(precision, args.deterministic, graph=not args.no_graph, compile=chosen)
+
+
+def compiled_folder() -> Path:
+    """Return where compiled networks are kept for later jobs: torch's own folder, below /tmp, may go with the job."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vicinal" / "compiled"
 
 
 def allow_tf32(allowed: bool) -> None:
