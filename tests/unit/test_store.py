@@ -16,7 +16,8 @@ import vicinal
 from vicinal import files
 from vicinal.data import prepare as module
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import channel_statistics, prepare
+from vicinal.data.prepare import prepare
+from vicinal.data.statistics import channel_statistics
 from vicinal.data.store import FILES, Store
 from vicinal.errors import VicinalError
 from vicinal.fingerprint import stage_fingerprint

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from vicinal import files
 from vicinal.data import catalogue, sources
 from vicinal.data.split import hold_out_test, make_splits
+from vicinal.data.statistics import channel_statistics
 from vicinal.data.store import CONTENT, FILES, FORMAT, FORMS, META, SPLITS, Store, check_files, read_meta
 from vicinal.data.stream import Batch, Source
 from vicinal.data.workplace import clear, naming, publish, workplace
@@ -229,29 +230,6 @@ def _write_splits(
         }
     )
     pq.write_table(table, path, compression="zstd")
-
-
-def channel_statistics(images: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and (population) standard deviation of pixel / 255 by channel, each (C,).
-
-    Computed from the exact histogram of the grey values, so the order of summation cannot matter.
-
-    Raises:
-        VicinalError: a channel is the same everywhere, so that it cannot be standardised.
-    """
-    channels = images.shape[-1]
-    histogram = np.zeros((channels, 256), dtype=np.int64)
-    for start in range(0, len(positions), sources.BATCH):
-        block = images[positions[start : start + sources.BATCH]]
-        for channel in range(channels):
-            histogram[channel] += np.bincount(block[..., channel].ravel(), minlength=256)
-    values = np.arange(256) / 255
-    weights = histogram / histogram.sum(axis=1, keepdims=True)
-    mean = weights @ values
-    std = np.sqrt((weights * (values - mean[:, np.newaxis]) ** 2).sum(axis=1))
-    if not std.all():
-        raise VicinalError(f"channel {np.argmin(std)} of all training images has one value only")
-    return mean, std
 
 
 def content_hash(meta: Mapping[str, Any], splits: Mapping[str, np.ndarray]) -> str:

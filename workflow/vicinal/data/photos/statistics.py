@@ -7,7 +7,7 @@ import numpy as np
 
 from vicinal.data.photos.decode import decode
 from vicinal.data.photos.ordered import available_cores, in_order
-from vicinal.errors import VicinalError
+from vicinal.data.statistics import LEVELS, channel_histogram, histogram_statistics
 from vicinal.progress import Progress
 
 # As torchvision's documentation of its pretrained networks gives them.
@@ -39,7 +39,7 @@ def photo_statistics(
     bits = np.random.Philox(key=np.array([seed, _STREAM], dtype=np.uint64)).random_raw(len(train))
     chosen = np.sort(train[np.argsort(bits, kind="stable")[:SAMPLE]])
     meter = Progress("statistics", len(chosen), "photos") if talk else None
-    histogram, done = np.zeros((3, 256), dtype=np.int64), 0
+    histogram, done = np.zeros((3, LEVELS), dtype=np.int64), 0
     tasks = ((path, offsets, chosen[start : start + _TASK]) for start in range(0, len(chosen), _TASK))
     cores = available_cores()
     for part in in_order(_histogram, tasks, cores, ahead=2 * cores):
@@ -47,22 +47,16 @@ def photo_statistics(
         done = min(done + _TASK, len(chosen))
         if meter:
             meter.update(done)
-    values = np.arange(256) / 255
-    weights = histogram / histogram.sum(axis=1, keepdims=True)
-    mean = weights @ values
-    std = np.sqrt((weights * (values - mean[:, np.newaxis]) ** 2).sum(axis=1))
-    if not std.all():
-        raise VicinalError(f"channel {np.argmin(std)} of all training photos has one value only")
+    mean, std = histogram_statistics(histogram, "photos")
     return mean, std, {"from": "training photos", "photos": len(chosen), "seed": seed}
 
 
 def _histogram(path: Path, offsets: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Return how often each channel has each value in some photos, (3, 256) int64."""
-    histogram = np.zeros((3, 256), dtype=np.int64)
+    """Return how often each channel has each value in some photos, (3, LEVELS) int64."""
+    histogram = np.zeros((3, LEVELS), dtype=np.int64)
     with path.open("rb") as file:
         for position in positions.tolist():
             file.seek(int(offsets[position]))
-            pixels = decode(bytearray(file.read(int(offsets[position + 1] - offsets[position]))))
-            for channel in range(3):
-                histogram[channel] += np.bincount(pixels[..., channel].ravel(), minlength=256)
+            data = file.read(int(offsets[position + 1] - offsets[position]))
+            histogram += channel_histogram(decode(bytearray(data)))
     return histogram
