@@ -46,10 +46,9 @@ def ours(recipe):
     return step_of
 
 
-def reference(recipe):
+def theirs(kind, **options):
     def step_of(model):
-        options = {key: recipe[key] for key in ("momentum", "weight_decay", "nesterov")}
-        optimizer = torch.optim.SGD(model.parameters(), lr=recipe["lr"], fused=True, **options)
+        optimizer = kind(model.parameters(), fused=True, **options)
 
         def step(loss, lr):
             optimizer.param_groups[0]["lr"] = lr
@@ -67,27 +66,17 @@ def reference(recipe):
     [(0.0, 0.0, False), (0.9, 0.0, False), (0.0, 5e-4, False), (0.9, 5e-4, False), (0.9, 5e-4, True)],
 )
 def test_sgd_is_that_of_torch_bit_for_bit(momentum, weight_decay, nesterov):
-    recipe = {**RECIPE, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
-    for step, (one, other) in enumerate(zip(train(ours(recipe)), train(reference(recipe)), strict=True)):
+    options = {"lr": RECIPE["lr"], "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
+    pairs = zip(train(ours({**RECIPE, **options})), train(theirs(torch.optim.SGD, **options)), strict=True)
+    for step, (one, other) in enumerate(pairs):
         assert torch.equal(one, other), step
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 1e-2])
 def test_adam_is_that_of_torch_bit_for_bit(weight_decay):
-    recipe = {"optimizer": "adam", "lr": 0.05, "weight_decay": weight_decay}
-
-    def theirs(model):
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.05, weight_decay=weight_decay, fused=True)
-
-        def step(loss, lr):
-            optimizer.param_groups[0]["lr"] = lr
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-        return step
-
-    for step, (one, other) in enumerate(zip(train(ours(recipe)), train(theirs), strict=True)):
+    options = {"lr": 0.05, "weight_decay": weight_decay}
+    pairs = zip(train(ours({"optimizer": "adam", **options})), train(theirs(torch.optim.Adam, **options)), strict=True)
+    for step, (one, other) in enumerate(pairs):
         assert torch.equal(one, other), step
 
 
