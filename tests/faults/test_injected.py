@@ -78,7 +78,7 @@ def test_weights_that_find_no_room_are_written_from_the_checkpoint(measured, cop
     assert not list(copy.results.glob("checkpoints/*/*"))
 
 
-@pytest.mark.parametrize(("folder", "rule", "room"), [("evaluations", "evaluate", 48), ("digits", "aggregate", 96)])
+@pytest.mark.parametrize(("folder", "rule", "room"), [("evaluations", "evaluate", 32), ("digits", "aggregate", 96)])
 def test_tables_that_find_no_room(measured, copy, mount, folder, rule, room):
     mount(copy.results, "16m")
     ignored = shutil.ignore_patterns(folder, ".lock")

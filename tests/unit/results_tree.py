@@ -14,9 +14,11 @@ from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
 from vicinal.files import sha256, write_json
 from vicinal.grid import expand
+from vicinal.model_tables import OF_TEACHERS, TABLES, table_files
 from vicinal.plan import record_key
 from vicinal.planfiles import write_plans
 from vicinal.planning import Plan, build_plans
+from vicinal.robustness import VALUES
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = "[{teachers: [resnet8], students: [resnet8_narrow], methods: [ce, kd_mixup], temperatures: [1, 2]}]"
@@ -106,6 +108,18 @@ def _corruptions(results: Path, plan: Plan) -> None:
     write_json(results / plan.output, {**shared, "available": False, "reason": "none was made up"})
 
 
+def made_up_tables(is_teacher: bool) -> dict[str, pd.DataFrame]:
+    """Return the tables of a measured model by name, with a row each."""
+    values = {"str": "test", "float64": 0.5, "int64": 4}
+    tables = {
+        name: pd.DataFrame({column: [values[kind]] for column, kind in columns.items()})
+        for name, columns in TABLES.items()
+        if is_teacher or name not in OF_TEACHERS
+    }
+    others = ("predictions", "similarity") if is_teacher else ("predictions",)
+    return tables | {name: pd.DataFrame({"value": [0.5]}) for name in others}
+
+
 def _evaluation(results: Path, plan: Plan) -> None:
     unit, models = plan.content["spec"]["unit"], {}
     robust = plan.stage == "robustness"
@@ -114,12 +128,12 @@ def _evaluation(results: Path, plan: Plan) -> None:
         trained = json.loads((place / "model.json").read_text())
         folder = results / plan.stage / plan.id / id_
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("corruptions",) if robust else ("metrics", "predictions"):
-            pd.DataFrame({"metric": ["accuracy"], "value": [0.5]}).to_parquet(folder / f"{name}.parquet")
+        for name, table in {} if robust else table_files(made_up_tables(unit["stage"] == "teacher")).items():
+            table.to_parquet(folder / name, index=False)
         record = {
             "id": id_, "spec": plan.content["spec"], "code": plan.content["code"],
             "weights_sha256": trained["sha256"]["weights.safetensors"], "data_sha256": _data_sum(results),
-            **({} if robust else {"teacher_sha256": _teacher_sum(results, unit)}),
+            **({VALUES: {}, "images_measured": 0} if robust else {"teacher_sha256": _teacher_sum(results, unit)}),
             "sha256": {path.name: sha256(path) for path in sorted(folder.glob("*.parquet"))},
             "provenance": MADE, "training": trained["provenance"],
         }  # fmt: skip

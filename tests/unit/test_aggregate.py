@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from measured_models import MODELS, SEEDS, columns, metric, tables_of, write, write_files
 
 from vicinal import fingerprint
 from vicinal.aggregate import MODEL_COLUMNS, class_table, collect, model_table, not_finite, reliability, summarise
@@ -18,93 +19,6 @@ from vicinal.errors import VicinalError
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "aggregate.py"
 TABLES = ("metrics", "vicinal", "confusion", "reliability", "history", "spread", "similarity", "corruptions", "summary")
-SEEDS = (0, 1, 2)
-
-
-def columns(role, seed, **other):
-    teacher = {"teacher": "big", "temperature": "2", "logit_scale": 1.0} if role == "student" else {}
-    return {
-        "evaluation": f"{role}_s{seed}-00000000",
-        "slug": "any",
-        "role": role,
-        "data": "digits",
-        "model": "small" if role == "student" else "big",
-        "method": "kd_mixup" if role == "student" else "teacher",
-        "seed": seed,
-        "alpha": 1.0 if role == "student" else None,
-        **teacher,
-        "recipe_lr": 0.1,
-        **other,
-    }
-
-
-MODELS = {f"{role}_s{seed}": columns(role, seed) for seed in SEEDS for role in ("teacher", "student")}
-
-
-def metric(id_, split, name):
-    """A value that tells where it is from."""
-    return 10 * sorted(MODELS).index(id_) + (split == "test") + {"accuracy": 0.5, "ece": 0.25}[name] ** 2
-
-
-def write(folder, id_):
-    folder.mkdir(parents=True)
-    splits, names = ("validation", "test"), ("accuracy", "ece")
-    tables = {
-        "metrics": pd.DataFrame(
-            [{"split": s, "metric": m, "value": metric(id_, s, m)} for s in splits for m in names],
-        ),
-        "vicinal": pd.DataFrame(
-            {
-                "split": "test",
-                "pairs": "all",
-                "lam_low": 0.0,
-                "lam_high": 1.0,
-                "metric": ["nonlinearity", "jsd"],
-                "value": [1.0, 0.5],
-                "count": 40,
-            }
-        ),
-        "confusion": pd.DataFrame(
-            {
-                "split": "test",
-                "temperature": [1.0, 2.0, 16.0],
-                "metric": "explained_share",
-                "value": [0.1, 0.2, 0.3],
-                "count": 12,
-            }
-        ),
-        "predictions": pd.DataFrame(
-            {
-                "index": np.arange(4, dtype=np.int32),
-                "label": np.array([0, 1, 1, 0], dtype=np.int32),
-                "prediction": np.array([0, 1, 0, 0], dtype=np.int32),
-                "confidence": np.array([0.95, 0.97, 0.4, 1.0], dtype=np.float32),
-            }
-        ),
-    }
-    if id_.startswith("teacher"):
-        tables["spread"] = pd.DataFrame(
-            {
-                "split": "test",
-                "lam_low": [0.0, 0.0, 0.05],
-                "lam_high": [1.0, 0.05, 0.1],
-                "metric": "entropy_mixed",
-                "quantile": [0.05, 0.5, 0.95],
-                "value": [0.125, 0.5, 2.0],
-                "count": [40, 4, 4],
-            }
-        )
-        tables["similarity"] = pd.DataFrame(
-            {
-                "kind": pd.Categorical(["clean", "mixed", "linear"]),
-                "row": np.array([0, 0, 1], dtype=np.int16),
-                "column": np.array([1, 1, 0], dtype=np.int16),
-                "value": np.array([1, 0.5, 0.25], dtype=np.float32),
-            }
-        )
-    for name, table in tables.items():
-        table.to_parquet(folder / f"{name}.parquet", index=False)
-    pd.DataFrame({"epoch": [1, 2], "lr": 0.1, "loss": [2.0, 1.0]}).to_parquet(folder / "history.parquet", index=False)
 
 
 @pytest.fixture
@@ -213,18 +127,17 @@ def test_without_teachers_their_tables_are_empty(places, tmp_path, name, value):
 )
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_value_that_is_not_finite_is_named_and_kept(places, table, name, value):
-    path = places["teacher_s1"] / f"{table}.parquet"
-    content = pd.read_parquet(path)
-    content.loc[1, "value"] = value
-    content.to_parquet(path, index=False)
+    contents = tables_of("teacher_s1")
+    contents[table].loc[1, "value"] = value
+    write_files(places["teacher_s1"], contents)
     tables = collected(places)
     assert not_finite(tables) == [f"table {table}: {name} of teacher_s1 is {value}"]
-    content.loc[1, "value"] = 0.0
-    content.to_parquet(path, index=False)
+    contents[table].loc[1, "value"] = 0.0
+    write_files(places["teacher_s1"], contents)
     assert not_finite(collected(places)) == []
 
 
-@pytest.mark.parametrize("table", ["metrics", "vicinal", "confusion", "predictions", "spread", "similarity", "history"])
+@pytest.mark.parametrize("table", ["measures", "predictions", "similarity", "history"])
 def test_a_missing_or_corrupt_table_is_named(places, table):
     path = places["teacher_s2"] / f"{table}.parquet"
     path.write_bytes(path.read_bytes()[:-20])
@@ -234,7 +147,36 @@ def test_a_missing_or_corrupt_table_is_named(places, table):
     path.unlink()
     with pytest.raises(VicinalError) as caught:
         collected(places)
-    assert str(caught.value) == f"{path}: no such file; run ./reproduce to make it"
+    anew = f"delete {path.parent} and run ./reproduce, which measures it anew"
+    remedy = "run ./reproduce to make it" if table == "history" else anew
+    assert str(caught.value) == f"{path}: no such file; {remedy}"
+
+
+def test_a_table_without_a_row_is_there_all_the_same(places):
+    tables = tables_of("teacher_s0")
+    for name in ("spread", "confusion"):
+        tables[name] = tables[name][:0]
+    write_files(places["teacher_s0"], tables)
+    found = collected(places)
+    assert set(found["spread"]["model_id"]) == {"teacher_s1", "teacher_s2"}
+    assert "teacher_s0" not in set(found["confusion"]["model_id"])
+
+
+def test_joined_files_give_exactly_the_tables_that_a_file_each_gave(places, tmp_path):
+    models = model_table(MODELS)
+    parts = {name: [] for name in ("metrics", "vicinal", "confusion", "spread")}
+    for id_ in MODELS:
+        for name, table in tables_of(id_).items():
+            if name in parts:
+                table.to_parquet(tmp_path / "one.parquet", index=False)
+                parts[name].append(pd.read_parquet(tmp_path / "one.parquet").assign(model_id=id_))
+    found = collected(places)
+    for name, tables in parts.items():
+        shared = models if name == "metrics" else models[MODEL_COLUMNS]
+        own = pd.concat(tables, ignore_index=True)
+        wanted = shared.merge(own.rename(columns={"temperature": "softmax_temperature"}), on="model_id")
+        texts = [c for c in wanted if wanted[c].dtype == object or isinstance(wanted[c].dtype, pd.StringDtype)]
+        pd.testing.assert_frame_equal(found[name], wanted.astype(dict.fromkeys(texts, "category")), check_exact=True)
 
 
 def test_summary_is_mean_sd_and_number_over_seeds(places):

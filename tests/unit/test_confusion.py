@@ -27,6 +27,7 @@ from vicinal.confusion import (
 from vicinal.evaluation import spread_table
 from vicinal.measure import Logits, Probe, model_tables
 from vicinal.metrics import MetricError
+from vicinal.model_tables import MEASURES, split_tables, table_files
 from vicinal.pairs import Pairs, vicinal_pairs
 
 CLASSES = 6
@@ -345,4 +346,8 @@ def test_a_models_tables_hold_both_splits_and_the_tests_on_the_test_split():
         expected = spread_table(clean[pairs.i], clean[pairs.j], logits.mixed[split], pairs, labels)
         own = spread[spread["split"] == split].drop(columns="split").reset_index(drop=True)
         pd.testing.assert_frame_equal(own, expected)
-    assert not {"similarity", "spread"} & set(model_tables(logits, probe, logits, None))
+    of_student = model_tables(logits, probe, logits, None)
+    assert not {"similarity", "spread"} & set(of_student)
+    for measured in (tables, of_student):
+        for name, table in split_tables(table_files(measured)[MEASURES]).items():
+            pd.testing.assert_frame_equal(table, measured[name], check_exact=True)

@@ -110,7 +110,7 @@ def test_outputs_older_than_what_is_here_get_its_time(made, there):
         # of which stages how many directories do not come over
         ("students/*_t1_*/weights.safetensors", {"students": 1, "cohorts": 1, "evaluations": 0}),
         ("teachers/*/model/history.parquet", {"teachers": 1, "students": 2, "cohorts": 1, "evaluations": 2}),
-        ("evaluations/*from*/*/metrics.parquet", {"evaluations": 0}),
+        ("evaluations/*from*/*/measures.parquet", {"evaluations": 0}),
         ("data/*/images.npy", {"data": 1}),
     ],
 )
@@ -142,6 +142,13 @@ def test_what_is_damaged_there_is_named_and_the_rest_comes(there, capsys, patter
         ("cohorts/*/manifest.json", {"students": {"../../evil": "0"}}, "lists something else than ids"),
         ("evaluations/*/manifest.json", {"models": {"/evil": "0"}}, "lists something else than ids"),
         ("evaluations/*/*/evaluation.json", {"id": "x"}, "its id or spec is not that of its directory"),
+        ("evaluations/*/*/evaluation.json", {"spec": {}}, "its id or spec is not that of its directory"),
+        (
+            "evaluations/*from*/*/evaluation.json",
+            {"sha256": {}},
+            "no checksum of measures.parquet, predictions.parquet:",
+        ),
+        ("evaluations/resnet8_s0*/*/evaluation.json", {"sha256": {}}, "predictions.parquet, similarity.parquet:"),
         ("data/*/meta.json", {"spec": {"name": "x"}}, "its spec is not that of its id"),
         ("data/*/meta.json", {"sha256": "0"}, "its checksum of all content"),
     ],

@@ -93,12 +93,12 @@ def test_without_published_images_nothing_is_planned_and_the_tables_know(monkeyp
     assert next(plan for plan in plans if plan.stage == "experiments").content["spec"]["corrupted"] == {}
 
 
-def test_a_changed_table_is_one_problem(project):
-    path = sorted(RESULTS.glob("robustness/*/*/corruptions.parquet"))[0]
-    path.write_bytes(path.read_bytes() + b"x")
+def test_a_changed_metric_is_one_problem(project):
+    path = sorted(RESULTS.glob("robustness/*/*/evaluation.json"))[0]
+    write_json(path, {**json.loads(path.read_text()), "corruptions": {"fog": {"accuracy": [1.0] * 5}}})
     [problem] = check(RESULTS)
-    assert problem.path == path
-    assert "checksum" in problem.fault
+    assert problem.path == path.parents[1] / "manifest.json"
+    assert problem.fault == f"its checksum of {path.parent.name} is not that of what lies here now"
 
 
 def test_a_record_of_other_data_is_one_problem(project):
@@ -119,7 +119,7 @@ def test_all_of_it_is_imported_and_then_there_is_nothing_to_do(project, tmp_path
     assert check(RESULTS) == []
     plans = [plan for plan in build_plans(artefacts(ON)) if plan.stage in ("corruptions", "robustness")]
     assert write_plans(plans, RESULTS) == {}
-    path = next(project.glob("results/robustness/*/*/corruptions.parquet"))
+    path = next(project.glob("results/robustness/*/*/evaluation.json"))
     path.write_bytes(b"damaged")
     shutil.rmtree(RESULTS)
     assert import_results.main(Namespace(folder=project, dry_run=False, all=True)) == 1

@@ -56,7 +56,7 @@ def test_a_whole_tree_has_no_problem(tree):
     "file",
     [
         "data/*/images.npy", "data/*/splits.parquet", "teachers/*/model/weights.safetensors",
-        "teachers/*/model/history.parquet", "students/*/weights.safetensors", "evaluations/*/*/metrics.parquet",
+        "teachers/*/model/history.parquet", "students/*/weights.safetensors", "evaluations/*/*/measures.parquet",
     ],
 )  # fmt: skip
 def test_a_changed_byte_is_one_problem(tree, file):
@@ -89,6 +89,7 @@ def test_a_missing_file_is_named(tree, file):
         ("teachers/*/teacher.json", "weights_sha256", "0", "made from other weights"),
         ("cohorts/*/manifest.json", "students", {}, "does not list"),
         ("evaluations/*/*/evaluation.json", "weights_sha256", "0", "made from other weights"),
+        ("evaluations/*/*/evaluation.json", "sha256", {}, "lists no checksum of measures.parquet, predictions.parquet"),
         ("evaluations/*/manifest.json", "models", {"x-00000000": "0"}, "lists x-00000000, which is not wanted"),
         ("data/*/meta.json", "sha256", "0", "its checksum of all content"),
         ("data/*/data.json", "images", 3, "not the same as meta.json"),
@@ -126,6 +127,18 @@ def test_a_retrained_teacher_is_found_by_its_students(tree):
     edit(teacher / "teacher.json", weights_sha256=sha256(weights))
     named = {problem.path.parent.name for problem in check(results, plans).problems if "teacher" in problem.fault}
     assert {path.name for path in results.glob("students/*from*")} <= named
+
+
+def test_a_stale_evaluation_of_older_code_is_stale_and_nothing_more(tree):
+    results, plans = tree
+    plan = next(plan for plan in plans if plan.stage == "evaluations")
+    record_key(results / plan.output, {**plan.content, "key": "older", "code": "0"})
+    folder = results / plan.directories[0]
+    (folder / "measures.parquet").rename(folder / "metrics.parquet")
+    sums = {path.name: sha256(path) for path in folder.glob("*.parquet")}
+    edit(folder / "evaluation.json", code="0", sha256=sums)
+    [problem] = check(results, plans).problems
+    assert (problem.path, problem.kind) == (results / plan.output, "stale")
 
 
 def test_stale_and_missing_outputs(tree):

@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING
 from vicinal.data.store import Store
 from vicinal.device import add_device_arguments, select_device
 from vicinal.errors import run
-from vicinal.files import atomic_directory, read_json, sha256, write_json
+from vicinal.files import write_json
 from vicinal.fingerprint import named_modules, stage_fingerprint
 from vicinal.heartbeat import Heartbeat
 from vicinal.opening import open_images, open_store
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.progress import Progress
 from vicinal.provenance import Stopwatch, provenance
-from vicinal.records import is_finished, weights_sha256
+from vicinal.records import EVALUATION, is_finished, measured_models, weights_sha256, write_measurement
 
 if TYPE_CHECKING:
     import torch
-
-RECORD = "evaluation.json"
 
 
 def main() -> None:
@@ -50,14 +48,14 @@ def main() -> None:
     }
     wanted = {id_: {"id": id_, "weights_sha256": weights_sha256(place), **shared} for id_, place in places.items()}
     folder = args.manifest.parent
-    missing = [id_ for id_, record in wanted.items() if not is_finished(folder / id_ / RECORD, record)]
+    missing = [id_ for id_, record in wanted.items() if not is_finished(folder / id_ / EVALUATION, record)]
     print(f"{plan['id']}: {len(missing)} models to measure, {len(wanted) - len(missing)} measured before", flush=True)
     if missing:
         with Heartbeat(folder.parent.parent, plan["stage"], plan["id"]) as heartbeat:
             device = select_device(args.device, args.threads, args.gpu_slots, plan["id"])
             heartbeat.update(device=str(device))
             measure(plan, store, teacher, {id_: places[id_] for id_ in missing}, wanted, folder, device)
-    write_json(args.manifest, {"models": {id_: sha256(folder / id_ / RECORD) for id_ in wanted}})
+    write_json(args.manifest, measured_models(folder, wanted))
     record_key(args.manifest, plan)
 
 
@@ -73,6 +71,7 @@ def measure(
     """Measure the models in ``places`` and write each one's tables into ``folder``/ID, all or nothing."""
     from vicinal.inputs import adapt, to_device
     from vicinal.measure import make_probe, mean_entropy, model_tables, probe_logits
+    from vicinal.model_tables import table_files
     from vicinal.models import build_model
     from vicinal.numerics import allow_tf32
     from vicinal.weights import load_weights
@@ -96,12 +95,8 @@ def measure(
         fidelity = answers if is_student else None
         target = mean_entropy(answers) if answers else None
         tables = model_tables(own, probe, fidelity, target, is_teacher=not is_student)
-        with atomic_directory(folder / id_) as directory:
-            for name, table in tables.items():
-                table.to_parquet(directory / f"{name}.parquet", index=False, compression="zstd")
-            sums = {f"{name}.parquet": sha256(directory / f"{name}.parquet") for name in tables}
-            made = {"provenance": provenance(watch, device), "training": read_json(place / "model.json")["provenance"]}
-            write_json(directory / RECORD, {**wanted[id_], "sha256": sums, **made})
+        record = {**wanted[id_], "provenance": provenance(watch, device)}
+        write_measurement(folder / id_, table_files(tables), record, place)
         progress.update(done)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measure a teacher, or all students of a cohort, on the published corrupted test images; write Parquet tables."""
+"""Measure a teacher, or all students of a cohort, on the published corrupted test images; write records."""
 
 import argparse
 from functools import partial
@@ -10,20 +10,17 @@ from vicinal.data.corruptions import ARCHIVES, NAMES, SEVERITIES
 from vicinal.data.store import Store
 from vicinal.device import add_device_arguments, select_device
 from vicinal.errors import VicinalError, run
-from vicinal.files import atomic_directory, read_json, sha256, write_json
+from vicinal.files import read_json, write_json
 from vicinal.fingerprint import named_modules, stage_fingerprint
 from vicinal.heartbeat import Heartbeat
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.progress import Progress
 from vicinal.provenance import Stopwatch, provenance
-from vicinal.records import is_finished, weights_sha256
+from vicinal.records import EVALUATION, is_finished, measured_models, weights_sha256, write_measurement
 from vicinal.spec import digest
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
-
-RECORD, TABLE = "evaluation.json", "corruptions.parquet"
 
 
 def main() -> None:
@@ -37,7 +34,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder of all data, with their archive")
     parser.add_argument("--teacher", type=Path, help="record of the teacher, to measure one")
     parser.add_argument("--students", type=Path, help="folder of all students' directories, to measure a cohort")
-    parser.add_argument("--manifest", type=Path, required=True, help="list of what was measured; tables go beside it")
+    parser.add_argument("--manifest", type=Path, required=True, help="list of what was measured; records go beside it")
     add_device_arguments(parser)
     args = parser.parse_args()
 
@@ -57,7 +54,7 @@ def main() -> None:
     }
     wanted = {id_: {"id": id_, "weights_sha256": weights_sha256(place), **shared} for id_, place in places.items()}
     folder = args.manifest.parent
-    missing = [id_ for id_, record in wanted.items() if not is_finished(folder / id_ / RECORD, record)]
+    missing = [id_ for id_, record in wanted.items() if not is_finished(folder / id_ / EVALUATION, record)]
     print(f"{plan['id']}: {len(missing)} models to measure, {len(wanted) - len(missing)} measured before", flush=True)
     if missing and not source.get("available"):
         print(f"{plan['id']}: left out: {source.get('reason')}", flush=True)
@@ -70,7 +67,7 @@ def main() -> None:
             measure(
                 plan, store, source, find_archive(args.root, source, args.corruptions), todo, wanted, folder, device
             )
-    write_json(args.manifest, {"models": {id_: sha256(folder / id_ / RECORD) for id_ in wanted}})
+    write_json(args.manifest, measured_models(folder, wanted))
     record_key(args.manifest, plan)
 
 
@@ -99,7 +96,7 @@ def measure(
     folder: Path,
     device: "torch.device",
 ) -> None:
-    """Measure the models in ``places`` and write each one's table into ``folder``/ID, all or nothing."""
+    """Measure the models in ``places`` and write each one's record into ``folder``/ID."""
     import numpy as np
     import torch
 
@@ -108,7 +105,7 @@ def measure(
     from vicinal.measure import image_logits
     from vicinal.models import build_model
     from vicinal.numerics import allow_tf32
-    from vicinal.robustness import robustness_table
+    from vicinal.robustness import IMAGES, VALUES, measure_robustness
     from vicinal.weights import load_weights
 
     unit = plan["spec"]["unit"]
@@ -133,26 +130,18 @@ def measure(
         model = build_model(unit["model"], store.num_classes, test.channels)
         load_weights(place, model)
         model = to_device(adapt(model, unit["model"], test), device)
-        table = robustness_table(partial(logits, model), corrupted.images, rows, labels, measured)
-        write(table, folder / id_, wanted[id_], {"provenance": provenance(watch, device)}, place)
+        found = measure_robustness(partial(logits, model), corrupted.images, rows, labels, measured)
+        record = {**wanted[id_], VALUES: found, IMAGES: len(labels), "provenance": provenance(watch, device)}
+        write_measurement(folder / id_, {}, record, place)
 
 
 def leave_out(models: list[str], places: dict[str, Path], wanted: dict[str, dict], folder: Path, source: dict) -> None:
-    """Write an empty table of each model, with the reason in its record."""
-    from vicinal.robustness import no_robustness
+    """Write a record of each model without a metric, with the reason."""
+    from vicinal.robustness import IMAGES, VALUES
 
     for id_ in models:
         made = {"reason": source.get("reason"), "provenance": provenance(Stopwatch())}
-        write(no_robustness(), folder / id_, wanted[id_], made, places[id_])
-
-
-def write(table: "pd.DataFrame", directory: Path, wanted: dict, made: dict, place: Path) -> None:
-    """Write the table and the record of one model."""
-    with atomic_directory(directory) as temporary:
-        table.to_parquet(temporary / TABLE, index=False, compression="zstd")
-        training = read_json(place / "model.json")["provenance"]
-        record = {**wanted, "sha256": {TABLE: sha256(temporary / TABLE)}, **made, "training": training}
-        write_json(temporary / RECORD, record)
+        write_measurement(folder / id_, {}, {**wanted[id_], VALUES: {}, IMAGES: 0, **made}, places[id_])
 
 
 if __name__ == "__main__":

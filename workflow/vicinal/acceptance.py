@@ -9,11 +9,12 @@ from typing import Any
 
 from vicinal.data.store import META
 from vicinal.errors import VicinalError
-from vicinal.files import read_json, sha256, write_json
+from vicinal.files import read_json, write_json
+from vicinal.measurements import lacking_parts
 from vicinal.plan import record_key, recorded_key, recorded_parts
 from vicinal.planning import Plan, Ref
-from vicinal.records import RECORD
-from vicinal.verify.layout import EVALUATION, MEASURED
+from vicinal.records import EVALUATION, RECORD, measured_models
+from vicinal.verify.layout import MEASURED
 
 # Tables, claims, figures and reports take seconds: they are always made by the present code.
 NAMES = {
@@ -31,7 +32,8 @@ def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
 
     Only what differs from its plan by nothing but code is accepted: in the record of each result ``code`` becomes the
     present fingerprint, and ``accepted`` gets an entry with the date and both fingerprints. Data stores, teachers,
-    students and measurements are accepted; tables and what follows are made anew.
+    students and measurements are accepted; tables and what follows are made anew. A measurement that lacks what these
+    tables are made from now is not accepted: the run measures its model anew.
 
     Args:
         plans: of all wanted artefacts, upstream ones first (``build_plans``).
@@ -39,19 +41,29 @@ def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
     """
     date = datetime.now(UTC).isoformat(timespec="seconds")
     accepted: Counter[tuple[str, str, str]] = Counter()
+    refused: Counter[tuple[str, str]] = Counter()
     fresh: set[Ref] = set()
     for plan in plans:
+        whole = True
         for path, spec, code in code_records(plan, results):
-            if (before := _accept(path, spec, code, date)) is not None:
-                accepted[plan.stage, before, code] += 1
+            if (record := _of_other_code(path, spec, code)) is None:
+                continue
+            if lacking := _lacking(plan, path.parent):
+                refused[plan.stage, ", ".join(lacking)] += 1
+                whole = False
+            else:
+                _accept(path, record, code, date)
+                accepted[plan.stage, record["code"], code] += 1
         if recorded_key(results / plan.output) == plan.key:
             fresh.add(plan.ref)
-        elif plan.stage in NAMES and _differs_by_code(plan, results, fresh):
+        elif plan.stage in NAMES and whole and _differs_by_code(plan, results, fresh):
             _renew(plan, results)
             fresh.add(plan.ref)
     for (stage, before, code), count in accepted.items():
         yield f"accepted under the present code: {NAMES[stage]}: {count}, code {before} → {code}"
-    if not accepted:
+    for (stage, lacking), count in refused.items():
+        yield f"not accepted, but measured anew: {NAMES[stage]}: {count}, made by older code without {lacking}"
+    if not (accepted or refused):
         yield "accepted nothing: no result here differs from its plan by code alone"
 
 
@@ -72,18 +84,28 @@ def code_records(plan: Plan, results: Path) -> list[tuple[Path, dict[str, Any], 
     return []
 
 
-def _accept(path: Path, spec: dict[str, Any], code: str, date: str) -> str | None:
-    """Rewrite one record where it differs by code alone; return the code that it had."""
+def _of_other_code(path: Path, spec: dict[str, Any], code: str) -> dict[str, Any] | None:
+    """Return a record that differs from what is wanted by code alone; None where there is none."""
     try:
         record = read_json(path)
     except VicinalError:
         return None
     if not isinstance(record, dict) or record.get("spec") != spec or record.get("code") in (None, code):
         return None
-    before = record["code"]
-    entry = {"date": date, "from": before, "to": code}
+    return record
+
+
+def _lacking(plan: Plan, folder: Path) -> list[str]:
+    """Return what a result lacks although it differs by code alone: of a measurement, what is measured today."""
+    if plan.stage not in MEASURED:
+        return []
+    return lacking_parts(folder, plan.stage, plan.content["spec"]["unit"]["stage"] == "teacher")
+
+
+def _accept(path: Path, record: dict[str, Any], code: str, date: str) -> None:
+    """Rewrite a record: it counts under this code."""
+    entry = {"date": date, "from": record["code"], "to": code}
     _rewrite(path, {**record, "code": code, "accepted": [*record.get("accepted", []), entry]})
-    return before
 
 
 def _rewrite(path: Path, content: Any) -> None:
@@ -112,6 +134,5 @@ def _renew(plan: Plan, results: Path) -> None:
     if plan.stage == "data":
         _rewrite(output, read_json(output.with_name(META)))
     if plan.stage in MEASURED:
-        models = {id_: sha256(output.parent / id_ / EVALUATION) for id_ in plan.content["models"]}
-        _rewrite(output, {**read_json(output), "models": models})
+        _rewrite(output, measured_models(output.parent, plan.content["models"]))
     record_key(output, plan.content)

@@ -11,8 +11,10 @@ import pandas as pd
 from vicinal import metrics
 from vicinal.errors import VicinalError
 from vicinal.files import sha256
+from vicinal.measurements import measure_anew, read_measures, read_robustness, robustness_rows
+from vicinal.model_tables import PREDICTIONS, SIMILARITIES, TABLES
 from vicinal.plan import check_id
-from vicinal.robustness import no_robustness
+from vicinal.records import EVALUATION
 from vicinal.spec import more_weights
 from vicinal.tables import read_table
 
@@ -26,12 +28,8 @@ MODEL_COLUMNS = [
 FLAGS = ("pretraining_mixup", "teacher_pretraining_mixup")
 # The temperature that a model's logits were divided by to measure it, beside the one it was distilled at.
 SOFTMAX_TEMPERATURE = "softmax_temperature"
-# Tables that only teachers have, with their columns.
+# The columns of the table of class similarity, which only teachers have.
 SIMILARITY = {"kind": "category", "row": "int16", "column": "int16", "value": "float32"}
-SPREAD = {
-    "split": "str", "lam_low": "float64", "lam_high": "float64", "metric": "str", "quantile": "float64",
-    "value": "float64", "count": "int64",
-}  # fmt: skip
 
 
 def model_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -44,6 +42,8 @@ def model_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     table = table[MODEL_COLUMNS + [column for column in table if column not in MODEL_COLUMNS]]
     for column in ("alpha", "teacher_mixup_alpha", "logit_scale"):
         table[column] = table[column].astype("float64")
+    if table["seed"].isna().any():  # a given teacher is one for all seeds
+        table["seed"] = table["seed"].astype("Int64")
     return table.astype(dict.fromkeys(("teacher", "temperature"), "string"))
 
 
@@ -61,30 +61,33 @@ def collect(
         histories: for each model id its training history, a Parquet file.
 
     Raises:
-        VicinalError: a table is missing or unreadable.
+        VicinalError: a table is missing or unreadable, or one that was measured by older code lacks what is wanted.
     """
     parts: dict[str, list[pd.DataFrame]] = defaultdict(list)
-    for id_ in models["model_id"]:
-        confusion = read_table(folders[id_] / "confusion.parquet")
+    spread = {}
+    for id_, is_teacher in zip(models["model_id"], models["role"] == "teacher", strict=True):
+        folder = folders[id_]
+        measures = read_measures(folder, is_teacher)
         tables = {
-            "metrics": read_table(folders[id_] / "metrics.parquet"),
-            "vicinal": read_table(folders[id_] / "vicinal.parquet"),
-            "confusion": confusion.rename(columns={"temperature": SOFTMAX_TEMPERATURE}),
-            "reliability": reliability(read_table(folders[id_] / "predictions.parquet")),
+            "metrics": measures["metrics"],
+            "vicinal": measures["vicinal"],
+            "confusion": measures["confusion"].rename(columns={"temperature": SOFTMAX_TEMPERATURE}),
+            "reliability": reliability(read_table(folder / PREDICTIONS, measure_anew(folder))),
             "history": read_table(histories[id_]),
         }
         for name, table in tables.items():
             parts[name].append(table.assign(model_id=id_))
+        if is_teacher:
+            spread[id_] = measures["spread"]
     shared = models[[*_shared(models), *(flag for flag in FLAGS if flag in models)]]
     described = {"metrics": models}
     tidy = {
         name: described.get(name, shared).merge(pd.concat(tables, ignore_index=True), on="model_id")
         for name, tables in parts.items()
     }
-    teachers = models.loc[models["role"] == "teacher", "model_id"]
-    spread = _of_teachers({id_: folders[id_] / "spread.parquet" for id_ in teachers}, SPREAD)
-    tidy["spread"] = shared.merge(spread.astype({"model_id": object}), on="model_id")
-    tidy["similarity"] = _of_teachers({id_: folders[id_] / "similarity.parquet" for id_ in teachers}, SIMILARITY)
+    tidy["spread"] = shared.merge(_of_teachers(spread, TABLES["spread"]).astype({"model_id": object}), on="model_id")
+    similarity = {id_: read_table(folders[id_] / SIMILARITIES, measure_anew(folders[id_])) for id_ in spread}
+    tidy["similarity"] = _of_teachers(similarity, SIMILARITY)
     return {name: _categorical(table) for name, table in tidy.items()}
 
 
@@ -93,14 +96,13 @@ def _shared(models: pd.DataFrame) -> list[str]:
     return [*MODEL_COLUMNS, *more_weights(models)]
 
 
-def _of_teachers(paths: Mapping[str, Path], columns: Mapping[str, str]) -> pd.DataFrame:
+def _of_teachers(tables: Mapping[str, pd.DataFrame], columns: Mapping[str, str]) -> pd.DataFrame:
     """Return the tables of teachers as one, with ``model_id`` before their own columns; empty without teachers."""
-    parts = [read_table(path) for path in paths.values()]
-    rows = np.array([len(part) for part in parts], dtype=np.int64)
+    rows = np.array([len(table) for table in tables.values()], dtype=np.int64)
     # As categories: there may be millions of rows.
-    ids = pd.Categorical.from_codes(np.repeat(np.arange(len(parts)), rows), list(paths))
+    ids = pd.Categorical.from_codes(np.repeat(np.arange(len(tables)), rows), list(tables))
     none = pd.DataFrame(columns=list(columns)).astype(dict(columns))
-    table = pd.concat(parts, ignore_index=True) if parts else none
+    table = pd.concat(tables.values(), ignore_index=True) if tables else none
     table.insert(0, "model_id", ids)
     return table
 
@@ -110,13 +112,13 @@ def corruption_table(models: pd.DataFrame, folders: Mapping[str, Path]) -> pd.Da
 
     Args:
         models: see ``model_table``.
-        folders: for each model id that was measured the folder of its table.
+        folders: for each model id that was measured the folder of its record.
 
     Raises:
-        VicinalError: a table is missing or unreadable.
+        VicinalError: a record is missing or unreadable, or has no such metrics in it.
     """
-    parts = [no_robustness().assign(model_id=pd.Series(dtype=object))]
-    parts += [read_table(folder / "corruptions.parquet").assign(model_id=id_) for id_, folder in folders.items()]
+    parts = [robustness_rows({}, 0).assign(model_id=pd.Series(dtype=object))]
+    parts += [read_robustness(folder).assign(model_id=id_) for id_, folder in folders.items()]
     found = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     return _categorical(models[_shared(models)].merge(found, on="model_id"))
 
@@ -146,7 +148,7 @@ def evaluation_sums(folders: Mapping[str, Path]) -> dict[str, str]:
     Raises:
         VicinalError: a record is missing.
     """
-    records = {id_: folder / "evaluation.json" for id_, folder in folders.items()}
+    records = {id_: folder / EVALUATION for id_, folder in folders.items()}
     for path in records.values():
         if not path.exists():
             raise VicinalError(f"{path}: no such file; run ./reproduce to make it")

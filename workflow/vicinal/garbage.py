@@ -16,9 +16,9 @@ from vicinal.heartbeat import lives, read_beats
 from vicinal.locks import ENDING, free_lock, held_locks
 from vicinal.locks import FOLDER as LOCKS
 from vicinal.planning import RULES
-from vicinal.records import CHECKPOINTS
+from vicinal.records import CHECKPOINTS, EVALUATION
 from vicinal.references import References, cohort_members, read_object
-from vicinal.verify.layout import EVALUATION, LEFT_OVER, MEASURED, STAGES, is_id
+from vicinal.verify.layout import LEFT_OVER, MEASURED, STAGES, is_id
 
 # A temporary file younger than this may be of a job that runs, s.
 YOUNG = 3600.0

@@ -1,13 +1,19 @@
 """The records of trained models on disk: what they are, and whether they still count. Without torch."""
 
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vicinal.errors import VicinalError
-from vicinal.files import read_json, sha256
+from vicinal.files import atomic_directory, read_json, sha256, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WEIGHTS, HISTORY, RECORD = "weights.safetensors", "history.parquet", "model.json"
+# The record of a model's measurement.
+EVALUATION = "evaluation.json"
 CHECKPOINTS = "checkpoints"
 
 
@@ -42,6 +48,30 @@ def weights_sha256(directory: Path) -> str:
         return record["sha256"][WEIGHTS]
     except (KeyError, TypeError):
         raise VicinalError(f"{directory / RECORD}: not the record of a model") from None
+
+
+def write_measurement(
+    directory: Path, tables: Mapping[str, "pd.DataFrame"], record: Mapping[str, Any], model: Path
+) -> None:
+    """Write what was measured of a model, all or nothing: tables, and the record with their checksums.
+
+    Args:
+        directory: of the measurement.
+        tables: by the name of their Parquet file; perhaps none.
+        record: what it is of, and how it was made; its training is added.
+        model: folder of the trained model.
+    """
+    training = read_json(model / RECORD)["provenance"]
+    with atomic_directory(directory) as temporary:
+        for name, table in tables.items():
+            table.to_parquet(temporary / name, index=False, compression="zstd")
+        sums = {name: sha256(temporary / name) for name in tables}
+        write_json(temporary / EVALUATION, {**record, "sha256": sums, "training": training})
+
+
+def measured_models(folder: Path, models: Iterable[str]) -> dict[str, Any]:
+    """Return the manifest of models whose measurements lie in a folder: the checksums of their records."""
+    return {"models": {id_: sha256(folder / id_ / EVALUATION) for id_ in models}}
 
 
 def checkpoint_folder(results: Path, unit: str) -> Path:

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from vicinal import metrics
-from vicinal.data.corruptions import SEVERITIES
 
-COLUMNS = {"corruption": "str", "severity": "int64", "metric": "str", "value": "float64", "count": "int64"}
+METRICS = ("accuracy", "ece", "oe")
+# Fields of a model's record: corruption → metric → values by severity, and the number of images.
+VALUES, IMAGES = "corruptions", "images_measured"
 
 
 def corruption_metrics(logits: Any, labels: Any) -> dict[str, float]:
@@ -26,14 +26,14 @@ def corruption_metrics(logits: Any, labels: Any) -> dict[str, float]:
     }
 
 
-def robustness_table(
+def measure_robustness(
     logits: Callable[[np.ndarray], np.ndarray],
     corrupted: Mapping[str, np.ndarray],
     rows: np.ndarray,
     labels: np.ndarray,
     measured: Callable[[], None] = lambda: None,
-) -> pd.DataFrame:
-    """Return the metrics of one network on every corruption at every severity; one set of images at a time is read.
+) -> dict[str, dict[str, list[float]]]:
+    """Return corruption → metric → values by severity of one network; one set of images at a time is read.
 
     Args:
         logits: the network: images (n, H, W, C) uint8 → logits (n, K).
@@ -41,19 +41,12 @@ def robustness_table(
         rows: which of the N are measured, (n,).
         labels: theirs, (n,).
         measured: is called after each set of images.
-
-    Returns:
-        Columns as in ``COLUMNS``; ``count`` is the number of images.
     """
-    found = []
+    found: dict[str, dict[str, list[float]]] = {}
     for name, by_severity in corrupted.items():
-        for severity, images in zip(SEVERITIES, by_severity, strict=True):
-            values = corruption_metrics(logits(images[rows]), labels)
-            found += [(name, severity, metric, value, len(labels)) for metric, value in values.items()]
+        found[name] = {metric: [] for metric in METRICS}
+        for images in by_severity:
+            for metric, value in corruption_metrics(logits(images[rows]), labels).items():
+                found[name][metric].append(value)
             measured()
-    return pd.DataFrame(found, columns=list(COLUMNS)).astype(COLUMNS)
-
-
-def no_robustness() -> pd.DataFrame:
-    """Return the table of a network where there are no corrupted images: the columns, without a row."""
-    return pd.DataFrame(columns=list(COLUMNS)).astype(COLUMNS)
+    return found

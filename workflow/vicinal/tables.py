@@ -1,23 +1,31 @@
 """Reading the Parquet tables that other jobs wrote."""
 
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from vicinal.errors import VicinalError
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def read_table(path: Path) -> pd.DataFrame:
+
+def read_table(path: Path, remedy: str | None = None, columns: list[str] | None = None) -> "pd.DataFrame":
     """Read a Parquet table.
 
+    Args:
+        path: of the file.
+        remedy: what to do where it is missing or unreadable; by default it is made anew once it is gone.
+        columns: those to read; by default all.
+
     Raises:
-        VicinalError: it is missing or unreadable; the message names it.
+        VicinalError: it is missing or unreadable, or lacks a column; the message names it.
     """
+    import pandas as pd
+
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(path, columns=columns)
     except FileNotFoundError:
-        raise VicinalError(f"{path}: no such file; run ./reproduce to make it") from None
+        raise VicinalError(f"{path}: no such file; {remedy or 'run ./reproduce to make it'}") from None
     except (OSError, ValueError) as error:
-        raise VicinalError(
-            f"{path}: not a readable Parquet file ({error}); delete it and run ./reproduce again"
-        ) from None
+        remedy = remedy or "delete it and run ./reproduce again"
+        raise VicinalError(f"{path}: not a readable Parquet file ({error}); {remedy}") from None

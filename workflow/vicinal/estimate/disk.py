@@ -17,15 +17,15 @@ from vicinal.estimate.work import seen_shape
 from vicinal.models.cost import model_cost
 from vicinal.models.pretrained import WEIGHTS
 from vicinal.planning import Ref
-from vicinal.spec import PHOTOS, canonical
+from vicinal.spec import PHOTOS, canonical, is_given
 
 # Bytes, measured: the record and the history of a model, at all and an epoch; the tables of a model, at all, for each
 # test image and, of teachers, for each pair of classes; an experiment's tables, figures and report, at all and a model.
 MODEL = (8_000, 40)
-TABLES = (32_000, 22, 17)
+TABLES = (28_000, 22, 17)
 EXPERIMENT = (8_000_000, 50_000)
-# The table and the record of a model on corrupted images.
-ROBUSTNESS = 14_000
+# The record of a model on corrupted images.
+ROBUSTNESS = 13_000
 # Each image's label, and its row in the table of splits, beside its pixels.
 LABEL = 16
 # About those of a photo of ImageNet.
@@ -75,8 +75,9 @@ def estimate_disk(jobs: Jobs, changes: Mapping[Ref, Change]) -> Disk:
             unit = (artefacts.teachers if stage == "teachers" else artefacts.cohorts)[id_]
             cost = model_cost(unit.spec["model"], *seen_shape(unit.spec, jobs.shape(unit.store)).image)
             once, an_epoch = MODEL
-            a_model = cost.weights_bytes + once + an_epoch * unit.spec["recipe"]["epochs"]
-            parts["models"] += len(change.train) * a_model
+            a_model = cost.weights_bytes + once + an_epoch * unit.spec["recipe"].get("epochs", 0)
+            models = 1 if is_given(unit.spec) else len(change.train)
+            parts["models"] += models * a_model
         elif stage == "evaluations":
             parts["evaluations"] += len(jobs.to_measure(change)) * measured.bytes_of(artefacts.evaluations[id_])
         elif stage == "experiments":

@@ -7,13 +7,13 @@ from pathlib import Path
 from vicinal.artefacts import Artefacts, Cohort, Evaluation, Store, Teacher
 from vicinal.changes import Change
 from vicinal.errors import VicinalError
-from vicinal.estimate.recorded import EVALUATION_RECORD
 from vicinal.estimate.shape import Shape, shape_of
 from vicinal.estimate.timing import Estimate, Timing
 from vicinal.estimate.work import answers_work, evaluation_work, robustness_work, seen_shape, training_work
 from vicinal.files import read_json
 from vicinal.gpus import visible_devices
 from vicinal.planning import RULES, Ref
+from vicinal.records import EVALUATION
 
 # The stages whose jobs compute with networks: on the device, and on a cluster as jobs of their own.
 DEVICE_STAGES = ("teachers", "cohorts", "evaluations", "robustness")
@@ -46,7 +46,7 @@ class Jobs:
         return self.timing.rule(RULES[stage])
 
     def teacher(self, teacher: Teacher, models: int) -> Estimate:
-        """Return the time of a teacher's job; ``models`` is 0 where the teacher is finished and only recorded anew."""
+        """Return the time of a teacher's job; ``models`` is 0 where it is finished and only recorded anew, or given."""
         if not models:
             return self._startup("teachers")
         return self.timing.job("teachers", training_work(teacher.spec, 1, self.shape(teacher.store)))
@@ -88,7 +88,7 @@ class Jobs:
         return [
             id_
             for id_ in plan.content["models"]
-            if anew or id_ in trained or not _is_measured(folder / id_ / EVALUATION_RECORD, plan.content)
+            if anew or id_ in trained or not _is_measured(folder / id_ / EVALUATION, plan.content)
         ]
 
 

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 
 from vicinal.estimate.shape import Shape, recorded_shape
 from vicinal.estimate.work import Machine, Work, answers_work, evaluation_work, seen_shape, tables_work, training_work
-from vicinal.records import RECORD
-from vicinal.spec import canonical
+from vicinal.records import EVALUATION, RECORD
+from vicinal.spec import canonical, is_given
 
-EVALUATION_RECORD = "evaluation.json"
 # What sets the students of a cohort apart; those of one job share the rest, and the record of how they were made.
 OWN = ("temperature", "logit_scale", "loss")
 
@@ -65,7 +64,7 @@ def read_history(results: Path) -> History:
 def _read_teachers(results: Path, shape_of: Any, history: History) -> None:
     for record in _records(results / "teachers", f"*/model/{RECORD}"):
         spec, shape = record["spec"], shape_of(record["spec"])
-        if shape:
+        if shape and not is_given(spec):  # nothing was trained
             job = _job(record, training_work(spec, 1, shape))
             history.jobs.append(job)
             _add_startup(history, "teachers", results / "teachers" / record["id"], job.seconds)
@@ -93,7 +92,7 @@ def _read_cohorts(results: Path, shape_of: Any, history: History) -> None:
 
 def _read_evaluations(results: Path, shape_of: Any, history: History) -> None:
     folders: dict[Path, list[dict]] = defaultdict(list)
-    for record in _records(results / "evaluations", f"*/*/{EVALUATION_RECORD}"):
+    for record in _records(results / "evaluations", f"*/*/{EVALUATION}"):
         folders[record["folder"].parent].append(record)
     for folder, records in folders.items():
         settings = records[0]["spec"]

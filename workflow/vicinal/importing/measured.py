@@ -7,12 +7,13 @@ from typing import Any
 from vicinal.data.corruptions import record_name
 from vicinal.fingerprint import named_modules, stage_fingerprint
 from vicinal.importing.state import KEPT, NOT_IMPORTED, Survey, Unit
+from vicinal.model_tables import needed_files
+from vicinal.records import EVALUATION
 from vicinal.references import read_object
 from vicinal.spec import artefact_id, digest
 from vicinal.verify.analysis import source_paths
 from vicinal.verify.checks import check_evaluation, check_sums
 from vicinal.verify.identity import is_of_evaluation, is_of_spec
-from vicinal.verify.layout import EVALUATION
 
 
 def survey_evaluation(survey: Survey, stage: str, id_: str) -> None:
@@ -55,13 +56,16 @@ def _measurement(survey: Survey, stage: str, evaluation: str, model: str, wanted
     if files is None:
         return None
     path = survey.there / place / EVALUATION
-    record = check_evaluation(survey.ledger, survey.there / place, NOT_IMPORTED, stage)
+    record = survey.ledger.record(path, NOT_IMPORTED)
     if not record:
         return None
     spec = record.get("spec")
     is_own = is_of_evaluation(evaluation, spec) if stage == "evaluations" else is_of_spec(evaluation, spec["unit"])
     if record.get("id") != model or not is_own:
         survey.refuse(path, "its id or spec is not that of its directory")
+        return None
+    needed = needed_files(stage, spec["unit"]["stage"] == "teacher")
+    check_evaluation(survey.ledger, survey.there / place, NOT_IMPORTED, needed)
     if survey.ledger.sha256(path) != wanted:
         survey.refuse(path, "its checksum is not the one in manifest.json")
     if model not in survey.weights:

@@ -11,6 +11,7 @@ from vicinal.errors import VicinalError
 from vicinal.files import read_json, sha256
 from vicinal.plan import check_id
 from vicinal.published import read_published
+from vicinal.records import EVALUATION
 from vicinal.report.context import Inputs
 from vicinal.report.figures import Figure, read_figures
 from vicinal.tables import read_table
@@ -68,7 +69,7 @@ def read_records(results: Path, spec: Mapping[str, Any], required: bool = True) 
     for id_, columns in models:
         for name in (id_, columns["evaluation"]):
             check_id(name, f"provenance.json of {spec.get('name')}")
-    paths = [results / "evaluations" / columns["evaluation"] / id_ / "evaluation.json" for id_, columns in models]
+    paths = [results / "evaluations" / columns["evaluation"] / id_ / EVALUATION for id_, columns in models]
     if not required and not all(path.exists() for path in paths):
         return {}
     records = [read_json(path) for path in paths]

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from vicinal.errors import VicinalError, describe
 from vicinal.planning import Plan
+from vicinal.records import EVALUATION
 from vicinal.verify.checks import check_sums, compare
 from vicinal.verify.findings import RUN, Ledger
-from vicinal.verify.layout import EVALUATION, is_plain
+from vicinal.verify.layout import is_plain
 from vicinal.verify.mixtures import note_record
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ from typing import Any
 
 from vicinal.changes import stale_reasons
 from vicinal.fingerprint import named_modules
+from vicinal.model_tables import needed_files
 from vicinal.plan import recorded_key
 from vicinal.planning import Plan, Ref
-from vicinal.records import RECORD
+from vicinal.records import EVALUATION, RECORD
 from vicinal.relatives import Relatives
 from vicinal.verify.analysis import check_analysis
 from vicinal.verify.checks import (
@@ -22,7 +23,6 @@ from vicinal.verify.checks import (
     weights_of,
 )
 from vicinal.verify.findings import RUN, Ledger
-from vicinal.verify.layout import EVALUATION
 from vicinal.verify.mixtures import note_record
 
 
@@ -147,12 +147,15 @@ class Walk:
         made_from = self._made_from(plan, teacher) if plan.stage == "evaluations" else self._data_of(plan)
         shared = {"spec": plan.content["spec"], "code": plan.content["code"], **made_from}
         found = {}
-        named = named_modules(plan.content["spec"]["unit"])
+        measured = plan.content["spec"]["unit"]
+        named = named_modules(measured)
+        # What is stale may be of older code, which wrote other files.
+        needed = needed_files(plan.stage, measured["stage"] == "teacher") if fresh else ()
         for id_ in plan.content["models"]:
             directory = path.parent / id_
             if not (fresh or directory.is_dir()):
                 continue
-            record = check_evaluation(self.ledger, directory, anew(directory), plan.stage)
+            record = check_evaluation(self.ledger, directory, anew(directory), needed)
             if fresh:
                 compare(self.ledger, directory / EVALUATION, record, {"id": id_, **shared}, anew(directory))
                 compare(self.ledger, directory / EVALUATION, record, self._known(id_), anew(directory))

@@ -11,12 +11,10 @@ from typing import Any
 
 from vicinal.data.store import FORMS, META
 from vicinal.errors import VicinalError, describe
-from vicinal.records import HISTORY, RECORD, WEIGHTS
+from vicinal.records import EVALUATION, HISTORY, RECORD, WEIGHTS
 from vicinal.verify.findings import RUN, Ledger
-from vicinal.verify.layout import EVALUATION, is_plain
+from vicinal.verify.layout import is_plain
 
-# The tables of a measured model that are looked for.
-TABLES = {"evaluations": ("metrics.parquet", "predictions.parquet"), "robustness": ("corruptions.parquet",)}
 # field of a record → what to say where it is not what it should be
 FAULTS = {
     "id": "of another id ({found})",
@@ -51,8 +49,12 @@ def check_sums(ledger: Ledger, record: Path, sums: Any, remedy: str, expected: I
         remedy: what to do with a file that differs.
         expected: names that must be among them.
     """
-    if not isinstance(sums, dict) or not all(map(is_plain, sums)) or not sums.keys() >= set(expected):
+    if not isinstance(sums, dict) or not all(map(is_plain, sums)):
         ledger.findings.add(record, "lists no checksums of the files beside it", remedy, "damaged")
+        return False
+    if lacking := [name for name in expected if name not in sums]:
+        fault = f"lists no checksum of {', '.join(lacking)}: incomplete, or written by older code"
+        ledger.findings.add(record, fault, remedy, "damaged")
         return False
     agree = True
     for name, wanted in sums.items():
@@ -154,12 +156,12 @@ def check_teacher(ledger: Ledger, directory: Path) -> dict[str, Any]:
     return record
 
 
-def check_evaluation(ledger: Ledger, directory: Path, remedy: str, stage: str = "evaluations") -> dict[str, Any]:
-    """Check the tables of one measured model; return its record. ``stage`` is one of ``MEASURED``."""
+def check_evaluation(ledger: Ledger, directory: Path, remedy: str, needed: Iterable[str] = ()) -> dict[str, Any]:
+    """Check one measured model: its record, and the tables beside it, ``needed`` ones among them; return the record."""
     path = directory / EVALUATION
     record = ledger.record(path, remedy)
     if record:
-        check_sums(ledger, path, record.get("sha256"), remedy, TABLES[stage])
+        check_sums(ledger, path, record.get("sha256"), remedy, needed)
     return record
 
 

@@ -8,12 +8,11 @@ from pathlib import Path
 from vicinal.errors import VicinalError
 from vicinal.figures import FIGURES
 from vicinal.files import read_json
-from vicinal.records import HISTORY, RECORD, WEIGHTS
+from vicinal.records import EVALUATION, HISTORY, RECORD, WEIGHTS
 
 STAGES = ("data", "teachers", "students", "cohorts", "evaluations", "robustness")
-# Those of them that hold tables of measured models.
+# Those of them that hold what was measured of models.
 MEASURED = ("evaluations", "robustness")
-EVALUATION = "evaluation.json"
 # What atomic writing leaves behind when it is killed.
 LEFT_OVER = (".tmp-", ".old-")
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from vicinal.spec import GIVEN, is_given
 from vicinal.verify.checks import accepted
 from vicinal.verify.findings import Findings, count
 
@@ -30,7 +31,9 @@ def note_record(findings: Findings, stage: str, record: Mapping[str, Any], named
     if history:
         findings.accepted[stage] = findings.accepted.get(stage, 0) + 1
     if isinstance(record.get("provenance"), dict):
-        findings.provenance.append((stage, record["provenance"]))
+        # What is given was trained elsewhere: the device that it was read on is none of the training's.
+        made = GIVEN if is_given(record.get("spec") or {}) else stage
+        findings.provenance.append((made, record["provenance"]))
 
 
 def mixture_notes(findings: Findings) -> list[str]:

@@ -1,0 +1,122 @@
+"""Results of older code that are accepted under the present one, and measurements that lack too much for it."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from results_tree import made_up_tables, make_tree
+
+from vicinal.acceptance import accept_code
+from vicinal.data.corruptions import ARCHIVES, CorruptionArchive
+from vicinal.files import sha256, write_json
+from vicinal.model_tables import MEASURES, table_files
+from vicinal.plan import record_key
+from vicinal.planfiles import write_plans
+
+OLD = "0" * 16
+ON = "evaluation.corruptions=true"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A finished tree whose measurements are of older code, and its plans."""
+    with pytest.MonkeyPatch.context() as patch:
+        archive = CorruptionArchive("digits-C.tar", "digits-C", "0" * 32, 3_000_000, "https://127.0.0.1:9/digits-C.tar")
+        patch.setitem(ARCHIVES, "digits", archive)
+        results = tmp_path_factory.mktemp("made") / "results"
+        plans = make_tree(results, ON)
+    for plan in plans:
+        if plan.stage in ("evaluations", "robustness"):
+            output = results / plan.output
+            for id_ in plan.content["models"]:
+                edit(output.parent / id_ / "evaluation.json", code=OLD)
+            models = {id_: sha256(output.parent / id_ / "evaluation.json") for id_ in plan.content["models"]}
+            write_json(output, {"models": models})
+            record_key(output, {**plan.content, "key": "older", "code": OLD})
+    return results, plans
+
+
+@pytest.fixture
+def tree(made, tmp_path):
+    results, plans = made
+    shutil.copytree(results, tmp_path / "results")
+    return tmp_path / "results", plans
+
+
+def edit(path: Path, **fields):
+    write_json(path, {**json.loads(path.read_text()), **fields})
+
+
+def codes(results, stage):
+    return {path.parent.name: json.loads(path.read_text())["code"] for path in results.glob(f"{stage}/*/*/*.json")}
+
+
+def test_whole_measurements_are_accepted(tree):
+    results, plans = tree
+    lines = list(accept_code(plans, results))
+    kept = [re.fullmatch(rf"accepted under the present code: (.+): (\d+), code {OLD} → \w{{16}}", x) for x in lines]
+    for what in ("measured models", "models measured on corrupted images"):
+        assert sum(int(found[2]) for found in kept if found[1] == what) == 4
+    assert OLD not in {*codes(results, "evaluations").values(), *codes(results, "robustness").values()}
+    assert write_plans(plans, results) == {}
+
+
+def without_spread(folder):
+    tables = made_up_tables(is_teacher=True)
+    del tables["spread"]
+    for name, table in table_files(tables).items():
+        table.to_parquet(folder / name, index=False)
+
+
+def as_files_of_their_own(folder):
+    (folder / MEASURES).unlink()
+    for name in ("metrics", "vicinal", "confusion"):
+        pd.DataFrame({"value": [0.5]}).to_parquet(folder / f"{name}.parquet")
+
+
+@pytest.mark.parametrize(
+    ("model", "spoil", "lacking"),
+    [
+        ("resnet8_s0-*", without_spread, "spread in measures.parquet"),
+        ("resnet8_s0-*", lambda folder: (folder / "similarity.parquet").unlink(), "similarity.parquet"),
+        ("*from*_t2_*", as_files_of_their_own, "measures.parquet"),
+        ("*from*_t2_*", lambda folder: (folder / MEASURES).write_text("x"), "a readable measures.parquet"),
+        (
+            "*from*_t2_*",
+            lambda folder: pd.DataFrame({"value": [1]}).to_parquet(folder / MEASURES),
+            "a readable measures.parquet",
+        ),
+    ],
+)
+def test_a_measurement_that_lacks_a_table_is_measured_anew(tree, model, spoil, lacking):
+    results, plans = tree
+    [folder] = results.glob(f"evaluations/*/{model}")
+    spoil(folder)
+    line = list(accept_code(plans, results))[-1]
+    assert line == f"not accepted, but measured anew: measured models: 1, made by older code without {lacking}"
+    kept = codes(results, "evaluations")
+    assert kept.pop(folder.name) == OLD
+    assert OLD not in kept.values()
+    assert write_plans(plans, results) == {"evaluations": [folder.parent.name]}
+
+
+def test_metrics_on_corrupted_images_in_a_table_are_measured_anew(tree):
+    results, plans = tree
+    for path in results.glob("robustness/*/*/evaluation.json"):
+        record = json.loads(path.read_text())
+        del record["corruptions"]
+        write_json(path, record)
+    line = list(accept_code(plans, results))[-1]
+    what = "models measured on corrupted images: 4"
+    assert line == f"not accepted, but measured anew: {what}, made by older code without metrics in evaluation.json"
+    assert set(codes(results, "robustness").values()) == {OLD}
+    assert write_plans(plans, results).keys() == {"robustness"}
+
+
+def test_nothing_that_is_wanted_as_it_is_changes(tree):
+    results, plans = tree
+    list(accept_code(plans, results))
+    assert list(accept_code(plans, results)) == ["accepted nothing: no result here differs from its plan by code alone"]

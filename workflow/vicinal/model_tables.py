@@ -1,0 +1,101 @@
+"""The tables of one measured model: small ones are joined in one file, since file systems suffer from many."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The file of the joined tables, and those of tables with other kinds of rows: images, and pairs of classes.
+MEASURES, PREDICTIONS, SIMILARITIES = "measures.parquet", "predictions.parquet", "similarity.parquet"
+# The column of the joined tables that says of which table a row is. Its categories are all tables that were measured,
+# also those without a row.
+TABLE = "table"
+_RANGE = {"lam_low": "float64", "lam_high": "float64"}
+_NUMBER = {"value": "float64", "count": "int64"}
+# The tables that are joined, with their columns.
+TABLES = {
+    "metrics": {"split": "str", "metric": "str", "value": "float64"},
+    "vicinal": {"split": "str", "pairs": "str", **_RANGE, "metric": "str", **_NUMBER},
+    "confusion": {"split": "str", "temperature": "float64", "metric": "str", **_NUMBER},
+    "spread": {"split": "str", **_RANGE, "metric": "str", "quantile": "float64", **_NUMBER},
+}
+# Those of them that only teachers have.
+OF_TEACHERS = ("spread",)
+# All columns of the joined tables, of types in which a row of a table that has no such column is missing.
+_MISSING = {"str": "string", "int64": "Int64"}
+_JOINED = {column: _MISSING.get(kind, kind) for columns in TABLES.values() for column, kind in columns.items()}
+
+
+def join_tables(tables: Mapping[str, "pd.DataFrame"]) -> "pd.DataFrame":
+    """Return some of ``TABLES`` as one: the union of their columns after ``TABLE``; ``split_tables`` undoes it.
+
+    Raises:
+        ValueError: a table is none of ``TABLES``, or has other columns.
+    """
+    import pandas as pd
+
+    parts = []
+    for name, table in tables.items():
+        if list(table) != list(TABLES.get(name, ())):
+            raise ValueError(f"table {name}: columns {list(table)}, expected those of {__name__}.TABLES")
+        parts.append(table.reindex(columns=list(_JOINED)).astype(_JOINED))
+    names = [name for name, table in tables.items() for _ in range(len(table))]
+    joined = pd.concat(parts, ignore_index=True)
+    joined.insert(0, TABLE, pd.Categorical(names, categories=list(tables)))
+    return joined
+
+
+def split_tables(joined: "pd.DataFrame") -> dict[str, "pd.DataFrame"]:
+    """Return the tables that ``join_tables`` joined, by name, as they were: order, columns, types.
+
+    Args:
+        joined: the joined tables, perhaps written as Parquet and read.
+
+    Raises:
+        ValueError: it is none of such tables.
+    """
+    found = {}
+    for name in table_names(joined):
+        columns = TABLES.get(name, {})
+        if not columns or not columns.keys() <= set(joined):
+            raise ValueError(f"table {name}: unknown, or columns are lacking")
+        rows = joined[list(columns)][joined[TABLE] == name]
+        found[name] = rows.astype(columns).reset_index(drop=True)
+    return found
+
+
+def table_files(tables: Mapping[str, "pd.DataFrame"]) -> dict[str, "pd.DataFrame"]:
+    """Return what is written of a model, by the name of the file: its joined tables in one, any other in its own."""
+    joined = {name: table for name, table in tables.items() if name in TABLES}
+    return {MEASURES: join_tables(joined)} | {
+        f"{name}.parquet": table for name, table in tables.items() if name not in TABLES
+    }
+
+
+def needed_files(stage: str, is_teacher: bool) -> tuple[str, ...]:
+    """Return the tables of a measured model that those of an experiment are made from, by the names of their files.
+
+    Args:
+        stage: ``evaluations`` or ``robustness``, which writes its few numbers into the record.
+        is_teacher: whether the model is one.
+    """
+    if stage == "robustness":
+        return ()
+    return (MEASURES, PREDICTIONS, SIMILARITIES) if is_teacher else (MEASURES, PREDICTIONS)
+
+
+def wanted_tables(is_teacher: bool) -> list[str]:
+    """Return which of ``TABLES`` a model has."""
+    return [name for name in TABLES if is_teacher or name not in OF_TEACHERS]
+
+
+def table_names(joined: "pd.DataFrame") -> list[str]:
+    """Return which tables were joined, also those without a row; the column ``TABLE`` alone is enough to tell.
+
+    Raises:
+        ValueError: there is no such column.
+    """
+    if TABLE not in joined or joined[TABLE].dtype != "category":
+        raise ValueError(f"no column {TABLE} of categories")
+    return list(joined[TABLE].cat.categories)
