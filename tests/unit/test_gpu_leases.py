@@ -15,21 +15,24 @@ import pytest
 from gpu_machine import A, B, install_nvidia_smi, listing
 
 from vicinal.errors import VicinalError, describe
-from vicinal.gpu_leases import Lease, lease, lease_folder
+from vicinal.gpu_leases import Lease, lease, lease_folder, lease_several
 from vicinal.gpus import VISIBLE, list_gpus
 
 # Leases one of the devices, says so, and holds it as argv says: for so many seconds, or until it is killed.
 JOB = """
 import json, os, subprocess, sys, time
 from pathlib import Path
-from vicinal.gpu_leases import lease
+from vicinal.gpu_leases import lease_several
 
 how = json.loads(sys.argv[1])
 if how.get("start"):
     print("ready", flush=True)
     while not Path(how["start"]).exists():
         time.sleep(0.01)
-held = lease(how["devices"], how.get("slots", 1), Path(how["folder"]), how.get("artefact", ""), poll=0.02)
+all_held = lease_several(
+    how["devices"], how.get("number", 1), how.get("slots", 1), Path(how["folder"]), how.get("artefact", ""), poll=0.02
+)
+held = all_held[0]
 began = time.monotonic()
 child = None
 if how.get("child") == "fork":
@@ -47,7 +50,8 @@ elif how.get("child") == "exec":
     child = subprocess.Popen(["sleep", "60"], close_fds=False).pid
 if "seconds" in how:
     time.sleep(how["seconds"])
-    print(json.dumps([os.environ["CUDA_VISIBLE_DEVICES"], held.slot, began, time.monotonic()]))
+    seen = [(one.device, one.slot) for one in all_held] if "number" in how else os.environ["CUDA_VISIBLE_DEVICES"]
+    print(json.dumps([seen, held.slot, began, time.monotonic()]))
 else:
     print(json.dumps([held.device, held.slot, os.getpid(), child]), flush=True)
     time.sleep(60)
@@ -124,6 +128,52 @@ def test_fifty_jobs_on_three_gpus_of_two_slots(job, tmp_path):
 def test_every_gpu_gets_a_job_before_any_gets_two(job):
     got = [holding(job(["2", "3", "5"], slots=2))[:2] for _ in range(6)]
     assert got == [["2", 0], ["3", 0], ["5", 0], ["2", 1], ["3", 1], ["5", 1]]
+
+
+def test_jobs_that_want_several_gpus_get_them_all_and_nobody_waits_for_ever(job, tmp_path):
+    numbers = [2, 3, 1, 2] * 5
+    start = str(tmp_path / "go")
+    jobs = [job(["0", "1", "2"], number=number, slots=2, seconds=0.05, start=start) for number in numbers]
+    assert {process.stdout.readline() for process in jobs} == {"ready\n"}
+    (tmp_path / "go").touch()
+    spans = {}
+    for process, number in zip(jobs, numbers, strict=True):
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        places, _, began, ended = json.loads(out)
+        assert len({device for device, _ in places}) == number
+        for place in places:
+            spans.setdefault(tuple(place), []).append((began, ended))
+    for of_place in spans.values():
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(sorted(of_place)))
+
+
+def test_a_job_that_wants_several_collects_them_as_they_become_free(job):
+    first = job(["0", "1"])
+    pid = holding(first)[2]
+    several = job(["0", "1"], number=2, artefact="large")
+    assert several.stderr.readline() == "leased GPU 1\n"
+    assert several.stderr.readline() == f"waiting for 1 more GPUs, all are taken (0: process {pid}, unnamed)\n"
+    another = job(["0", "1"], number=2)
+    line = another.stderr.readline()
+    assert line == f"waiting for another job that collects GPUs (process {several.pid}, large)\n"
+    first.kill()
+    assert holding(several)[:2] == ["0", 0]
+    several.kill()
+    assert holding(another)[:2] == ["0", 0]
+
+
+def test_several_gpus_are_given_back_one_by_one(tmp_path, monkeypatch):
+    monkeypatch.delenv(VISIBLE)
+    held = lease_several(["2", "0", "1"], 2, 1, tmp_path)
+    assert [one.device for one in held] == ["2", "0"]
+    assert os.environ[VISIBLE] == "2"
+    for one in held:
+        assert is_held(one.path)
+        one.release()
+        assert not is_held(one.path)
+    assert VISIBLE not in os.environ
+    assert not is_held(tmp_path / "several.lock")
 
 
 @pytest.mark.parametrize("child", [None, "fork", "multiprocessing", "exec"])
@@ -279,7 +329,7 @@ def test_jobs_of_slurm_lease_within_their_own_gpus(monkeypatch, tmp_path):
     assert lease_folder() == shared  # a SLURM that does not hand out GPUs
 
 
-@pytest.mark.parametrize(("devices", "slots"), [([], 1), (["0"], 0)])
-def test_nothing_to_lease_is_a_mistake_of_the_caller(tmp_path, devices, slots):
+@pytest.mark.parametrize(("devices", "number", "slots"), [([], 1, 1), (["0"], 1, 0), (["0"], 2, 2), (["0"], 0, 1)])
+def test_nothing_to_lease_is_a_mistake_of_the_caller(tmp_path, devices, number, slots):
     with pytest.raises(ValueError, match="nothing to lease"):
-        lease(devices, slots, tmp_path)
+        lease_several(devices, number, slots, tmp_path)

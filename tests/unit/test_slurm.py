@@ -21,12 +21,12 @@ def plan(results, minutes=None, after=None):
     slurm.write_planned(results, minutes or {}, after or {})
 
 
-def requests(tmp_path, gpus=1, **settings):
-    return Requests(Cluster(**{**SETTINGS, "max_minutes": 100, **settings}), gpus, tmp_path)
+def requests(tmp_path, gpus=1, processes=1, **settings):
+    return Requests(Cluster(**{**SETTINGS, "max_minutes": 100, **settings}), gpus, processes, tmp_path)
 
 
 def test_on_one_machine_jobs_ask_for_nothing(tmp_path):
-    assert Requests(None, 1, tmp_path).resources("cohorts") == {}
+    assert Requests(None, 1, 1, tmp_path).resources("cohorts") == {}
     assert deadline_option(None, {}) == ""
 
 
@@ -38,6 +38,17 @@ def test_time_and_memory_double_at_every_attempt_up_to_their_limits(tmp_path):
     assert resources["runtime"](["not-planned"], 1) == 100
     assert (resources["slurm_partition"], resources["slurm_account"]) == ("gpu", "a1")
     assert (resources["gpu_model"], requests(tmp_path, gpus=0).resources("cohorts")["gpu_model"]) == ("h100", None)
+
+
+def test_a_training_in_several_processes_asks_for_the_memory_of_each(tmp_path):
+    asked = {
+        stage: requests(tmp_path, processes=2, max_mem_mb=3500).resources(stage)["mem_mb"](["c-1"], 1)
+        for stage in ("teachers", "cohorts", "evaluations", "robustness")
+    }
+    assert asked == {"teachers": 2000, "cohorts": 2000, "evaluations": 1000, "robustness": 1000}
+    assert requests(tmp_path, processes=2, max_mem_mb=3500).resources("cohorts")["mem_mb"](["c-1"], 2) == 3500
+    assert requests(tmp_path, processes=2).resources("teachers")["nodes"] == 1
+    assert "nodes" not in requests(tmp_path).resources("teachers")
 
 
 @pytest.mark.parametrize(("runtime", "deadline"), [(1, "0.5"), (4, "2"), (10, "8"), (1440, "1438")])

@@ -7,10 +7,12 @@ from small_cohort import RECIPE
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
 from vicinal.data.store import Store
+from vicinal.errors import VicinalError
 from vicinal.files import read_json
 from vicinal.interruption import Interruption
 from vicinal.models.registry import architecture
 from vicinal.numerics import Numerics
+from vicinal.parallel import Group
 from vicinal.records import RECORD, WEIGHTS
 from vicinal.step import CohortStep
 from vicinal.training import Job, train_models
@@ -83,6 +85,38 @@ def test_a_single_model_that_finds_no_room_is_an_error(store, tmp_path, monkeypa
     monkeypatch.setattr(CohortStep, "__call__", full)
     with pytest.raises(torch.OutOfMemoryError):
         train(store, tmp_path)
+
+
+class Two(Group):
+    """One of two processes, as far as memory is concerned."""
+
+    def __init__(self):
+        super().__init__(0, 2)
+
+    def share(self, value):
+        return value
+
+
+def test_several_processes_that_find_no_room_say_what_to_set(store, tmp_path, sizes):
+    with pytest.raises(VicinalError) as error:
+        train(store, tmp_path, group=Two())
+    assert str(error.value) == (
+        "c-1: out of memory with 5 models at once in 2 processes: set execution.cohort_size to 2, "
+        "which changes no result"
+    )
+    assert sizes == [5]
+
+
+class Other(Two):
+    """The second of two processes, where the first one has found another checkpoint."""
+
+    def share(self, value):
+        return ["another.safetensors", 1, 2]
+
+
+def test_processes_that_find_different_checkpoints_stop(store, tmp_path):
+    with pytest.raises(VicinalError, match="c-1: its checkpoints changed while they were read; run again"):
+        train(store, tmp_path, group=Other())
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 9])

@@ -14,23 +14,26 @@ rule train_teacher:
         "results/teachers/{teacher}/benchmark.tsv"
     conda:
         "../../envs/vicinal.yaml"
-    threads: EXECUTION.threads
+    threads: EXECUTION.threads * EXECUTION.gpus_per_job
     resources:
         **CLUSTER.resources("teachers"),
-        gpu=GPUS,
+        gpu=GPUS * EXECUTION.gpus_per_job,
     params:
         device=EXECUTION.device,
         slots=EXECUTION.gpu_slots,
+        processes=EXECUTION.gpus_per_job,
+        threads=threads_of_process,
         numerics=numerics_options(EXECUTION),
-        weights=weights_option,
+        weights=teacher_weights_option,
         checkpoints=EXECUTION.checkpoint_seconds,
         deadline=deadline_option,
     shell:
         "python workflow/scripts/train_teacher.py --plan {input.plan:q}"
         " --data {input.data:q} {params.weights} --record {output.record:q}"
-        " --device {params.device:q} --gpu-slots {params.slots} {params.numerics}"
+        " --device {params.device:q} --gpu-slots {params.slots}"
+        " --gpus-per-job {params.processes} {params.numerics}"
         " --checkpoint-seconds {params.checkpoints} {params.deadline}"
-        " --threads {threads} > {log:q} 2>&1"
+        " --threads {params.threads} > {log:q} 2>&1"
 
 
 rule distill:
@@ -47,13 +50,15 @@ rule distill:
         "results/cohorts/{cohort}/benchmark.tsv"
     conda:
         "../../envs/vicinal.yaml"
-    threads: EXECUTION.threads
+    threads: EXECUTION.threads * EXECUTION.gpus_per_job
     resources:
         **CLUSTER.resources("cohorts"),
-        gpu=GPUS,
+        gpu=GPUS * EXECUTION.gpus_per_job,
     params:
         device=EXECUTION.device,
         slots=EXECUTION.gpu_slots,
+        processes=EXECUTION.gpus_per_job,
+        threads=threads_of_process,
         numerics=numerics_options(EXECUTION),
         weights=weights_option,
         checkpoints=EXECUTION.checkpoint_seconds,
@@ -64,6 +69,7 @@ rule distill:
         "python workflow/scripts/distill.py --plan {input.plan:q}"
         " --data {input.data:q} {params.teacher} {params.weights} --students results/students"
         " --manifest {output.manifest:q}"
-        " --device {params.device:q} --gpu-slots {params.slots} {params.numerics}"
+        " --device {params.device:q} --gpu-slots {params.slots}"
+        " --gpus-per-job {params.processes} {params.numerics}"
         " --checkpoint-seconds {params.checkpoints} {params.deadline} {params.size}"
-        " --threads {threads} > {log:q} 2>&1"
+        " --threads {params.threads} > {log:q} 2>&1"

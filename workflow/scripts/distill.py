@@ -15,6 +15,7 @@ from vicinal.lease import lease
 from vicinal.numerics import add_numerics_arguments, select_numerics
 from vicinal.opening import open_store
 from vicinal.plan import check_code, read_plan, record_key
+from vicinal.processes import Helpers, add_processes_argument, is_helper
 from vicinal.records import RECORD, is_finished, remove_checkpoints, weights_sha256
 
 
@@ -30,12 +31,18 @@ def main() -> None:
     parser.add_argument("--students", type=Path, required=True, help="folder of all students' directories")
     parser.add_argument("--weights", type=Path, help="file of the published weights to start from, if the plan says so")
     add_device_arguments(parser)
+    add_processes_argument(parser)
     add_numerics_arguments(parser)
     parser.add_argument(
         "--cohort-size", type=whole_number, metavar="N", help="students trained at once, at most (default: all)"
     )
     add_interruption_arguments(parser)
     args = parser.parse_args()
+    if is_helper(args.gpus_per_job):
+        from vicinal.helping import help_training
+
+        help_training(args)
+        return
     with Interruption(args.deadline_minutes) as interruption:
         make(args, interruption)
 
@@ -54,15 +61,20 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
 
     results = args.students.parent
     waiting = partial(interruption.check, plan["id"])
-    with lease(results, plan["id"], waiting), Heartbeat(results, plan["stage"], plan["id"]) as heartbeat:
+    with (
+        lease(results, plan["id"], waiting),
+        Heartbeat(results, plan["stage"], plan["id"]) as heartbeat,
+        Helpers(args.gpus_per_job, plan["id"]) as helpers,
+    ):
         missing = {path: record for path, record in wanted.items() if not is_finished(path / RECORD, record)}
         print(
             f"{plan['id']}: {len(missing)} students to train, {len(wanted) - len(missing)} finished before", flush=True
         )
         if missing:
-            from vicinal.training import Job, train_models
+            from vicinal.helping import train_together
+            from vicinal.training import Job
 
-            device = select_device(args.device, args.threads, args.gpu_slots, plan["id"])
+            device = select_device(args.device, args.threads, args.gpu_slots, plan["id"], args.gpus_per_job)
             heartbeat.update(device=str(device))
             bad = args.manifest.parent / "diverged"
             job = Job(
@@ -78,7 +90,7 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
                 cohort_size=args.cohort_size,
                 weights=args.weights,
             )
-            train_models(job, missing)
+            train_together(helpers, job, missing)
         else:
             remove_checkpoints(results, plan["id"])
         write_json(args.manifest, {"students": {path.name: weights_sha256(path) for path in wanted}, **shared})

@@ -35,7 +35,7 @@ from vicinal.weights import save_state
 # A checkpoint that takes a second is made every 100 seconds at most: 1 % of the time.
 COST = 100
 # What must be equal for a resumed training to be equal bit for bit.
-MACHINE = ("torch", "device", "threads", "cpu", "gpu", "precision")
+MACHINE = ("torch", "device", "threads", "cpu", "gpu", "precision", "processes")
 # The largest header of a safetensors file, in bytes, and what reading a damaged one may raise.
 MAX_HEADER = 100_000_000
 DAMAGED = (OSError, SafetensorError, AttributeError, KeyError, TypeError, ValueError)

@@ -20,8 +20,10 @@ from vicinal.inputs import EpochTables, Images
 from vicinal.learner import Learner
 from vicinal.numerics import Numerics
 from vicinal.optim import learning_rate, plateau_rate
+from vicinal.parallel import Group
 from vicinal.phases import Phase, all_epochs, phase_at
 from vicinal.step import CohortStep, copy_state
+from vicinal.synchronised import synchronise
 
 # How often the validation split is looked at during training, for the curves; nothing is chosen by it.
 VALIDATIONS = 10
@@ -61,6 +63,7 @@ def train(
     teacher: torch.nn.Module | None = None,
     moment: Moment | None = None,
     numerics: Numerics | None = None,
+    group: Group | None = None,
     on_epoch: Callable[[int, list[Learner]], None] = lambda epoch, learners: None,
     on_step: Callable[[Moment], None] = lambda moment: None,
     say: Callable[[str], None] = print,
@@ -80,16 +83,24 @@ def train(
         teacher: frozen and in evaluation mode, asked once a batch for all learners.
         moment: where to go on, with learners that are as they were then; it is kept up to date. None: at the start.
         numerics: how to compute; None: in fp32.
+        group: the processes that train together, each with the same arguments and equal learners, which stay equal;
+            every batch is shared by them. None: this one alone.
         on_epoch: called after each epoch with its number (from 1) and the learners still in training.
         on_step: called after each step. The device may lag behind: whoever listens must not wait for it, unless it
             saves.
         say: called with a line of text where something is slower than it could be, or was found to be faster.
+
+    Raises:
+        VicinalError: several processes cannot train such a network.
     """
-    moment = moment or Moment()
+    moment, group = moment or Moment(), group or Group()
     epochs = all_epochs(recipe)
     every = 1 if recipe["schedule"] == "plateau" else max(1, epochs // VALIDATIONS)
     active = [learner for learner in learners if learner.diverged is None]
-    loop = _Loop(data, recipe, seed, alpha, teacher, numerics or Numerics(), say)
+    if not group.is_one:
+        for learner in learners:
+            synchronise(learner.model, group, learner.id)
+    loop = _Loop(data, recipe, seed, alpha, teacher, numerics or Numerics(), say, group)
     while active and moment.epoch < epochs:
         rate = loop.train_epoch(active, moment, on_step)
         losses, epoch = moment.losses.cpu().numpy(), moment.epoch + 1
@@ -99,7 +110,7 @@ def train(
                 continue
             row = {"epoch": epoch, "lr": rate, "loss": float(losses[:, k].mean())}
             if len(validation) and (epoch % every == 0 or epoch == epochs):
-                row |= validate(learner.model, validation)
+                row |= group.share(validate(learner.model, validation) if group.leads else None)
             learner.history.append(row)
         active = [learner for learner in active if learner.diverged is None]
         moment.epoch, moment.step, moment.losses = epoch, 0, None
@@ -118,9 +129,10 @@ class _Loop:
         teacher: torch.nn.Module | None,
         numerics: Numerics,
         say: Callable[[str], None],
+        group: Group,
     ) -> None:
         self._data, self._recipe, self._teacher, self._numerics, self._say = data, recipe, teacher, numerics, say
-        self._seed, self._alpha = seed, alpha
+        self._seed, self._alpha, self._group = seed, alpha, group
         self._plan = partial(
             batch_plan,
             len(data),
@@ -130,7 +142,8 @@ class _Loop:
             flip=recipe["flip"],
         )
         self._tables: EpochTables | None = None
-        self._compilation = Compilation(numerics.compile, say)
+        # Whether to compile is decided by times, and whether to replay by what a GPU did: processes might disagree.
+        self._compilation = Compilation(numerics.compile if group.is_one else "off", say)
         # The step, how it is run, and whether it is compiled (None: not yet).
         self._step: CohortStep | None = None
         self._run: Callable[[int], None] | None = None
@@ -157,7 +170,14 @@ class _Loop:
         self._make_step(learners, phase)
         self._step.begin(rates, moment.step, moment.losses)
         moment.losses = self._step.losses
-        photos = self._data.pixels(plan, seed=self._seed, epoch=moment.epoch, first=moment.step)
+        photos = self._data.pixels(
+            plan,
+            seed=self._seed,
+            epoch=moment.epoch,
+            first=moment.step,
+            rows=None if self._group.is_one else self._group.rows,
+            mixed=self._is_mixed(phase),
+        )
         for step, pixels in zip(range(moment.step, steps), photos, strict=False):
             start, stop = plan.bounds[step]
             self._step.feed(pixels)
@@ -193,12 +213,16 @@ class _Loop:
             self._tables,
             self._recipe,
             self._numerics,
-            mixed=self._alpha is not None and not phase.head,
+            mixed=self._is_mixed(phase),
             teacher=None if phase.head else self._teacher,
             transform=partial(torch.compile, dynamic=False) if compiled else lambda model: model,
+            group=self._group,
         )
-        replayed = self._data.device.type == "cuda" and self._numerics.graph
+        replayed = self._data.device.type == "cuda" and self._numerics.graph and self._group.is_one
         self._run = ReplayedStep(self._step, self._say) if replayed else self._step
+
+    def _is_mixed(self, phase: Phase) -> bool:
+        return self._alpha is not None and not phase.head
 
     def _compile(self, size: int) -> bool:
         """Compile the networks, by a step that does not count; return whether that worked."""

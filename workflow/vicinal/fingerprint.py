@@ -32,6 +32,7 @@ NEUTRAL = {
     "vicinal.models.pretrained",  # name and checksum stand in the spec
     "vicinal.models.registry",  # the resolved architecture stands in the spec
     "vicinal.plan",
+    "vicinal.processes",
     "vicinal.progress",
     "vicinal.provenance",
     "vicinal.records",

@@ -11,8 +11,8 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -64,7 +64,7 @@ class Lease:
         if self.descriptor in _open:
             _close(self.descriptor)
             if self.before is None:
-                del os.environ[VISIBLE]
+                os.environ.pop(VISIBLE, None)
             else:
                 os.environ[VISIBLE] = self.before
 
@@ -86,13 +86,27 @@ def lease(
     artefact: str = "",
     poll: float = POLL_SECONDS,
 ) -> Lease:
-    """Lease a GPU, waiting for one if need be, and set CUDA_VISIBLE_DEVICES to it.
+    """Lease a GPU, waiting for one if need be, and set CUDA_VISIBLE_DEVICES to it: see ``lease_several``."""
+    return lease_several(devices, 1, slots, folder, artefact, poll)[0]
+
+
+def lease_several(
+    devices: Sequence[str],
+    number: int,
+    slots: int = 1,
+    folder: Path | None = None,
+    artefact: str = "",
+    poll: float = POLL_SECONDS,
+) -> list[Lease]:
+    """Lease GPUs, waiting for them if need be, and set CUDA_VISIBLE_DEVICES to the first.
 
     Must come before anything on CUDA, which reads that variable once. Slot 0 of every GPU is taken before slot 1 of
-    any.
+    any. Of the jobs that want several one at a time collects them, as they become free, so that no two wait for what
+    the other one holds.
 
     Args:
         devices: to choose from, see ``visible_devices``.
+        number: of GPUs.
         slots: jobs that share a GPU.
         folder: of the lock files; it must be of this machine. None: ``lease_folder``.
         artefact: what the job makes, for the messages of others.
@@ -101,30 +115,54 @@ def lease(
     Raises:
         VicinalError: the folder cannot be used, or is not this user's own.
     """
-    if not devices or slots < 1:
-        raise ValueError(f"nothing to lease: {len(devices)} devices, {slots} slots")
+    if not 0 < number <= len(devices) or slots < 1:
+        raise ValueError(f"nothing to lease: {number} of {len(devices)} devices, {slots} slots")
     folder = folder or lease_folder()
     _own_folder(folder)
+    with _turn(folder, artefact, poll) if number > 1 else nullcontext():
+        held = _collect(devices, number, slots, folder, artefact, poll)
+    os.environ[VISIBLE] = held[0].device
+    return held
+
+
+@contextmanager
+def _turn(folder: Path, artefact: str, poll: float) -> Iterator[None]:
+    """Let one job at a time collect GPUs."""
+    path, said = folder / "several.lock", None
+    while (descriptor := _try_lock(path, artefact)) is None:
+        if said is None or time.monotonic() - said >= SAY_SECONDS:
+            said = time.monotonic()
+            print(f"waiting for another job that collects GPUs ({_holder(path)})", file=sys.stderr, flush=True)
+        time.sleep(poll)
+    try:
+        yield
+    finally:
+        _close(descriptor)
+
+
+def _collect(devices: Sequence[str], number: int, slots: int, folder: Path, artefact: str, poll: float) -> list[Lease]:
+    """Return leases of different GPUs, waiting until there are as many as wanted."""
     gpus = list_gpus()
     places = {
         (device, slot): folder / f"{quote(identity(device, gpus) or device, safe='')}.{slot}.lock"
         for slot in range(slots)
         for device in devices
     }
-    said = None
+    said, held = None, {}
     while True:
         for (device, slot), path in places.items():
-            descriptor = _try_lock(path, artefact)
-            if descriptor is not None:
-                before = os.environ.get(VISIBLE)
-                os.environ[VISIBLE] = device
-                shared = f" (slot {slot} of {slots})" if slots > 1 else ""
-                print(f"leased GPU {device}{shared}", file=sys.stderr, flush=True)
-                return Lease(device, slot, path, descriptor, before)
+            if device in held or (descriptor := _try_lock(path, artefact)) is None:
+                continue
+            shared = f" (slot {slot} of {slots})" if slots > 1 else ""
+            print(f"leased GPU {device}{shared}", file=sys.stderr, flush=True)
+            held[device] = Lease(device, slot, path, descriptor, os.environ.get(VISIBLE))
+            if len(held) == number:
+                return [held[device] for device in devices if device in held]
         if said is None or time.monotonic() - said >= SAY_SECONDS:
             said = time.monotonic()
-            holders = "; ".join(f"{device}: {_holder(path)}" for (device, _), path in places.items())
-            print(f"waiting for a GPU, all are taken ({holders})", file=sys.stderr, flush=True)
+            holders = "; ".join(f"{name}: {_holder(path)}" for (name, _), path in places.items() if name not in held)
+            wanted = f"{number - len(held)} more GPUs" if held else f"{number} GPUs" if number > 1 else "a GPU"
+            print(f"waiting for {wanted}, all are taken ({holders})", file=sys.stderr, flush=True)
         time.sleep(poll)
 
 

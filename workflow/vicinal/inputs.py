@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from vicinal.batches import BatchPlan
 from vicinal.data.store import Store
 from vicinal.models.registry import input_of
+
+Table = TypeVar("Table", np.ndarray, torch.Tensor)
 
 
 class Batch(NamedTuple):
@@ -69,8 +71,11 @@ class Images:
         """Return the height of what the networks see, in pixels."""
         return self.window.crop if self.window else self.images.shape[1]
 
-    def pixels(self, plan: BatchPlan, *, seed: int, epoch: int, first: int = 0) -> Iterator[None]:
-        """Yield what each batch of an epoch takes from the host: nothing, the images are on the device."""
+    def pixels(self, plan: BatchPlan, **options: Any) -> Iterator[None]:
+        """Yield what each batch of an epoch takes from the host: nothing, the images are on the device.
+
+        The options are of data sets whose images are not.
+        """
         return repeat(None)
 
     def clean_batches(self, batch_size: int) -> Iterator[torch.Tensor]:
@@ -142,23 +147,72 @@ def _tables(plan: BatchPlan) -> tuple[np.ndarray, ...]:
     return plan.order, plan.partner, plan.lam, plan.row, plan.column, plan.flip
 
 
-def make_batch(data: Images, tables: EpochTables, here: torch.Tensor | slice, recipe: dict, mixed: bool) -> Batch:
+def make_batch(
+    data: Images,
+    tables: EpochTables,
+    here: torch.Tensor | slice,
+    recipe: dict,
+    mixed: bool,
+    rows: slice | None = None,
+) -> Batch:
     """Return one batch of an epoch: cropped and flipped as the recipe says, normalised, and mixed if ``mixed``.
 
-    ``here`` are the positions in the epoch of a batch of the plan.
+    Args:
+        data: the training split.
+        tables: the plan of the epoch.
+        here: the positions in the epoch of a batch of the plan; a tensor where ``rows`` are given.
+        recipe: resolved.
+        mixed: whether inputs are mixed with their partners.
+        rows: those of the batch that are wanted; None: all.
     """
-    index, partner, lam = tables.order[here], tables.partner[here], tables.lam[here]
-    where = tables.row[here], tables.column[here], tables.flip[here]
+    at = here if rows is None else rows_and_partners(tables.partner, here, rows, mixed)
+    index = tables.order[at]
+    where = tables.row[at], tables.column[at], tables.flip[at]
     if data.window:
         pixels = data.cut(index, *where)
     elif recipe["crop_padding"] or recipe["flip"]:
         pixels = data.normalised(data.cropped(index, *where, recipe["crop_padding"]))
     else:
         pixels = data.normalised(data.images[index])
-    labels = data.labels[index]
+    return mixed_batch(pixels, data.labels[index], tables, here, mixed, rows)
+
+
+def rows_and_partners(partner: Table, here: Table, rows: slice, mixed: bool) -> Table:
+    """Return the positions in the epoch of some rows of a batch, then, if they are mixed, those of their partners.
+
+    Args:
+        partner: of the epoch.
+        here: the positions of the whole batch.
+        rows: of the batch.
+        mixed: whether partners are needed.
+    """
+    own = here[rows]
+    join = torch.cat if isinstance(own, torch.Tensor) else np.concatenate
+    return join([own, here[partner[own]]]) if mixed else own
+
+
+def mixed_batch(
+    pixels: torch.Tensor,
+    labels: torch.Tensor,
+    tables: EpochTables,
+    here: torch.Tensor | slice,
+    mixed: bool,
+    rows: slice | None = None,
+) -> Batch:
+    """Return a batch, mixed if ``mixed``, from normalised pixels (N, H, W, C) and labels (N,).
+
+    With ``rows`` these are of ``rows_and_partners``, else of the whole batch.
+    """
+    if rows is None:
+        partner, lam = tables.partner[here], tables.lam[here]
+        second, partner_labels = (pixels[partner], labels[partner]) if mixed else (pixels, labels)
+    else:
+        lam = tables.lam[here[rows]]
+        second, partner_labels = (pixels[len(lam) :], labels[len(lam) :]) if mixed else (pixels, labels)
+        pixels, labels = pixels[: len(lam)], labels[: len(lam)]
     if mixed:
-        pixels = mix(pixels, pixels[partner], lam)
-    return Batch(as_input(pixels), labels, labels[partner] if mixed else labels, lam)
+        pixels = mix(pixels, second, lam)
+    return Batch(as_input(pixels), labels, partner_labels, lam)
 
 
 def mix(first: torch.Tensor, second: torch.Tensor, lam: torch.Tensor) -> torch.Tensor:

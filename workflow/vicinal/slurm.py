@@ -27,6 +27,7 @@ PROFILE = Path("profiles/slurm")
 SITE = PROFILE / "cluster.yaml"
 # Rules whose jobs go to the cluster, by their stage.
 STAGES = ("teachers", "cohorts", "evaluations", "robustness")
+TRAININGS = ("teachers", "cohorts")
 # The time of a job is asked for with a margin: a factor where like runs were recorded, one where rates are assumed, and
 # what Python, torch and a slow file system need to begin.
 RECORDED_MARGIN, STATED_MARGIN = 1.5, 3.0
@@ -41,12 +42,15 @@ class Requests:
 
     Args:
         cluster: its settings; None: the jobs run on this machine.
-        gpus: of a job.
+        gpus: of a job's process.
+        processes: of a training job.
         results: the results folder.
     """
 
-    def __init__(self, cluster: "Cluster | None", gpus: int, results: Path = Path("results")) -> None:
-        self.cluster, self.gpus, self.results = cluster, gpus, results
+    def __init__(
+        self, cluster: "Cluster | None", gpus: int, processes: int = 1, results: Path = Path("results")
+    ) -> None:
+        self.cluster, self.gpus, self.processes, self.results = cluster, gpus, processes, results
         self._planned = read_planned(results) if cluster else {}
 
     def resources(self, stage: str) -> dict[str, Any]:
@@ -56,8 +60,12 @@ class Requests:
         """
         if (cluster := self.cluster) is None:
             return {}
+        # Each process has all models and, but for photos, all data; they meet within a machine.
+        several = self.processes > 1 and stage in TRAININGS
+        first = cluster.mem_mb * (self.processes if several else 1)
         return {
-            "mem_mb": lambda wildcards, attempt: min(cluster.max_mem_mb, cluster.mem_mb * 2 ** (attempt - 1)),
+            **({"nodes": 1} if several else {}),
+            "mem_mb": lambda wildcards, attempt: min(cluster.max_mem_mb, first * 2 ** (attempt - 1)),
             "runtime": lambda wildcards, attempt: self.minutes(stage, wildcards[0], attempt),
             "slurm_partition": cluster.partition,
             "slurm_account": cluster.account,

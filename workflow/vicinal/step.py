@@ -10,6 +10,7 @@ from vicinal.learner import Learner
 from vicinal.losses import Answers, total_loss
 from vicinal.numerics import Numerics
 from vicinal.optim import update
+from vicinal.parallel import Group
 
 
 class CohortStep:
@@ -35,6 +36,7 @@ class CohortStep:
         mixed: bool,
         teacher: torch.nn.Module | None = None,
         transform: Callable[[torch.nn.Module], Callable] = lambda model: model,
+        group: Group | None = None,
     ) -> None:
         """Prepare steps.
 
@@ -47,10 +49,11 @@ class CohortStep:
             mixed: whether inputs are mixed.
             teacher: frozen, in evaluation mode; asked about the same inputs.
             transform: makes of a network what is called instead of it on whole batches, e.g. ``torch.compile``.
+            group: the processes that share each batch; None: this one alone.
         """
         self.learners = learners
         self._data, self._tables, self._recipe, self._numerics, self._mixed = data, tables, recipe, numerics, mixed
-        self._teacher = teacher
+        self._teacher, self._group = teacher, group or Group()
         models = [learner.model for learner in learners] + ([] if teacher is None else [teacher])
         self._transformed = {model: transform(model) for model in models}
         self._device = data.device
@@ -63,6 +66,9 @@ class CohortStep:
         self._within = torch.arange(recipe["batch_size"], device=self._device)
         # Where the next photos lie, for data sets that are decoded as they are needed.
         self._pixels: torch.Tensor | None = None
+        self._dropouts = [
+            module for learner in learners for module in learner.model.modules() if hasattr(module, "first_row")
+        ]
         on_gpu = self._device.type == "cuda"
         self._streams = [torch.cuda.Stream(self._device) for _ in learners] if on_gpu else []
 
@@ -83,34 +89,56 @@ class CohortStep:
             self.losses.copy_(losses)
 
     def feed(self, pixels: torch.Tensor | None) -> None:
-        """Take the photos of the next batch, (N, H, W, C) uint8, in the order of the plan; None: there are none."""
+        """Take the photos of the next batch, (N, H, W, C) uint8, in the order of the plan; None: there are none.
+
+        With several processes those of this one's rows, and of their partners.
+        """
         if pixels is None:
             return
         if self._pixels is None:
-            self._pixels = pixels.new_empty(self._recipe["batch_size"], *pixels.shape[1:])
+            # Half of the rows and their partners may be one more than the batch.
+            most = self._recipe["batch_size"] + (not self._group.is_one)
+            self._pixels = pixels.new_empty(most, *pixels.shape[1:])
         self._pixels[: len(pixels)].copy_(pixels, non_blocking=True)
 
     def __call__(self, size: int) -> None:
         """Train on the next ``size`` images."""
-        here = self._position + self._within[:size]
-        if self._pixels is None:
-            batch = make_batch(self._data, self._tables, here, self._recipe, mixed=self._mixed)
-        else:
-            batch = self._data.batch(self._pixels[:size], self._tables, here, mixed=self._mixed)
+        rows = None if self._group.is_one else self._group.rows(size)
+        batch = self._batch(size, rows)
         teacher_logits = None
         if self._teacher is not None:
             with torch.no_grad(), self._numerics.autocast(self._device):
                 teacher_logits = self._ask(self._teacher, batch).float()
-        losses = [self._backward(k, batch, teacher_logits) for k in range(len(self.learners))]
+        share = None if rows is None else len(batch.labels) / size
+        losses = [self._backward(k, batch, teacher_logits, share) for k in range(len(self.learners))]
         for stream in self._streams:
             torch.cuda.current_stream(self._device).wait_stream(stream)
-        update([learner.optimizer for learner in self.learners], self._rates[self._number][0])
-        self.losses.index_copy_(0, self._number, torch.stack(losses)[None])
+        losses = torch.stack(losses)
+        optimizers = [learner.optimizer for learner in self.learners]
+        if share is not None:
+            self._group.add_up([losses, *(value.grad for optimizer in optimizers for value in optimizer.parameters)])
+        update(optimizers, self._rates[self._number][0])
+        self.losses.index_copy_(0, self._number, losses[None])
         self._number += 1
         self._position += size
 
-    def _backward(self, k: int, batch: Batch, teacher_logits: torch.Tensor | None) -> torch.Tensor:
-        """Compute a learner's loss, which is returned, and its gradients."""
+    def _batch(self, size: int, rows: slice | None) -> Batch:
+        """Return the next batch, of ``size`` images in all: what this process has of it."""
+        here = self._position + self._within[:size]
+        if rows is not None:
+            for dropout in self._dropouts:
+                dropout.first_row = rows.start
+        if self._pixels is None:
+            return make_batch(self._data, self._tables, here, self._recipe, mixed=self._mixed, rows=rows)
+        count = size if rows is None else (1 + self._mixed) * (rows.stop - rows.start)
+        return self._data.batch(self._pixels[:count], self._tables, here, mixed=self._mixed, rows=rows)
+
+    def _backward(self, k: int, batch: Batch, teacher_logits: torch.Tensor | None, share: float | None) -> torch.Tensor:
+        """Compute a learner's loss, which is returned, and its gradients.
+
+        Of a slice, ``share`` of the batch, that is its part of the loss of the whole batch, which is a mean over the
+        images: the parts of all processes add up to it.
+        """
         learner = self.learners[k]
         with self._on_stream(k):
             learner.optimizer.zero_grad()
@@ -121,7 +149,11 @@ class CohortStep:
             answers = Answers(
                 logits.float(), batch.labels, batch.partner_labels, batch.lam, teacher_logits, learner.temperature
             )
-            loss = total_loss(learner.terms, answers)
+            if share == 0:
+                loss = logits.float().sum()  # 0, the mean of nothing is none; the backward pass is needed all the same
+            else:
+                loss = total_loss(learner.terms, answers)
+                loss = loss if share is None else share * loss
             loss.backward()
         return loss.detach()
 

@@ -5,7 +5,8 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from vicinal.data.store import Store
 from vicinal.engine import Moment, train
 from vicinal.errors import VicinalError
 from vicinal.inputs import Images, adapt, to_device
-from vicinal.interruption import RESERVE_SECONDS, Interruption
+from vicinal.interruption import RESERVE_SECONDS, TO_BE_CONTINUED, Interruption
 from vicinal.learner import Learner, make_learner
 from vicinal.models import build_model
 from vicinal.numerics import Numerics
 from vicinal.opening import open_images
+from vicinal.parallel import Group
 from vicinal.phases import all_epochs
 from vicinal.progress import Progress
 from vicinal.provenance import Stopwatch, provenance
@@ -44,6 +46,8 @@ class Job:
         teacher: directory of the teacher, and its spec.
         cohort_size: models trained at once, at most; None: all.
         weights: the file of the published weights that the specs start from.
+        group: the processes that train together. The first one writes and decides; the others need no more than what
+            they compute with.
     """
 
     unit: str
@@ -57,6 +61,7 @@ class Job:
     teacher: tuple[Path, dict] | None = None
     cohort_size: int | None = None
     weights: Path | None = None
+    group: Group = field(default_factory=Group)
 
 
 def train_models(job: Job, wanted: dict[Path, dict[str, Any]]) -> None:
@@ -74,7 +79,7 @@ def train_models(job: Job, wanted: dict[Path, dict[str, Any]]) -> None:
             written before.
         SystemExit: it stopped before its end, by a deadline or a signal, and can go on.
     """
-    checkpoint = find_checkpoint(checkpoint_folder(job.results, job.unit), list(wanted.values()))
+    checkpoint = _common_checkpoint(job, wanted)
     held = {path: record for path, record in wanted.items() if checkpoint and checkpoint.holds(record)}
     others = {path: record for path, record in wanted.items() if path not in held}
     if held and others:
@@ -82,9 +87,19 @@ def train_models(job: Job, wanted: dict[Path, dict[str, Any]]) -> None:
             f"{job.unit}: {len(others)} of {len(wanted)} are not in its checkpoint; they start afterwards", flush=True
         )
     problems = _train_in_parts(job, held, checkpoint) + _train_in_parts(job, others, None)
-    remove_checkpoints(job.results, job.unit)
+    if job.group.leads:
+        remove_checkpoints(job.results, job.unit)
     if problems:
         raise VicinalError("\n".join(problems))
+
+
+def _common_checkpoint(job: Job, wanted: dict[Path, dict[str, Any]]) -> Checkpoint | None:
+    """Return the checkpoint to go on from, which must be the same for all processes."""
+    found = find_checkpoint(checkpoint_folder(job.results, job.unit), list(wanted.values()))
+    known = None if found is None else [found.path.name, found.info["epoch"], found.info["step"]]
+    if known != job.group.share(known):
+        raise VicinalError(f"{job.unit}: its checkpoints changed while they were read; run again to go on")
+    return found
 
 
 def _train_in_parts(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Checkpoint | None) -> list[str]:
@@ -97,6 +112,11 @@ def _train_in_parts(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Ch
         except torch.OutOfMemoryError:
             if size == 1:
                 raise
+            if not job.group.is_one:  # the others do not know, and wait
+                raise VicinalError(
+                    f"{job.unit}: out of memory with {min(size, len(waiting))} models at once in {job.group.size} "
+                    f"processes: set execution.cohort_size to {size // 2}, which changes no result"
+                ) from None
         else:
             waiting = waiting[size:]
             continue
@@ -110,7 +130,8 @@ def _train_in_parts(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Ch
 
 def _train_group(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Checkpoint | None) -> list[str]:
     """Train models together, all from one checkpoint or all anew; return what is to be said of diverged ones."""
-    watch, machine = Stopwatch(), describe_machine(job.device, job.numerics)
+    watch = Stopwatch()
+    machine = {**describe_machine(job.device, job.numerics), "processes": job.group.size}
     recipe = next(iter(wanted.values()))["spec"]["recipe"]
     data, validation = (open_images(job.store, split, job.device, recipe) for split in ("train", "validation"))
     learners = {
@@ -122,6 +143,24 @@ def _train_group(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Check
     moment, before, resumed = Moment(), 0.0, []
     if checkpoint:
         moment, before = checkpoint.restore(list(learners.values())), checkpoint.info["wall_seconds"]
+    run = partial(
+        train,
+        list(learners.values()),
+        data,
+        validation,
+        recipe=spec["recipe"],
+        seed=spec["seed"],
+        alpha=spec.get("alpha"),
+        teacher=teacher,
+        moment=moment,
+        numerics=job.numerics,
+        group=job.group,
+    )
+    if not job.group.leads:
+        run(on_step=lambda moment: _stop_when_told(job.group))
+        return []
+
+    if checkpoint:
         resumed = [*checkpoint.info["resumed"], resumption(checkpoint, machine)]
         _say_resumed(job.unit, resumed[-1])
     progress = Progress(job.unit, all_epochs(spec["recipe"]), "epochs", images=len(data), before=moment.epochs)
@@ -147,23 +186,11 @@ def _train_group(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Check
 
     job.interruption.check(job.unit)
     job.interruption.defer()
-    train(
-        list(learners.values()),
-        data,
-        validation,
-        recipe=spec["recipe"],
-        seed=spec["seed"],
-        alpha=spec.get("alpha"),
-        teacher=teacher,
-        moment=moment,
-        numerics=job.numerics,
-        on_epoch=after_epoch,
-        on_step=after_step,
-        say=lambda text: print(f"{job.unit}: {text}", flush=True),
-    )
+    run(on_epoch=after_epoch, on_step=after_step, say=lambda text: print(f"{job.unit}: {text}", flush=True))
     made = provenance(watch, job.device)
     made |= {"wall_seconds": round(before + watch.seconds(), 3), "resumed": resumed}
     made |= {"precision": job.numerics.precision, "deterministic": job.numerics.deterministic}
+    made["processes"] = job.group.size
     made["epoch_seconds"] = {"mean": round(moment.seconds / max(1, moment.epoch), 4), "number": moment.epoch}
     problems = []
     for directory, learner in learners.items():
@@ -192,6 +219,7 @@ class _Saver:
         # The next step, and a validation after it, must end before the deadline as well as the last checkpoint.
         reserve = max(RESERVE_SECONDS, 3 * self._checkpoints.seconds) + self._longest
         reason = self._job.interruption.reason(reserve)
+        self._job.group.agree(reason is not None)
         if reason or self._checkpoints.is_due():
             saved = self._checkpoints.save(self._learners, moment, self._wall_seconds())
         if reason:
@@ -201,6 +229,12 @@ class _Saver:
                 "run again to go on"
             )
         self._looked = time.monotonic()
+
+
+def _stop_when_told(group: Group) -> None:
+    """End a process that helps where the first one has said so, which leaves a checkpoint."""
+    if group.agree(False):
+        raise SystemExit(TO_BE_CONTINUED)
 
 
 def _say_resumed(unit: str, resumed: dict[str, Any]) -> None:
