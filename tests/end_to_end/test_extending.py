@@ -23,7 +23,10 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import softmax
 
 from vicinal.errors import VicinalError
+from vicinal.files import sha256
 from vicinal.losses import Answers
+from vicinal.models import build_model
+from vicinal.models.registry import architecture
 
 torch.set_num_threads(1)
 
@@ -152,6 +155,45 @@ def test_a_folder_of_images_becomes_an_experiment(fresh_project):
     assert len(found) == len(pictures) == 3 * 28
     assert all(wanted == stored for wanted, stored in found)
     assert "flowers" in page_of(fresh_project, "flowers")
+
+
+# A teacher as a file
+
+
+def of_others(name: str) -> str:
+    """Return what RepDistiller's ResNets call a tensor of ours."""
+    name = name.replace("stem.0.", "conv1.").replace("stem.1.", "bn1.")
+    name = re.sub(r"^stages\.(\d)\.", lambda match: f"layer{int(match[1]) + 1}.", name)
+    name = re.sub(r"conv(\d)\.0\.", r"conv\1.", name)
+    return re.sub(r"conv(\d)\.1\.", r"bn\1.", name).replace("shortcut.", "downsample.")
+
+
+def test_a_checkpoint_of_others_is_a_teacher(fresh_project):
+    commands = apply("A teacher of your own, as a file", fresh_project.folder)
+    torch.manual_seed(1)
+    state = build_model(architecture("resnet8"), 10, 1).state_dict()
+    theirs = {of_others(name): value for name, value in state.items()}
+    assert {"conv1.weight", "bn1.running_var", "layer2.0.downsample.1.bias", "layer3.0.bn2.weight"} <= theirs.keys()
+    torch.save({"epoch": 240, "model": theirs, "best_acc": 0.7}, fresh_project.folder / "checkpoint.pt")
+    (fresh_project.folder / "data" / "weights").mkdir(parents=True)
+
+    script = next(commands)
+    assert script[0] == "python"
+    subprocess.run([sys.executable, *script[1:]], cwd=fresh_project.folder, env=fresh_project.environment(), check=True)
+    given = load_file(fresh_project.folder / "data" / "weights" / "resnet8.safetensors")
+    assert {name: value.tolist() for name, value in given.items()} == {n: v.tolist() for n, v in state.items()}
+
+    few = ("epochs=1", "seeds=[0]", "methods=[kd_mixup]", "temperatures=[2]", "pairs=100", "limit_test=120")
+    totals = plan(fresh_project, next(commands), *few)["totals"]
+    assert (totals["teachers"], totals["students"]) == (0, 1)
+    reproduce(fresh_project, next(commands), *few, until="aggregate")
+    assert not list(commands)
+    [made] = fresh_project.results.glob("teachers/resnet8_given-*/model/weights.safetensors")
+    assert load_file(made).keys() == given.keys()
+    [student] = records(fresh_project).values()
+    assert student["spec"]["teacher"]["given"] == {
+        "sha256": sha256(Path(fresh_project.folder, "data/weights/resnet8.safetensors"))
+    }
 
 
 # A student

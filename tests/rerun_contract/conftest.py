@@ -17,6 +17,8 @@ def project(tmp_path_factory) -> Path:
     folder = make_project(tmp_path_factory.mktemp("contract")).folder
     write_squares(folder / "data" / "squares")
     write_squares(folder / "data" / "other", shade=5)
+    (folder / "data" / "weights").mkdir()
+    (folder / "data" / "weights" / "teacher.pt").write_bytes(b"weights")
     shutil.copytree(folder / "data", folder / "moved")
     finish(artefacts_of(BASE, folder), folder / "results")
     return folder

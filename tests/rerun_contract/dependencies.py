@@ -182,6 +182,8 @@ FIELDS: dict[str, list[Effect]] = {
     "grids.teachers.mixup_alpha": [
         Effect("grids.1.teachers.0.mixup_alpha", 0.25, lambda m: second_block(m) or mixup_teacher(m)),
     ],
+    # A teacher that is given is made, not trained.
+    "grids.teachers.weights": [Effect("grids.1.teachers.0.weights", "data/weights/teacher.pt", second_block)],
     "grids.students": [
         Effect("grids.0.students", ["resnet8_narrow", "resnet8"], where(role="student", model="resnet8")),
     ],
@@ -217,6 +219,7 @@ FIELDS: dict[str, list[Effect]] = {
     "execution.compile": [Effect("execution.compile", "off")],
     "execution.cohort_size": [Effect("execution.cohort_size", 2)],
     "execution.gpu_slots": [Effect("execution.gpu_slots", 2)],
+    "execution.gpus_per_job": [Effect("execution.gpus_per_job", 2)],
     "execution.checkpoint_seconds": [Effect("execution.checkpoint_seconds", 30)],
     "cluster.partition": [Effect("cluster.partition", "gpu")],
     "cluster.account": [Effect("cluster.account", "project")],

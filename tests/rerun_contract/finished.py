@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
@@ -15,9 +16,11 @@ from vicinal.acceptance import code_records
 from vicinal.artefacts import Artefacts
 from vicinal.config import validate
 from vicinal.files import write_json
+from vicinal.model_tables import TABLES, table_files
 from vicinal.plan import record_key
 from vicinal.planfiles import write_plans
 from vicinal.planning import RULES, build_plans, resolve
+from vicinal.robustness import VALUES
 
 ROOT = Path(__file__).resolve().parents[2]
 # What a rule declares beside the output that carries the key.
@@ -87,6 +90,15 @@ def artefacts_of(config: dict, folder: Path) -> Artefacts:
         os.chdir(here)
 
 
+def write_tables(folder: Path) -> None:
+    """Write the tables of a measured model, with a row each."""
+    value = {"str": "test", "float64": 0.5, "int64": 1}
+    tables = {name: pd.DataFrame({c: [value[kind]] for c, kind in columns.items()}) for name, columns in TABLES.items()}
+    tables |= {"predictions": pd.DataFrame(), "similarity": pd.DataFrame()}
+    for name, table in table_files(tables).items():
+        table.to_parquet(folder / name)
+
+
 def finish(artefacts: Artefacts, results: Path) -> None:
     """Do as the jobs would, without the work."""
     plans = list(build_plans(artefacts))
@@ -100,7 +112,9 @@ def finish(artefacts: Artefacts, results: Path) -> None:
         for directory in plan.directories:
             (results / directory).mkdir(parents=True, exist_ok=True)
         for path, spec, code in code_records(plan, results):
-            write_json(path, {"spec": spec, "code": code, "sha256": {}})
+            write_json(path, {"spec": spec, "code": code, "sha256": {}, VALUES: {}})
+            if plan.stage == "evaluations":
+                write_tables(path.parent)
         record_key(output, plan.content)
     assert set(RULES) >= {plan.stage for plan in plans}
     write_plans(plans, results)

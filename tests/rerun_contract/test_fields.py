@@ -34,9 +34,10 @@ def expected(base: Artefacts, artefacts: Artefacts, effect: Effect) -> tuple[set
     """Return the jobs and the models to be trained that the declared effect of a change stands for."""
     models = {**artefacts.teachers, **artefacts.students}
     trained = {id_ for id_, model in models.items() if effect.trains(model.columns)}
-    assert models.keys() - trained <= {**base.teachers, **base.students}.keys()
+    given = {id_ for id_, teacher in artefacts.teachers.items() if teacher.is_given}
+    assert models.keys() - trained - given <= {**base.teachers, **base.students}.keys()
     jobs = {("prepare_data", id_) for id_ in artefacts.stores if effect.data}
-    jobs |= {("train_teacher", id_) for id_ in artefacts.teachers if id_ in trained}
+    jobs |= {("train_teacher", id_) for id_ in artefacts.teachers if id_ in trained | given}
     for id_, cohort in artefacts.cohorts.items():
         same = id_ in base.cohorts and cohort.students.keys() == base.cohorts[id_].students.keys()
         if not same or cohort.students.keys() & trained:

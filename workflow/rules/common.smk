@@ -42,7 +42,7 @@ COLLECTIONS = [ARTEFACTS.collection] if ARTEFACTS.collection else []
 # A GPU for every training job; machines without one do not count them.
 GPUS = 0 if EXECUTION.device == "cpu" else 1
 # Memory, time and the like, where jobs are sent to a cluster.
-CLUSTER = Requests(cluster_of(ARTEFACTS), GPUS)
+CLUSTER = Requests(cluster_of(ARTEFACTS), GPUS, EXECUTION.gpus_per_job)
 
 
 # With --sdm apptainer jobs run in this image (envs/apptainer.def); else it need not exist.
@@ -69,6 +69,11 @@ def option(flag, name):
         return f"{flag} {shlex.quote(str(value))}" if value else ""
 
     return params
+
+
+def threads_of_process(wildcards, threads):
+    """Return the CPU threads of each process of a training job that has several."""
+    return max(1, threads // EXECUTION.gpus_per_job)
 
 
 def store_record(store):
@@ -98,6 +103,17 @@ def weights_record(unit):
 
 def teacher_weights(wildcards):
     return weights_record(ARTEFACTS.teachers[wildcards.teacher])
+
+
+def teacher_weights_option(wildcards, input):
+    """Return the file of weights that a teacher is given or starts from, as an option, or nothing.
+
+    A file of the user is no input of the job: results stay of use where it is gone.
+    """
+    file = ARTEFACTS.teachers[wildcards.teacher].file
+    if not file:
+        return weights_option(wildcards, input)
+    return f"--weights={shlex.quote(file)}"
 
 
 def cohort_weights(wildcards):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train one teacher, unless it is finished already, and write its record."""
+"""Train one teacher, or take the weights that it is given, unless it is finished already, and write its record."""
 
 import argparse
 from functools import partial
@@ -15,7 +15,9 @@ from vicinal.lease import lease
 from vicinal.numerics import add_numerics_arguments, select_numerics
 from vicinal.opening import open_store
 from vicinal.plan import check_code, read_plan, record_key
+from vicinal.processes import Helpers, add_processes_argument, is_helper
 from vicinal.records import RECORD, is_finished, remove_checkpoints, weights_sha256
+from vicinal.spec import is_given
 
 
 def main() -> None:
@@ -28,11 +30,19 @@ def main() -> None:
     parser.add_argument(
         "--record", type=Path, required=True, help="the teacher's record, to be written; weights beside it"
     )
-    parser.add_argument("--weights", type=Path, help="file of the published weights to start from, if the plan says so")
+    parser.add_argument(
+        "--weights", type=Path, help="file of the weights to start from, or to take as they are, if the plan says so"
+    )
     add_device_arguments(parser)
+    add_processes_argument(parser)
     add_numerics_arguments(parser)
     add_interruption_arguments(parser)
     args = parser.parse_args()
+    if is_helper(args.gpus_per_job):
+        from vicinal.helping import help_training
+
+        help_training(args)
+        return
     with Interruption(args.deadline_minutes) as interruption:
         make(args, interruption)
 
@@ -47,20 +57,30 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
 
     results = args.record.parent.parent.parent
     waiting = partial(interruption.check, plan["id"])
-    with lease(results, plan["id"], waiting), Heartbeat(results, plan["stage"], plan["id"]) as heartbeat:
+    with (
+        lease(results, plan["id"], waiting),
+        Heartbeat(results, plan["stage"], plan["id"]) as heartbeat,
+        Helpers(args.gpus_per_job, plan["id"]) as helpers,
+    ):
         if is_finished(model / RECORD, wanted):
             print(f"{plan['id']}: finished before", flush=True)
             remove_checkpoints(results, plan["id"])
-        else:
-            from vicinal.training import Job, train_models
+        elif is_given(plan["spec"]):
+            from vicinal.models.given import take_weights
 
-            device = select_device(args.device, args.threads, args.gpu_slots, plan["id"])
+            print(f"{plan['id']}: nothing to train: the weights are given ({args.weights})", flush=True)
+            take_weights(model, wanted, store, args.weights)
+        else:
+            from vicinal.helping import train_together
+            from vicinal.training import Job
+
+            device = select_device(args.device, args.threads, args.gpu_slots, plan["id"], args.gpus_per_job)
             heartbeat.update(device=str(device))
             bad = args.record.parent / "diverged"
             numerics = select_numerics(args, device)
             seconds, weights = args.checkpoint_seconds, args.weights
             job = Job(plan["id"], results, store, device, numerics, bad, interruption, seconds, weights=weights)
-            train_models(job, {model: wanted})
+            train_together(helpers, job, {model: wanted})
         write_json(
             args.record, {"id": plan["id"], "weights_sha256": weights_sha256(model), "data_sha256": store.sha256}
         )

@@ -1,9 +1,11 @@
 """What a run makes: data stores, teachers, cohorts of students, evaluations; and which of them an experiment needs."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vicinal.config import Experiment
+from vicinal.spec import GIVEN, is_given
 
 
 @dataclass(frozen=True)
@@ -22,17 +24,27 @@ class Store:
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained teacher."""
+    """A teacher: trained, or given as weights.
+
+    Attributes:
+        file: of the weights, where it is given a file of the user.
+    """
 
     id: str
     spec: dict
     store: Store
     columns: dict
+    file: str | None = None
+
+    @property
+    def is_given(self) -> bool:
+        """Tell whether it is not trained, and one for all seeds."""
+        return is_given(self.spec)
 
     @property
     def weights(self) -> str | None:
-        """Return the name of the published weights that it starts from, if any."""
-        return self.spec.get("weights", {}).get("name")
+        """Return the name of the published weights that it starts from, or is, if any."""
+        return (self.spec.get("weights") or self.spec.get(GIVEN) or {}).get("name")
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,11 @@ class Study:
     corrupted: dict[str, str] = field(default_factory=dict)
 
     @property
+    def units(self) -> list[Teacher | Cohort]:
+        """Return its teachers and cohorts."""
+        return [evaluation.unit for evaluation in self.evaluations.values()]
+
+    @property
     def roles(self) -> dict[str, int]:
         """Return the number of models of each role."""
         return dict(Counter(columns["role"] for _, columns in self.models.values()))
@@ -135,6 +152,10 @@ class Artefacts:
         """Return the names of the published weights that networks start from, with the root of all data."""
         units = (*self.teachers.values(), *self.cohorts.values())
         return {unit.weights: unit.store.root for unit in units if unit.weights}
+
+    def names(self, needs: Callable[[Study], bool]) -> tuple[str, ...]:
+        """Return the names of the studies that need something."""
+        return tuple(name for name, study in self.studies.items() if needs(study))
 
     @property
     def students(self) -> dict[str, Student]:

@@ -11,6 +11,7 @@ from vicinal.plan import recorded_key, recorded_parts
 from vicinal.planning import RULES, Plan, Ref
 from vicinal.records import RECORD
 from vicinal.relatives import Relatives, student_reason
+from vicinal.spec import is_given
 
 
 @dataclass
@@ -120,7 +121,9 @@ def _modified(path: Path) -> int | None:
 
 
 def _to_train(plan: Plan, changes: dict[Ref, Change], results: Path) -> list[str]:
-    """Return the models of a training job that are not finished as they are wanted."""
+    """Return the models of a training job that are not finished as they are wanted; none where they are given."""
+    if is_given(plan.content.get("spec", {})):
+        return []
     after = {id_ for ref in plan.upstream if ref in changes for id_ in changes[ref].train}
     if plan.stage == "teachers":
         wanted = {plan.id: (results / plan.directories[0], plan.content["spec"], plan.content["code"])}

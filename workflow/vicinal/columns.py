@@ -13,9 +13,14 @@ def pretraining_columns(spec: dict[str, Any], teacher: Teacher | None = None) ->
     columns = {}
     if spec.get("weights"):
         columns["pretraining_mixup"] = WEIGHTS[spec["weights"]["name"]].pretraining_mixup
-    if teacher and teacher.weights:
+    if teacher and teacher.weights and not teacher.is_given:
         columns["teacher_pretraining_mixup"] = WEIGHTS[teacher.weights].pretraining_mixup
     return columns
+
+
+def given_columns(teacher: Teacher | None) -> dict[str, str]:
+    """Return which weights a student's teacher was given, if it was not trained; else nothing."""
+    return {"teacher_weights": teacher.columns["weights"]} if teacher and teacher.is_given else {}
 
 
 def weight_columns(loss: dict[str, float]) -> dict[str, float]:

@@ -3,35 +3,43 @@
 The same artefact of several blocks or experiments is one artefact: all are kept by id.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vicinal.artefacts import Artefacts, Cohort, Corruptions, Evaluation, Store, Student, Study, Teacher
-from vicinal.columns import data_columns, pretraining_columns, recipe_columns, weight_columns
-from vicinal.config import Experiment, Grid, Loss, Recipe
+from vicinal.columns import data_columns, given_columns, pretraining_columns, recipe_columns, weight_columns
+from vicinal.config import PUBLISHED, Experiment, Grid, Loss, Recipe
 from vicinal.config import Teacher as TeacherEntry
 from vicinal.data.catalogue import split_defaults
 from vicinal.data.corruptions import ARCHIVES
 from vicinal.errors import VicinalError
 from vicinal.models.registry import architecture
-from vicinal.recipes import initial_weights, resolve_recipe
-from vicinal.spec import PHOTOS, artefact_id, canonical_fields, joined_id, normalise, number
+from vicinal.recipes import initial_weights, inputs_recipe, published_weights, resolve_recipe
+from vicinal.spec import GIVEN, PHOTOS, artefact_id, canonical_fields, joined_id, normalise, number
 
 
-def expand(experiments: list[tuple[Experiment, dict]], collection: str | None = None) -> Artefacts:
-    """Return the artefacts of experiments, each given with the content identity of its data (``resolve_source``)."""
+def expand(
+    experiments: list[tuple[Experiment, dict]], collection: str | None = None, sums: Mapping[str, str] | None = None
+) -> Artefacts:
+    """Return the artefacts of experiments.
+
+    Args:
+        experiments: each with the content identity of its data (``resolve_source``).
+        collection: name of the collection that they come from, if any.
+        sums: SHA-256 of the files of weights that teachers are given (``given_sums``).
+    """
     artefacts = Artefacts(collection=collection)
     for experiment, content in experiments:
-        _add(artefacts, experiment, content)
+        _add(artefacts, experiment, content, sums or {})
     return artefacts
 
 
-def _add(artefacts: Artefacts, experiment: Experiment, content: dict) -> None:
+def _add(artefacts: Artefacts, experiment: Experiment, content: dict, sums: Mapping[str, str]) -> None:
     store = _store(experiment, content)
     store = artefacts.stores.setdefault(store.id, store)
     study = artefacts.studies[experiment.name] = Study(experiment, store)
-    teachers = _Teachers(experiment, store)
+    teachers = _Teachers(experiment, store, sums)
     for grid in experiment.grids:
         for point in _points(experiment, grid):
             teacher = None
@@ -113,6 +121,7 @@ def _cohort(
         "teacher_mixup_alpha": teacher.columns["alpha"] if teacher else None,
         "teacher_id": teacher.id if teacher else None,
         **pretraining_columns(spec, teacher),
+        **given_columns(teacher),
         **recipe_columns(shared["recipe"]),
         **data_columns(store.spec),
     }
@@ -173,15 +182,41 @@ def _store(experiment: Experiment, content: dict) -> Store:
 class _Teachers:
     """The teachers of an experiment, each made once: many students share one."""
 
-    def __init__(self, experiment: Experiment, store: Store) -> None:
-        self.experiment, self.store = experiment, store
-        self._made: dict[tuple[TeacherEntry, int], Teacher] = {}
+    def __init__(self, experiment: Experiment, store: Store, sums: Mapping[str, str]) -> None:
+        self.experiment, self.store, self.sums = experiment, store, sums
+        self._made: dict[tuple[TeacherEntry, int | None], Teacher] = {}
 
     def get(self, entry: TeacherEntry, seed: int) -> Teacher:
-        """Return the teacher of a seed."""
-        if (entry, seed) not in self._made:
-            self._made[entry, seed] = _teacher(self.experiment, self.store, entry, seed)
-        return self._made[entry, seed]
+        """Return the teacher of a seed; one that is given is the same for all."""
+        key = entry, None if entry.weights else seed
+        if key not in self._made:
+            self._made[key] = (
+                _given_teacher(self.experiment, self.store, entry, self.sums)
+                if entry.weights
+                else _teacher(self.experiment, self.store, entry, seed)
+            )
+        return self._made[key]
+
+
+def _given_teacher(experiment: Experiment, store: Store, entry: TeacherEntry, sums: Mapping[str, str]) -> Teacher:
+    """Return a teacher that is not trained. With which mixup it once was is a column: it changes no answer of it."""
+    is_published = entry.weights == PUBLISHED
+    given = published_weights(entry.model) if is_published else {"sha256": sums[entry.weights]}
+    recipe = inputs_recipe(experiment.recipe)
+    spec = {
+        "stage": "teacher",
+        "data": store.spec,
+        "model": architecture(entry.model),
+        "recipe": recipe,
+        GIVEN: given,
+    }
+    slug = f"{entry.model}_{PUBLISHED if is_published else GIVEN}"
+    columns = {
+        **_teacher_columns(experiment, store, entry, None, slug, recipe),
+        "weights": PUBLISHED if is_published else f"file {given['sha256'][:8]}",
+    }
+    file = None if is_published else entry.weights
+    return Teacher(artefact_id(slug, spec), normalise(spec), store, columns, file)
 
 
 def _teacher(experiment: Experiment, store: Store, entry: TeacherEntry, seed: int) -> Teacher:
@@ -199,17 +234,22 @@ def _teacher(experiment: Experiment, store: Store, entry: TeacherEntry, seed: in
         "loss": {"ce_weight": 1.0},
     }
     slug = f"{entry.model}_mix{number(entry.mixup_alpha)}" if entry.mixup_alpha else entry.model
-    columns = {
+    columns = {**_teacher_columns(experiment, store, entry, seed, slug, recipe), **pretraining_columns(spec)}
+    return Teacher(artefact_id(f"{slug}_s{seed}", spec), normalise(spec), store, columns)
+
+
+def _teacher_columns(
+    experiment: Experiment, store: Store, entry: TeacherEntry, seed: int | None, slug: str, recipe: dict[str, Any]
+) -> dict[str, Any]:
+    return {
         "role": "teacher",
         "data": experiment.data.name,
         "model": entry.model,
-        "method": "ce_mixup" if entry.mixup_alpha else "ce",
+        "method": "ce_mixup" if entry.trained_with else "ce",
         "seed": seed,
-        "alpha": entry.mixup_alpha,
+        "alpha": entry.trained_with,
         "slug": slug,
-        **weight_columns(spec["loss"]),
-        **pretraining_columns(spec),
+        **weight_columns({"ce_weight": 1.0}),
         **recipe_columns(recipe),
         **data_columns(store.spec),
     }
-    return Teacher(artefact_id(f"{slug}_s{seed}", spec), normalise(spec), store, columns)

@@ -20,6 +20,7 @@ from vicinal.errors import VicinalError
 from vicinal.figures import FIGURES
 from vicinal.files import sha256
 from vicinal.fingerprint import data_modules, named_modules, stage_fingerprint
+from vicinal.given import CACHE, given_sums
 from vicinal.grid import expand
 from vicinal.models.pretrained import WEIGHTS
 from vicinal.skipped import collection_name, read_skipped
@@ -106,7 +107,8 @@ def resolve(
     if any(experiment.execution != execution for experiment in experiments):
         raise VicinalError(f"{where}: execution: differs between the experiments; give all the same")
     cache = results / "plan" / "sources.json"
-    artefacts = expand([(experiment, _content(experiment.data, cache)) for experiment in experiments], collection)
+    contents = [(experiment, _content(experiment.data, cache)) for experiment in experiments]
+    artefacts = expand(contents, collection, given_sums(experiments, cache.with_name(CACHE)))
     if collection:
         artefacts.skipped = read_skipped(results, collection, artefacts.studies)
     for source in artefacts.corruptions.values():

@@ -5,6 +5,7 @@ that are there.
 """
 
 import errno
+import math
 import os
 import shutil
 from collections import defaultdict
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from vicinal.artefacts import Artefacts, Cohort, Store, Study, Teacher
+from vicinal.artefacts import Artefacts, Cohort, Store, Teacher
 from vicinal.changes import Change
 from vicinal.config import Execution
 from vicinal.data.catalogue import DATA_SETS
@@ -27,6 +28,7 @@ from vicinal.estimate.memory import smallest_gpu, training_bytes
 from vicinal.estimate.recorded import History
 from vicinal.estimate.timing import Timing
 from vicinal.estimate.work import Machine
+from vicinal.given_checks import given_teachers, missing_files, other_classes
 from vicinal.gpus import VISIBLE, list_gpus, visible_devices
 from vicinal.models.pretrained import WEIGHTS, weights_path
 from vicinal.planning import Ref
@@ -80,9 +82,11 @@ def find_problems(
     downloads, problems = find_downloads(artefacts, changes)
     problems += undownloadable(downloads, say)
     problems += unwritable(results, downloads)
+    problems += missing_files(artefacts, changes)
     jobs = Jobs(artefacts, changes, results, Timing(Machine("cpu", None, 1), History([], {}, {})))
     if unreadable := _unreadable(jobs):
         return problems + unreadable
+    problems += other_classes(artefacts, changes, jobs.shape)
     try:
         parts = {name: bytes_ for name, bytes_ in estimate_disk(jobs, changes).parts.items() if name != "downloads"}
         return problems + full_disks(results, parts, downloads) + gpu_problems(jobs, execution, slurm)
@@ -123,9 +127,10 @@ def _files_of_data(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> Itera
 
 def _files_of_weights(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> Iterator[Download | Problem]:
     starting = {unit.weights for unit, _ in _trained(artefacts, changes)}
+    starting |= {teacher.weights for teacher in given_teachers(artefacts, changes)}
     for name, root in artefacts.weights.items():
         path, weights, fetched = weights_path(root, name), WEIGHTS[name], ("weights", name) in changes
-        needed_by = _experiments(artefacts, lambda study, name=name: name in {unit.weights for unit in _units(study)})
+        needed_by = artefacts.names(lambda study, name=name: name in {unit.weights for unit in study.units})
         found = path.stat().st_size if path.is_file() else None
         if found is None and fetched:
             remedy = f"copy the file there (its SHA-256 begins with {weights.sha256}), or {INTERNET}"
@@ -230,28 +235,31 @@ def gpu_problems(jobs: Jobs, execution: Execution, slurm: bool) -> list[Problem]
         preset = f" ({VISIBLE}={os.environ[VISIBLE]!r})" if VISIBLE in os.environ else ""
         have = f"{count(len(devices), 'GPU')} may be used here{preset}; set auto or cpu"
         return [Problem(f"execution.device: {execution.device}: there is no such GPU: {have}")]
+    if devices and len(devices) < execution.gpus_per_job:
+        have = f"{count(len(devices), 'GPU')} may be used here"
+        return [Problem(f"execution.gpus_per_job: {execution.gpus_per_job}: {have}; set {len(devices)} at most")]
     memory = smallest_gpu(execution.device) if devices else None
     if memory is None:
         return []
     problems, cohorts = [], []
     for unit, models in units:
         models, shape = min(models, execution.cohort_size or models), jobs.shape(unit.store)
-        alone, together = (training_bytes(unit.spec, n, shape, execution.precision) for n in (1, models))
+        share = math.ceil(unit.spec["recipe"]["batch_size"] / execution.gpus_per_job)
+        spec = {**unit.spec, "recipe": {**unit.spec["recipe"], "batch_size": share}}
+        alone, together = (training_bytes(spec, n, shape, execution.precision) for n in (1, models))
         if alone > memory:
             text = f"{unit.id}: one network takes about {size(alone)} of GPU memory in training, the smallest GPU has "
             text += f"{size(memory)}: set a smaller recipe.batch_size or another model, or execution.device=cpu"
-            problems.append(
-                Problem(
-                    text, _experiments(jobs.artefacts, lambda study, id_=unit.id: id_ in {u.id for u in _units(study)})
-                )
-            )
+            names = jobs.artefacts.names(lambda study, id_=unit.id: id_ in {u.id for u in study.units})
+            problems.append(Problem(text, names))
         elif together * execution.gpu_slots > memory:
             cohorts.append((together, models, unit.id))
     if cohorts:
         taken, models, id_ = max(cohorts)
         slots = f", and {execution.gpu_slots} jobs share it (execution.gpu_slots)" if execution.gpu_slots > 1 else ""
         text = f"{id_}: {models} at once take about {size(taken)} of GPU memory, the smallest GPU has {size(memory)}"
-        text += f"{slots}: a cohort is halved when memory runs out; execution.cohort_size makes it small from the start"
+        halved = "a cohort is halved when memory runs out; " if execution.gpus_per_job == 1 else ""
+        text += f"{slots}: {halved}execution.cohort_size makes it small from the start"
         problems.append(Problem(text, kind=WARNING))
     return problems
 
@@ -278,15 +286,7 @@ def _unreadable(jobs: Jobs) -> list[Problem]:
 
 
 def _of_store(artefacts: Artefacts, store: Store) -> tuple[str, ...]:
-    return _experiments(artefacts, lambda study: study.store.id == store.id)
-
-
-def _experiments(artefacts: Artefacts, needs: Callable[[Study], bool]) -> tuple[str, ...]:
-    return tuple(name for name, study in artefacts.studies.items() if needs(study))
-
-
-def _units(study: Study) -> list[Teacher | Cohort]:
-    return [evaluation.unit for evaluation in study.evaluations.values()]
+    return artefacts.names(lambda study: study.store.id == store.id)
 
 
 def _trained(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> list[tuple[Teacher | Cohort, int]]:

@@ -41,4 +41,14 @@ def initial_weights(recipe: Recipe, model: str) -> dict[str, Any] | None:
     name = weights_name(architecture(model))
     if name is None:
         raise VicinalError(f"recipe.pretrained: there are no published weights of {model}; set it to false")
+    return published_weights(name)
+
+
+def published_weights(name: str) -> dict[str, Any]:
+    """Return published weights as they stand in a spec: by name and checksum."""
     return {"name": name, "sha256": WEIGHTS[name].sha256}
+
+
+def inputs_recipe(recipe: Recipe) -> dict[str, Any]:
+    """Return the part of a recipe that says how images look to a network that is not trained."""
+    return recipe.model_dump(include={"resize", "crop"}, exclude_none=True)

@@ -10,7 +10,7 @@ from vicinal.errors import VicinalError
 from vicinal.files import read_json
 from vicinal.models.registry import ARCHITECTURES, architecture
 from vicinal.planning import Plan
-from vicinal.spec import canonical, number
+from vicinal.spec import GIVEN, canonical, number
 
 # What the lists of a grid vary. Anything else that differs is a setting that has changed.
 AXES = ("model", "teacher", "teacher mixup alpha", "alpha", "temperature", "logit scale", "seed")
@@ -18,7 +18,7 @@ AXES = ("model", "teacher", "teacher mixup alpha", "alpha", "temperature", "logi
 OUTPUTS = {"data": "data.json", "teachers": "teacher.json"} | dict.fromkeys(
     ("cohorts", "evaluations", "robustness"), "manifest.json"
 )
-DATA = "data.name"
+DATA, WEIGHTS = "data.name", "grids.teachers.weights.sha256"
 SHOWN = 4
 ABSENT = "none"
 
@@ -43,6 +43,8 @@ class Relatives:
         wanted = traits(plan.stage, plan.content["spec"])
         # Results on another data set are no kin.
         known = [group for group in self._known[plan.stage] if group[0].get(DATA) == wanted.settings.get(DATA)]
+        if plan.stage == "teachers":  # nor are a trained and a given one
+            known = [group for group in known if (WEIGHTS in group[0]) == (WEIGHTS in wanted.settings)]
         if not known:
             return ["new"]
         # Of the groups of equal settings that with the fewest differences, of its members that nearest on the axes.
@@ -108,6 +110,7 @@ def traits(stage: str, spec: Mapping[str, Any]) -> Traits:
     )
     for section in ("data", "recipe", "loss"):
         _flatten(section, spec.get(section, {}), settings)
+    _flatten("grids.teachers.weights", (teacher or spec).get(GIVEN, {}), settings)
     teachers: dict[str, str] = {}
     _flatten("teacher_recipe", teacher.get("recipe", {}), teachers)
     # Where the teacher's recipe is the student's, one name is enough.

@@ -17,6 +17,8 @@ NEUTRAL: dict[str, Any] = {
 
 # What a data spec has under ``store`` where its images are photos of any size, kept as JPEGs.
 PHOTOS = "photos"
+# The field of a teacher's spec that says which weights it is given: it is not trained, and has no seed.
+GIVEN = "given"
 
 
 def normalise(value: Any) -> Any:
@@ -49,6 +51,11 @@ def is_weight(name: str) -> bool:
 def more_weights(columns: Iterable[str]) -> list[str]:
     """Return those columns of a table that are weights of other terms than ``kd_weight`` and ``ce_weight``."""
     return [column for column in columns if is_weight(column) and column not in ("kd_weight", "ce_weight")]
+
+
+def is_given(spec: dict[str, Any]) -> bool:
+    """Tell whether a spec is that of a teacher that is not trained: its weights are given."""
+    return GIVEN in spec
 
 
 def canonical(value: Any) -> str:

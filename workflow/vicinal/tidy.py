@@ -29,7 +29,7 @@ _MODEL = (
     "model_id", "role", "data", "model", "method", "seed", "alpha", "teacher", "teacher_mixup_alpha", "temperature",
     "logit_scale", "kd_weight", "ce_weight",
 )  # fmt: skip
-_ALWAYS = ("model_id", "role", "model", "method", "seed", "split", "metric", "corruption")  # never empty
+_ALWAYS = ("model_id", "role", "model", "method", "split", "metric", "corruption")  # never empty
 STD = "std"
 TEACHER, STUDENT = "teacher", "student"
 _OF_DISTILLED = ("teacher", "temperature", "logit_scale", "kd_weight", "ce_weight")
@@ -95,7 +95,9 @@ def _numbers(name: str, table: pd.DataFrame, column: str) -> pd.Series:
         found = pd.to_numeric(values.astype(object).where(values.notna(), np.nan))
     except (TypeError, ValueError) as error:
         raise VicinalError(f"table {name}: column {column}: {error}; {_AGAIN}") from None
-    return found.astype("int64" if column == "seed" else "float64")
+    if column == "seed":  # a given teacher is one for all seeds, and has none
+        return found.astype("float64" if found.isna().any() else "int64")
+    return found.astype("float64")
 
 
 def _temperatures(name: str, column: pd.Series) -> pd.Series:
@@ -137,6 +139,8 @@ def contradiction(row: Mapping[str, Any]) -> str:
     role, method, alpha, teacher = (known[name] for name in ("role", "method", "alpha", "teacher"))
     if role not in (TEACHER, STUDENT):
         return f"role is {role!r}, expected {TEACHER} or {STUDENT}"
+    if role != TEACHER and "seed" in known and known["seed"] is None:
+        return f"role {role} without a seed"
     if str(method).endswith("_mixup") == (alpha is None):
         return f"method {method} with {'no alpha' if alpha is None else f'alpha {alpha:g}'}"
     if method in ("kd", "kd_mixup"):

@@ -1,6 +1,7 @@
 """C6: temperature trades accuracy against calibration, more strongly under mixup."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -93,7 +94,7 @@ def _series(runs: Runs, s: Setting, grid: list[float], metric: str) -> list[Seri
     if metric != "confidence_gap":
         return found
     return [
-        Series(one.name, {seed: [abs(value) for value in values] for seed, values in one.values.items()})
+        replace(one, values={seed: [abs(value) for value in values] for seed, values in one.values.items()})
         for one in found
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vicinal.claims.samples import Series
+from vicinal.claims.samples import ALL_SEEDS, Series
 from vicinal.claims.settings import (
     FIELDS,
     PRIMARY_ALPHA,
@@ -21,6 +21,7 @@ from vicinal.claims.settings import (
     is_true,
     order,
     primary_of,
+    read_seed,
     read_setting,
 )
 from vicinal.errors import VicinalError
@@ -28,6 +29,7 @@ from vicinal.spec import more_weights
 from vicinal.tidy import TEACHER, missing, number
 
 WHOLE, PEAK = ("all", 0.0, 1.0), ("different", 0.45, 0.55)
+GIVEN_TEACHER = "a given teacher, one for all seeds: the interval is over the seeds of its students alone"
 # Flags of the weights that a run started from, and of those that its teacher did; absent from older tables.
 PRETRAINED, TEACHER_PRETRAINED = "pretraining_mixup", "teacher_pretraining_mixup"
 
@@ -43,11 +45,12 @@ class Runs:
         """
         self.tables = {name for name, table in tables.items() if table is not None and len(table)}
         self._settings: dict[Any, Setting] = {}
-        self._seeds: dict[Any, int] = {}
+        self._seeds: dict[Any, int | None] = {}
+        self._given: set[Setting] = set()  # teachers without a seed: one for all
         self._teacher_ids: dict[Setting, Any] = {}
         self._pretrained: set[Setting] = set()  # with mixup
         self._taught_by_pretrained: set[Setting] = set()
-        self._values: dict[tuple, dict[int, list]] = defaultdict(lambda: defaultdict(list))
+        self._values: dict[tuple, dict[int | None, list]] = defaultdict(lambda: defaultdict(list))
         self._bins: dict[tuple, tuple[np.ndarray, ...]] = {}
         for name, read in (
             ("metrics", self._read_metrics), ("vicinal", self._read_vicinal), ("reliability", self._read_reliability),
@@ -78,8 +81,11 @@ class Runs:
             if missing(id_):
                 raise VicinalError(f"table {name}: a row has no model_id; make the tables again with ./reproduce")
             fields = {c: row[c] for c in settings}
-            self._know(id_, _seed(row["seed"], where), read_setting(fields, where), where, bool(variant))
+            seed = read_seed(row["seed"], row["role"], where)
+            self._know(id_, seed, read_setting(fields, where), where, bool(variant))
             setting = self._settings[id_]
+            if seed is ALL_SEEDS:
+                self._given.add(setting)
             if "teacher_id" in more:
                 self._teacher_ids.setdefault(setting, row["teacher_id"])
             if is_true(row.get(PRETRAINED)):
@@ -87,7 +93,7 @@ class Runs:
             if is_true(row.get(TEACHER_PRETRAINED)):
                 self._taught_by_pretrained.add(setting)
 
-    def _know(self, id_: Any, seed: int, setting: Setting, where: str, whole: bool) -> None:
+    def _know(self, id_: Any, seed: int | None, setting: Setting, where: str, whole: bool) -> None:
         """Keep the setting and the seed of a run; ``whole`` settings have those of the recipe and the data too.
 
         Raises:
@@ -147,22 +153,26 @@ class Runs:
                 filled = count > 0
                 self._bins[self._settings[id_], self._seeds[id_]] = count[filled], confidence[filled]
 
+    def _series(self, what: str, setting: Setting, *keys: Any) -> Series:
+        own = setting if setting.role == TEACHER or not self._given else self.teacher_of(setting)
+        return Series(what, self._values.get((setting, *keys), {}), GIVEN_TEACHER if own in self._given else "")
+
     def bins(self, setting: Setting, seed: int) -> tuple[np.ndarray, ...] | None:
         """Return counts and mean confidences of a run's filled reliability bins, None if there are none to be used."""
         return self._bins.get((setting, seed))
 
     def metric(self, setting: Setting, name: str) -> Series:
         """Return a metric on the clean test inputs."""
-        return Series(f"{name} of {self.describe(setting)}", self._values.get((setting, name), {}))
+        return self._series(f"{name} of {self.describe(setting)}", setting, name)
 
     def vicinal(self, setting: Setting, name: str, split: str = "test", pairs: str = "all") -> Series:
         """Return a metric on vicinal pairs: of ``all`` pairs over every λ, of ``different`` ones at the peak."""
-        return Series(f"{name} of {self.describe(setting)}", self._values.get((setting, name, split, pairs), {}))
+        return self._series(f"{name} of {self.describe(setting)}", setting, name, split, pairs)
 
     def confusion(self, setting: Setting, name: str, temperature: float) -> Series:
         """Return a measure of a teacher's confusion, queried at ``temperature``."""
         what = f"{name} of {self.describe(setting)} at T = {temperature:g} (table confusion)"
-        return Series(what, self._values.get((setting, name, float(temperature)), {}))
+        return self._series(what, setting, name, float(temperature))
 
     def confusion_temperatures(self, setting: Setting, name: str) -> list[float]:
         """Return the temperatures at which a measure of a teacher's confusion is there."""
@@ -256,13 +266,6 @@ def missing_primary(runs: Runs, what: str = "") -> str:
     weights = f"kd_weight {PRIMARY_WEIGHTS[0]:g}, ce_weight {PRIMARY_WEIGHTS[1]:g}"
     where = what or f"at T = {PRIMARY_TEMPERATURE:g}, logit_scale 1"
     return f"kd_mixup{of} with α = {PRIMARY_ALPHA:g} {where}, {weights}, teachers without mixup"
-
-
-def _seed(value: Any, where: str) -> int:
-    found = number(value, f"{where}: seed") if not missing(value) else np.nan
-    if not found % 1 == 0:
-        raise VicinalError(f"{where}: seed: {value!r} is no whole number; make the tables again with ./reproduce")
-    return int(found)
 
 
 def _floats(name: str, table: pd.DataFrame, column: str) -> np.ndarray:

@@ -7,14 +7,21 @@ import numpy as np
 
 # So many equal values of a metric are not a coincidence; the accuracies of three seeds on few images may be.
 MIN_COPIES = 4
+# In place of a seed: of a network that has none, and is compared with the runs of every seed.
+ALL_SEEDS = None
 
 
 @dataclass(frozen=True)
 class Series:
-    """One number of one setting: its values by seed (several where a seed occurs twice), and its name in messages."""
+    """One number of one setting: its values by seed (several where a seed occurs twice), and its name in messages.
+
+    The only value of a network that is one for all seeds stands under ``ALL_SEEDS``. ``note`` is said of every sample
+    that the values are in.
+    """
 
     name: str
-    values: Mapping[int, list[float]]
+    values: Mapping[int | None, list[float]]
+    note: str = ""
 
 
 @dataclass
@@ -22,10 +29,10 @@ class Sample:
     """What a test compares: ``values`` (n, k) over the seeds that all series have.
 
     ``needs`` names missing runs, with semicolons between them; ``problem`` says why the values cannot be used, ``note``
-    which seeds were left out.
+    which seeds were left out, and what holds of all. ``seeds`` is [``ALL_SEEDS``] where no network has a seed.
     """
 
-    seeds: list[int] = field(default_factory=list)
+    seeds: list[int | None] = field(default_factory=list)
     values: np.ndarray = field(default_factory=lambda: np.empty((0, 1)))
     needs: str = ""
     problem: str = ""
@@ -35,7 +42,8 @@ class Sample:
 def paired(series: Sequence[Series], contrast: Callable[..., np.ndarray]) -> Sample:
     """Return the sample of ``contrast`` over the seeds that all series have.
 
-    ``contrast`` takes one array (n,) a series and returns (n,) or (n, k).
+    ``contrast`` takes one array (n,) a series and returns (n,) or (n, k). A network that is one for all seeds is
+    compared with the runs of each.
     """
     missing = [s.name for s in series if not s.values]
     if missing:
@@ -43,21 +51,29 @@ def paired(series: Sequence[Series], contrast: Callable[..., np.ndarray]) -> Sam
     for s in series:
         twice = [seed for seed, values in s.values.items() if len(values) > 1]
         if twice:
-            return Sample(problem=f"{s.name} occurs {len(s.values[twice[0]])} times for seed {twice[0]}")
-    seeds = sorted(set.intersection(*(set(s.values) for s in series)))
-    left_out = sorted(set.union(*(set(s.values) for s in series)) - set(seeds))
-    note = f"seeds {', '.join(map(str, left_out))} left out: not in every run compared" if left_out else ""
+            at = "all seeds" if twice[0] is ALL_SEEDS else f"seed {twice[0]}"
+            return Sample(problem=f"{s.name} occurs {len(s.values[twice[0]])} times for {at}")
+    of_seeds = [set(s.values) for s in series if ALL_SEEDS not in s.values] or [{ALL_SEEDS}]
+    seeds = sorted(set.intersection(*of_seeds))
+    left_out = sorted(set.union(*of_seeds) - set(seeds))
+    notes = [f"seeds {', '.join(map(str, left_out))} left out: not in every run compared"] if left_out else []
+    notes += [s.note for s in series if s.note and seeds != [ALL_SEEDS]]
+    note = "; ".join(dict.fromkeys(notes))
     if not seeds:
         return Sample(note=note)
-    columns = [np.array([s.values[seed][0] for seed in seeds], dtype=np.float64) for s in series]
+    columns = [np.array([_of_seed(s, seed) for seed in seeds], dtype=np.float64) for s in series]
     for s, column in zip(series, columns, strict=True):
-        problem = _unusable(column, MIN_COPIES)
+        problem = _unusable(column[:1] if ALL_SEEDS in s.values else column, MIN_COPIES)
         if problem:
             return Sample(seeds, problem=f"{s.name} is {problem}", note=note)
     with np.errstate(divide="ignore", invalid="ignore"):
         values = contrast(*columns).reshape(len(seeds), -1)
     problem = next(filter(None, map(_unusable, values.T)), "")
     return Sample(seeds, values, problem=f"the estimand is {problem}" if problem else "", note=note)
+
+
+def _of_seed(series: Series, seed: int | None) -> float:
+    return series.values[ALL_SEEDS if ALL_SEEDS in series.values else seed][0]
 
 
 def _unusable(column: np.ndarray, copies: int = 2) -> str:

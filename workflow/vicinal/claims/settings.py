@@ -1,12 +1,14 @@
 """What determines a run but its seed: read off a row of a table, checked, compared and put into words."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from vicinal.claims.samples import ALL_SEEDS
 from vicinal.errors import VicinalError
 from vicinal.spec import more_weights
-from vicinal.tidy import STUDENT, contradiction, missing, number, temperature
+from vicinal.tidy import STUDENT, TEACHER, contradiction, missing, number, temperature
 
 PRIMARY_ALPHA, PRIMARY_TEMPERATURE, PRIMARY_WEIGHTS = 1.0, 2.0, (1.0, 0.0)
 
@@ -59,6 +61,20 @@ def read_setting(row: Mapping[str, Any], where: str) -> Setting:
     if wrong:
         raise VicinalError(f"{where}: {wrong}; make the tables again with ./reproduce")
     return Setting(**known, recipe=recipe, source=source, others=others)
+
+
+def read_seed(value: Any, role: Any, where: str) -> int | None:
+    """Return the seed of a run; ``ALL_SEEDS`` of a teacher that has none, and is one for all.
+
+    Raises:
+        VicinalError: a student has none, or it is no whole number; ``where`` is the table and the run.
+    """
+    if role == TEACHER and missing(value):
+        return ALL_SEEDS
+    found = math.nan if missing(value) else number(value, f"{where}: seed")
+    if not found % 1 == 0:
+        raise VicinalError(f"{where}: seed: {value!r} is no whole number; make the tables again with ./reproduce")
+    return int(found)
 
 
 def is_true(value: Any) -> bool:

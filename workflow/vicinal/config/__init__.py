@@ -15,23 +15,14 @@ from vicinal.config.load import (
     validate,
     validate_cluster,
 )
-from vicinal.config.schema import (
-    METHODS,
-    RESERVED_NAMES,
-    Collection,
-    Data,
-    Evaluation,
-    Execution,
-    Experiment,
-    Grid,
-    Loss,
-    Recipe,
-    Teacher,
-)
+from vicinal.config.schema import Collection, Data, Evaluation, Execution, Experiment, Grid, Loss, Recipe
+from vicinal.config.teacher import PUBLISHED, Teacher
+from vicinal.config.values import METHODS, RESERVED_NAMES
 
 __all__ = [
     "GRID_KEYS",
     "METHODS",
+    "PUBLISHED",
     "RESERVED_NAMES",
     "SHORT_KEYS",
     "Cluster",

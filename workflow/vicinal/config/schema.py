@@ -1,50 +1,26 @@
 """The fields of a config, with their limits and defaults."""
 
 import re
-import sys
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, create_model, model_validator
 
-from vicinal.commands import COMMANDS
 from vicinal.config.cluster import Cluster
 from vicinal.config.section import Float, Int, Section
+from vicinal.config.teacher import Teacher, TeacherEntry
+from vicinal.config.values import (
+    METHODS,
+    Alpha,
+    MethodName,
+    ModelName,
+    NotNegative,
+    Positive,
+    ResultsName,
+    Seed,
+    Temperature,
+)
 from vicinal.data.catalogue import DATA_SETS
-from vicinal.errors import nearest
-from vicinal.models.registry import ARCHITECTURES
 from vicinal.spec import number
-
-Method = Literal["ce", "ce_mixup", "kd", "kd_mixup"]
-METHODS: tuple[str, ...] = get_args(Method)
-# Folders of results/ that hold what experiments share: an experiment of that name would overwrite them.
-FOLDERS = {
-    "data", "teachers", "students", "cohorts", "evaluations", "robustness", "plan", "locks", "logs", "benchmarks",
-    "heartbeats", "checkpoints", "published", "weights",
-}  # fmt: skip
-# Words that ./reproduce takes for a command.
-RESERVED_NAMES = FOLDERS | set(COMMANDS)
-
-
-def _architecture(name: str) -> str:
-    if name not in ARCHITECTURES:
-        raise ValueError(f"unknown model {name!r}{nearest(name, ARCHITECTURES)}")
-    return name
-
-
-def _method(name: Any) -> Any:
-    if name not in METHODS:
-        raise ValueError(f"unknown method {name!r}{nearest(name, METHODS)}")
-    return name
-
-
-def _temperature(value: Any) -> Any:
-    if value == "std":
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{value!r} is no temperature: a number > 0 or std")
-    if not 0 < value <= sys.float_info.max:
-        raise ValueError(f"{value} is no temperature: it must be > 0 (or std)")
-    return float(value)
 
 
 def _distinct(values: list) -> list:
@@ -55,27 +31,6 @@ def _distinct(values: list) -> list:
             shown = f"teacher {value.model}" if isinstance(value, Teacher) else number(value)
             raise ValueError(f"{shown} is listed twice")
     return values
-
-
-def _results_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-        raise ValueError(f"{name!r}: use letters, digits, '.', '_', '-', at most 64, starting with a letter or digit")
-    if name in RESERVED_NAMES:
-        raise ValueError(f"{name!r} is a folder of results/ or a command of ./reproduce; choose another name")
-    return name
-
-
-ModelName = Annotated[str, AfterValidator(_architecture)]
-MethodName = Annotated[Method, BeforeValidator(_method)]
-Temperature = Annotated[float | Literal["std"], BeforeValidator(_temperature)]
-Positive = Annotated[Float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[Float, Field(ge=0, allow_inf_nan=False)]
-Seed = Annotated[Int, Field(ge=0, lt=2**63)]
-ResultsName = Annotated[str, AfterValidator(_results_name)]
-Alpha = Annotated[
-    Float,
-    Field(gt=0, allow_inf_nan=False, description="α of Beta(α, α), > 0 (without mixup: methods ce and kd)"),
-]
 
 
 class Data(Section):
@@ -228,25 +183,11 @@ class Loss(Section):
         return self
 
 
-class Teacher(Section):
-    """A teacher: its model, and whether it is trained with mixup."""
-
-    model: ModelName = Field(description="name of the model")
-    mixup_alpha: Alpha | None = Field(None, description="α of the mixup the teacher is trained with; null: none")
-
-
-def _teacher(value: Any) -> Any:
-    return {"model": value} if isinstance(value, str) else value
-
-
-TeacherEntry = Annotated[Teacher, BeforeValidator(_teacher, json_schema_input_type=str | Teacher)]
-
-
 class Grid(Section):
     """A block of students: every combination of its lists."""
 
     teachers: Annotated[list[TeacherEntry], AfterValidator(_distinct)] | None = Field(
-        None, description="teachers, by name or as {model, mixup_alpha}; ce and ce_mixup use none"
+        None, description="teachers, by name or as {model, mixup_alpha, weights}; ce and ce_mixup use none"
     )
     students: Annotated[list[ModelName], AfterValidator(_distinct)] = Field(description="models of the students")
     methods: Annotated[list[MethodName], AfterValidator(_distinct)] = Field(description=f"of {', '.join(METHODS)}")
@@ -295,7 +236,14 @@ class Execution(Section):
     )
     cohort_size: Int | None = Field(None, ge=1, description="students trained at once, at most; null: whole cohorts")
     gpu_slots: Int = Field(1, ge=1, description="jobs that share a GPU")
+    gpus_per_job: Int = Field(1, ge=1, description="GPUs that share each batch of a training, for large networks")
     checkpoint_seconds: Positive = Field(60.0, description="seconds from one checkpoint of a training to the next")
+
+    @model_validator(mode="after")
+    def _one_gpu_is_not_several(self) -> "Execution":
+        if self.gpus_per_job > 1 and ":" in self.device:
+            raise ValueError(f"gpus_per_job: {self.gpus_per_job}, but {self.device} is one GPU: set device to cuda")
+        return self
 
 
 class Experiment(Section):
@@ -315,6 +263,17 @@ class Experiment(Section):
     evaluation: Evaluation = Field(Evaluation(), description="what is measured on the trained models")
     execution: Execution = Field(Execution(), description="where and how it runs")
     cluster: Cluster | None = Field(None, description="the SLURM cluster of --slurm; null: profiles/slurm/cluster.yaml")
+
+    @model_validator(mode="after")
+    def _tables_tell_teachers_apart(self) -> "Experiment":
+        known: dict[tuple, str | None] = {}
+        for teacher in (teacher for grid in self.grids for teacher in grid.teachers or []):
+            if known.setdefault((teacher.model, teacher.trained_with), teacher.weights) != teacher.weights:
+                raise ValueError(
+                    f"grids: the teacher {teacher.model} has different weights in two places, and tables name teachers "
+                    "by model and mixup_alpha alone; make it two experiments"
+                )
+        return self
 
     @model_validator(mode="after")
     def _photos_are_cropped(self) -> "Experiment":

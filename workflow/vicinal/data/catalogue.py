@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vicinal import files
+from vicinal.checksums import remembered_sums
 from vicinal.data.published import ARCHIVES, Archive
 from vicinal.errors import VicinalError, nearest
 
@@ -120,7 +120,7 @@ def resolve_source(
     if source == "torchvision":
         hashes = {file: archive.md5 for file, archive in DATA_SETS[name].archives.items()}
     else:
-        hashes = _hashes(source_files(name, root, source), cache)
+        hashes = {path.name: sum_ for path, sum_ in remembered_sums(source_files(name, root, source), cache).items()}
     identity: dict[str, Any] = {"source": source, "files": hashes}
     if source == "parquet" and label_column is None and name in DATA_SETS:
         columns["label_column"] = DATA_SETS[name].label_column
@@ -247,26 +247,3 @@ def check_text(field: str, text: str | None) -> None:
     """
     if text is not None and any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text):
         raise VicinalError(f"{field}: {text!a} has a line break, a control character or bytes that are not UTF-8")
-
-
-def _hashes(paths: list[Path], cache: Path | None) -> dict[str, str]:
-    """Return name → SHA-256; files with the size and mtime in the cache are not read again."""
-    remembered: dict[str, Any] = {}
-    if cache is not None and Path(cache).exists():
-        remembered = files.read_json(cache)
-        if not isinstance(remembered, dict):
-            raise VicinalError(f"{cache}: not a cache of checksums: delete it")
-    before = dict(remembered)
-    hashes = {}
-    for path in paths:
-        if not path.is_file():
-            raise VicinalError(f"{path}: no such file")
-        stat = path.stat()
-        entry = remembered.get(str(path.resolve()))
-        if not (isinstance(entry, list) and entry[:2] == [stat.st_size, stat.st_mtime_ns]):
-            entry = [stat.st_size, stat.st_mtime_ns, files.sha256(path)]
-            remembered[str(path.resolve())] = entry
-        hashes[path.name] = entry[2]
-    if cache is not None and remembered != before:
-        files.write_json(cache, remembered)
-    return hashes

@@ -149,7 +149,8 @@ def make_overview(name: str, artefacts: Artefacts, execution: Execution, cores: 
         for stage in RULES
         if wanted[stage]
     ]
-    models = {"teachers": len(artefacts.teachers), "cohorts": len(artefacts.students)}
+    trained = [teacher for teacher in artefacts.teachers.values() if not teacher.is_given]
+    models = {"teachers": len(trained), "cohorts": len(artefacts.students)}
     for stage in stages:
         if stage.name in models:
             stage.train = sum(len(change.train) for change in stage.run)

@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from vicinal.artefacts import Artefacts, Study
+from vicinal.artefacts import Artefacts, Study, Teacher
 from vicinal.commands.experiment import RESULTS, dump, read_experiments
-from vicinal.config import Experiment, Loss, validate
+from vicinal.config import PUBLISHED, Experiment, Loss, validate
 from vicinal.planning import resolve
 
 
@@ -59,15 +59,22 @@ def write_config(experiments: list[Experiment], name: str) -> dict[str, Any]:
 def grids_of(study: Study, chosen: set[str]) -> list[dict[str, Any]]:
     """Return blocks whose union is the chosen students of an experiment."""
     rows = [columns for id_, (_, columns) in study.models.items() if id_ in chosen]
-    return [_grid(block) for block in merge(_axes(columns) for columns in rows)]
+    given = {unit.id: unit for unit in study.units if isinstance(unit, Teacher) and unit.is_given}
+    return [_grid(block) for block in merge(_axes(columns, given.get(columns["teacher_id"])) for columns in rows)]
 
 
-def _axes(columns: dict[str, Any]) -> Axes:
-    """Return a student as a block of one; axes that its method does not use are at their defaults."""
+def _axes(columns: dict[str, Any], given: Teacher | None = None) -> Axes:
+    """Return a student as a block of one; axes that its method does not use are at their defaults.
+
+    ``given`` is its teacher, where that is not trained.
+    """
     if columns["teacher"] is None:
         teacher, temperature, scale, loss = None, 2.0, 1.0, None
     else:
-        teacher = columns["teacher"], columns["teacher_mixup_alpha"]
+        # How published weights were trained is known.
+        weights = (given.file or PUBLISHED) if given else None
+        alpha = None if weights == PUBLISHED else columns["teacher_mixup_alpha"]
+        teacher = columns["teacher"], alpha, weights
         temperature = columns["temperature"] if columns["temperature"] == "std" else float(columns["temperature"])
         scale, loss = columns["logit_scale"], tuple((name, columns[name]) for name in Loss.model_fields)
     alpha = 1.0 if columns["alpha"] is None else columns["alpha"]
@@ -94,7 +101,10 @@ def _grid(block: Axes) -> dict[str, Any]:
         "seeds": list(block.seeds),
     }
     if block.teachers != (None,):
-        grid["teachers"] = [{"model": model, "mixup_alpha": alpha} for model, alpha in block.teachers]
+        grid["teachers"] = [
+            {"model": model, "mixup_alpha": alpha} | ({"weights": weights} if weights else {})
+            for model, alpha, weights in block.teachers
+        ]
         grid |= {"temperatures": list(block.temperatures), "logit_scales": list(block.logit_scales)}
         [loss] = block.losses
         grid["loss"] = dict(loss)

@@ -59,9 +59,12 @@ class Grid:
 
     def __init__(self, artefacts: Artefacts) -> None:
         self.by_setting: dict[Setting, dict[int, str]] = defaultdict(dict)
+        self._given: set[Setting] = set()  # students of a teacher that is one for all seeds
         for student in artefacts.students.values():
             setting = read_setting(student.columns, student.id)
             self.by_setting[setting][student.columns["seed"]] = student.id
+            if "teacher_weights" in student.columns:
+                self._given.add(setting)
         distilled = [s for s in self.by_setting if s.method in ("kd", "kd_mixup") and is_default(s)]
         self.pairs = list(dict.fromkeys(map(primary_of, distilled)))
         self._sizes = Counter(map(primary_of, distilled))
@@ -121,7 +124,8 @@ class Grid:
         teachers: dict[tuple, list[Setting]] = defaultdict(list)
         ladders: dict[Setting, list[Setting]] = defaultdict(list)
         for s in self.by_setting:
-            if s.teacher is not None and s.teacher_mixup_alpha is None:
+            # One network has no seeds to decide C1 by.
+            if s.teacher is not None and s.teacher_mixup_alpha is None and s not in self._given:
                 teachers[s.data, s.teacher].append(s)
         for pair in self.pairs:
             kd, ce, ce_mixup = (baseline(pair, method) for method in ("kd", "ce", "ce_mixup"))

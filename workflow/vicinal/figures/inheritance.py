@@ -43,7 +43,16 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for metric, name in METRICS.items():
         own = values.loc[values["metric"] == metric, ["model_id", "value"]]
         students = students.merge(own.rename(columns={"value": name}), on="model_id")
-    students = students.merge(_teacher_gaps(models, values), on=["teacher", "seed", "logit_scale"])
+    gaps = _teacher_gaps(models, values)
+    given = gaps[gaps["seed"].isna()].drop(columns="seed")  # a given teacher is that of every seed
+    trained = gaps[gaps["seed"].notna()].astype({"seed": "int64"})
+    students = students.astype({"seed": "int64"})
+    students = pd.concat(
+        [
+            students.merge(trained, on=["teacher", "seed", "logit_scale"]),
+            students.merge(given, on=["teacher", "logit_scale"]),
+        ]
+    )
     result = _enough(students).drop(columns="model_id")
     gaps = ["teacher_gap", "student_gap", "accuracy"]
     result[gaps] = 100 * result[gaps].astype(float)

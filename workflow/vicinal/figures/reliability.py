@@ -42,7 +42,7 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         accuracy=("accuracy_sum", "sum"),
         accuracy_min=("accuracy", "min"),
         accuracy_max=("accuracy", "max"),
-        n=("seed", "nunique"),
+        n=("model_id", "nunique"),
     ).reset_index()
     for name in ("confidence", "accuracy"):
         pooled[name] = pooled[name] / pooled["count"].where(pooled["count"] > 0)

@@ -46,13 +46,16 @@ def load_pretrained(model: nn.Module, path: Path | str, head: bool = False, sha2
         # timm keeps last layers as 1x1 convolutions
         if name.startswith(last) and name in wanted and value.shape == (*wanted[name].shape, 1, 1):
             state[name] = value.flatten(1)
-    other = [
-        f"{name} {tuple(value.shape)} for {tuple(wanted[name].shape)}"
+    other = {
+        name: f"{name} {tuple(value.shape)} for {tuple(wanted[name].shape)}"
         for name, value in state.items()
         if name in wanted and value.shape != wanted[name].shape
-    ]
+    }
+    if other and all(name.startswith(last) and len(state[name]) != len(wanted[name]) for name in other):
+        name = next(iter(other))
+        raise VicinalError(f"{path}: weights for {len(state[name]):,} classes, the data have {len(wanted[name]):,}")
     if other:
-        raise _of_another_network(path, f"shapes differ: {_first(other)}")
+        raise _of_another_network(path, f"shapes differ: {_first(other.values())}")
     # Names of older versions are understood by the modules themselves, so they say what is missing.
     missing, unexpected = model.load_state_dict(state, strict=False)
     missing = [

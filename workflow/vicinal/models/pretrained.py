@@ -15,6 +15,9 @@ from vicinal.models.registry import TRUNKS
 
 FOLDER = "weights"  # below data.root
 
+MIXUP_ALPHA = 0.2  # of those that were trained with it
+CLASSES = 1000  # of ImageNet-1k, in the order of their WordNet ids
+
 _PLAIN = "no mixup, no label smoothing: torchvision's reference recipe of {}, IMAGENET1K_V1"
 _MIXED = "mixup 0.2, CutMix 1.0, label smoothing {}: torchvision's reference recipe of {}, IMAGENET1K_V1"
 
@@ -30,6 +33,7 @@ class Weights:
         pretraining_mixup: whether inputs were mixed when the weights were trained, which the paper's teachers must not
             have seen. Where true, only such weights are published.
         recipe: how they were trained, and who says so.
+        mixup_alpha: α of that mixup; None: none.
     """
 
     url: str
@@ -37,6 +41,7 @@ class Weights:
     size: int
     pretraining_mixup: bool
     recipe: str
+    mixup_alpha: float | None = None
 
     @property
     def file(self) -> str:
@@ -46,7 +51,8 @@ class Weights:
 
 def _torchvision(name: str, sha256: str, mebibytes: float, recipe: str) -> Weights:
     url = f"https://download.pytorch.org/models/{name}-{sha256}.pth"
-    return Weights(url, sha256, int((mebibytes + 0.001) * 2**20), recipe.startswith("mixup"), recipe)
+    mixed = recipe.startswith("mixup")
+    return Weights(url, sha256, int((mebibytes + 0.001) * 2**20), mixed, recipe, MIXUP_ALPHA if mixed else None)
 
 
 # By the name of the network in vicinal.models.registry, without the ending of its head. Later weights of torchvision

@@ -44,8 +44,11 @@ def runs_context(metrics: pd.DataFrame) -> dict[str, Any]:
     runs = []
     for id_, row in models.iterrows():
         values = [_value(wide.at[id_, metric], factor) for metric, _, factor, _ in shown]
-        runs.append({"id": id_, "seed": int(row["seed"]), "settings": [_text(row[n]) for n in names], "values": values})
-    runs.sort(key=lambda run: (*(_order(*entry) for entry in zip(names, run["settings"], strict=True)), run["seed"]))
+        seed = "all" if pd.isna(row["seed"]) else int(row["seed"])  # a given teacher is one for all seeds
+        runs.append({"id": id_, "seed": seed, "settings": [_text(row[n]) for n in names], "values": values})
+    runs.sort(
+        key=lambda run: [*(_order(*e) for e in zip(names, run["settings"], strict=True)), _order("", str(run["seed"]))]
+    )
     return {
         "settings": [heading for _, heading in settings],
         "metrics": [{"heading": heading, "format": form} for _, heading, _, form in shown],

@@ -1,0 +1,184 @@
+"""A teacher that is trained once and given as a file: distilled from, measured, judged, reported; changed, and gone."""
+
+import copy
+import json
+import shutil
+import subprocess
+import sys
+from html import unescape
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from project import Project
+from safetensors.torch import load_file, save_file
+
+from vicinal.claims.cells import GIVEN_TEACHER
+from vicinal.files import sha256
+from vicinal.models import build_model
+from vicinal.models.registry import architecture
+
+FEW = ("limit_train=60", "limit_test=120", "pairs=100", "recipe.epochs=2", "teachers=[resnet8]", "seeds=[0]")
+FILE = "data/weights/own.safetensors"
+GIVEN = {
+    "name": "given",
+    "data": {"name": "digits", "limit_train": 60, "limit_test": 120},
+    "recipe": {"epochs": 2, "batch_size": 32, "lr": 0.1, "crop_padding": 0, "flip": False},
+    "seeds": [0, 1],
+    "evaluation": {"pairs": 100},
+    "grids": [
+        {"teachers": [{"model": "resnet8", "weights": FILE}], "students": ["resnet8_narrow"],
+         "methods": ["ce", "kd_mixup"], "temperatures": [2]},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def given(project) -> Project:
+    """The project in which the teacher of another experiment was given to this one, which has run."""
+    trained = project.reproduce("--", "--until", "train_teacher", settings=FEW)
+    assert trained.returncode == 0, trained.stderr
+    [weights] = project.results.glob("teachers/resnet8_s0-*/model/weights.safetensors")
+    (project.folder / FILE).parent.mkdir(parents=True)
+    shutil.copy2(weights, project.folder / FILE)
+    run(project, GIVEN)
+    return project
+
+
+def write(project: Project, config: dict) -> None:
+    (project.folder / "given.yaml").write_text(yaml.safe_dump(config))
+
+
+def run(project: Project, config: dict) -> str:
+    write(project, config)
+    result = project.reproduce("given.yaml", settings=())
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def trained(project: Project, config: dict) -> list[str]:
+    write(project, config)
+    result = project.command("plan", "given.yaml", "--json")
+    assert result.returncode == 0, result.stderr
+    return [id_ for job in json.loads(result.stdout)["jobs"] for id_ in job["train"]]
+
+
+def teachers(project: Project) -> dict:
+    return {path.name: path for path in project.results.glob("teachers/*_given-*")}
+
+
+def test_it_is_the_teacher_that_was_trained(given):
+    [folder] = teachers(given).values()
+    made = load_file(folder / "model" / "weights.safetensors")
+    own = load_file(given.folder / FILE)
+    assert all(torch.equal(made[name], value) for name, value in own.items())
+    assert "nothing to train: the weights are given" in (folder / "train.log").read_text()
+    spec = json.loads((folder / "model" / "model.json").read_text())["spec"]
+    assert spec["given"] == {"sha256": sha256(given.folder / FILE)}
+    assert not {"seed", "loss", "alpha"} & spec.keys()
+
+
+def test_the_tables_have_it_once_without_a_seed(given):
+    metrics = pd.read_parquet(given.results / "given" / "metrics.parquet")
+    models = metrics.drop_duplicates("model_id")
+    [teacher] = models[models["role"] == "teacher"].to_dict("records")
+    assert pd.isna(teacher["seed"])
+    assert teacher["weights"] == f"file {sha256(given.folder / FILE)[:8]}"
+    students = models[models["role"] == "student"]
+    assert sorted(zip(students["method"], students["seed"], strict=True)) == [
+        ("ce", 0), ("ce", 1), ("kd_mixup", 0), ("kd_mixup", 1),
+    ]  # fmt: skip
+    assert set(students.loc[students["method"] == "kd_mixup", "teacher_id"]) == {teacher["model_id"]}
+    summary = pd.read_parquet(given.results / "given" / "summary.parquet")
+    assert set(summary.loc[summary["role"] == "teacher", "n"]) == {1}
+    assert set(summary.loc[summary["role"] == "student", "n"]) == {2}
+    history = pd.read_parquet(given.results / "given" / "history.parquet")
+    assert set(history["role"]) == {"student"}
+    assert history["epoch"].dtype == "int64"
+
+
+def test_claims_and_report_say_what_the_intervals_are_over(given):
+    claims = pd.read_parquet(given.results / "given" / "claims.parquet")
+    c2 = claims[(claims["claim"] == "C2") & (claims["kind"] == "primary")]
+    assert list(c2["n"]) == [2, 2]
+    assert c2["warning"].str.contains(GIVEN_TEACHER, regex=False).all()
+    assert GIVEN_TEACHER in (given.results / "given" / "claims.md").read_text()
+    page = unescape((given.results / "given" / "report.html").read_text())
+    assert GIVEN_TEACHER in page
+    assert f"<code>{next(iter(teachers(given)))}</code>" in page
+    verified = given.command("verify", "given.yaml")
+    assert verified.returncode == 0, verified.stdout
+    assert "all agree" in verified.stdout
+
+
+def test_where_the_file_is_gone_results_stay_of_use_and_the_teacher_cannot_be_made_anew(given):
+    path = given.folder / FILE
+    away = path.rename(path.with_name("away"))
+    assert "nothing to do" in run(given, GIVEN)
+    [folder] = teachers(given).values()
+    kept = folder.rename(folder.with_name("kept"))
+    refused = given.reproduce("given.yaml", settings=())
+    assert refused.returncode == 1
+    [line] = [line for line in refused.stderr.splitlines() if "not there any more" in line]
+    assert line.endswith(f"grids.0.teachers.0.weights: {FILE}: not there any more: put it back, or name another file")
+    kept.rename(folder)
+    away.rename(path)
+
+
+def test_another_file_retrains_its_students_alone(given):
+    path = given.folder / FILE
+    before = path.read_bytes()
+    state = load_file(path)
+    save_file({**state, "fc.bias": state["fc.bias"] + 1}, path)
+    wanted = trained(given, GIVEN)
+    assert len(wanted) == 2
+    assert all("_from_resnet8_given_a1_" in id_ for id_ in wanted)
+    path.write_bytes(before)
+    assert trained(given, GIVEN) == []
+
+
+def test_a_file_that_changes_after_planning_is_refused(given):
+    path = given.folder / FILE
+    before = path.read_bytes()
+    [folder] = teachers(given).values()
+    kept = folder.rename(folder.with_name("kept"))
+    [plan] = (given.results / "plan" / "teachers").glob("resnet8_given-*.json")
+    [data] = given.results.glob("data/digits-*/data.json")
+    path.write_bytes(before + b" ")
+    command = [sys.executable, "workflow/scripts/train_teacher.py", "--plan", plan, "--data", data]
+    command += ["--record", folder / "teacher.json", f"--weights={path}"]
+    result = subprocess.run(
+        command, cwd=given.folder, env=given.environment(), capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    assert "not the file that this run was planned with" in line
+    path.write_bytes(before)
+    shutil.rmtree(folder, ignore_errors=True)
+    kept.rename(folder)
+
+
+def test_published_weights_are_taken_as_they_are(fresh_project):
+    folder = fresh_project.folder
+    path = folder / "data" / "weights" / "net.pth"
+    path.parent.mkdir(parents=True)
+    torch.manual_seed(2)
+    torch.save(build_model(architecture("resnet8"), 10, 1).state_dict(), path)
+    entry = f'Weights("https://localhost/net.pth", {sha256(path)[:8]!r}, {path.stat().st_size}, False, "by a test")'
+    module = folder / "workflow" / "vicinal" / "models" / "pretrained.py"
+    module.write_text(f'{module.read_text()}\nWEIGHTS["resnet8"] = {entry}\n')
+    config = copy.deepcopy(GIVEN)
+    config["grids"][0]["teachers"] = [{"model": "resnet8", "weights": "published"}]
+    write(fresh_project, config)
+
+    refused = fresh_project.reproduce("given.yaml", settings=())
+    assert refused.returncode == 1
+    assert "published ones of resnet8 know the 1,000 classes of ImageNet, digits has 10" in refused.stderr
+    module.write_text(f"{module.read_text()}\nCLASSES = 10\n")
+    result = fresh_project.reproduce("given.yaml", "--", "--until", "distill", settings=())
+    assert result.returncode == 0, result.stderr
+    [made] = fresh_project.results.glob("teachers/resnet8_published-*/model/weights.safetensors")
+    published = torch.load(path, weights_only=True)
+    assert all(torch.equal(value, published[name]) for name, value in load_file(made).items())
+    assert len(list(fresh_project.results.glob("students/*_from_resnet8_published_*/weights.safetensors"))) == 2

@@ -1,0 +1,349 @@
+"""Teachers that are given as weights: what a config may say, what is planned, and what is made of them."""
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from configs import load, problems
+from safetensors.torch import load_file, save_file
+
+from vicinal.aggregate import model_table
+from vicinal.changes import find_changes
+from vicinal.config import validate
+from vicinal.data.store import Store
+from vicinal.errors import VicinalError
+from vicinal.estimate.selection import experiments_of
+from vicinal.files import sha256
+from vicinal.given_checks import missing_files, other_classes
+from vicinal.models import build_model
+from vicinal.models.given import take_weights
+from vicinal.models.pretrained import WEIGHTS
+from vicinal.models.registry import architecture
+from vicinal.plan import record_key
+from vicinal.planfiles import write_plans
+from vicinal.planning import build_plans, resolve
+from vicinal.records import RECORD, is_finished
+from vicinal.spec import GIVEN, digest
+from vicinal.weights import load_weights
+
+FILE = "data/weights/teacher.safetensors"
+GIVEN_GRID = {
+    "teachers": [{"model": "resnet14", "weights": FILE}], "students": ["resnet8_narrow"],
+    "methods": ["ce", "ce_mixup", "kd", "kd_mixup"], "temperatures": [1, 2],
+}  # fmt: skip
+CONFIG = {
+    "name": "given", "data": {"name": "digits"}, "recipe": {"epochs": 2}, "seeds": [0, 1, 2],
+    "grids": [GIVEN_GRID],
+}  # fmt: skip
+PUBLISHED = {"model": "resnet34_imagenet", "weights": "published"}
+
+
+def with_teachers(*teachers, **fields) -> dict:
+    return {**CONFIG, "grids": [{**GIVEN_GRID, "teachers": list(teachers)}], **fields}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Work in a folder in which there is a file of weights."""
+    monkeypatch.chdir(tmp_path)
+    Path(FILE).parent.mkdir(parents=True)
+    torch.manual_seed(4)
+    save_file(build_model(architecture("resnet14"), 10, 1).state_dict(), FILE)
+    return tmp_path
+
+
+def artefacts_of(config, *more):
+    experiments = [experiment for each in (config, *more) for experiment in validate(each, "test")]
+    return resolve(experiments, "test", Path("results"), "all" if more else None)[0]
+
+
+# The config
+
+
+@pytest.mark.parametrize(
+    ("teacher", "line"),
+    [
+        ({"model": "resnet14", "weights": "published"},
+         "grids.0.teachers.0: weights: published ones of resnet14 do not exist (valid: resnet18_imagenet"),
+        ({"model": "resnet34_imagenet_mlp", "weights": "published"},
+         "grids.0.teachers.0: weights: published ones of resnet34_imagenet_mlp do not exist (did you mean"),
+        ({**PUBLISHED, "mixup_alpha": 1.0}, "grids.0.teachers.0: mixup_alpha: how published weights were trained"),
+        ({"model": "resnet14", "weights": " "}, "grids.0.teachers.0: weights: ' ' is no path; name a file, or publ"),
+        ({"model": "resnet14", "weights": "a\nb"}, "grids.0.teachers.0: weights: 'a\\nb' has a line break"),
+        ({"model": "resnet14", "weights": 3}, "grids.0.teachers.0.weights: input should be a valid string, found 3"),
+        ({"model": "resnet14", "weight": FILE}, "grids.0.teachers.0.weight: unknown key (did you mean weights?)"),
+        ({"model": "resnet14", "weights": FILE, "mixup_alpha": 0}, "grids.0.teachers.0.mixup_alpha: input should be"),
+    ],
+    ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else "",
+)  # fmt: skip
+def test_a_wrong_entry_is_one_line(teacher, line):
+    [found] = problems(with_teachers(teacher))
+    assert found.startswith(line)
+
+
+@pytest.mark.parametrize("other", ["resnet14", {"model": "resnet14", "weights": "other.pt"}])
+def test_two_teachers_that_the_tables_could_not_tell_apart(other):
+    line = "grids: the teacher resnet14 has different weights in two places, and tables name teachers by model and"
+    for config in (
+        with_teachers(GIVEN_GRID["teachers"][0], other),
+        {**CONFIG, "grids": [GIVEN_GRID, {**GIVEN_GRID, "teachers": [other]}]},
+    ):
+        [found] = problems(config)
+        assert line in found
+
+
+def test_with_another_mixup_they_are_told_apart():
+    trained = {"model": "resnet14", "mixup_alpha": 1.0}
+    assert len(artefacts_of(with_teachers(GIVEN_GRID["teachers"][0], trained)).teachers) == 1 + 3
+    for name in ("convnext_tiny", "vit_b_16"):
+        [experiment] = load(with_teachers({"model": name, "weights": "published"}))
+        assert experiment.grids[0].teachers[0].trained_with == 0.2
+        assert "mixup 0.2" in WEIGHTS[name].recipe
+
+
+def test_the_short_key_takes_them_too():
+    entry = {"model": "resnet14", "weights": FILE}
+    [experiment] = load(with_teachers("resnet8"), f"teachers=[{json.dumps(entry)}]")
+    assert experiment.grids[0].teachers[0].weights == FILE
+
+
+# What is planned
+
+
+def test_one_teacher_serves_all_seeds_and_is_known_by_its_content():
+    artefacts = artefacts_of(CONFIG)
+    [teacher] = artefacts.teachers.values()
+    assert teacher.spec == {
+        "stage": "teacher", "data": teacher.store.spec, "model": architecture("resnet14"), "recipe": {},
+        GIVEN: {"sha256": sha256(Path(FILE))},
+    }  # fmt: skip
+    assert teacher.id == f"resnet14_given-{digest(teacher.spec)[:8]}"
+    distilled = [cohort for cohort in artefacts.cohorts.values() if cohort.teacher]
+    assert {cohort.spec["seed"] for cohort in distilled} == {0, 1, 2}
+    assert all(cohort.spec["teacher"] == teacher.spec for cohort in distilled)
+    assert not artefacts.weights
+    assert FILE not in json.dumps([plan.content for plan in build_plans(artefacts)])
+
+
+def test_its_images_look_as_the_recipe_says():
+    config = {**CONFIG, "recipe": {"resize": 12, "crop": 8, "crop_padding": 0}, "teacher_recipe": {"epochs": 9}}
+    [teacher] = artefacts_of(config).teachers.values()
+    assert teacher.spec["recipe"] == {"resize": 12, "crop": 8}
+    longer = copy.deepcopy(config)
+    longer["recipe"]["epochs"], longer["seeds"] = 7, [5]
+    assert list(artefacts_of(longer).teachers) == [teacher.id]
+
+
+def test_the_path_changes_nothing_and_the_content_does():
+    before = artefacts_of(CONFIG)
+    Path(FILE).rename("moved.pt")
+    moved = artefacts_of(with_teachers({"model": "resnet14", "weights": "moved.pt"}))
+    assert moved.students.keys() == before.students.keys()
+    Path("moved.pt").write_bytes(b"other")
+    other = artefacts_of(with_teachers({"model": "resnet14", "weights": "moved.pt"}))
+    kept = before.students.keys() & other.students.keys()
+    assert kept == {id_ for id_, student in before.students.items() if student.spec.get("teacher") is None}
+
+
+def test_how_it_was_trained_is_a_column_and_no_part_of_a_spec():
+    plain = artefacts_of(CONFIG)
+    mixed = artefacts_of(with_teachers({**GIVEN_GRID["teachers"][0], "mixup_alpha": 0.5}))
+    assert plain.students.keys() == mixed.students.keys()
+    for artefacts, alpha in ((plain, None), (mixed, 0.5)):
+        [teacher] = artefacts.teachers.values()
+        assert (teacher.columns["alpha"], teacher.columns["seed"]) == (alpha, None)
+        assert teacher.columns["method"] == ("ce_mixup" if alpha else "ce")
+        assert {s.columns["teacher_mixup_alpha"] for s in artefacts.students.values()} == {None, alpha}
+    table = model_table({id_: model.columns for id_, model in {**plain.teachers, **plain.students}.items()})
+    assert table["seed"].isna().sum() == 1
+    assert str(table["seed"].dtype) == "Int64"
+    name = f"file {sha256(Path(FILE))[:8]}"
+    assert list(table["weights"].dropna()) == [name]
+    assert set(table.loc[table["teacher"].notna(), "teacher_weights"]) == {name}
+
+
+def test_published_weights_are_fetched_and_bear_no_flags():
+    artefacts = artefacts_of(with_teachers(PUBLISHED))
+    [teacher] = artefacts.teachers.values()
+    assert teacher.spec[GIVEN] == {"name": "resnet34_imagenet", "sha256": WEIGHTS["resnet34_imagenet"].sha256}
+    assert teacher.columns["alpha"] is None
+    assert artefacts.weights == {"resnet34_imagenet": "data"}
+    plans = {plan.ref: plan for plan in build_plans(artefacts)}
+    assert ("weights", "resnet34_imagenet") in plans["teachers", teacher.id].upstream
+    models = [teacher, *artefacts.students.values()]
+    assert not any("pretraining" in column for model in models for column in model.columns)
+
+
+def finish(config) -> None:
+    """Leave the outputs and keys of all that a config asks for."""
+    plans = list(build_plans(artefacts_of(config)))
+    write_plans(plans, Path("results"))
+    for plan in plans:
+        output = Path("results", plan.output)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text("{}")
+        for directory in plan.directories:
+            Path("results", directory).mkdir(parents=True, exist_ok=True)
+        record_key(output, plan.content)
+    write_plans(plans, Path("results"))  # older than the outputs
+
+
+def test_nothing_of_it_is_trained():
+    finish(with_teachers("resnet14"))  # no kin of it: no setting is named that it does not have
+    artefacts = artefacts_of(CONFIG)
+    [teacher] = artefacts.teachers
+    change = find_changes(build_plans(artefacts), Path("results"))["teachers", teacher]
+    assert (change.train, change.reasons) == ([], ["new"])
+
+
+def test_another_file_is_the_reason():
+    finish(CONFIG)
+    before = sha256(Path(FILE))[:8]
+    Path(FILE).write_bytes(b"other")
+    artefacts = artefacts_of(CONFIG)
+    changes = find_changes(build_plans(artefacts), Path("results"))
+    [teacher] = artefacts.teachers
+    line = f"grids.teachers.weights.sha256: {before}… → {sha256(Path(FILE))[:8]}…"
+    assert changes["teachers", teacher].reasons == [line]
+    assert all(line in changes["cohorts", id_].reasons for id_, c in artefacts.cohorts.items() if c.teacher)
+    trained = {id_ for change in changes.values() for id_ in change.train}
+    assert trained == {id_ for id_, student in artefacts.students.items() if student.columns["teacher"]}
+
+
+def test_a_file_that_never_was_there():
+    config = {**CONFIG, "grids": [{**GIVEN_GRID, "teachers": ["resnet14"]}, copy.deepcopy(GIVEN_GRID)]}
+    config["grids"][1]["teachers"] = ["resnet20", {"model": "resnet8", "weights": "none.pt"}]
+    with pytest.raises(VicinalError) as error:
+        artefacts_of(config)
+    assert str(error.value) == (
+        "grids.1.teachers.1.weights: none.pt: no such file; name a safetensors file, a state dict that torch saved, or "
+        "published"
+    )
+
+
+def test_a_file_that_is_gone_is_remembered_and_named_where_it_is_needed():
+    before = artefacts_of(CONFIG)
+    Path(FILE).unlink()
+    artefacts = artefacts_of(CONFIG)
+    assert artefacts.students.keys() == before.students.keys()
+    plans = list(build_plans(artefacts))
+    [problem] = missing_files(artefacts, find_changes(plans, Path("results")))
+    assert problem.words == (
+        f"given: grids.0.teachers.0.weights: {FILE}: not there any more: put it back, or name another file"
+    )
+    finish(CONFIG)  # all was made while it was there
+    changes = find_changes(plans, Path("results"))
+    assert not changes
+    assert not missing_files(artefacts, changes)
+
+
+def test_published_weights_for_data_of_other_classes():
+    artefacts = artefacts_of(with_teachers(PUBLISHED))
+    changes = find_changes(build_plans(artefacts), Path("results"))
+    digits = type("Shape", (), {"classes": 10})
+    [problem] = other_classes(artefacts, changes, lambda store: digits)
+    assert problem.experiments == ("given",)
+    assert "published ones of resnet34_imagenet know the 1,000 classes of ImageNet, digits has 10:" in problem.text
+    assert not other_classes(artefacts, changes, lambda store: type("Shape", (), {"classes": 1000}))
+
+
+@pytest.mark.parametrize(
+    "teacher", [{**GIVEN_GRID["teachers"][0], "mixup_alpha": 0.5}, PUBLISHED], ids=["file", "name"]
+)
+def test_a_choice_of_its_students_asks_for_it_again(teacher):
+    artefacts = artefacts_of(with_teachers(teacher))
+    chosen = {id_ for id_, student in artefacts.students.items() if student.columns["seed"] == 1}
+    [small] = experiments_of(artefacts, chosen, "small")
+    again = resolve([small], "small", Path("results"))[0]
+    assert again.students.keys() == chosen
+    assert again.teachers.keys() == artefacts.teachers.keys()
+
+
+# What is made
+
+
+def store(classes: int = 10) -> Store:
+    """Return what the making of a teacher asks of a data set of grey images."""
+    return type("Grey", (), {"num_classes": classes, "mean": [0.5]})
+
+
+def wanted(artefacts=None) -> dict:
+    [teacher] = (artefacts or artefacts_of(CONFIG)).teachers.values()
+    return {"id": teacher.id, "spec": teacher.spec, "code": "c", "data_sha256": "d"}
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pt"])
+def test_the_weights_become_a_model_like_a_trained_one(folder, ending):
+    path = Path(f"own.{ending}")
+    state = load_file(FILE)
+    torch.save(state, path) if ending == "pt" else save_file(state, path)
+    record = wanted(artefacts_of(with_teachers({"model": "resnet14", "weights": str(path)})))
+    take_weights(folder / "model", record, store(), path)
+    assert is_finished(folder / "model" / RECORD, record)
+    model = build_model(architecture("resnet14"), 10, 1)
+    load_weights(folder / "model", model)
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    history = pd.read_parquet(folder / "model" / "history.parquet")
+    assert len(history) == 0
+    trained = {"epoch": [1], "lr": [0.1], "loss": [1.0], "validation_accuracy": [0.5], "validation_loss": [1.0]}
+    assert dict(history.dtypes) == dict(pd.DataFrame(trained).dtypes)
+
+
+def test_another_file_than_was_planned_with(folder):
+    record = wanted()
+    save_file({"x": torch.zeros(1)}, FILE)
+    with pytest.raises(VicinalError, match=r"teacher.safetensors: not the file that this run was planned with \(.*"):
+        take_weights(folder / "model", record, store(), Path(FILE))
+    assert not (folder / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "classes", "line"),
+    [
+        ({}, 7, "teacher.safetensors: weights for 10 classes, the data have 7"),
+        ({"fc.weight": torch.zeros(10, 3)}, 10, "another network (shapes differ: fc.weight (10, 3) for (10, 64))"),
+        ({"fc.bias": None}, 10, "the weights of another network (missing: fc.bias)"),
+        ({"more": torch.zeros(2)}, 10, "the weights of another network (unknown: more)"),
+    ],
+    ids=["classes", "features", "no last layer", "more"],
+)
+def test_weights_that_do_not_fit(folder, change, classes, line):
+    state = {name: value for name, value in {**load_file(FILE), **change}.items() if value is not None}
+    save_file(state, FILE)
+    with pytest.raises(VicinalError) as error:
+        take_weights(folder / "model", wanted(), store(classes), Path(FILE))
+    assert line in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_no_code_in_a_file_is_run(folder):
+    path = Path("bad.pt")
+    torch.save({"a": folder}, path)  # a path is no tensor: its class would be called
+    record = wanted(artefacts_of(with_teachers({"model": "resnet14", "weights": "bad.pt"})))
+    with pytest.raises(VicinalError, match=r"bad\.pt: not a file of weights"):
+        take_weights(folder / "model", record, store(), path)
+
+
+def test_published_weights_keep_their_last_layer(folder, monkeypatch):
+    path = Path("data/weights/net.pth")
+    torch.save(load_file(FILE), path)
+    entry = replace(WEIGHTS["resnet34_imagenet"], url="https://x/net.pth", sha256=sha256(path)[:8])
+    monkeypatch.setitem(WEIGHTS, "resnet14", entry)
+    record = wanted(artefacts_of(with_teachers({"model": "resnet14", "weights": "published"})))
+    with pytest.raises(VicinalError, match="published weights know the 1,000 classes of ImageNet, the data have 10"):
+        take_weights(folder / "model", record, store(), path)
+    monkeypatch.setattr("vicinal.models.given.CLASSES", 10)
+    take_weights(folder / "model", record, store(), path)
+    made = load_file(folder / "model" / "weights.safetensors")
+    assert torch.equal(made["fc.weight"], load_file(FILE)["fc.weight"])
+
+
+def test_the_script_needs_the_file(folder):
+    with pytest.raises(VicinalError, match="its weights are given: name their file by --weights"):
+        take_weights(folder / "model", wanted(), store(), None)
+    with pytest.raises(VicinalError, match=r"gone\.pt: no such file"):
+        take_weights(folder / "model", wanted(), store(), Path("gone.pt"))

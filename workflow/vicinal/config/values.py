@@ -1,0 +1,65 @@
+"""The values that fields of a config take: names, temperatures, numbers within limits."""
+
+import re
+import sys
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from vicinal.commands import COMMANDS
+from vicinal.config.section import Float, Int
+from vicinal.errors import nearest
+from vicinal.models.registry import ARCHITECTURES
+
+Method = Literal["ce", "ce_mixup", "kd", "kd_mixup"]
+METHODS: tuple[str, ...] = get_args(Method)
+# Folders of results/ that hold what experiments share: an experiment of that name would overwrite them.
+FOLDERS = {
+    "data", "teachers", "students", "cohorts", "evaluations", "robustness", "plan", "locks", "logs", "benchmarks",
+    "heartbeats", "checkpoints", "published", "weights",
+}  # fmt: skip
+# Words that ./reproduce takes for a command.
+RESERVED_NAMES = FOLDERS | set(COMMANDS)
+
+
+def _architecture(name: str) -> str:
+    if name not in ARCHITECTURES:
+        raise ValueError(f"unknown model {name!r}{nearest(name, ARCHITECTURES)}")
+    return name
+
+
+def _method(name: Any) -> Any:
+    if name not in METHODS:
+        raise ValueError(f"unknown method {name!r}{nearest(name, METHODS)}")
+    return name
+
+
+def _temperature(value: Any) -> Any:
+    if value == "std":
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is no temperature: a number > 0 or std")
+    if not 0 < value <= sys.float_info.max:
+        raise ValueError(f"{value} is no temperature: it must be > 0 (or std)")
+    return float(value)
+
+
+def _results_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise ValueError(f"{name!r}: use letters, digits, '.', '_', '-', at most 64, starting with a letter or digit")
+    if name in RESERVED_NAMES:
+        raise ValueError(f"{name!r} is a folder of results/ or a command of ./reproduce; choose another name")
+    return name
+
+
+ModelName = Annotated[str, AfterValidator(_architecture)]
+MethodName = Annotated[Method, BeforeValidator(_method)]
+Temperature = Annotated[float | Literal["std"], BeforeValidator(_temperature)]
+Positive = Annotated[Float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[Float, Field(ge=0, allow_inf_nan=False)]
+Seed = Annotated[Int, Field(ge=0, lt=2**63)]
+ResultsName = Annotated[str, AfterValidator(_results_name)]
+Alpha = Annotated[
+    Float,
+    Field(gt=0, allow_inf_nan=False, description="α of Beta(α, α), > 0 (without mixup: methods ce and kd)"),
+]
