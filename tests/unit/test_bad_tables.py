@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from vicinal.aggregate import summarise
-from vicinal.claims import CLAIMS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, evaluate_claims
+from vicinal.claims import CLAIMS, INCONCLUSIVE, NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, evaluate_claims
 from vicinal.errors import VicinalError
 from vicinal.figures import FIGURES
 from vicinal.published import read_published
@@ -136,10 +136,10 @@ CASES = {
     "a constant role": (constant("role", "teacher"), None, "role teacher with method kd"),
     "a constant temperature": (constant("temperature", "2"), tuple(STUDENTS),
                                "occurs 3 times|needs: oe of ce|at least 3 numeric temperatures"),
-    "no teacher": (only(lambda t: (t["role"] == "student") & t["teacher"].isna()), tuple(CLAIMS), "needs: "),
+    "no teacher": (only(lambda t: (t["role"] == "student") & t["teacher"].isna()), tuple(CLAIMS), "distillation"),
     "no teacher's rows": (only(lambda t: t["role"] == "student"), ("C1", "C2", "C5"), "the teacher resnet"),
     "no mixup": (only(lambda t: t["alpha"].isna()), tuple(STUDENTS), "needs: kd_mixup"),
-    "only ce": (only(lambda t: (t["method"] == "ce") & (t["role"] == "student")), tuple(CLAIMS), "needs: "),
+    "only ce": (only(lambda t: (t["method"] == "ce") & (t["role"] == "student")), tuple(CLAIMS), "distillation"),
     "one temperature": (only(lambda t: t["temperature"].isna() | (t["temperature"] == "2")), ("C6",),
                         "at least 3 numeric temperatures"),
     "only std": (std_only, tuple(STUDENTS), "needs: "),
@@ -158,6 +158,7 @@ CASES = {
 NO_FIGURE = {name for name, (_, inconclusive, _) in CASES.items() if inconclusive is None} | {
     "runs twice", "a constant seed", "a constant temperature",
 }  # fmt: skip
+NOTHING_DISTILLED = {"no teacher", "only ce"}
 
 
 def assert_one_line(error):
@@ -176,6 +177,10 @@ def test_a_verdict_is_what_it_was_or_inconclusive_with_its_reason(case, fails):
         return
     found = verdicts(mutation(base(fails)))
     assert list(found.index) == list(CLAIMS)
+    if case in NOTHING_DISTILLED:
+        assert set(found["verdict"]) == {NOT_JUDGED}
+        assert found["reason"].str.contains(words).all()
+        return
     for claim, row in found.iterrows():
         assert row["verdict"] in (INCONCLUSIVE, base_verdicts(fails).loc[claim, "verdict"])
         assert row["reason"]

@@ -5,8 +5,10 @@ import json
 import jsonschema
 import pytest
 from configs import EXPERIMENTS, REPOSITORY, SHIPPED, load
+from grid_artefacts import expanded
 
 from vicinal.config import json_schema, read_config, validate
+from vicinal.models.pretrained import WEIGHTS
 
 SCHEMA = REPOSITORY / "workflow" / "config.schema.json"
 
@@ -33,10 +35,41 @@ def test_dumped_experiments_mean_the_same(path):
     assert validate({"name": "again", "experiments": dumped}, "again") == experiments
 
 
+def test_imagenet_distils_published_teachers_that_never_saw_mixup():
+    config = read_config(EXPERIMENTS / "imagenet.yaml")
+    artefacts = expanded(config, content={"source": "folder", "files": {"train": "0", "val": "1"}})
+    assert {teacher.spec["given"]["name"] for teacher in artefacts.teachers.values()} == {
+        f"resnet{depth}_imagenet" for depth in (34, 50, 101, 152)
+    }
+    assert all(t.columns["alpha"] is None and t.spec["recipe"] == {"crop": 224} for t in artefacts.teachers.values())
+    assert not any(WEIGHTS[name].pretraining_mixup for name in artefacts.weights)
+    assert {store.spec["validation"] for store in artefacts.stores.values()} == {10_000}
+    columns = [student.columns for student in artefacts.students.values()]
+    assert len(columns) == 2 * 3 * (2 + 4 * 2)  # students, seeds; ce and ce_mixup, and two methods of each teacher
+    assert {(c["temperature"], c["seed"]) for c in columns if c["teacher"]} == {("2", 0), ("2", 1), ("2", 2)}
+    assert {c["alpha"] for c in columns} == {None, 1.0}
+    assert {(c["model"], c["recipe_lr"], c["recipe_epochs"], c["recipe_milestones"]) for c in columns} == {
+        ("resnet18_imagenet", 0.1, 100, "0.3 0.6 0.9"), ("mobilenet_v2_imagenet", 0.045, 100, "0.3 0.6 0.9"),
+    }  # fmt: skip
+
+
 def test_collection_is_its_experiments():
     paper = load(read_config(EXPERIMENTS / "paper.yaml"))
     alone = [load(read_config(EXPERIMENTS / f"{name}.yaml"))[0] for name in ("cifar100", "cifar10")]
     assert paper[: len(alone)] == alone
+
+
+@pytest.mark.parametrize("name", ["cifar10-transfer", "cifar100-transfer"])
+def test_the_authors_baseline_has_their_recipe_and_the_students_of_the_distilled(name):
+    [distilled], [baseline] = (load(read_config(EXPERIMENTS / f"{stem}.yaml")) for stem in (name, f"{name}-ce"))
+    assert [grid.students for grid in baseline.grids] == [grid.students for grid in distilled.grids]
+    assert [(grid.teachers, grid.methods) for grid in baseline.grids] == [(None, ["ce"])]
+    assert (baseline.data, baseline.seeds) == (distilled.data, distilled.seeds)
+    recipe = baseline.recipe
+    assert (recipe.optimizer, recipe.lr, recipe.batch_size) == ("adam", 1e-3, 250)
+    assert (recipe.epochs, recipe.head_epochs, recipe.schedule) == (200, 0, "plateau")
+    inputs = ("pretrained", "resize", "crop", "crop_padding", "flip", "weight_decay")
+    assert all(getattr(recipe, field) == getattr(distilled.recipe, field) for field in inputs)
 
 
 def test_collection_finds_the_default_experiment_and_takes_inline_ones(config):

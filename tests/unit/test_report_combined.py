@@ -12,9 +12,10 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 from report_tables import WORDS, Page, claims_table, metrics_table, record, write_experiment
+from shipped_metrics import shipped_metrics
 
 from vicinal import fingerprint
-from vicinal.claims import CLAIMS
+from vicinal.claims import CLAIMS, evaluate_claims
 from vicinal.report import combined_context, read_inputs, render
 from vicinal.report.combined import agreement
 
@@ -38,6 +39,11 @@ def page_of(folders, name="paper", **options):
     return render(combined_context([read_inputs(folder) for folder in folders], name, **options), "combined.html.j2")
 
 
+def spaced(html):
+    """Return the text of a page with a space between cells."""
+    return " ".join(Page(html.replace("</td>", " </td>").replace("</th>", " </th>")).text.split())
+
+
 def scores(html):
     """Return the text of every cell of the scorecard, by claim."""
     table = html[html.index('<table class="matrix">') : html.index("</table>")]
@@ -58,6 +64,7 @@ def scores(html):
         ((NONE, OPEN), "Undecided", ": inconclusive in b, no verdict in a"),
         (("unheard of", YES, YES), "Open", ": reproduced in b and c, unheard of in a"),
         ((YES,), "One experiment", ": reproduced"),
+        (("not judged", "not judged"), "Undecided", ": not judged in both"),
         ((YES, YES, YES, NO), "Disagree", ": reproduced in a, b and c, not reproduced in d"),
     ],
 )
@@ -107,10 +114,32 @@ def test_the_page_stands_alone(folders):
     assert sum(attributes.get("class") == "tests" for _, attributes in page.tags) == 2 * len(CLAIMS)
     assert page.count("img") == 0
     assert "70.66" in page.text  # Tian et al. 2020
-    assert "No published number has a counterpart in this experiment" in page.text  # cifar10
     assert page.text.count("Some CPU, 1 thread") >= 2 * 3  # tables, claims and figures of each experiment
     assert "One set of versions, one device and one revision made all of these results." in page.text
     assert len(page.ids) == len(set(page.ids))
+
+
+def test_published_numbers_stand_in_one_table(folders):
+    text = spaced(page_of(folders))
+    assert text.count("published numbers have a counterpart") == 1
+    assert "resnet56 → resnet20 in cifar100 kd, T = 4 accuracy, % 70.66 71.00 ± 1.00 (3)" in text
+    none = page_of(folders[1:])  # cifar10, of which there are none at 32 pixels
+    assert "No published number has a counterpart in these experiments" in Page(none).text
+
+
+def test_an_experiment_without_distillation_stands_beside_the_published_numbers_only(folders):
+    metrics = shipped_metrics("cifar100-transfer-ce")
+    alone = write_experiment(folders[0].parent / "alone", "alone")
+    metrics.to_parquet(alone / "metrics.parquet")
+    evaluate_claims({"metrics": metrics}).to_parquet(alone / "claims.parquet")
+    html = page_of([*folders, alone])
+    assert scores(html) == scores(page_of(folders))
+    page, text = Page(html), spaced(html)
+    assert "Beside the published numbers only, since nothing is distilled there: alone." in text
+    assert "resnet50 ours: resnet50_imagenet_mlp in alone ce accuracy, % 81.70" in text
+    assert "– 7 not judged" in text
+    assert len(page.ids) == len(set(page.ids))
+    assert "not judged" in scores(page_of([alone]))["C1"]
 
 
 def test_models_and_seeds_are_counted(folders):
@@ -146,7 +175,7 @@ def test_an_experiment_without_claims_or_metrics_says_so(folders):
     assert "Open: reproduced in cifar10, no verdict in cifar100" in scores(html)["C1"]
     text = Page(html).text
     assert text.count("claims.parquet is missing: run ./reproduce to make it") == 2 * len(CLAIMS)
-    assert text.count("metrics.parquet is missing: run ./reproduce to make it") == 1
+    assert text.count("cifar10: metrics.parquet is missing: run ./reproduce to make it") == 1
 
 
 def test_experiments_of_different_code_are_flagged(folders, tmp_path):

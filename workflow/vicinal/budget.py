@@ -89,7 +89,8 @@ class Budget:
         if not self.chosen:
             lines.append("nothing more fits" if self.left_out else "all models are finished")
         reached = [f"{claim} {done} of {wanted}" for claim, (done, wanted) in self.claims.items() if wanted]
-        lines.append(f"primary cells with {MIN_SEEDS} seeds or more: {', '.join(reached)}")
+        if reached:
+            lines.append(f"primary cells with {MIN_SEEDS} seeds or more: {', '.join(reached)}")
         if self.command:
             lines.append(f"run it: {self.command}")
         elif self.students:

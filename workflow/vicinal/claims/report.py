@@ -8,8 +8,8 @@ _INTRODUCTION = """# Claims
 
 The replicate is the seed, and runs are paired by seed. A claim is *reproduced* where the 95 % interval lies above the
 threshold in all primary tests, *not reproduced* where the interval with Bonferroni's correction over them lies below it
-in some, else *inconclusive*. p is one-sided (the estimand is not above the threshold); secondary tests are corrected
-by Holm within the claim and decide nothing."""
+in some, else *inconclusive*; where nothing was distilled it is *not judged*. p is one-sided (the estimand is not above
+the threshold); secondary tests are corrected by Holm within the claim and decide nothing."""
 
 
 def markdown(table: pd.DataFrame) -> str:

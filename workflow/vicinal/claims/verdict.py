@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.claims.samples import Sample
+from vicinal.claims.samples import ALL_SEEDS, Sample
 from vicinal.claims.statistics import ERROR, Mean, Rule, holm, summary
 
 MIN_SEEDS = 3
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE = "reproduced", "not reproduced", "inconclusive"
+NOT_JUDGED = "not judged"  # in an experiment that no claim is about
 COLUMNS = [
     "claim", "title", "sentence", "kind", "cell", "estimand", "estimate", "low", "high", "low_bonferroni",
     "high_bonferroni", "n", "threshold", "p", "p_holm", "verdict", "reason", "warning",
@@ -53,6 +54,8 @@ class Test:
             return f"needs: {self.sample.needs}"
         if self.sample.problem:
             return self.sample.problem
+        if self.sample.seeds == [ALL_SEEDS]:
+            return "one network for all seeds, so there is no interval over seeds"
         if self.n < MIN_SEEDS:
             return f"{self.n} {'seed' if self.n == 1 else 'seeds'}, at least {MIN_SEEDS} are needed"
         return self.undecided
@@ -103,12 +106,24 @@ def _row(test: Test, cells: int) -> dict[str, Any]:
     }
 
 
-def _verdict(tests: list[Test], primary: list[dict[str, Any]], needs: str) -> dict[str, Any]:
-    """Return the verdict row; it repeats the numbers of the cell that decides."""
+def unjudged() -> list[dict[str, Any]]:
+    """Return the one row of a claim in an experiment where nothing was distilled."""
+    return [
+        _no_numbers() | {"verdict": NOT_JUDGED, "reason": "the claims are about distillation, and there is none here"}
+    ]
+
+
+def _no_numbers() -> dict[str, Any]:
+    """Return the verdict row of a claim without a test."""
     row: dict[str, Any] = {"kind": "verdict", "cell": "", "estimand": "", "n": 0, "warning": ""}
-    row |= dict.fromkeys(
+    return row | dict.fromkeys(
         ("estimate", "low", "high", "low_bonferroni", "high_bonferroni", "threshold", "p", "p_holm"), math.nan
     )
+
+
+def _verdict(tests: list[Test], primary: list[dict[str, Any]], needs: str) -> dict[str, Any]:
+    """Return the verdict row; it repeats the numbers of the cell that decides."""
+    row = _no_numbers()
     if needs or not tests:
         return row | {"verdict": INCONCLUSIVE, "reason": f"needs: {needs}"}
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from vicinal.claims import CLAIMS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED
-from vicinal.report.context import MISSING, Inputs, claim_section, commands, published_rows, tally
+from vicinal.claims import CLAIMS, INCONCLUSIVE, NOT_JUDGED, NOT_REPRODUCED, REPRODUCED
+from vicinal.report.context import MISSING, Inputs, claim_section, commands, tally
+from vicinal.report.published import published_context
 from vicinal.report.records import STAGES, provenance_context
 
 AGREE, DISAGREE, OPEN, UNDECIDED, ALONE = "Agree", "Disagree", "Open", "Undecided", "One experiment"
@@ -28,9 +29,12 @@ def combined_context(
     links = links or {experiment.name: f"../{experiment.name}/report.html" for experiment in inputs}
     links = {key: quote(path) for key, path in links.items()}
     sections = {experiment.name: [claim_section(claim, experiment) for claim in CLAIMS] for experiment in inputs}
+    # An experiment that no claim is about stands beside the published numbers alone.
+    judged = [key for key, own in sections.items() if any(section["verdict"] != NOT_JUDGED for section in own)]
+    shown = judged or list(sections)
     claims = []
     for place, claim in enumerate(CLAIMS):
-        cells = [{**own[place], "experiment": key, "link": f"{links[key]}#{claim}"} for key, own in sections.items()]
+        cells = [{**sections[key][place], "experiment": key, "link": f"{links[key]}#{claim}"} for key in shown]
         together = agreement({cell["experiment"]: cell["verdict"] for cell in cells})
         claims.append(
             {**{key: cells[0][key] for key in ("id", "title", "sentence")}, "cells": cells, "agreement": together}
@@ -42,10 +46,17 @@ def combined_context(
     return {
         "name": name,
         "experiments": [_experiment(own, links[own.name], sections[own.name]) for own in inputs],
+        "links": links,
+        "judged": shown,
+        "unjudged": [key for key in sections if key not in shown],
         "skipped": dict(skipped or {}),
         "claims": claims,
         "missing": MISSING,
         "summary": _summary([claim["agreement"]["word"] for claim in claims]),
+        "published": published_context(
+            {own.name: own.metrics for own in inputs if own.metrics is not None}, inputs[0].published
+        ),
+        "without_metrics": [own.name for own in inputs if own.metrics is None],
         "command": "\n".join(_commands(inputs)),
         "provenance": provenance_context(records),
     }
@@ -60,7 +71,7 @@ def agreement(verdicts: Mapping[str, str]) -> dict[str, str]:
     by_verdict: dict[str, list[str]] = {}
     for name, verdict in verdicts.items():
         by_verdict.setdefault(verdict, []).append(name)
-    order = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, MISSING)
+    order = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_JUDGED, MISSING)
     given = sorted(by_verdict, key=lambda verdict: order.index(verdict) if verdict in order else len(order))
     decided = [verdict for verdict in given if verdict in (REPRODUCED, NOT_REPRODUCED)]
     if len(verdicts) == 1:
@@ -84,7 +95,6 @@ def _experiment(inputs: Inputs, link: str, sections: list[dict[str, Any]]) -> di
         "link": link,
         "counts": _counts(inputs),
         "tally": tally(sections),
-        "published": published_rows(inputs),
         "stages": provenance_context(inputs.records)["stages"],
     }
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from vicinal.claims import CLAIMS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED
-from vicinal.published import compare
+from vicinal.claims import CLAIMS, INCONCLUSIVE, NOT_JUDGED, NOT_REPRODUCED, REPRODUCED
 from vicinal.report.figures import Figure, embed, must_shrink
+from vicinal.report.published import published_context
 from vicinal.report.records import provenance_context, revision_of
 from vicinal.report.runs import runs_context
 
@@ -30,6 +30,7 @@ MARKS = {  # the class of the style sheet and the symbol: a verdict is never tol
     REPRODUCED: ("yes", "✓"),
     NOT_REPRODUCED: ("no", "✗"),
     INCONCLUSIVE: ("open", "?"),
+    NOT_JUDGED: ("open", "–"),
     MISSING: ("open", "–"),
 }
 
@@ -72,7 +73,9 @@ def context(inputs: Inputs) -> dict[str, Any]:
         "figures": [_place(name, "", embedded, placed) for name in sorted(others)],
         "corruptions": inputs.corruptions and _corruptions(inputs.corruptions, embedded, placed),
         "shrunk": shrink,
-        "published": published_rows(inputs),
+        "published": None
+        if inputs.metrics is None
+        else published_context({inputs.name: inputs.metrics}, inputs.published),
         "runs": None if inputs.metrics is None else runs_context(inputs.metrics),
         "provenance": provenance_context(inputs.records),
     }
@@ -151,13 +154,6 @@ def _facts(inputs: Inputs) -> list[tuple[str, str]]:
     facts = [("Data", ", ".join(sorted(map(str, models["data"].unique()))))]
     facts += [(f"{role.capitalize()}s", str(roles[role])) for role in ("teacher", "student") if role in roles.index]
     return [*facts, ("Seeds", str(models["seed"].nunique()))]
-
-
-def published_rows(inputs: Inputs) -> list[dict[str, Any]] | None:
-    """Return the published numbers beside ours, None without metrics."""
-    if inputs.metrics is None:
-        return None
-    return compare(inputs.metrics, inputs.published).to_dict("records")
 
 
 def commands(inputs: Inputs) -> list[str]:
