@@ -1,147 +1,24 @@
 """Training jobs that are killed, stopped, short of time, or there twice: in the end the same bytes as undisturbed."""
 
 import json
-import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from project import make_project
+from trial import OFTEN, SOON, make_trial, plan_trial, provenances
 
 from vicinal.interruption import RESERVE_SECONDS
 
-PLAN = """
-import sys
-from pathlib import Path
-from vicinal.config import read_config, validate
-from vicinal.data.catalogue import resolve_source
-from vicinal.grid import expand
-from vicinal.planfiles import write_plans
-from vicinal.planning import build_plans
-[experiment] = validate(read_config("config.yaml"), "config.yaml", sys.argv[1:])
-write_plans(build_plans(expand([(experiment, resolve_source("digits", "data"))])), Path("results"))
-"""
 SETTINGS = ["seeds=[0]", "teachers=[resnet8]", "methods=[kd_mixup]", "temperatures=[1,4]", "logit_scales=[1]"]
 SETTINGS += ["epochs=12", "limit_train=200", "teacher_recipe.epochs=30"]
-# Checkpoints as often as asked for, whatever they cost: a test cannot wait for them.
-OFTEN = "import vicinal.checkpoint; vicinal.checkpoint.COST = 0"
-# A deadline that comes in the middle of the training, however slow the machine is.
-SOON = """
-import time
-from vicinal.interruption import RESERVE_SECONDS, Interruption
-def defer(self, defer=Interruption.defer):
-    defer(self)
-    self._deadline = time.monotonic() + RESERVE_SECONDS + 0.2
-Interruption.defer = defer
-"""
-SCRIPT = "\nimport sys, runpy; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
-
-
-@dataclass
-class Trial:
-    """A results folder, and the two training jobs in it."""
-
-    folder: Path
-    project: Path
-
-    @property
-    def results(self) -> Path:
-        return self.folder / "results"
-
-    def start(self, stage, *options, first=None):
-        scripts = self.project / "workflow" / "scripts"
-        [plan] = (self.results / "plan" / stage).glob("*.json")
-        [data] = self.results.glob("data/*/data.json")
-        arguments = ["--plan", plan, "--data", data, "--device", "cpu", *options]
-        if stage == "teachers":
-            arguments = ["train_teacher.py", *arguments, "--record", f"results/teachers/{plan.stem}/teacher.json"]
-        else:
-            [teacher] = self.results.glob("teachers/*/teacher.json")
-            manifest = f"results/cohorts/{plan.stem}/manifest.json"
-            arguments = ["distill.py", *arguments, "--teacher", teacher, "--manifest", manifest]
-            arguments += ["--students", "results/students"]
-        arguments[0] = scripts / arguments[0]
-        command = [sys.executable, *(["-c", first + SCRIPT] if first else []), *map(str, arguments)]
-        environment = {**os.environ, "PYTHONPATH": str(self.project / "workflow")}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=self.folder, env=environment, **pipes)
-
-    def run(self, stage, *options, first=None):
-        """Run a job to its end; ``first`` is code that comes before its script."""
-        process = self.start(stage, *options, first=first)
-        out, err = process.communicate(timeout=120)
-        return process.returncode, out, err
-
-    def copy(self, folder, *parts):
-        """Return a trial with some parts of the results of this one."""
-        for part in ("plan", "data", *parts):
-            shutil.copytree(self.results / part, folder / "results" / part)
-        return Trial(folder, self.project)
-
-    def artefacts(self):
-        """Return the bytes of all models' files, but for the record of how they were made, and the records."""
-        found = {}
-        for path in sorted(self.results.glob("students/*/*")) + sorted(self.results.glob("teachers/*/model/*")):
-            content = path.read_bytes()
-            if path.name == "model.json":
-                content = {key: value for key, value in json.loads(content).items() if key != "provenance"}
-            found[path.relative_to(self.results).as_posix()] = content
-        for pattern in ("teachers/*/teacher.json*", "cohorts/*/manifest.json*"):
-            for path in self.results.glob(pattern):
-                found[path.relative_to(self.results).as_posix()] = path.read_bytes()
-        return found
-
-    def left_over(self):
-        """Return what a finished run should not leave."""
-        names = [path.relative_to(self.results).as_posix() for path in self.results.rglob("*") if path.is_file()]
-        return [name for name in names if name.startswith(("checkpoints", "heartbeats")) or "/.tmp-" in name] + [
-            name for name in names if name.endswith(".lease") or "/.old-" in name
-        ]
-
-    def checkpoints(self):
-        """Return the whole checkpoint files: path → time, the newest last."""
-        times = {}
-        for path in self.results.glob("checkpoints/*/[!.]*.safetensors"):
-            times[path] = path.stat().st_mtime_ns
-        return dict(sorted(times.items(), key=lambda item: item[1]))
-
-    def wait_for_checkpoints(self, process, number=1):
-        """Wait until a process has made so many checkpoints; return False where it ended before."""
-        seen = set(self.checkpoints().items())
-        made = set()
-        while len(made) < number:
-            if process.poll() is not None:
-                return False
-            made |= set(self.checkpoints().items()) - seen
-            time.sleep(0.005)
-        return True
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """A finished trial."""
-    project = make_project(tmp_path_factory.mktemp("project")).folder
-    environment = {**os.environ, "PYTHONPATH": str(project / "workflow")}
-    subprocess.run([sys.executable, "-c", PLAN, *SETTINGS], cwd=project, env=environment, check=True)
-    trial = Trial(project, project)
-    [plan] = (project / "results/plan/data").glob("*.json")
-    command = [sys.executable, "workflow/scripts/prepare_data.py", "--plan", plan]
-    command += ["--output", f"results/data/{plan.stem}/data.json"]
-    subprocess.run(command, cwd=project, env=environment, check=True)
-    assert trial.run("teachers")[0] == 0
-    assert trial.run("cohorts")[0] == 0
-    assert trial.left_over() == []
-    return trial
-
-
-def provenances(trial, pattern):
-    return [json.loads(path.read_text())["provenance"] for path in sorted(trial.results.glob(pattern))]
+    return make_trial(tmp_path_factory.mktemp("project"), SETTINGS)
 
 
 def flip(path):
@@ -267,10 +144,8 @@ def test_models_that_cannot_be_written_are_one_line_and_go_on_beside_one_that_is
     assert trial.checkpoints()
 
     (trial.results / "students").unlink()
-    environment = {**os.environ, "PYTHONPATH": str(trial.project / "workflow")}
     shutil.copy(trial.project / "config.yaml", tmp_path)
-    settings = [*SETTINGS, "temperatures=[1,4,16]"]
-    subprocess.run([sys.executable, "-c", PLAN, *settings], cwd=tmp_path, env=environment, check=True)
+    plan_trial(tmp_path, trial.project, [*SETTINGS, "temperatures=[1,4,16]"])
     code, out, err = trial.run("cohorts")
     assert code == 0, err
     assert "1 of 3 are not in its checkpoint; they start afterwards" in out

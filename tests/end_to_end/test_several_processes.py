@@ -8,9 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from project import make_project
 from safetensors.torch import load_file
-from test_resume import OFTEN, PLAN, SOON, Trial, provenances
+from trial import OFTEN, SOON, make_trial, provenances
 
 from vicinal.interruption import TO_BE_CONTINUED
 
@@ -30,17 +29,7 @@ TWO = ("--gpus-per-job", "2", "--checkpoint-seconds", "1000")
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """A finished trial of single processes."""
-    project = make_project(tmp_path_factory.mktemp("project")).folder
-    environment = {**os.environ, "PYTHONPATH": str(project / "workflow")}
-    subprocess.run([sys.executable, "-c", PLAN, *SETTINGS], cwd=project, env=environment, check=True)
-    trial = Trial(project, project)
-    [plan] = (project / "results/plan/data").glob("*.json")
-    command = [sys.executable, "workflow/scripts/prepare_data.py", "--plan", plan]
-    command += ["--output", f"results/data/{plan.stem}/data.json"]
-    subprocess.run(command, cwd=project, env=environment, check=True)
-    assert trial.run("teachers")[0] == 0
-    assert trial.run("cohorts")[0] == 0
-    return trial
+    return make_trial(tmp_path_factory.mktemp("project"), SETTINGS)
 
 
 @pytest.fixture(scope="module")

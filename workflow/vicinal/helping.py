@@ -51,6 +51,7 @@ def help_training(args: argparse.Namespace) -> None:
     become_helper()
     group, task = wait_for_task()
     if task is None:
+        leave()
         return
     torch.set_num_threads(args.threads)
     device = torch.device(task["device"])
