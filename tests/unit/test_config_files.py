@@ -36,6 +36,24 @@ def test_unknown_key_of_a_collection():
     assert line.startswith("experiment: unknown key (did you mean experiments")
 
 
+def test_a_collection_says_for_all_how_they_run(config):
+    config["execution"] = {"threads": 4}
+    both = {"name": "both", "experiments": ["cifar100", config], "execution": {"threads": 2}}
+    assert [experiment.execution.threads for experiment in load(both)] == [2, 2]
+    assert [experiment.execution.threads for experiment in load({**both, "execution": None})] == [1, 4]
+    found = load(both, "execution.device=cpu")
+    assert {(e.execution.threads, e.execution.device) for e in found} == {(2, "cpu")}
+
+
+@pytest.mark.parametrize(
+    ("execution", "says"), [({"threads": 0}, "execution: threads: "), ({"thread": 1}, "execution: thread: unknown key"),
+    (5, "execution: ")],
+)  # fmt: skip
+def test_a_collection_that_says_wrongly_how_they_run(config, execution, says):
+    (line,) = problems({"name": "both", "experiments": [config], "execution": execution})
+    assert line.startswith(says)
+
+
 def test_file_of_an_experiment(tmp_path):
     assert experiment_file("cifar100", EXPERIMENTS) == EXPERIMENTS / "cifar100.yaml"
     assert experiment_file("digits", EXPERIMENTS) == REPOSITORY / "config.yaml"

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from vicinal.config.cluster import Cluster
-from vicinal.config.schema import Collection, Experiment
+from vicinal.config.schema import Collection, Execution, Experiment
 from vicinal.errors import VicinalError, nearest
 
 # --set NAME=VALUE: short names, and where they lead. GRID_KEYS apply to every block that has the key.
@@ -116,6 +116,9 @@ def validate(
         return [_validated(Experiment, _override(config, settings), where)]
     if not isinstance(config["experiments"], list):
         _validated(Collection, config, where)
+    common = {} if config.get("execution") is None else {"execution": config["execution"]}
+    if common:
+        _validated(Execution, common["execution"], f"{where}: execution")
     experiments = []
     for position, entry in enumerate(config["experiments"]):
         place = f"{where}: experiments.{position}"
@@ -124,9 +127,9 @@ def validate(
             entry, place = read_config(file), str(file)
         if isinstance(entry, dict) and "experiments" in entry:
             raise VicinalError(f"{place}: a collection of experiments cannot hold another one; list its experiments")
-        experiments.append(
-            _validated(Experiment, _override(entry, settings) if isinstance(entry, dict) else entry, place)
-        )
+        if isinstance(entry, dict):
+            entry = _override({**entry, **common}, settings)
+        experiments.append(_validated(Experiment, entry, place))
     _distinct_names(experiments, where, config.get("name"))
     return _validated(Collection, {**config, "experiments": experiments}, where).experiments
 

@@ -295,3 +295,4 @@ class Collection(Section):
     experiments: list[
         Annotated[Experiment, BeforeValidator(lambda entry: entry, json_schema_input_type=str | Experiment)]
     ] = Field(min_length=1, description="names of files in experiments/, or whole experiments")
+    execution: Execution | None = Field(None, description="of all experiments, in place of what each says")
