@@ -18,6 +18,7 @@ from vicinal.recipes import resolve_recipe
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import gpu_profile
 import gpu_throughput
+import photo_training
 import roofline
 import rounding
 import throughput
@@ -171,6 +172,17 @@ def test_what_bf16_does_to_a_training_is_measured_against_what_rounding_once_doe
     assert found["holds"]["losses"] == (ours["50"] <= rounding.RATIO_LIMIT * once["50"])
     assert all(row["exact"] > 0.5 and row["fast"] > 0.5 for row in found["accuracy"].values())
     assert "over 2 seeds" in capsys.readouterr().out
+
+
+def test_a_training_on_photos_is_timed_beside_its_loader(tmp_path, capsys):
+    networks = ("--teacher", "resnet18_imagenet", "--size", "32", "--photos", "40", "--batch", "16")
+    status, found = measured(photo_training.main, tmp_path, *networks, "--epochs", "1", "--repeats", "1")
+    assert status == 0
+    rates = found["photos_per_second"]
+    assert rates.keys() == {"loader", "training", "both"}
+    assert found["ratio"] == pytest.approx(rates["loader"] / rates["training"])
+    assert min(rates.values()) > 0
+    assert "at least 1.2 wanted" in capsys.readouterr().out
 
 
 def test_differences_of_losses_and_accuracies_are_those_worked_out_by_hand():

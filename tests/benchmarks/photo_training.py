@@ -1,0 +1,169 @@
+#!/usr/bin/env python
+"""Whether photos are decoded as fast as a training takes them: ResNet-34 → ResNet-18 at 224 pixels, mixup, batch 256.
+
+Three rates, in photos a second, of the same engine on the same photos, by turns: the loader alone (read, decode, crop,
+to the device), the training alone (photos that lie on the device already), and both as a run has them. On a GPU the
+loader must reach 1.2 times the training's rate, else it is what limits a run; photos are decoded by the host's threads
+and, on an NVIDIA GPU, by nvJPEG as well, and the faster way counts.
+
+The photos are those of ``photo_loading.py``, which see.
+"""
+
+import argparse
+import tempfile
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from photo_loading import CLASSES, enlarged, packed, small_photos, write_folder
+from training_loops import device_name, synchronize
+
+from vicinal.batches import BatchPlan, batch_plan
+from vicinal.data.photos.inputs import Photos
+from vicinal.data.photos.ordered import available_cores
+from vicinal.device import select_device, whole_number
+from vicinal.engine import train
+from vicinal.errors import run
+from vicinal.files import write_json
+from vicinal.inputs import adapt, to_device
+from vicinal.learner import make_learner
+from vicinal.models import build_model
+from vicinal.models.registry import architecture
+from vicinal.numerics import PRECISIONS, Numerics, select_numerics
+from vicinal.progress import Progress
+
+LIMIT = 1.2
+LOADER, NVJPEG, TRAINING, BOTH = "loader", "loader, nvJPEG", "training", "both"
+
+
+class ReadyPhotos(Photos):
+    """Photos of which some are on the device already, and stand for all others."""
+
+    def __init__(self, *args: object, batch_size: int, **options: object) -> None:
+        super().__init__(*args, **options)
+        plan = batch_plan(len(self), batch_size, seed=0, epoch=0, alpha=1.0, crop_padding=0, flip=True)
+        self._ready = next(super().pixels(plan, seed=0, epoch=0))
+
+    def pixels(self, plan: BatchPlan, *, first: int = 0, **_: object) -> Iterator[torch.Tensor]:
+        """Yield the same photos for every batch of an epoch."""
+        for start, stop in plan.bounds[first:]:
+            yield self._ready[: stop - start]
+
+
+class Trial:
+    """The trainings and loaders that are timed."""
+
+    def __init__(self, args: argparse.Namespace, store: object, device: torch.device, numerics: Numerics) -> None:
+        self._device, self._numerics = device, numerics
+        self._batch = args.batch
+        self._recipe = {
+            "optimizer": "sgd", "batch_size": args.batch, "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4,
+            "schedule": "constant", "crop_padding": 0, "flip": True, "crop": args.size,
+        }  # fmt: skip
+        options = {"size": args.size, "threads": args.threads}
+        self.photos = Photos(store, "train", device, **options)
+        self.nvjpeg = Photos(store, "train", device, nvjpeg=True, **options)
+        self.ready = ReadyPhotos(store, "train", device, batch_size=args.batch, **options)
+        kind = architecture(args.teacher)
+        torch.manual_seed(1)
+        teacher = build_model(kind, store.num_classes)
+        self._teacher = numerics.freeze(to_device(adapt(teacher, kind, self.photos), device))
+        self._student = args.student
+
+    def load(self, photos: Photos, epochs: int) -> float:
+        """Return the photos a second that a loader delivers to the device."""
+        synchronize(self._device)
+        began, count = time.perf_counter(), 0
+        for epoch in range(epochs):
+            plan = batch_plan(len(photos), self._batch, seed=0, epoch=epoch, alpha=1.0, crop_padding=0, flip=True)
+            count += sum(len(pixels) for pixels in photos.pixels(plan, seed=0, epoch=epoch))
+        synchronize(self._device)
+        return count / (time.perf_counter() - began)
+
+    def train(self, photos: Photos, epochs: int) -> float:
+        """Return the photos a second that a training takes, after an epoch in which it warms up."""
+        recipe = {**self._recipe, "epochs": epochs + 1}
+        spec = {"model": architecture(self._student), "recipe": recipe, "seed": 0, "loss": {"kd_weight": 1.0}}
+        learner = make_learner("student", {**spec, "temperature": 2.0}, photos)
+        marks: list[float] = []
+
+        def after_epoch(epoch: int, learners: list) -> None:
+            synchronize(self._device)
+            marks.append(time.perf_counter())
+
+        train(
+            [learner], photos, [], recipe=recipe, seed=0, alpha=1.0,
+            teacher=self._teacher, numerics=self._numerics, on_epoch=after_epoch,
+        )  # fmt: skip
+        if learner.diverged:
+            raise RuntimeError("its loss became NaN or infinite: what was timed was another training")
+        return epochs * len(photos) / (marks[-1] - marks[0])
+
+
+def ways(trial: Trial, epochs: int, on_nvidia: bool) -> dict[str, Callable[[], float]]:
+    """Return what is timed, by name."""
+    found = {LOADER: lambda: trial.load(trial.photos, epochs)}
+    if on_nvidia:
+        found[NVJPEG] = lambda: trial.load(trial.nvjpeg, epochs)
+    return found | {
+        TRAINING: lambda: trial.train(trial.ready, epochs),
+        BOTH: lambda: trial.train(trial.photos, epochs),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print, write JSON; return 1 where the loader is too slow for a GPU."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="where to train")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the training")
+    parser.add_argument("--teacher", default="resnet34_imagenet", help="network (default: %(default)s)")
+    parser.add_argument("--student", default="resnet18_imagenet", help="network (default: %(default)s)")
+    parser.add_argument("--photos", type=whole_number, default=4096, help="number of photos (default: %(default)s)")
+    parser.add_argument("--batch", type=whole_number, default=256, help="photos a step (default: %(default)s)")
+    parser.add_argument("--size", type=whole_number, default=224, help="pixels of a side (default: %(default)s)")
+    parser.add_argument("--epochs", type=whole_number, default=3, help="timed at once (default: %(default)s)")
+    parser.add_argument("--repeats", type=whole_number, default=3, help="turns (default: %(default)s)")
+    parser.add_argument("--threads", type=whole_number, default=available_cores(), help="that decode: all cores")
+    parser.add_argument("--output", type=Path, required=True, help="JSON, to be written")
+    args = parser.parse_args(arguments)
+    warnings.simplefilter("ignore")
+    device = select_device(args.device, threads=1)
+    options = argparse.Namespace(precision=args.precision, deterministic=False, compile="off", no_graph=False)
+    numerics = select_numerics(options, device)
+    rates: dict[str, list[float]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        print("making the photos", flush=True)
+        small = small_photos(args.photos)
+        write_folder(root / "large", [enlarged(small[i % len(small)], i) for i in range(args.photos)])
+        trial = Trial(args, packed(root, "large", statistics="imagenet")[0], device, numerics)
+        timed = ways(trial, args.epochs, device.type == "cuda" and torch.version.cuda is not None)
+        progress = Progress("photo_training", args.repeats * len(timed), "measurements")
+        for repeat in range(args.repeats):
+            for number, (name, measure) in enumerate(timed.items(), 1):
+                rates[name].append(measure())
+                progress.update(repeat * len(timed) + number, f"{name}: {rates[name][-1]:,.0f} photos/s")
+    medians = {name: median(values) for name, values in rates.items()}
+    fastest = max(medians[name] for name in (LOADER, NVJPEG) if name in medians)
+    ratio = fastest / medians[TRAINING]
+    for name, rate in medians.items():
+        print(f"{name}: {rate:,.1f} photos/s")
+    print(f"loader / training: {ratio:.2f} (at least {LIMIT} wanted on a GPU)")
+    found = {
+        "device": device_name(device), "torch": torch.__version__, "precision": numerics.precision,
+        "teacher": args.teacher, "student": args.student, "batch": args.batch, "size": args.size,
+        "threads": args.threads, "classes": CLASSES, "photos_per_second": medians,
+        "spread": {name: [float(np.min(values)), float(np.max(values))] for name, values in rates.items()},
+        "ratio": ratio, "limit": LIMIT,
+    }  # fmt: skip
+    write_json(args.output, found)
+    return int(device.type == "cuda" and ratio < LIMIT)
+
+
+if __name__ == "__main__":
+    run(main)
