@@ -8,6 +8,7 @@ The first process leads: it alone decides (when to stop, how a validation went) 
 ``vicinal.processes`` for how the others come into being.
 """
 
+import atexit
 import json
 import os
 import socket
@@ -106,6 +107,8 @@ def join(rank: int, size: int, store: dist.Store | None = None) -> Group:
         store: where the processes meet; None: at MASTER_ADDR and MASTER_PORT.
     """
     _use_loopback()
+    # However it ends: torch's threads abort a process that leaves them running.
+    atexit.register(leave)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     return Group(rank, size)
 
