@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from vicinal.aggregate import model_table
 from vicinal.changes import find_changes
+from vicinal.checksums import remembered_sums
 from vicinal.config import validate
 from vicinal.data.store import Store
 from vicinal.errors import VicinalError
@@ -223,6 +224,13 @@ def test_a_file_that_never_was_there():
         "grids.1.teachers.1.weights: none.pt: no such file; name a safetensors file, a state dict that torch saved, or "
         "published"
     )
+
+
+def test_a_path_that_can_be_none():
+    name = "a" * 300
+    with pytest.raises(VicinalError) as caught:
+        remembered_sums([Path(name)], None)
+    assert str(caught.value) == f"{name}: cannot be read (file name too long)"
 
 
 def test_a_file_that_is_gone_is_remembered_and_named_where_it_is_needed():

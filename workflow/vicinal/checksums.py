@@ -20,7 +20,7 @@ def remembered_sums(paths: Iterable[Path], cache: Path | None, gone: bool = Fals
         gone: whether a file that is not there any more has the sum that is remembered.
 
     Raises:
-        VicinalError: there is no such file, or the cache is damaged.
+        VicinalError: there is no such file, it cannot be read, or the cache is damaged.
     """
     remembered: dict[str, Any] = {}
     if cache is not None and Path(cache).exists():
@@ -30,16 +30,19 @@ def remembered_sums(paths: Iterable[Path], cache: Path | None, gone: bool = Fals
     before = dict(remembered)
     sums = {}
     for path in paths:
-        name = str(path.resolve())
-        entry = remembered.get(name)
-        known = isinstance(entry, list) and len(entry) == 3
-        if path.is_file():
-            stat = path.stat()
-            if not (known and entry[:2] == [stat.st_size, stat.st_mtime_ns]):
-                entry = [stat.st_size, stat.st_mtime_ns, files.sha256(path)]
-                remembered[name] = entry
-        elif not (gone and known):
-            raise VicinalError(f"{path}: no such file")
+        try:
+            name = str(path.resolve())
+            entry = remembered.get(name)
+            known = isinstance(entry, list) and len(entry) == 3
+            if path.is_file():
+                stat = path.stat()
+                if not (known and entry[:2] == [stat.st_size, stat.st_mtime_ns]):
+                    entry = [stat.st_size, stat.st_mtime_ns, files.sha256(path)]
+                    remembered[name] = entry
+            elif not (gone and known):
+                raise VicinalError(f"{path}: no such file")
+        except OSError as error:
+            raise VicinalError(f"{path}: cannot be read ({str(error.strerror).lower()})") from None
         sums[path] = entry[2]
     if cache is not None and remembered != before:
         files.write_json(cache, remembered)
