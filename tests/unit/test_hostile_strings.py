@@ -254,3 +254,13 @@ def test_the_unsafe_ways_are_not_in_the_code():
         if re.search(r"^import pickle|^from pickle", path.read_text(), re.M)
     }
     assert pickles == {"archives.py"}  # reads pickles as data, see test_data_torchvision.py
+
+
+def test_tests_read_weights_as_safely_as_the_code_does():
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in sorted(Path(__file__).parents[1].rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"torch\.load\((?!.*weights_only=True)", line)
+    ]
+    assert found == []

@@ -31,12 +31,16 @@ OF_NO_GRADIENT = ("fc.hidden.bias", "fc.norm.running_mean")
 SMALL_GRADIENTS = ("fc.hidden.weight",)
 
 
-def run(number, output):
+def run(number, output, *device):
     environment = {**os.environ, "PYTHONPATH": str(FOLDER.parents[1] / "workflow")}
-    command = [sys.executable, FOLDER / "parallel_case.py", str(number), output]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    command = [sys.executable, FOLDER / "parallel_case.py", str(number), output, *device]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr
-    return torch.load(output)
+    return load(output)
+
+
+def load(output):
+    return torch.load(output, map_location="cpu", weights_only=True)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +52,7 @@ def alone(tmp_path_factory):
 def together(request, tmp_path_factory):
     """What the first process has at the end, and the last one."""
     output = tmp_path_factory.mktemp("several") / "case"
-    return run(request.param, output), torch.load(f"{output}.{request.param - 1}")
+    return run(request.param, output), load(f"{output}.{request.param - 1}")
 
 
 def assert_close(one, other, name, tolerance):
@@ -154,16 +158,9 @@ def test_photos_are_shared_too(tmp_path, size):
 def test_on_two_gpus_it_is_what_one_makes(tmp_path):
     if torch.cuda.device_count() < 2:
         pytest.skip(f"needs 2 GPUs: there are {torch.cuda.device_count()}")
-    one = run_on_gpus(1, tmp_path / "one")
-    two = run_on_gpus(2, tmp_path / "two")
+    one = run(1, tmp_path / "one", "cuda")["cohort"]
+    two = run(2, tmp_path / "two", "cuda")["cohort"]
     for id_, model in one.items():
         for name, value in model["state"].items():
             torch.testing.assert_close(value, two[id_]["state"][name], rtol=1e-2, atol=1e-3)
         torch.testing.assert_close(model["losses"], two[id_]["losses"], rtol=1e-3, atol=0)
-
-
-def run_on_gpus(number, output):
-    environment = {**os.environ, "PYTHONPATH": str(FOLDER.parents[1] / "workflow")}
-    command = [sys.executable, FOLDER / "parallel_case.py", str(number), output, "cuda"]
-    subprocess.run(command, env=environment, timeout=300, check=True)
-    return torch.load(output, map_location="cpu")["cohort"]
