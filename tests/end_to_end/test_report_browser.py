@@ -136,7 +136,7 @@ def test_every_verdict_of_the_scorecard_names_its_experiment(tmp_path, combined,
     named, heads, cut = ask(tmp_path, combined, script, width)
     names = [f"the_{name}_experiment_with_a_long_name" for name in ("first", "second", "third")]
     assert named == [4 if width == 390 else 0] * 7  # beside each verdict, and "Together"
-    assert heads == ([] if width == 390 else ["Claim", *names, "Together"])
+    assert heads == ([] if width == 390 else ["Claim", "Together", *names])
     assert cut == 0
 
 
@@ -193,3 +193,16 @@ def test_light_and_dark(tmp_path, page):
 def test_it_prints(tmp_path, request, which):
     chromium(tmp_path, request.getfixturevalue(which), f"--print-to-pdf={tmp_path / 'report.pdf'}")
     assert (tmp_path / "report.pdf").read_bytes()[:5] == b"%PDF-"
+
+
+@pytest.mark.parametrize("which", ["page", "combined"])
+def test_no_table_of_a_claim_is_wider_than_the_page(tmp_path, request, which):
+    script = """
+      document.querySelectorAll("details").forEach((d) => { d.open = true; });
+      const parts = [...document.querySelectorAll(".scroll:has(.tests)")];
+      return [parts.length, document.querySelectorAll("tr.note").length,
+              parts.filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.getAttribute("aria-label"))];
+    """
+    tables, notes, cut = ask(tmp_path, request.getfixturevalue(which), script, 1280)
+    assert tables == notes == (2 * 7 if which == "page" else 3 * 7)  # primary and secondary; each experiment's primary
+    assert cut == []

@@ -65,7 +65,7 @@ def test_verification_needs_no_torch(finished):
     "file",
     [
         "students/*/weights.safetensors",
-        "teachers/*/model/history.parquet",
+        "teachers/*/model/weights.safetensors",
         "evaluations/*/*/predictions.parquet",
         "digits/metrics.parquet",
         "digits/figures/temperature.png",

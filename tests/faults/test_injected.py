@@ -20,11 +20,15 @@ def until(project: Project, rule: str, **options):
     return project.reproduce("--", "--until", rule, settings=options.pop("settings", SMALL), **options)
 
 
-def trained(project: Project) -> dict[str, bytes]:
-    """Return the weights and histories of all models: path → bytes."""
-    names = [*project.results.glob("students/*/*"), *project.results.glob("teachers/*/model/*")]
-    files = [path for path in names if path.suffix in (".safetensors", ".parquet")]
-    return {str(path.relative_to(project.results)): path.read_bytes() for path in sorted(files)}
+def trained(project: Project) -> dict[str, tuple[bytes, dict]]:
+    """Return the weights and histories of all models, by their folder."""
+    records = [*project.results.glob("students/*/model.json"), *project.results.glob("teachers/*/model/model.json")]
+    return {
+        path.parent.relative_to(project.results).as_posix(): (
+            (path.parent / "weights.safetensors").read_bytes(), json.loads(path.read_bytes())["history"],
+        )
+        for path in sorted(records)
+    }  # fmt: skip
 
 
 def log(project: Project, pattern: str) -> str:

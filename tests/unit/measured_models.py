@@ -3,7 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from vicinal.files import write_json
+from vicinal.history import history_fields
 from vicinal.model_tables import table_files
+from vicinal.records import RECORD
 
 SEEDS = (0, 1, 2)
 
@@ -97,7 +100,8 @@ def write(folder, id_):
     """Write the files of a model's evaluation, and its history, into a new folder."""
     folder.mkdir(parents=True)
     write_files(folder, tables_of(id_))
-    pd.DataFrame({"epoch": [1, 2], "lr": 0.1, "loss": [2.0, 1.0]}).to_parquet(folder / "history.parquet", index=False)
+    rows = [{"epoch": epoch, "lr": 0.1, "loss": 3.0 - epoch} for epoch in (1, 2)]
+    write_json(folder / RECORD, {"id": id_, **history_fields(rows)})
 
 
 def write_files(folder, tables):

@@ -14,6 +14,7 @@ from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
 from vicinal.files import sha256, write_json
 from vicinal.grid import expand
+from vicinal.history import history_fields
 from vicinal.model_tables import OF_TEACHERS, TABLES, table_files
 from vicinal.plan import record_key
 from vicinal.planfiles import write_plans
@@ -68,9 +69,9 @@ def _data_sum(results: Path) -> str:
 def _model(folder: Path, record: dict) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder / "weights.safetensors", zlib.crc32(record["id"].encode()))
-    pd.DataFrame({"epoch": [1], "loss": [1.0]}).to_parquet(folder / "history.parquet")
-    sums = {name: sha256(folder / name) for name in ("weights.safetensors", "history.parquet")}
-    write_json(folder / "model.json", {**record, "sha256": sums, "provenance": MADE})
+    sums = {"weights.safetensors": sha256(folder / "weights.safetensors")}
+    history = history_fields([{"epoch": 1, "lr": 0.1, "loss": 1.0}])
+    write_json(folder / "model.json", {**record, "sha256": sums, **history, "provenance": MADE})
     return sums["weights.safetensors"]
 
 

@@ -16,6 +16,7 @@ from measured_models import MODELS, SEEDS, columns, metric, tables_of, write, wr
 from vicinal import fingerprint
 from vicinal.aggregate import MODEL_COLUMNS, class_table, collect, model_table, not_finite, reliability, summarise
 from vicinal.errors import VicinalError
+from vicinal.records import RECORD, model_folder
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "aggregate.py"
 TABLES = ("metrics", "vicinal", "confusion", "reliability", "history", "spread", "similarity", "corruptions", "summary")
@@ -31,7 +32,7 @@ def places(tmp_path):
 
 
 def collected(folders, models=MODELS):
-    return collect(model_table(models), folders, {id_: folder / "history.parquet" for id_, folder in folders.items()})
+    return collect(model_table(models), folders, folders)
 
 
 def test_the_model_table_has_a_row_a_model_and_every_column():
@@ -137,7 +138,7 @@ def test_a_value_that_is_not_finite_is_named_and_kept(places, table, name, value
     assert not_finite(collected(places)) == []
 
 
-@pytest.mark.parametrize("table", ["measures", "predictions", "similarity", "history"])
+@pytest.mark.parametrize("table", ["measures", "predictions", "similarity"])
 def test_a_missing_or_corrupt_table_is_named(places, table):
     path = places["teacher_s2"] / f"{table}.parquet"
     path.write_bytes(path.read_bytes()[:-20])
@@ -148,8 +149,7 @@ def test_a_missing_or_corrupt_table_is_named(places, table):
     with pytest.raises(VicinalError) as caught:
         collected(places)
     anew = f"delete {path.parent} and run ./reproduce, which measures it anew"
-    remedy = "run ./reproduce to make it" if table == "history" else anew
-    assert str(caught.value) == f"{path}: no such file; {remedy}"
+    assert str(caught.value) == f"{path}: no such file; {anew}"
 
 
 def test_a_table_without_a_row_is_there_all_the_same(places):
@@ -237,10 +237,9 @@ def results(tmp_path):
         place = tmp_path / "evaluations" / model["evaluation"] / id_
         write(place, id_)
         (place / "evaluation.json").write_text(json.dumps({"id": id_}))
-        trained = tmp_path / ("students" if model["role"] == "student" else "teachers") / id_
-        trained = trained if model["role"] == "student" else trained / "model"
+        trained = model_folder(tmp_path, model["role"], id_)
         trained.mkdir(parents=True)
-        (place / "history.parquet").rename(trained / "history.parquet")
+        (place / RECORD).rename(trained / RECORD)
     code = fingerprint.stage_fingerprint("experiments")
     plan = {"stage": "experiments", "id": "made_up", "key": "k", "code": code, "spec": {"models": MODELS}}
     (tmp_path / "plan.json").write_text(json.dumps(plan))

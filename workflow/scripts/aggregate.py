@@ -22,6 +22,7 @@ from vicinal.files import atomic_path, read_json, sha256, write_json
 from vicinal.fingerprint import stage_fingerprint
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.provenance import Stopwatch, provenance
+from vicinal.records import model_folder
 
 
 def main() -> None:
@@ -42,15 +43,14 @@ def main() -> None:
     plan = read_plan(args.plan, "experiments")
     check_code(plan, plan["code"], stage_fingerprint("experiments"))
     models = model_table(plan["spec"]["models"])
-    folders, histories = {}, {}
+    folders, trained = {}, {}
     for id_, columns in plan["spec"]["models"].items():
         folders[id_] = args.results / "evaluations" / columns["evaluation"] / id_
-        trained = args.results / ("students" if columns["role"] == "student" else "teachers") / id_
-        histories[id_] = (trained if columns["role"] == "student" else trained / "model") / "history.parquet"
+        trained[id_] = model_folder(args.results, columns["role"], id_)
     corrupted = corruption_sources(plan["spec"]["models"], plan["spec"].get("corrupted", {}), args.results)
     made_from = evaluation_sums(folders)
     made_from |= {f"robustness/{id_}": sum_ for id_, sum_ in evaluation_sums(corrupted).items()}
-    tables = collect(models, folders, histories)
+    tables = collect(models, folders, trained)
     tables["corruptions"] = corruption_table(models, corrupted)
     for line in not_finite(tables):
         print(f"warning: {line}; what needs it stays open", file=sys.stderr, flush=True)

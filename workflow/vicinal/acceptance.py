@@ -10,6 +10,7 @@ from typing import Any
 from vicinal.data.store import META
 from vicinal.errors import VicinalError
 from vicinal.files import read_json, write_json
+from vicinal.history import HISTORY
 from vicinal.measurements import lacking_parts
 from vicinal.plan import record_key, recorded_key, recorded_parts
 from vicinal.planning import Plan, Ref
@@ -32,8 +33,8 @@ def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
 
     Only what differs from its plan by nothing but code is accepted: in the record of each result ``code`` becomes the
     present fingerprint, and ``accepted`` gets an entry with the date and both fingerprints. Data stores, teachers,
-    students and measurements are accepted; tables and what follows are made anew. A measurement that lacks what these
-    tables are made from now is not accepted: the run measures its model anew.
+    students and measurements are accepted; tables and what follows are made anew. What lacks something that these
+    are made from now is not accepted: the run makes it anew.
 
     Args:
         plans: of all wanted artefacts, upstream ones first (``build_plans``).
@@ -48,7 +49,7 @@ def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
         for path, spec, code in code_records(plan, results):
             if (record := _of_other_code(path, spec, code)) is None:
                 continue
-            if lacking := _lacking(plan, path.parent):
+            if lacking := _lacking(plan, path.parent, record):
                 refused[plan.stage, ", ".join(lacking)] += 1
                 whole = False
             else:
@@ -62,7 +63,7 @@ def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
     for (stage, before, code), count in accepted.items():
         yield f"accepted under the present code: {NAMES[stage]}: {count}, code {before} → {code}"
     for (stage, lacking), count in refused.items():
-        yield f"not accepted, but measured anew: {NAMES[stage]}: {count}, made by older code without {lacking}"
+        yield f"not accepted, but made anew: {NAMES[stage]}: {count}, made by older code without {lacking}"
     if not (accepted or refused):
         yield "accepted nothing: no result here differs from its plan by code alone"
 
@@ -95,8 +96,10 @@ def _of_other_code(path: Path, spec: dict[str, Any], code: str) -> dict[str, Any
     return record
 
 
-def _lacking(plan: Plan, folder: Path) -> list[str]:
-    """Return what a result lacks although it differs by code alone: of a measurement, what is measured today."""
+def _lacking(plan: Plan, folder: Path, record: dict[str, Any]) -> list[str]:
+    """Return what a result lacks, in words, although it differs by code alone: older code did not write it."""
+    if plan.stage in ("teachers", "cohorts"):
+        return [] if HISTORY in record else [f"{HISTORY} in {RECORD}"]
     if plan.stage not in MEASURED:
         return []
     return lacking_parts(folder, plan.stage, plan.content["spec"]["unit"]["stage"] == "teacher")

@@ -11,6 +11,7 @@ import pandas as pd
 from vicinal import metrics
 from vicinal.errors import VicinalError
 from vicinal.files import sha256
+from vicinal.history import read_history
 from vicinal.measurements import measure_anew, read_measures, read_robustness, robustness_rows
 from vicinal.model_tables import PREDICTIONS, SIMILARITIES, TABLES
 from vicinal.plan import check_id
@@ -48,7 +49,7 @@ def model_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def collect(
-    models: pd.DataFrame, folders: Mapping[str, Path], histories: Mapping[str, Path]
+    models: pd.DataFrame, folders: Mapping[str, Path], trained: Mapping[str, Path]
 ) -> dict[str, pd.DataFrame]:
     """Return the tables of an experiment, tidy: metrics, vicinal, confusion, reliability, history, spread, similarity.
 
@@ -58,7 +59,7 @@ def collect(
     Args:
         models: see ``model_table``.
         folders: for each model id the folder of its evaluation's tables.
-        histories: for each model id its training history, a Parquet file.
+        trained: for each model id the folder of the trained model, with its history.
 
     Raises:
         VicinalError: a table is missing or unreadable, or one that was measured by older code lacks what is wanted.
@@ -73,7 +74,7 @@ def collect(
             "vicinal": measures["vicinal"],
             "confusion": measures["confusion"].rename(columns={"temperature": SOFTMAX_TEMPERATURE}),
             "reliability": reliability(read_table(folder / PREDICTIONS, measure_anew(folder))),
-            "history": read_table(histories[id_]),
+            "history": read_history(trained[id_]),
         }
         for name, table in tables.items():
             parts[name].append(table.assign(model_id=id_))

@@ -11,7 +11,7 @@ from vicinal.files import atomic_directory, read_json, sha256, write_json
 if TYPE_CHECKING:
     import pandas as pd
 
-WEIGHTS, HISTORY, RECORD = "weights.safetensors", "history.parquet", "model.json"
+WEIGHTS, RECORD = "weights.safetensors", "model.json"
 # The record of a model's measurement.
 EVALUATION = "evaluation.json"
 CHECKPOINTS = "checkpoints"
@@ -48,6 +48,11 @@ def weights_sha256(directory: Path) -> str:
         return record["sha256"][WEIGHTS]
     except (KeyError, TypeError):
         raise VicinalError(f"{directory / RECORD}: not the record of a model") from None
+
+
+def model_folder(results: Path, role: str, id_: str) -> Path:
+    """Return the folder of a trained model, of which ``role`` is teacher or student."""
+    return results / "students" / id_ if role == "student" else results / "teachers" / id_ / "model"
 
 
 def write_measurement(

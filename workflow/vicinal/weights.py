@@ -5,14 +5,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from vicinal.errors import VicinalError
 from vicinal.files import atomic_directory, atomic_path, sha256, write_json
-from vicinal.records import HISTORY, RECORD, WEIGHTS, is_finished, weights_sha256
+from vicinal.history import history_fields
+from vicinal.records import RECORD, WEIGHTS, is_finished, weights_sha256
 
 
 def save_state(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -42,15 +42,14 @@ def save_model(
     Args:
         directory: named by the model's id.
         state: the state dict.
-        history: one row an epoch.
+        history: one row an epoch (``vicinal.history``).
         wanted: what decides whether the model still counts: id, spec, code, sha256 of data and teacher.
         made: how it was made (``provenance``).
     """
     with atomic_directory(directory, keep=lambda other: is_finished(other / RECORD, wanted)) as folder:
         save_state(folder / WEIGHTS, state)
-        pd.DataFrame(history).to_parquet(folder / HISTORY, index=False)
-        sums = {name: sha256(folder / name) for name in (WEIGHTS, HISTORY)}
-        write_json(folder / RECORD, {**wanted, "sha256": sums, "provenance": made})
+        sums = {WEIGHTS: sha256(folder / WEIGHTS)}
+        write_json(folder / RECORD, {**wanted, "sha256": sums, **history_fields(history), "provenance": made})
 
 
 def load_weights(directory: Path, model: torch.nn.Module) -> None:

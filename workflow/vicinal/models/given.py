@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from vicinal import files
 from vicinal.data.store import Store
 from vicinal.errors import VicinalError
@@ -14,12 +12,6 @@ from vicinal.models.pretrained import CLASSES
 from vicinal.provenance import Stopwatch, provenance
 from vicinal.spec import GIVEN
 from vicinal.weights import save_model
-
-# The columns of a training's history: there was none.
-_HISTORY = {
-    "epoch": "int64", "lr": "float64", "loss": "float64", "validation_accuracy": "float64",
-    "validation_loss": "float64",
-}  # fmt: skip
 
 
 def take_weights(directory: Path, wanted: dict[str, Any], store: Store, weights: Path | None) -> None:
@@ -33,7 +25,7 @@ def take_weights(directory: Path, wanted: dict[str, Any], store: Store, weights:
 
     Raises:
         VicinalError: the file is missing, damaged or another one than was planned with, of another network, or of other
-            classes; one line.
+            classes, or its normalisation is of other channels; one line.
     """
     watch, spec = Stopwatch(), wanted["spec"]
     given = spec[GIVEN]
@@ -49,7 +41,12 @@ def take_weights(directory: Path, wanted: dict[str, Any], store: Store, weights:
             f"{weights}: not the file that this run was planned with (its SHA-256 begins with {found[:8]}, that one's "
             f"with {given['sha256'][:8]}): run ./reproduce again, and the teacher is this one"
         )
+    own = spec.get("normalisation")
+    if own and len(own["mean"]) != len(store.mean):
+        raise VicinalError(
+            f"{wanted['id']}: its normalisation is of {len(own['mean'])} channels, the images have {len(store.mean)}: "
+            "give as many numbers in grids.teachers.normalisation"
+        )
     model = build_model(spec["model"], store.num_classes, len(store.mean))
     load_pretrained(model, weights, head=True, sha256=given["sha256"])
-    history = pd.DataFrame(columns=list(_HISTORY)).astype(_HISTORY)
-    save_model(directory, model.state_dict(), history, wanted, provenance(watch))
+    save_model(directory, model.state_dict(), [], wanted, provenance(watch))  # without a history

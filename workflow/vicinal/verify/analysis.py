@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vicinal.errors import VicinalError, describe
 from vicinal.planning import Plan
-from vicinal.records import EVALUATION
+from vicinal.records import EVALUATION, model_folder
 from vicinal.verify.checks import check_sums, compare
 from vicinal.verify.findings import RUN, Ledger
 from vicinal.verify.layout import is_plain
@@ -117,13 +117,12 @@ def _tables(ledger: Ledger, results: Path, plan: Plan, folder: Path, remedy: str
 
     # In the order of the plan file, which the job reads.
     spec = json.loads(json.dumps(plan.content["spec"], sort_keys=True))
-    folders, histories = {}, {}
+    folders, trained = {}, {}
     for id_, row in spec["models"].items():
         folders[id_] = results / "evaluations" / row["evaluation"] / id_
-        model = results / "students" / id_ if row["role"] == "student" else results / "teachers" / id_ / "model"
-        histories[id_] = model / "history.parquet"
+        trained[id_] = model_folder(results, row["role"], id_)
     models = model_table(spec["models"])
-    tables = collect(models, folders, histories)
+    tables = collect(models, folders, trained)
     corrupted = corruption_sources(spec["models"], spec.get("corrupted", {}), results)
     tables["corruptions"] = corruption_table(models, corrupted)
     tables[SUMMARY] = summarise(tables["metrics"])
