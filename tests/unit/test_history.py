@@ -53,15 +53,16 @@ def test_without_an_epoch_the_table_has_its_columns(tmp_path):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_json_cannot_hold_is_missing(tmp_path, value):
-    rows = [{"epoch": 1, "lr": 0.1, "loss": 1.0, "validation_accuracy": 0.1, "validation_loss": value}]
-    assert read_history(write(tmp_path / "m", rows))["validation_loss"].isna().tolist() == [True]
+def test_numbers_that_json_does_not_know_are_kept(tmp_path, value):
+    table = read_history(write(tmp_path / "m", [{"epoch": 1, "lr": 0.1, "loss": 1.0, "validation_loss": value}]))
+    assert table["validation_loss"].equals(pd.Series([value]))
+    assert table["validation_accuracy"].isna().all()
 
 
 def test_every_changed_digit_is_found(tmp_path):
     path = write(tmp_path / "m", ROWS) / RECORD
     record = json.loads(path.read_text())
-    record["history"]["loss"][1] += 2**-52
+    record["history"][2] = record["history"][2].replace("1.0000000000000002", "1.0000000000000004")
     assert "damaged" in history_fault(record)
     write_json(path, record)
     with pytest.raises(VicinalError) as caught:
@@ -72,7 +73,7 @@ def test_every_changed_digit_is_found(tmp_path):
     )
 
 
-@pytest.mark.parametrize("history", [None, [], "x", {"loss": [float("nan")]}, {"loss": object()}])
+@pytest.mark.parametrize("history", [None, [], "x", [float("nan")], {"loss": object()}])
 def test_what_is_no_history_is_damaged(history):
     assert "damaged" in history_fault({"history": history, "history_sha256": "0"})
 

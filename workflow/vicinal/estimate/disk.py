@@ -21,7 +21,7 @@ from vicinal.spec import PHOTOS, canonical, is_given
 
 # Bytes, measured: the record and the history of a model, at all and an epoch; the tables of a model, at all, for each
 # test image and, of teachers, for each pair of classes; an experiment's tables, figures and report, at all and a model.
-MODEL = (8_000, 40)
+MODEL = (3_500, 60)
 TABLES = (28_000, 22, 17)
 EXPERIMENT = (8_000_000, 50_000)
 # The record of a model on corrupted images.
