@@ -204,5 +204,5 @@ def test_no_table_of_a_claim_is_wider_than_the_page(tmp_path, request, which):
               parts.filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.getAttribute("aria-label"))];
     """
     tables, notes, cut = ask(tmp_path, request.getfixturevalue(which), script, 1280)
-    assert tables == notes == (2 * 7 if which == "page" else 3 * 7)  # primary and secondary; each experiment's primary
     assert cut == []
+    assert tables == notes == (2 * 7 if which == "page" else 3 * 7)  # primary and secondary; each experiment's primary
