@@ -194,7 +194,7 @@ def test_the_grid_of_the_paper_is_planned_in_seconds(say):
     text = say("paper", *ON_GPU)
     assert time.perf_counter() - began < 10
     assert "1270 students trained" in text  # without ImageNet, which is not there
-    assert "imagenet: data.name" in text
+    assert "imagenet: data/imagenet: no such folder" in text
     assert "GPU-hours" in text
 
 

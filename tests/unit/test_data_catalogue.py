@@ -149,6 +149,7 @@ def test_parquet_folders_that_cannot_be_right(tmp_path, names, words):
         ("../secret", {}, ["data.name", "is no name"]),
         ("digits", {"source": "torchvision"}, ["data.source", "digits", "cifar10, cifar100, fashion_mnist"]),
         ("cifar10", {"source": "digits"}, ["data.source", "cifar10"]),
+        ("imagenet", {"source": "torchvision"}, ["data.source: imagenet cannot be read from torchvision"]),
         ("digits", {"source": "parket"}, ["data.source", "parket", "did you mean parquet"]),
         ("digits", {"image_column": "img"}, ["data.image_column", "img", "Parquet"]),
         ("own", {"source": "parquet", "label_column": "a\nb"}, ["data.label_column: 'a\\nb'", "line break"]),
@@ -179,6 +180,28 @@ def test_a_file_that_no_message_could_name(tmp_path, file):
 def test_a_root_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(VicinalError, match=r"data\.root: .* cannot be read \(file name too long\)"):
         resolve_source("cifar10", tmp_path / ("a" * 300))
+
+
+@pytest.mark.parametrize(("there", "wrong"), [(False, "no such folder"), (True, "has none of the photos")])
+def test_imagenet_that_is_not_there_says_what_must_lie_where(tmp_path, there, wrong):
+    if there:
+        (tmp_path / "imagenet").mkdir()
+    with pytest.raises(VicinalError) as error:
+        resolve_source("imagenet", tmp_path)
+    said = str(error.value)
+    assert said.startswith(f"{tmp_path / 'imagenet'}: {wrong}")
+    for words in ("train/CLASS/*.JPEG and val/CLASS/*.JPEG", "validation-*.parquet", "set data.root"):
+        assert words in said
+    assert "known data set" not in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["train-00000-of-00001.parquet", "train/n01440764/a.JPEG"])
+def test_imagenet_that_is_there_is_read_as_what_it_is(tmp_path, name):
+    path = tmp_path / "imagenet" / name
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert catalogue.resolve_kind("imagenet", tmp_path) == ("parquet" if name.endswith("parquet") else "folder")
 
 
 def test_superclasses_are_twenty_of_five():

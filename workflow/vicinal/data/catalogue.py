@@ -53,6 +53,12 @@ DATA_SETS: dict[str, Known] = {
     "fashion_mnist": Known(torchvision="FashionMNIST", folder="FashionMNIST/raw", archives=ARCHIVES["fashion_mnist"]),
 }
 
+# What may not be handed on, so that no rule fetches it: name → what its folder must hold.
+BY_HAND = {
+    "imagenet": "train/CLASS/*.JPEG and val/CLASS/*.JPEG, or train-*.parquet and validation-*.parquet of the Hugging "
+    "Face hub",
+}
+
 # CIFAR-100: the superclass (0 to 19, alphabetical) of each fine class (0 to 99, alphabetical).
 CIFAR100_SUPERCLASS = (
     *(4, 1, 14, 8, 0, 6, 7, 7, 18, 3, 3, 14, 9, 18, 7, 11, 3, 9, 7, 11),
@@ -139,12 +145,18 @@ def resolve_kind(name: str, root: Path | str, source: str = "auto") -> str:
     if source == "folder" or (source == "auto" and _has_photos(folder)):
         return "folder"
     known = DATA_SETS.get(name)
-    if known is None:
+    if name in BY_HAND and source == "auto":
+        wrong = "has none of the photos" if folder.is_dir() else "no such folder"
         raise VicinalError(
-            f'data.name: "{name}" is no known data set{nearest(name, DATA_SETS)}, and for data of your '
+            f"{folder}: {wrong}; {name} is not downloaded: put {BY_HAND[name]} there, or set data.root to the folder "
+            f"in which {name}/ lies"
+        )
+    if known is None and name not in BY_HAND:
+        raise VicinalError(
+            f'data.name: "{name}" is no known data set{nearest(name, [*DATA_SETS, *BY_HAND])}, and for data of your '
             f"own {folder} must hold train-*.parquet and test-*.parquet, or folders train and test of photos"
         )
-    kind = "torchvision" if known.torchvision else "digits"
+    kind = known and ("torchvision" if known.torchvision else "digits")
     if source not in ("auto", kind):
         valid = [n for n, k in DATA_SETS.items() if bool(k.torchvision) == (source == "torchvision")]
         raise VicinalError(f"data.source: {name} cannot be read from {source}, which has {', '.join(valid)} only")
