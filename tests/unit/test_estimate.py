@@ -1,6 +1,7 @@
 """Estimates of time and disk: against the engine's own numbers, measured rates and records with known answers."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -208,6 +209,36 @@ def test_records_of_a_gpu_count_on_any_machine_that_knows_none(results):
     assert Timing(Machine("cuda", "A100", 1), history).work(work).runs == 0
 
 
+@pytest.mark.parametrize(
+    ("wanted", "factor", "source", "runs"),
+    [
+        (1, 3, "like runs", 2),  # as if the third were not there
+        (4, 5 / (0.8 * 4), "like runs", 1),
+        (2, 3 / (0.8 * 2), "like runs, n processes taken for 0.8 n of one", 3),
+    ],
+)
+def test_runs_of_several_processes_are_told_from_those_of_one(results, wanted, factor, source, runs):
+    path = results / "teachers/resnet14_s0/model/model.json"
+    record = json.loads(path.read_text())
+    work = training_work(spec("resnet14"), 1, DIGITS)
+    # Stated: four processes take 1 / 3.2 of the time of one; this took five times as long.
+    record["provenance"] |= {"processes": 4, "wall_seconds": 5 * work.stated_seconds(CPU) / (0.8 * 4)}
+    write(path, record)
+    found = Timing(replace(CPU, processes=wanted), read_history(results)).work(work)
+    assert found.seconds == pytest.approx(factor * work.stated_seconds(CPU))
+    assert (found.source, found.runs) == (source, runs)
+
+
+def test_several_processes_that_nothing_is_known_of_are_a_stated_share():
+    four, nothing = Machine("cuda", None, 1, 4), History([], {}, {})
+    training, evaluation = training_work(spec("resnet14"), 1, DIGITS), evaluation_work(spec("resnet14"), 1, 100, DIGITS)
+    one, several = (Timing(machine, nothing).work(training) for machine in (replace(four, processes=1), four))
+    assert several.seconds == pytest.approx(one.seconds / 3.2)
+    assert several.source == f"{one.source}, n processes taken for 0.8 n of one"
+    # One process measures.
+    assert Timing(four, nothing).work(evaluation) == Timing(replace(four, processes=1), nothing).work(evaluation)
+
+
 def test_the_benchmark_of_a_job_that_kept_everything_tells_no_startup(results):
     for seed in range(3):
         benchmark(results / "cohorts" / f"cohort_s{seed}" / "benchmark.tsv", 0.001)
@@ -234,9 +265,17 @@ def test_jobs_run_side_by_side_on_cores_and_one_by_one_on_a_gpu():
     assert (times.slots, times.wall_seconds, times.hours) == (1, 10_800 + 40 / 8, 3)
 
 
+def test_a_training_takes_as_many_gpus_as_it_has_processes(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    jobs = [("cohorts", 3600.0), ("evaluations", 3600.0)]
+    times = total(jobs, SimpleNamespace(machine=Machine("cuda", None, 2, 4)), 8)
+    assert (times.slots, times.wall_seconds, times.hours) == (4, 5 * 3600 / 4, 5)
+
+
 def test_the_device_is_the_one_that_the_config_names():
     assert present_machine("cpu", 4, 2) == Machine("cpu", present_machine("cpu", 1, 1).hardware, 2)
     assert present_machine("cuda:1", 1, 2).kind == "cuda"
+    assert present_machine("cuda", 1, 2, 4).processes == 4
 
 
 def test_what_does_not_fit_is_known():

@@ -48,9 +48,7 @@ def model_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     return table.astype(dict.fromkeys(("teacher", "temperature"), "string"))
 
 
-def collect(
-    models: pd.DataFrame, folders: Mapping[str, Path], trained: Mapping[str, Path]
-) -> dict[str, pd.DataFrame]:
+def collect(models: pd.DataFrame, folders: Mapping[str, Path], trained: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
     """Return the tables of an experiment, tidy: metrics, vicinal, confusion, reliability, history, spread, similarity.
 
     All have the columns of the models beside their own, but for similarity: that has many rows and ``model_id`` only.

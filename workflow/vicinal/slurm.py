@@ -188,7 +188,7 @@ def estimate_minutes(artefacts: "Artefacts", execution: "Execution", results: Pa
     from vicinal.planning import build_plans
 
     changes = find_changes(build_plans(artefacts), results)
-    machine = Machine("cpu" if execution.device == "cpu" else "cuda", None, execution.threads)
+    machine = Machine("cpu" if execution.device == "cpu" else "cuda", None, execution.threads, execution.gpus_per_job)
     jobs = Jobs(artefacts, changes, results, Timing(machine, read_history(results)))
     minutes = {}
     for (stage, id_), change in changes.items():

@@ -17,6 +17,8 @@ from vicinal.records import EVALUATION
 
 # The stages whose jobs compute with networks: on the device, and on a cluster as jobs of their own.
 DEVICE_STAGES = ("teachers", "cohorts", "evaluations", "robustness")
+# Of these, those whose jobs may have several processes.
+TRAINERS = ("teachers", "cohorts")
 
 
 class Jobs:
@@ -127,8 +129,9 @@ class Times:
 
 def total(seconds: Iterable[tuple[str, float]], timing: Timing, cores: int) -> Times:
     """Return the times of jobs, given by stage and seconds, on ``cores`` CPU cores and the visible GPUs."""
-    pairs = list(seconds)
     machine = timing.machine
+    # A training takes as many GPUs, or times its threads, as it has processes.
+    pairs = [(stage, value * (machine.processes if stage in TRAINERS else 1)) for stage, value in seconds]
     device = sum(value for stage, value in pairs if stage in DEVICE_STAGES)
     other = sum(value for stage, value in pairs if stage not in DEVICE_STAGES)
     slots = max(1, len(visible_devices()) if machine.kind == "cuda" else cores // machine.threads)

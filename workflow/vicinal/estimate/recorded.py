@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from vicinal.estimate.shape import Shape, recorded_shape
 from vicinal.estimate.work import Machine, Work, answers_work, evaluation_work, seen_shape, tables_work, training_work
+from vicinal.history import HISTORY
 from vicinal.records import EVALUATION, RECORD
 from vicinal.spec import canonical, is_given
 
@@ -119,7 +120,7 @@ def _job(record: dict[str, Any], work: Work) -> Job:
 
 def _machine(made: dict[str, Any]) -> Machine:
     kind = "cuda" if made["device"].startswith("cuda") else "cpu"
-    return Machine(kind, made["gpu" if kind == "cuda" else "cpu"], made["threads"])
+    return Machine(kind, made["gpu" if kind == "cuda" else "cpu"], made["threads"], made.get("processes", 1))
 
 
 def _add_startup(history: History, stage: str, folder: Path, seconds: float) -> None:
@@ -145,4 +146,5 @@ def _records(folder: Path, pattern: str, needs: tuple[str, ...] = ("spec", "prov
         except (OSError, ValueError):
             continue
         if isinstance(record, dict) and all(isinstance(record.get(name), dict) for name in needs):
+            record.pop(HISTORY, None)  # says nothing about time; of many models it takes gigabytes
             yield {**record, "folder": path.parent}

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from vicinal.estimate.recorded import History, Job
-from vicinal.estimate.work import STATED_CPU, STATED_GPU, Machine, Work
+from vicinal.estimate.work import STATED_CPU, STATED_GPU, STATED_SHARED, Machine, Work
 from vicinal.gpus import visible_devices
 from vicinal.provenance import cpu_model
 from vicinal.spec import canonical
@@ -62,20 +62,26 @@ class Timing:
 
     def __init__(self, machine: Machine, history: History) -> None:
         self.machine, self.history = machine, history
-        self._ratios: list[dict[tuple, list[float]]] = [defaultdict(list) for _ in LEVELS]
+        # For each level, by what it compares: processes → ratios.
+        self._ratios: list[dict[tuple, dict[int, list[float]]]] = [defaultdict(dict) for _ in LEVELS]
         self._known: dict[Any, Estimate] = {}
         for job in history.jobs:
             if _same_device(job.machine, machine):
                 for level, ratios in zip(LEVELS, self._ratios, strict=True):
-                    ratios[job.work.stage, *level.key(job.work, job.machine)].append(_ratio(job))
+                    like = ratios[job.work.stage, *level.key(job.work, job.machine)]
+                    like.setdefault(job.work.processes(job.machine), []).append(_ratio(job))
 
     def work(self, work: Work) -> Estimate:
         """Return the time of the work alone: the stated time, times the median of what like runs took of theirs."""
-        stated = work.stated_seconds(self.machine)
+        stated, processes = work.stated_seconds(self.machine), work.processes(self.machine)
         for level, ratios in zip(LEVELS, self._ratios, strict=True):
-            if found := ratios.get((work.stage, *level.key(work, self.machine))):
-                return Estimate(stated * median(found), level.words, len(found))
-        return Estimate(stated, STATED_GPU if self.machine.kind == "cuda" else STATED_CPU)
+            if like := ratios.get((work.stage, *level.key(work, self.machine))):
+                found = like.get(processes)
+                words = level.words if found else f"{level.words}, {STATED_SHARED}"
+                found = found or [ratio for others in like.values() for ratio in others]
+                return Estimate(stated * median(found), words, len(found))
+        words = STATED_GPU if self.machine.kind == "cuda" else STATED_CPU
+        return Estimate(stated, words if processes == 1 else f"{words}, {STATED_SHARED}")
 
     def job(self, stage: str, work: Work) -> Estimate:
         """Return the time of a job: its work and its start-up."""
@@ -101,15 +107,16 @@ def _same_device(recorded: Machine, wanted: Machine) -> bool:
     return recorded.kind == wanted.kind and wanted.hardware in (None, recorded.hardware)
 
 
-def present_machine(device: str, threads: int, cores: int) -> Machine:
+def present_machine(device: str, threads: int, cores: int, processes: int = 1) -> Machine:
     """Return what jobs would run on here, without asking torch.
 
     Args:
         device: ``execution.device`` of the config.
         threads: ``execution.threads`` of the config.
         cores: that the run may use; a job gets no more threads than that.
+        processes: ``execution.gpus_per_job`` of the config.
     """
-    machine = Machine("cpu", cpu_model(), min(threads, cores))
+    machine = Machine("cpu", cpu_model(), min(threads, cores), processes)
     gpus = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
     if device.startswith("cuda") or (device == "auto" and visible_devices()):
         return replace(machine, kind="cuda", hardware=_gpu_name(gpus[0]) if gpus else None)

@@ -30,21 +30,28 @@ CPU_SLOWER = {"mobilenet_v2": 2.5, "shufflenet_v1": 2.5, "shufflenet_v2": 2.0, "
 # and operations overlap there; the rate is a bound for large networks.
 GPU_CALL = 25e-6
 GPU_MACS = 45e12
+# What n processes that share each batch of a training get through, as a multiple of n: assumed, not measured yet.
+SHARED = 0.8
 # Metrics and tables, on the CPU: of a job's first model (libraries load), of a model, of a pair, of a probability.
 FIRST = 0.5
 TABLES = (0.05, 5e-6, 2e-7)
 
 STATED_CPU = f"operations at the stated rate of {2 * CPU_MACS / 1e9:.0f} GFLOP/s a thread"
 STATED_GPU = f"layers at the stated {GPU_CALL * 1e6:.0f} µs a call (one H100)"
+STATED_SHARED = f"n processes taken for {SHARED} n of one"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Where jobs compute: ``cpu`` or ``cuda``, the processor's or GPU's name (None: unknown), CPU threads a job."""
+    """Where jobs compute: ``cpu`` or ``cuda``, the processor's or GPU's name (None: unknown), CPU threads a process.
+
+    ``processes`` share each batch of a training; all else is done by one.
+    """
 
     kind: str
     hardware: str | None
     threads: int
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,15 @@ class Work:
     def stated_seconds(self, machine: Machine) -> float:
         """Return the seconds that the job takes at the stated rates, without its start-up."""
         if machine.kind == "cuda":
-            return max(self.calls * GPU_CALL, self.macs / GPU_MACS) + self.host
-        return self.calls * CPU_CALL + self.cpu_macs / (CPU_MACS * machine.threads) + self.host
+            seconds = max(self.calls * GPU_CALL, self.macs / GPU_MACS)
+        else:
+            seconds = self.calls * CPU_CALL + self.cpu_macs / (CPU_MACS * machine.threads)
+        processes = self.processes(machine)
+        return (seconds if processes == 1 else seconds / (SHARED * processes)) + self.host
+
+    def processes(self, machine: Machine) -> int:
+        """Return how many processes do the job there."""
+        return machine.processes if self.stage == TRAINING else 1
 
 
 def training_work(spec: Mapping[str, Any], students: int, shape: Shape) -> Work:
