@@ -10,15 +10,21 @@ from vicinal.models import build_model
 from vicinal.models.registry import ARCHITECTURES, TRUNKS, architecture, input_of
 
 SMALL = [name for name in ARCHITECTURES if input_of(architecture(name)) is None]
-TIMM = [name for name in TRUNKS if TRUNKS[name]["family"] == "timm_resnetv2"]
+TIMM = [name for name in TRUNKS if TRUNKS[name]["family"].startswith("timm")]
 RESNETS = sorted(name for name in SMALL if name.startswith("resnet"))
 FAMILIES = sorted({entry["family"] for entry in ARCHITECTURES.values()})
 
 
 def need_timm(name):
     """Skip the test of a network of timm where that is not installed."""
-    if architecture(name)["family"] == "timm_resnetv2" and find_spec("timm") is None:
+    if architecture(name)["family"].startswith("timm") and find_spec("timm") is None:
         pytest.skip("the optional package timm is not installed: with pip install timm its networks are tested")
+
+
+def timm_name(name):
+    """Return what timm calls a network of ours."""
+    trunk = TRUNKS[name]
+    return {"vit_b_16_in21k": "vit_base_patch16_224"}.get(name) or trunk["variant"]
 
 
 def count(model):

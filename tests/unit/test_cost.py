@@ -63,9 +63,29 @@ def test_multiply_accumulates_are_the_published_ones(name):
 
 
 # results/results-imagenet.csv of timm: millions of parameters at 1000 classes; R101x1 as its ResNetV2-101
-@pytest.mark.parametrize(("name", "millions"), [("resnetv2_152x2_bit", 236.34), ("resnetv2_101x1_bit", 44.54)])
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("resnetv2_50_imagenet", 25.55),
+        ("resnetv2_101_imagenet", 44.54),
+        ("resnetv2_152x2_bit", 236.34),
+        ("resnetv2_101x1_bit", 44.54),
+        ("vit_b_16_in21k", 86.57),
+    ],
+)
 def test_parameters_of_timms_networks_are_the_published_ones(name, millions):
     assert round(model_cost(architecture(name), 1000, 3, 224, 224).parameters / 1e6, 2) == millions
+
+
+# its model cards: 10^9 multiply-accumulates of an image of 224x224
+@pytest.mark.parametrize(("name", "billions"), [("resnetv2_50_imagenet", 4.1), ("resnetv2_101_imagenet", 7.8)])
+def test_multiply_accumulates_of_timms_networks_are_the_published_ones(name, billions):
+    assert round(model_cost(architecture(name), 1000, 3, 224, 224).macs / 1e9, 1) == billions
+
+
+def test_a_vision_transformer_costs_the_same_from_torchvision_and_from_timm():
+    costs = [model_cost(architecture(name), 1000, 3, 224, 224) for name in ("vit_b_16", "vit_b_16_in21k")]
+    assert costs[0] == costs[1]
 
 
 def test_resnetv2_152_is_keras_resnet152v2_but_for_its_biases():
@@ -77,8 +97,9 @@ def test_resnetv2_152_is_keras_resnet152v2_but_for_its_biases():
 
 
 def test_a_vision_transformer_takes_one_size():
-    with pytest.raises(VicinalError, match=r"vit_b_16: takes images of 224x224, not 32x32"):
-        model_cost(architecture("vit_b_16_mlp"), 10, 3, 32, 32)
+    for name in ("vit_b_16_mlp", "vit_b_16_in21k"):
+        with pytest.raises(VicinalError, match=r"vit_b_16: takes images of 224x224, not 32x32"):
+            model_cost(architecture(name), 10, 3, 32, 32)
 
 
 # He et al. 2016, table 6; Zagoruyko & Komodakis 2016, table 4: millions of parameters, CIFAR-10

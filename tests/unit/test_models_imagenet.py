@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 import torchvision
-from built_models import TIMM, images, make, need_timm, randomise
+from built_models import TIMM, images, make, need_timm, randomise, timm_name
 from torch import nn
 from torch.nn import functional as F
 
@@ -60,6 +60,40 @@ def test_logits_are_those_of_timm_with_the_same_weights(name):
         torch.testing.assert_close(model.eval()(x), oracle.eval()(x))
 
 
+def test_the_two_vision_transformers_are_the_same_function():
+    need_timm("vit_b_16_in21k")
+    torch.manual_seed(0)
+    ours = make("vit_b_16_in21k").double().eval()
+    nn.init.normal_(ours.head.weight)
+    theirs = torchvision.models.vit_b_16(num_classes=100).double().eval()
+    names = {
+        "cls_token": "class_token", "pos_embed": "encoder.pos_embedding", "patch_embed.proj": "conv_proj",
+        "blocks.": "encoder.layers.encoder_layer_", "norm1": "ln_1", "norm2": "ln_2", "mlp.fc1": "mlp.0",
+        "mlp.fc2": "mlp.3", "attn.proj": "self_attention.out_proj", "attn.qkv.": "self_attention.in_proj_",
+    }  # fmt: skip
+    state = {}
+    for name, value in ours.state_dict().items():
+        for mine, its in names.items():
+            name = name.replace(mine, its)
+        name = f"encoder.ln.{name[5:]}" if name.startswith("norm.") else name.replace("head.", "heads.head.")
+        state[name] = value
+    theirs.load_state_dict(state)
+    x = images(1, size=224).double()
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), theirs(x))
+
+
+def test_fresh_weights_of_a_vision_transformer_are_those_that_timm_draws():
+    timm = pytest.importorskip("timm", reason="the optional package timm is not installed")
+    state = make("vit_b_16_in21k", num_classes=10).state_dict()
+    torch.manual_seed(0)
+    oracle = timm.create_model("vit_base_patch16_224", num_classes=10).state_dict()
+    assert state.keys() == oracle.keys()
+    # the paper's heads start at 0
+    assert {key for key, value in oracle.items() if not torch.equal(state[key], value)} == {"head.weight"}
+    assert not state["head.weight"].any()
+
+
 @pytest.mark.parametrize("name", ["resnet18_imagenet", "mobilenet_v2_imagenet", "convnext_tiny", "vit_b_16"])
 def test_fresh_weights_are_those_that_torchvision_draws(name):
     model = make(name, num_classes=10)
@@ -77,6 +111,7 @@ def test_fresh_weights_are_those_that_torchvision_draws(name):
         ("mobilenet_v2_imagenet_dropout", 64),
         ("convnext_tiny_mlp", 64),
         ("vit_b_16_mlp", 224),
+        ("vit_b_16_in21k_mlp", 224),
         ("resnetv2_101x1_bit_mlp", 32),
     ],
 )
@@ -177,9 +212,10 @@ def test_inputs_are_those_of_torchvisions_weights(name):
 @pytest.mark.parametrize("name", TIMM)
 def test_inputs_are_those_of_timm(name):
     timm = pytest.importorskip("timm", reason="the optional package timm is not installed")
-    variant = TRUNKS[name]["variant"]
-    weights = [cfg for cfg in timm.models.resnetv2.default_cfgs[variant].cfgs.values() if cfg.num_classes != 1000]
-    default = timm.get_pretrained_cfg(variant) if not weights else weights[0]  # ImageNet-21k: at 224
+    weights = {"resnetv2_152_imagenet": "", "vit_b_16_in21k": ".orig_in21k_ft_in1k"}
+    # Big Transfer's are those of ImageNet-21k, at 224
+    tag = weights.get(name, ".goog_in21k" if name.endswith("_bit") else ".a1h_in1k")
+    default = timm.get_pretrained_cfg(f"{timm_name(name)}{tag}")
     size, mean, std = input_of(architecture(name))
     assert default.input_size == (3, size, size)
     assert (default.mean, default.std) == (mean, std)
@@ -202,8 +238,10 @@ def test_other_images_than_rgb_are_refused(name, channels):
         build_model(architecture(name), 10, channels)
 
 
-def test_without_timm_the_message_says_what_to_install(monkeypatch):
+@pytest.mark.parametrize("name", ["resnetv2_152_imagenet", "vit_b_16_in21k"])
+def test_without_timm_the_message_says_what_to_install(monkeypatch, name):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(VicinalError, match=r"resnetv2_152 is a network of the package timm.*pip install") as error:
-        build_model(architecture("resnetv2_152_imagenet"), 10)
+    message = rf"{timm_name(name)} is a network of the package timm, .*: pip install 'timm>=1\.0'$"
+    with pytest.raises(VicinalError, match=message) as error:
+        build_model(architecture(name), 10)
     assert "\n" not in str(error.value)

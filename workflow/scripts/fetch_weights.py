@@ -18,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description="Make sure that published weights, trained on ImageNet-1k, are there and whole. Those that are "
         "missing are downloaded and checked against their SHA-256; a download that broke off is gone on with.",
-        epilog=f"Names: {sizes}. The licence of torchvision leaves its weights to the terms of ImageNet.",
+        epilog=f"Names: {sizes}. torchvision and timm leave their weights to the terms of ImageNet.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="networks, see below")

@@ -63,7 +63,12 @@ PROTOCOLS = {
         pixels=224,
         pretrained=True,
         heads=("_dropout", "_mlp"),
-        names={"vit_b_16": "vit_base", "resnet152": "resnet152v2", "resnetv2_152": "resnet152v2"},
+        names={
+            "vit_b_16": "vit_base",
+            "vit_b_16_in21k": "vit_base",
+            "resnet152": "resnet152v2",
+            "resnetv2_152": "resnet152v2",
+        },
         recipes={
             "ce": {"optimizer": "adam", "lr": 1e-3, "batch_size": 250, "epochs": 200, "schedule": "plateau"},
             "kd": {

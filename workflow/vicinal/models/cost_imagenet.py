@@ -74,7 +74,7 @@ def _torchvision_convnext(net: Network, size: str) -> None:
     net.static_norm(net.channels)
 
 
-def _torchvision_vit(net: Network, size: str) -> None:
+def _vit(net: Network, size: str) -> None:
     patch, width, hidden, blocks = {"b_16": (16, 768, 3072, 12)}[size]
     if (net.height, net.width) != (224, 224):
         raise VicinalError(f"vit_{size}: takes images of 224x224, not {net.height}x{net.width}")
@@ -112,8 +112,9 @@ def _with_head(
 
 FAMILIES: dict[str, Callable[..., None]] = {
     "timm_resnetv2": partial(_with_head, _timm_resnetv2),
+    "timm_vit": partial(_with_head, _vit),
     "torchvision_convnext": partial(_with_head, _torchvision_convnext),
     "torchvision_mobilenet_v2": partial(_with_head, _torchvision_mobilenet_v2),
     "torchvision_resnet": partial(_with_head, _torchvision_resnet),
-    "torchvision_vit": partial(_with_head, _torchvision_vit),
+    "torchvision_vit": partial(_with_head, _vit),
 }

@@ -1,8 +1,8 @@
-"""Published weights of the networks for photographs, trained on ImageNet-1k.
+"""Published weights of the networks for photographs, trained on ImageNet-1k, at least in the end.
 
 Which ones a result started from stands in its spec (name and checksum), so a new entry changes no results. Licence:
-torchvision (BSD-3-Clause) leaves its weights to the terms of their data, here ImageNet's: non-commercial research.
-Importing this imports no torch.
+torchvision (BSD-3-Clause) and timm (Apache-2.0) leave weights to the terms of their data, here ImageNet's:
+non-commercial research. Importing this imports no torch.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,19 @@ FOLDER = "weights"  # below data.root
 MIXUP_ALPHA = 0.2  # of those that were trained with it
 CLASSES = 1000  # of ImageNet-1k, in the order of their WordNet ids
 
+# Sizes of torchvision's weights are published in thousandths of a MiB.
+TOLERANCE = 2 * 2**20 // 1000
+
 _PLAIN = "no mixup, no label smoothing: torchvision's reference recipe of {}, IMAGENET1K_V1"
 _MIXED = "mixup 0.2, CutMix 1.0, label smoothing {}: torchvision's reference recipe of {}, IMAGENET1K_V1"
+_A1H = (
+    "mixup 0.2, CutMix 1.0, label smoothing 0.1, binary cross-entropy: timm's a1h_in1k, recipe A1 of Wightman et al."
+    " 2021 (ResNet strikes back), more regularised"
+)
+_VIT = (
+    "no mixup: timm's orig_in21k_ft_in1k, trained by Dosovitskiy et al. 2021 (ViT) on ImageNet-21k, then on ImageNet-1k"
+    " at 224 pixels, converted from their JAX files"
+)
 
 
 @dataclass(frozen=True)
@@ -28,12 +39,15 @@ class Weights:
 
     Attributes:
         url: https only.
-        sha256: what the checksum of the file begins with; torchvision publishes 8 hexadecimal digits, in the name.
-        size: in bytes, rounded up to 0.001 MiB.
+        sha256: what the checksum of the file begins with; torchvision and timm publish 8 hexadecimal digits, in the
+            name.
+        size: in bytes, at least the true one: a download stops soon beyond it. torchvision's is rounded up to
+            0.001 MiB. timm does not publish it beside the checksum: that of the numbers, and 1 % for their names.
         pretraining_mixup: whether inputs were mixed when the weights were trained, which the paper's teachers must not
-            have seen. Where true, only such weights are published.
+            have seen. Where true, the publisher has no others of the network.
         recipe: how they were trained, and who says so.
         mixup_alpha: α of that mixup; None: none.
+        tolerance: how far the file's true size may be from ``size``, in bytes.
     """
 
     url: str
@@ -42,6 +56,7 @@ class Weights:
     pretraining_mixup: bool
     recipe: str
     mixup_alpha: float | None = None
+    tolerance: int = TOLERANCE
 
     @property
     def file(self) -> str:
@@ -51,12 +66,23 @@ class Weights:
 
 def _torchvision(name: str, sha256: str, mebibytes: float, recipe: str) -> Weights:
     url = f"https://download.pytorch.org/models/{name}-{sha256}.pth"
+    return Weights(url, sha256, int((mebibytes + 0.001) * 2**20), *_mixup(recipe))
+
+
+def _timm(name: str, sha256: str, numbers: int, recipe: str) -> Weights:
+    """Return weights of timm's releases; ``numbers``: bytes of all tensors in the file."""
+    url = f"https://github.com/huggingface/pytorch-image-models/releases/download/{name}-{sha256}.pth"
+    margin = numbers // 100
+    return Weights(url, sha256, numbers + margin, *_mixup(recipe), tolerance=margin)
+
+
+def _mixup(recipe: str) -> tuple[bool, str, float | None]:
     mixed = recipe.startswith("mixup")
-    return Weights(url, sha256, int((mebibytes + 0.001) * 2**20), mixed, recipe, MIXUP_ALPHA if mixed else None)
+    return mixed, recipe, MIXUP_ALPHA if mixed else None
 
 
 # By the name of the network in vicinal.models.registry, without the ending of its head. Later weights of torchvision
-# (IMAGENET1K_V2) are left out: they were trained with mixup and CutMix. So are those of timm's networks, whose
+# (IMAGENET1K_V2) are left out: they were trained with mixup and CutMix. So are timm's of Big Transfer (_bit), whose
 # checksums are not published with them: get them by hand and name the file.
 WEIGHTS: dict[str, Weights] = {
     "resnet18_imagenet": _torchvision("resnet18", "f37072fd", 44.661, _PLAIN.format("ResNet")),
@@ -68,6 +94,9 @@ WEIGHTS: dict[str, Weights] = {
     "convnext_tiny": _torchvision("convnext_tiny", "983f1562", 109.119, _MIXED.format("0.1", "ConvNeXt")),
     "convnext_large": _torchvision("convnext_large", "ea097f82", 754.537, _MIXED.format("0.1", "ConvNeXt")),
     "vit_b_16": _torchvision("vit_b_16", "c867db91", 330.285, _MIXED.format("0.11", "vit_b_16")),
+    "resnetv2_50_imagenet": _timm("v0.1-rsb-weights/resnetv2_50_a1h", "000cdf49", 102_379_560, _A1H),
+    "resnetv2_101_imagenet": _timm("v0.1-rsb-weights/resnetv2_101_a1h", "5d01f016", 178_557_376, _A1H),
+    "vit_b_16_in21k": _timm("v0.1-vitjx/jx_vit_base_p16_224", "80ecf9dd", 346_270_624, _VIT),
 }
 # Parameters of an architecture that have no weights, or whose weights are made anew.
 _UNTRAINED = {"head", "dropout", "stochastic_depth"}

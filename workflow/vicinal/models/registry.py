@@ -74,8 +74,13 @@ TRUNKS: dict[str, dict[str, Any]] = {
     },
     "vit_b_16": {"family": "torchvision_vit", "size": "b_16"},
     # These need the package timm.
-    "resnetv2_152_imagenet": {"family": "timm_resnetv2", "variant": "resnetv2_152"},
+    **{
+        f"resnetv2_{depth}_imagenet": {"family": "timm_resnetv2", "variant": f"resnetv2_{depth}"}
+        for depth in (50, 101, 152)
+    },
     **{name: {"family": "timm_resnetv2", "variant": name} for name in ("resnetv2_101x1_bit", "resnetv2_152x2_bit")},
+    # vit_b_16 as timm builds it: its weights are other ones
+    "vit_b_16_in21k": {"family": "timm_vit", "size": "b_16"},
 }
 _HEADS: dict[str, dict[str, Any]] = {
     "": {"head": "linear", "dropout": 0.0},
@@ -99,6 +104,7 @@ _MINUS_ONE_TO_ONE = Input(224, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 # By family. As the pretrained weights had it; for timm's networks that is Keras' range [-1, 1] too.
 INPUTS: dict[str, Input] = {
     "timm_resnetv2": _MINUS_ONE_TO_ONE,
+    "timm_vit": _MINUS_ONE_TO_ONE,
     "torchvision_convnext": _IMAGENET,
     "torchvision_mobilenet_v2": _IMAGENET,
     "torchvision_resnet": _IMAGENET,
