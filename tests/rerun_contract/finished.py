@@ -16,6 +16,7 @@ from vicinal.acceptance import code_records
 from vicinal.artefacts import Artefacts
 from vicinal.config import validate
 from vicinal.files import write_json
+from vicinal.history import history_fields
 from vicinal.model_tables import TABLES, table_files
 from vicinal.plan import record_key
 from vicinal.planfiles import write_plans
@@ -112,7 +113,7 @@ def finish(artefacts: Artefacts, results: Path) -> None:
         for directory in plan.directories:
             (results / directory).mkdir(parents=True, exist_ok=True)
         for path, spec, code in code_records(plan, results):
-            write_json(path, {"spec": spec, "code": code, "sha256": {}, VALUES: {}})
+            write_json(path, {"spec": spec, "code": code, "sha256": {}, VALUES: {}, **history_fields([])})
             if plan.stage == "evaluations":
                 write_tables(path.parent)
         record_key(output, plan.content)
