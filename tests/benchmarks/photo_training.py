@@ -72,7 +72,7 @@ class Trial:
         kind = architecture(args.teacher)
         torch.manual_seed(1)
         teacher = build_model(kind, store.num_classes)
-        self._teacher = numerics.freeze(to_device(adapt(teacher, kind, self.photos), device))
+        self._teacher = numerics.freeze(to_device(adapt(teacher, {"model": kind}, self.photos), device))
         self._student = args.student
 
     def load(self, photos: Photos, epochs: int) -> float:

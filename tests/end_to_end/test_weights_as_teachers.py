@@ -159,6 +159,30 @@ def test_a_file_that_changes_after_planning_is_refused(given):
     kept.rename(folder)
 
 
+def test_a_file_with_a_normalisation_of_its_own_is_asked_in_it_everywhere(given):
+    # Half the weights of the first layer, and images of twice the size: the same teacher.
+    state = load_file(given.folder / FILE)
+    save_file({**state, "stem.0.weight": state["stem.0.weight"] / 2}, given.folder / "half.safetensors")
+    [meta] = given.results.glob("data/digits-*/meta.json")
+    own = {name: json.loads(meta.read_text())[name] for name in ("mean", "std")}
+    own["std"] = [value / 2 for value in own["std"]]
+    config = {**copy.deepcopy(GIVEN), "name": "half", "seeds": [0]}
+    config["grids"][0]["teachers"] = [{"model": "resnet8", "weights": "half.safetensors", "normalisation": own}]
+    config["grids"][0]["methods"] = ["kd_mixup"]
+    before = {path.name for path in given.results.glob("evaluations/*/*")}
+    write(given, config)
+    result = given.reproduce("given.yaml", "--", "--until", "evaluate", settings=())
+    assert result.returncode == 0, result.stderr
+    made = {path.name: path for path in given.results.glob("evaluations/*/*/") if path.name not in before}
+    assert len(made) == 2
+    for id_, path in made.items():
+        slug = id_.rpartition("-")[0]
+        [other] = [found for found in given.results.glob(f"evaluations/*/{slug}-*/") if found.name != id_]
+        for table in ("measures.parquet", "predictions.parquet"):
+            found, expected = (pd.read_parquet(folder / table) for folder in (path, other))
+            pd.testing.assert_frame_equal(found, expected, rtol=1e-3, atol=1e-4)
+
+
 def test_published_weights_are_taken_as_they_are(fresh_project):
     folder = fresh_project.folder
     path = folder / "data" / "weights" / "net.pth"

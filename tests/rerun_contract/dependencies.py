@@ -92,6 +92,17 @@ def data(path: str, value: Any, **also: Any) -> Effect:
     return Effect(path, value, every, data=True, also=also)
 
 
+GIVEN_FILE = "data/weights/teacher.pt"
+
+
+def normalisation(name: str, **other: Any) -> Effect:
+    """A given teacher in a normalisation of its own: it is made, and its students are trained."""
+    path = "grids.1.teachers.0."
+    more = {f"{path}normalisation.{key}": value for key, value in other.items()}
+    also = {**more, f"{path}weights": GIVEN_FILE}
+    return Effect(f"{path}normalisation.{name}", [0.5], second_block, also=also)
+
+
 PHOTOS = {"data.store": "photos", "recipe.crop": 8, "recipe.crop_padding": 0}
 
 
@@ -183,7 +194,10 @@ FIELDS: dict[str, list[Effect]] = {
         Effect("grids.1.teachers.0.mixup_alpha", 0.25, lambda m: second_block(m) or mixup_teacher(m)),
     ],
     # A teacher that is given is made, not trained.
-    "grids.teachers.weights": [Effect("grids.1.teachers.0.weights", "data/weights/teacher.pt", second_block)],
+    "grids.teachers.weights": [Effect("grids.1.teachers.0.weights", GIVEN_FILE, second_block)],
+    # Of given files alone.
+    "grids.teachers.normalisation.mean": [normalisation("mean", std=[0.25])],
+    "grids.teachers.normalisation.std": [normalisation("std", mean=[0.25])],
     "grids.students": [
         Effect("grids.0.students", ["resnet8_narrow", "resnet8"], where(role="student", model="resnet8")),
     ],

@@ -62,7 +62,7 @@ def test_override_changes_what_it_should_and_nothing_else(name, override):
     values = leaves(json.loads(after.model_dump_json()))
     value = parse_yaml(override.partition("=")[2], "here")
     if override.startswith("teachers"):
-        value = [{"model": model, "mixup_alpha": None, "weights": None} for model in value]
+        value = [{"model": model, "mixup_alpha": None, "weights": None, "normalisation": None} for model in value]
     assert all(values[field] == value for field in wanted)
 
 

@@ -285,11 +285,11 @@ def test_a_network_gets_images_in_its_own_normalisation():
             return x
 
     photo = architecture("resnet18_imagenet")
-    adapt(Network(), photo, data)(data.clean(slice(0, 4)))
+    adapt(Network(), {"model": photo}, data)(data.clean(slice(0, 4)))
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in input_of(photo)[1:])
     torch.testing.assert_close(seen[0], (data.images[:4].permute(0, 3, 1, 2) / 255 - mean) / std, rtol=1e-4, atol=1e-5)
     # small networks take the data set's own
-    adapt(Network(), architecture("resnet8"), data)(data.clean(slice(0, 4)))
+    adapt(Network(), {"model": architecture("resnet8")}, data)(data.clean(slice(0, 4)))
     assert torch.equal(seen[1], data.clean(slice(0, 4)))
 
 

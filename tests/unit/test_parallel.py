@@ -17,6 +17,7 @@ from vicinal.engine import train
 from vicinal.learner import Learner
 from vicinal.losses import loss_terms
 from vicinal.parallel import Group
+from vicinal.records import WEIGHTS
 
 torch.set_num_threads(1)
 
@@ -32,11 +33,16 @@ SMALL_GRADIENTS = ("fc.hidden.weight",)
 
 
 def run(number, output, *device):
+    run_script("parallel_case.py", str(number), output, *device)
+    return load(output)
+
+
+def run_script(name, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(FOLDER.parents[1] / "workflow")}
-    command = [sys.executable, FOLDER / "parallel_case.py", str(number), output, *device]
+    command = [sys.executable, FOLDER / name, *arguments]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr
-    return load(output)
+    return result.stdout
 
 
 def load(output):
@@ -152,6 +158,16 @@ def test_photos_are_shared_too(tmp_path, size):
     for learner in in_threads(size, train_one):
         for name, value in learner.model.state_dict().items():
             assert_close(alone[name], value, name, SMOOTH)
+
+
+def test_a_cohort_that_finds_no_room_in_one_process_is_halved_in_all(tmp_path):
+    said = run_script("memory_case.py", tmp_path)
+    for name in ("first", "second"):
+        assert f"{name}: out of memory; from now on 2 models are trained at once" in said
+        for k in (1, 2, 3):
+            made = [tmp_path / case / "students" / f"student_{k}" / WEIGHTS for case in (name, "parts")]
+            assert made[0].read_bytes() == made[1].read_bytes()
+    assert "parts: out of memory" not in said
 
 
 @pytest.mark.gpu

@@ -12,7 +12,7 @@ from vicinal.files import read_json
 from vicinal.interruption import Interruption
 from vicinal.models.registry import architecture
 from vicinal.numerics import Numerics
-from vicinal.parallel import Group
+from vicinal.parallel import Group, Rehearsal
 from vicinal.records import RECORD, WEIGHTS
 from vicinal.step import CohortStep
 from vicinal.training import Job, train_models
@@ -88,23 +88,56 @@ def test_a_single_model_that_finds_no_room_is_an_error(store, tmp_path, monkeypa
 
 
 class Two(Group):
-    """One of two processes, as far as memory is concerned."""
+    """One of two processes, as far as memory is concerned; ``other_is_short`` answers for the other one, in order."""
 
-    def __init__(self):
+    def __init__(self, *other_is_short):
         super().__init__(0, 2)
+        self.other_is_short = list(other_is_short)
 
     def share(self, value):
         return value
 
+    def add(self, values):
+        pass
 
-def test_several_processes_that_find_no_room_say_what_to_set(store, tmp_path, sizes):
+    def any(self, flag):
+        return self.other_is_short.pop(0) or flag
+
+    def agree(self, flag):
+        return flag
+
+
+def test_it_is_halved_too_where_another_process_finds_no_room(store, tmp_path, capsys):
+    train(store, tmp_path, group=Two(True, False, True, False, False))
+    said = [line for line in capsys.readouterr().out.splitlines() if "out of memory" in line]
+    assert [line.split("from now on ")[1] for line in said] == [
+        "3 models are trained at once",
+        "1 models are trained at once",
+    ]
+
+
+def test_a_model_that_finds_no_room_in_one_of_several_processes_is_an_error(store, tmp_path):
+    with pytest.raises(torch.OutOfMemoryError, match="one of 2 processes has no room for one model"):
+        train(store, tmp_path, cohort_size=1, group=Two(True))
+
+
+def test_several_processes_that_run_out_of_memory_later_say_what_to_set(store, tmp_path, monkeypatch):
+    steps, step = [], CohortStep.__call__
+
+    def full_in_the_third(self, size):
+        steps.append(type(self._group))
+        if len(steps) == 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        step(self, size)
+
+    monkeypatch.setattr(CohortStep, "__call__", full_in_the_third)
     with pytest.raises(VicinalError) as error:
-        train(store, tmp_path, group=Two())
+        train(store, tmp_path, group=Two(False))
     assert str(error.value) == (
         "c-1: out of memory with 5 models at once in 2 processes: set execution.cohort_size to 2, "
         "which changes no result"
     )
-    assert sizes == [5]
+    assert steps == [Rehearsal, Two, Two, Two]
 
 
 class Other(Two):

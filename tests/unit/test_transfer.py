@@ -70,7 +70,7 @@ def test_students(model):
     data = splits(recipe)
     torch.manual_seed(1)
     frozen = architecture("resnet18_imagenet")
-    teacher = Numerics().freeze(adapt(build_model(frozen, 100, 3), frozen, data["train"]))
+    teacher = Numerics().freeze(adapt(build_model(frozen, 100, 3), {"model": frozen}, data["train"]))
     spec = {
         "model": architecture(model), "recipe": recipe, "seed": 0, "temperature": "std",
         "loss": EXPERIMENT.loss.model_dump(),

@@ -81,17 +81,17 @@ def measure(
     data = {split: open_images(store, split, device, unit["recipe"]) for split in store.splits}
     probe = make_probe(data, plan["spec"]["pairs"], plan["spec"]["pair_seed"])
 
-    def logits(place: Path, architecture: dict):
-        model = build_model(architecture, store.num_classes, data["train"].channels)
+    def logits(place: Path, spec: dict):
+        model = build_model(spec["model"], store.num_classes, data["train"].channels)
         load_weights(place, model)
-        return probe_logits(to_device(adapt(model, architecture, data["train"]), device), probe)
+        return probe_logits(to_device(adapt(model, spec, data["train"]), device), probe)
 
     is_student = unit["stage"] == "student"
-    answers = logits(teacher, unit["teacher"]["model"] if is_student else unit["model"]) if teacher else None
+    answers = logits(teacher, unit["teacher"] if is_student else unit) if teacher else None
     progress = Progress(plan["id"], len(places), "models")
     for done, (id_, place) in enumerate(places.items(), start=1):
         watch = Stopwatch()
-        own = logits(place, unit["model"]) if is_student else answers
+        own = logits(place, unit) if is_student else answers
         fidelity = answers if is_student else None
         target = mean_entropy(answers) if answers else None
         tables = model_tables(own, probe, fidelity, target, is_teacher=not is_student)

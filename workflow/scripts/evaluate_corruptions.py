@@ -129,7 +129,7 @@ def measure(
         watch = Stopwatch()
         model = build_model(unit["model"], store.num_classes, test.channels)
         load_weights(place, model)
-        model = to_device(adapt(model, unit["model"], test), device)
+        model = to_device(adapt(model, unit, test), device)
         found = measure_robustness(partial(logits, model), corrupted.images, rows, labels, measured)
         record = {**wanted[id_], VALUES: found, IMAGES: len(labels), "provenance": provenance(watch, device)}
         write_measurement(folder / id_, {}, record, place)

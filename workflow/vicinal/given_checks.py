@@ -47,3 +47,18 @@ def other_classes(
             text += "trained (from these weights with teacher_recipe.pretrained: true)"
             problems.append(Problem(text, artefacts.names(lambda study, id_=teacher.id: id_ in study.models)))
     return problems
+
+
+def other_channels(
+    artefacts: Artefacts, changes: Mapping[Ref, Change], shape: Callable[[Store], Shape]
+) -> list[Problem]:
+    """Return which given teachers have a normalisation of other channels than the images; arguments as above."""
+    problems = []
+    for teacher in given_teachers(artefacts, changes):
+        own, channels = teacher.spec.get("normalisation"), shape(teacher.store).channels
+        if own and len(own["mean"]) != channels:
+            text = f"grids.teachers.normalisation: that of {teacher.columns['model']} has mean and std of "
+            text += f"{len(own['mean'])} channels, the images of {teacher.store.spec['name']} have {channels}: "
+            text += f"give {channels} of both"
+            problems.append(Problem(text, artefacts.names(lambda study, id_=teacher.id: id_ in study.models)))
+    return problems

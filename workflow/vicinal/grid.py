@@ -209,11 +209,13 @@ def _given_teacher(experiment: Experiment, store: Store, entry: TeacherEntry, su
         "model": architecture(entry.model),
         "recipe": recipe,
         GIVEN: given,
+        "normalisation": entry.normalisation.model_dump() if entry.normalisation else None,
     }
     slug = f"{entry.model}_{PUBLISHED if is_published else GIVEN}"
+    normalised = f" (normalised by {entry.normalisation.words})" if entry.normalisation else ""
     columns = {
         **_teacher_columns(experiment, store, entry, None, slug, recipe),
-        "weights": PUBLISHED if is_published else f"file {given['sha256'][:8]}",
+        "weights": PUBLISHED if is_published else f"file {given['sha256'][:8]}{normalised}",
     }
     file = None if is_published else entry.weights
     return Teacher(artefact_id(slug, spec), normalise(spec), store, columns, file)

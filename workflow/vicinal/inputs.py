@@ -1,6 +1,6 @@
 """From stored images to the inputs of the networks: gather, crop, flip, normalise, mix."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
@@ -225,14 +225,32 @@ def as_input(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.permute(0, 3, 1, 2)
 
 
-def adapt(model: torch.nn.Module, architecture: Mapping[str, Any], data: Images) -> torch.nn.Module:
+class Normalisation(NamedTuple):
+    """Mean and standard deviation of each channel, of values in [0, 1]."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
+
+
+def normalisation_of(spec: Mapping[str, Any]) -> Normalisation | None:
+    """Return the normalisation that a model wants; None: that of its data set.
+
+    It is what the config says of a given file of weights, else what the network's family was pretrained with.
+    """
+    if own := spec.get("normalisation"):
+        return Normalisation(own["mean"], own["std"])
+    family = input_of(spec["model"])
+    return Normalisation(family.mean, family.std) if family else None
+
+
+def adapt(model: torch.nn.Module, spec: Mapping[str, Any], data: Images) -> torch.nn.Module:
     """Let a network that wants images in a normalisation of its own take those of a data set; return it.
 
-    What it is given, (x − mean)/std of the data set, becomes (x − mean)/std of its pretraining (``input_of``) by one
-    factor and one summand a channel. Mixed inputs stay mixed: both normalisations are affine.
+    What it is given, (x − mean)/std of the data set, becomes (x − mean)/std of its own (``normalisation_of`` its spec)
+    by one factor and one summand a channel. Mixed inputs stay mixed: both normalisations are affine.
     """
-    if takes := input_of(architecture):
-        own_mean, own_std = torch.tensor([takes.mean, takes.std], device=data.mean.device)
+    if takes := normalisation_of(spec):
+        own_mean, own_std = torch.tensor([takes.mean, takes.std], dtype=torch.float32, device=data.mean.device)
         factor = 1 / (data.scale * 255 * own_std)
         summand = (data.mean / 255 - own_mean) / own_std
         model.register_forward_pre_hook(

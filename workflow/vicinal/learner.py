@@ -92,7 +92,7 @@ def make_learner(id_: str, spec: dict, data: Images, weights: Path | None = None
         if weights is None:
             raise VicinalError(f"{id_}: it starts from the published weights {initial['name']}: give --weights")
         load_pretrained(model, weights, sha256=initial["sha256"])
-    to_device(adapt(model, spec["model"], data), data.device)
+    to_device(adapt(model, spec, data), data.device)
     return Learner(
         id=id_,
         model=model,

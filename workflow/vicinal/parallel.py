@@ -84,6 +84,14 @@ class Group:
         dist.broadcast(told, 0)
         return bool(told.item())
 
+    def any(self, flag: bool) -> bool:
+        """Tell whether some process's flag is set, for all; no process waits for a GPU here."""
+        if self.is_one:
+            return flag
+        told = torch.tensor([flag], dtype=torch.uint8)
+        dist.all_reduce(told, dist.ReduceOp.MAX)
+        return bool(told.item())
+
     def share(self, value: Any) -> Any:
         """Return the first process's value, which JSON must know, for all; what the others give does not matter."""
         if self.is_one:
@@ -96,6 +104,13 @@ class Group:
             content.copy_(torch.frombuffer(bytearray(text), dtype=torch.uint8))
         dist.broadcast(content, 0)
         return json.loads(content.numpy().tobytes())
+
+
+class Rehearsal(Group):
+    """A group in which each process computes with its own rows and hears nothing of the others."""
+
+    def add(self, values: torch.Tensor) -> None:
+        """Leave the values as they are."""
 
 
 def join(rank: int, size: int, store: dist.Store | None = None) -> Group:

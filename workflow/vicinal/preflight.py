@@ -28,7 +28,7 @@ from vicinal.estimate.memory import smallest_gpu, training_bytes
 from vicinal.estimate.recorded import History
 from vicinal.estimate.timing import Timing
 from vicinal.estimate.work import Machine
-from vicinal.given_checks import given_teachers, missing_files, other_classes
+from vicinal.given_checks import given_teachers, missing_files, other_channels, other_classes
 from vicinal.gpus import VISIBLE, list_gpus, visible_devices
 from vicinal.models.pretrained import WEIGHTS, weights_path
 from vicinal.planning import Ref
@@ -36,8 +36,6 @@ from vicinal.problems import ERROR, NOTE, WARNING, Problem
 from vicinal.reachable import unreachable
 
 INTERNET = "run where there is internet"
-# Sizes of weights are published in thousandths of a MiB.
-SIZE_TOLERANCE = 2 * 2**20 // 1000
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def find_problems(
     jobs = Jobs(artefacts, changes, results, Timing(Machine("cpu", None, 1), History([], {}, {})))
     if unreadable := _unreadable(jobs):
         return problems + unreadable
-    problems += other_classes(artefacts, changes, jobs.shape)
+    problems += other_classes(artefacts, changes, jobs.shape) + other_channels(artefacts, changes, jobs.shape)
     try:
         parts = {name: bytes_ for name, bytes_ in estimate_disk(jobs, changes).parts.items() if name != "downloads"}
         return problems + full_disks(results, parts, downloads) + gpu_problems(jobs, execution, slurm)
@@ -137,8 +135,8 @@ def _files_of_weights(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> It
             yield Download(path, weights.url, weights.size, remedy, needed_by)
         elif found is None and name in starting:
             yield _gone(path, f"weights/{name}.json", needed_by)
-        elif found is not None and fetched and abs(found - weights.size) > SIZE_TOLERANCE:
-            text = f"{path}: damaged or another file ({found:,} bytes; published: about {weights.size:,})"
+        elif found is not None and fetched and abs(found - weights.size) > weights.tolerance:
+            text = f"{path}: damaged or another file ({found:,} bytes, not about {weights.size:,})"
             yield Problem(f"{text}: delete it, and it is downloaded from {weights.url}", needed_by)
 
 
@@ -258,8 +256,7 @@ def gpu_problems(jobs: Jobs, execution: Execution, slurm: bool) -> list[Problem]
         taken, models, id_ = max(cohorts)
         slots = f", and {execution.gpu_slots} jobs share it (execution.gpu_slots)" if execution.gpu_slots > 1 else ""
         text = f"{id_}: {models} at once take about {size(taken)} of GPU memory, the smallest GPU has {size(memory)}"
-        halved = "a cohort is halved when memory runs out; " if execution.gpus_per_job == 1 else ""
-        text += f"{slots}: {halved}execution.cohort_size makes it small from the start"
+        text += f"{slots}: a cohort is halved when memory runs out; execution.cohort_size makes it small from the start"
         problems.append(Problem(text, kind=WARNING))
     return problems
 

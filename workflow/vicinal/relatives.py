@@ -111,6 +111,7 @@ def traits(stage: str, spec: Mapping[str, Any]) -> Traits:
     for section in ("data", "recipe", "loss"):
         _flatten(section, spec.get(section, {}), settings)
     _flatten("grids.teachers.weights", (teacher or spec).get(GIVEN, {}), settings)
+    _flatten("grids.teachers.normalisation", (teacher or spec).get("normalisation", {}), settings)
     teachers: dict[str, str] = {}
     _flatten("teacher_recipe", teacher.get("recipe", {}), teachers)
     # Where the teacher's recipe is the student's, one name is enough.

@@ -1,6 +1,5 @@
 """What the training jobs share: from wanted models to finished ones on disk."""
 
-import gc
 import json
 import math
 import time
@@ -27,6 +26,7 @@ from vicinal.phases import all_epochs
 from vicinal.progress import Progress
 from vicinal.provenance import Stopwatch, provenance
 from vicinal.records import checkpoint_folder, remove_checkpoints
+from vicinal.rehearsal import has_room, release_memory
 from vicinal.weights import load_weights, save_model, save_state
 
 
@@ -107,42 +107,37 @@ def _train_in_parts(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Ch
     waiting, problems = list(wanted.items()), []
     size = min(job.cohort_size or len(waiting), len(waiting))
     while waiting:
+        models = dict(waiting[:size])
         try:
-            problems += _train_group(job, dict(waiting[:size]), checkpoint)
+            epochs = all_epochs(waiting[0][1]["spec"]["recipe"])
+            if has_room(job.group, job.device, epochs, lambda models=models: _set_up(job, models)[-1]):
+                problems += _train_group(job, models, checkpoint)
+                waiting = waiting[size:]
+                continue
         except torch.OutOfMemoryError:
             if size == 1:
                 raise
-            if not job.group.is_one:  # the others do not know, and wait
+            if not job.group.is_one:  # later than in the first step: the others do not know, and wait
                 raise VicinalError(
-                    f"{job.unit}: out of memory with {min(size, len(waiting))} models at once in {job.group.size} "
+                    f"{job.unit}: out of memory with {len(models)} models at once in {job.group.size} "
                     f"processes: set execution.cohort_size to {size // 2}, which changes no result"
                 ) from None
-        else:
-            waiting = waiting[size:]
-            continue
+        if size == 1:
+            raise torch.OutOfMemoryError(f"one of {job.group.size} processes has no room for one model")
         # Here, where the error does not hold on to what the models took.
-        size = (min(size, len(waiting)) + 1) // 2
+        size = (len(models) + 1) // 2
         print(f"{job.unit}: out of memory; from now on {size} models are trained at once", flush=True)
-        gc.collect()
-        torch.cuda.empty_cache()
+        release_memory()
     return problems
 
 
-def _train_group(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Checkpoint | None) -> list[str]:
-    """Train models together, all from one checkpoint or all anew; return what is to be said of diverged ones."""
-    watch = Stopwatch()
-    machine = {**describe_machine(job.device, job.numerics), "processes": job.group.size}
-    recipe = next(iter(wanted.values()))["spec"]["recipe"]
-    data, validation = (open_images(job.store, split, job.device, recipe) for split in ("train", "validation"))
+def _set_up(job: Job, wanted: dict[Path, dict[str, Any]]) -> tuple[dict[Path, Learner], Images, Callable[..., None]]:
+    """Return fresh learners by directory, the training split, and ``train`` with all but moment, group and calls."""
+    spec = next(iter(wanted.values()))["spec"]
+    data, validation = (open_images(job.store, split, job.device, spec["recipe"]) for split in ("train", "validation"))
     learners = {
         directory: make_learner(record["id"], record["spec"], data, job.weights) for directory, record in wanted.items()
     }
-    spec = next(iter(wanted.values()))["spec"]
-    teacher = _frozen(*job.teacher, data, job.numerics) if job.teacher else None
-
-    moment, before, resumed = Moment(), 0.0, []
-    if checkpoint:
-        moment, before = checkpoint.restore(list(learners.values())), checkpoint.info["wall_seconds"]
     run = partial(
         train,
         list(learners.values()),
@@ -151,11 +146,21 @@ def _train_group(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Check
         recipe=spec["recipe"],
         seed=spec["seed"],
         alpha=spec.get("alpha"),
-        teacher=teacher,
-        moment=moment,
+        teacher=_frozen(*job.teacher, data, job.numerics) if job.teacher else None,
         numerics=job.numerics,
-        group=job.group,
     )
+    return learners, data, run
+
+
+def _train_group(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Checkpoint | None) -> list[str]:
+    """Train models together, all from one checkpoint or all anew; return what is to be said of diverged ones."""
+    watch = Stopwatch()
+    machine = {**describe_machine(job.device, job.numerics), "processes": job.group.size}
+    learners, data, run = _set_up(job, wanted)
+    moment, before, resumed = Moment(), 0.0, []
+    if checkpoint:
+        moment, before = checkpoint.restore(list(learners.values())), checkpoint.info["wall_seconds"]
+    run = partial(run, moment=moment, group=job.group)
     if not job.group.leads:
         run(on_step=lambda moment: _stop_when_told(job.group))
         return []
@@ -163,7 +168,7 @@ def _train_group(job: Job, wanted: dict[Path, dict[str, Any]], checkpoint: Check
     if checkpoint:
         resumed = [*checkpoint.info["resumed"], resumption(checkpoint, machine)]
         _say_resumed(job.unit, resumed[-1])
-    progress = Progress(job.unit, all_epochs(spec["recipe"]), "epochs", images=len(data), before=moment.epochs)
+    progress = Progress(job.unit, all_epochs(run.keywords["recipe"]), "epochs", images=len(data), before=moment.epochs)
     saver = _Saver(
         job,
         list(learners.values()),
@@ -263,7 +268,7 @@ def _frozen(directory: Path, spec: dict, data: Images, numerics: Numerics) -> to
     """Return a finished teacher, frozen, in evaluation mode, on the device of the data."""
     model = build_model(spec["model"], data.num_classes, data.channels)
     load_weights(directory, model)
-    return to_device(numerics.freeze(adapt(model, spec["model"], data)), data.device)
+    return to_device(numerics.freeze(adapt(model, spec, data)), data.device)
 
 
 def _keep_last_good(unit: str, learner: Learner, folder: Path) -> str:

@@ -187,7 +187,7 @@ class Grid(Section):
     """A block of students: every combination of its lists."""
 
     teachers: Annotated[list[TeacherEntry], AfterValidator(_distinct)] | None = Field(
-        None, description="teachers, by name or as {model, mixup_alpha, weights}; ce and ce_mixup use none"
+        None, description="teachers: names, or {model, mixup_alpha, weights, normalisation}; ce and ce_mixup use none"
     )
     students: Annotated[list[ModelName], AfterValidator(_distinct)] = Field(description="models of the students")
     methods: Annotated[list[MethodName], AfterValidator(_distinct)] = Field(description=f"of {', '.join(METHODS)}")
@@ -266,11 +266,12 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _tables_tell_teachers_apart(self) -> "Experiment":
-        known: dict[tuple, str | None] = {}
+        known: dict[tuple, Teacher] = {}
         for teacher in (teacher for grid in self.grids for teacher in grid.teachers or []):
-            if known.setdefault((teacher.model, teacher.trained_with), teacher.weights) != teacher.weights:
+            if (other := known.setdefault((teacher.model, teacher.trained_with), teacher)) != teacher:
+                what = "weights" if other.weights != teacher.weights else "normalisations"
                 raise ValueError(
-                    f"grids: the teacher {teacher.model} has different weights in two places, and tables name teachers "
+                    f"grids: the teacher {teacher.model} has different {what} in two places, and tables name teachers "
                     "by model and mixup_alpha alone; make it two experiments"
                 )
         return self

@@ -4,14 +4,48 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from vicinal.config.section import Section
+from vicinal.config.section import Float, Section
 from vicinal.config.values import Alpha, ModelName
 from vicinal.data.catalogue import check_text
 from vicinal.errors import VicinalError, nearest
 from vicinal.models.pretrained import WEIGHTS
+from vicinal.spec import number
 
 # In place of a file: the weights that are published for a network.
 PUBLISHED = "published"
+
+
+def _channels(values: Any) -> Any:
+    if not isinstance(values, list | tuple) or len(values) not in (1, 3):
+        raise ValueError(f"{values!r} is no list of 3 numbers, one a colour channel, nor of 1, for grey images")
+    return values
+
+
+_Mean = Annotated[Float, Field(ge=0, le=1)]
+# Of values in [0, 1]; the smallest of use is 1/255, of a network that wants values up to 255.
+_Deviation = Annotated[Float, Field(ge=0.001, le=1)]
+
+
+class Normalisation(Section):
+    """How a network wants its images: values in [0, 1], less the mean, divided by the deviation, channel by channel."""
+
+    mean: Annotated[tuple[_Mean, ...], BeforeValidator(_channels)] = Field(
+        description="mean of each channel, in [0, 1]: 3 numbers, or 1 for grey images"
+    )
+    std: Annotated[tuple[_Deviation, ...], BeforeValidator(_channels)] = Field(
+        description="standard deviation of each channel, from 0.001 to 1, as many numbers"
+    )
+
+    @model_validator(mode="after")
+    def _as_many(self) -> "Normalisation":
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean has {len(self.mean)} numbers, std {len(self.std)}: give as many of both")
+        return self
+
+    @property
+    def words(self) -> str:
+        """Return it as it stands in tables."""
+        return f"mean {' '.join(map(number, self.mean))}, std {' '.join(map(number, self.std))}"
 
 
 class Teacher(Section):
@@ -25,6 +59,9 @@ class Teacher(Section):
         None,
         description="not trained, one for all seeds: a file (safetensors, or a state dict of torch), or published: the "
         "model's ImageNet weights with their last layer; null: it is trained",
+    )
+    normalisation: Normalisation | None = Field(
+        None, description="that a given file of weights was trained with; null: as our own networks get their images"
     )
 
     @model_validator(mode="after")
@@ -41,6 +78,13 @@ class Teacher(Section):
                 check_text("weights", self.weights)
             except VicinalError as error:
                 raise ValueError(str(error)) from None
+        return self
+
+    @model_validator(mode="after")
+    def _normalisation_of_a_file(self) -> "Teacher":
+        if self.normalisation and self.weights in (None, PUBLISHED):
+            known = "that of published weights" if self.weights else "that of a teacher that is trained here"
+            raise ValueError(f"normalisation: {known} is known; leave it out, or name the file of weights it is of")
         return self
 
     @property

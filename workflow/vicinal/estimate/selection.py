@@ -74,7 +74,9 @@ def _axes(columns: dict[str, Any], given: Teacher | None = None) -> Axes:
         # How published weights were trained is known.
         weights = (given.file or PUBLISHED) if given else None
         alpha = None if weights == PUBLISHED else columns["teacher_mixup_alpha"]
-        teacher = columns["teacher"], alpha, weights
+        normalisation = given.spec.get("normalisation", {}) if given else {}
+        normalisation = tuple((name, tuple(values)) for name, values in normalisation.items())
+        teacher = columns["teacher"], alpha, weights, normalisation
         temperature = columns["temperature"] if columns["temperature"] == "std" else float(columns["temperature"])
         scale, loss = columns["logit_scale"], tuple((name, columns[name]) for name in Loss.model_fields)
     alpha = 1.0 if columns["alpha"] is None else columns["alpha"]
@@ -102,8 +104,8 @@ def _grid(block: Axes) -> dict[str, Any]:
     }
     if block.teachers != (None,):
         grid["teachers"] = [
-            {"model": model, "mixup_alpha": alpha} | ({"weights": weights} if weights else {})
-            for model, alpha, weights in block.teachers
+            {"model": model, "mixup_alpha": alpha, "weights": weights, "normalisation": dict(normalisation) or None}
+            for model, alpha, weights, normalisation in block.teachers
         ]
         grid |= {"temperatures": list(block.temperatures), "logit_scales": list(block.logit_scales)}
         [loss] = block.losses
