@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from vicinal.data.corruptions import ARCHIVES, CorruptionArchive, file_state, ou
 from vicinal.data.corruptions_fetch import fetch_corruptions
 from vicinal.data.prepare import prepare
 from vicinal.data.store import Store
-from vicinal.download import download
+from vicinal.download import checksum, download
 from vicinal.errors import VicinalError
 from vicinal.files import write_json
 
@@ -154,11 +155,22 @@ def test_an_archive_of_other_images_is_named(tmp_path, store, monkeypatch):
     assert record["reason"].startswith(f"{tmp_path / FILE}: its images of class")
 
 
-def test_two_that_want_the_same_wait_for_each_other(tmp_path, site, content):
+def test_those_that_want_the_same_wait_for_each_other(tmp_path, site, content, monkeypatch):
     archive = ARCHIVES["cifar10"]
     wanted = (archive.url, tmp_path / FILE, archive.size, "md5", archive.md5)
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(8) as pool, monkeypatch.context() as patch:
+        late = []
+
+        def look(*arguments):  # while the file is looked at, others come
+            late.append(pool.submit(download, *wanted))
+            time.sleep(0.3)
+            return checksum(*arguments)
+
+        patch.setattr("vicinal.download.checksum", look)
         for done in [pool.submit(download, *wanted) for _ in range(4)]:
+            done.result()
+        assert late
+        for done in late:
             done.result()
     assert (tmp_path / FILE).read_bytes() == content
     assert len(site.asked) == 1

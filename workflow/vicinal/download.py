@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from vicinal import files
 from vicinal.errors import VicinalError
 from vicinal.https import open_https
 from vicinal.progress import Progress
@@ -51,10 +50,12 @@ def download(url: str, path: Path, size: int, algorithm: str, wanted: str) -> No
             if not partial.stat().st_size:
                 partial.unlink()
             raise _failed(path, url, str(error)) from error
-        with files.atomic_path(path) as temporary:
-            partial.replace(temporary)
-            if not checksum(temporary, algorithm).startswith(wanted):
-                raise _failed(path, url, f"another file came, {temporary.stat().st_size:,} bytes")
+        if not checksum(partial, algorithm).startswith(wanted):
+            received = partial.stat().st_size
+            partial.unlink()
+            raise _failed(path, url, f"another file came, {received:,} bytes")
+        os.fsync(file.fileno())
+        partial.replace(path)  # not before: without its name here others would begin a download of their own
 
 
 @contextmanager
