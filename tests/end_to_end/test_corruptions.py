@@ -99,5 +99,14 @@ def test_corrupted_images_absent_then_there(prepared):
     assert not is_empty(project)
     again = run(project, library, "--dry-run")
     assert "Nothing to be done" in again.stdout + again.stderr
+    # as workflow/docs/scale.md counts them
+    for student in project.results.glob("students/*"):
+        assert len(list(student.iterdir())) == 2
+        assert len(list(project.results.glob(f"evaluations/*/{student.name}/*"))) == 3
+        assert len(list(project.results.glob(f"robustness/*/{student.name}/*"))) == 1
+    for stage in ("cohorts", "evaluations", "robustness"):
+        for unit in project.results.glob(f"{stage}/*"):
+            assert len([path for path in unit.iterdir() if path.is_file()]) == 4
+            assert (project.results / "plan" / stage / f"{unit.name}.json").is_file()
     record = json.loads(next(project.results.glob("data/*.corruptions.json")).read_text())
     assert sorted(record["rows"]) != record["rows"]
