@@ -202,5 +202,5 @@ def test_families_import_no_other_family(family):
         elif isinstance(node, ast.ImportFrom):
             imported.add("." * node.level + (node.module or ""))
     ours = {name for name in imported if name.startswith((".", "vicinal"))}
-    shared = "imagenet" if family.startswith(("torchvision", "timm")) else "layers"
-    assert ours <= {"vicinal.errors", f"vicinal.models.{shared}"}
+    shared = {"torchvision": {"imagenet"}, "timm": {"imagenet", "timm_package"}}.get(family.split("_")[0], {"layers"})
+    assert ours <= {"vicinal.errors", *(f"vicinal.models.{name}" for name in shared)}

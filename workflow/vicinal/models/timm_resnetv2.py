@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from vicinal.errors import VicinalError
 from vicinal.models.imagenet import check_choice, check_rgb, replace_head
+from vicinal.models.timm_package import timm_network
 
 if TYPE_CHECKING:
     from timm.models.resnetv2 import ResNetV2
@@ -38,14 +38,7 @@ def build(num_classes: int, in_channels: int, variant: str, head: str, dropout: 
     """
     check_rgb(in_channels)
     check_choice("variant", variant, VARIANTS)
-    try:
-        import timm
-    except ImportError as error:
-        raise VicinalError(
-            f"architecture.family: {variant} is a network of the package timm, which cannot be imported ({error}):"
-            " pip install 'timm>=1.0'"
-        ) from None
-    network = timm.create_model(variant, num_classes=num_classes)
+    network = timm_network(variant, num_classes)
     last = nn.Linear(network.num_features, num_classes)
     nn.init.normal_(last.weight, std=0.01)  # as timm
     nn.init.zeros_(last.bias)

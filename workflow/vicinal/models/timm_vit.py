@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from vicinal.errors import VicinalError
 from vicinal.models.imagenet import check_choice, check_rgb, replace_head
+from vicinal.models.timm_package import timm_network
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
@@ -34,14 +34,7 @@ def build(num_classes: int, in_channels: int, size: str, head: str, dropout: flo
     """
     check_rgb(in_channels)
     check_choice("size", size, NETWORKS)
-    try:
-        import timm
-    except ImportError as error:
-        raise VicinalError(
-            f"architecture.family: {NETWORKS[size]} is a network of the package timm, which cannot be imported"
-            f" ({error}): pip install 'timm>=1.0'"
-        ) from None
-    network = timm.create_model(NETWORKS[size], num_classes=num_classes)
+    network = timm_network(NETWORKS[size], num_classes)
     nn.init.zeros_(network.head.weight)  # the bias is 0 already
     replace_head(network, "head", head, dropout)
     return network
