@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from warm import run_scripts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,7 +87,8 @@ class Project:
         result = self.until("judge_claims", *arguments, settings=settings, **options)
         if result.returncode:
             return result
-        commands, names = [], sorted(path.stem for path in self.results.glob("plan/reports/*.json"))
+        config = yaml.safe_load((self.results / "plan" / "config.yaml").read_text())
+        commands, names = [], [experiment["name"] for experiment in config.get("experiments", [config])]
         for name in names:
             tables = ["--tables", f"results/{name}"]
             for plan in sorted(self.results.glob(f"plan/figures/{name}/*.json")):
@@ -95,9 +97,10 @@ class Project:
             plan = f"results/plan/reports/{name}.json"
             output = ["--results", "results", "--output", f"results/{name}/report.html"]
             commands.append(["report.py", "--plan", plan, *tables, *output])
-        for plan in self.results.glob("plan/collections/*.json"):
+        if "experiments" in config:
+            plan = f"results/plan/collections/{config['name']}.json"
             tables = ["--tables", *(f"results/{name}" for name in names)]
-            output = ["--results", "results", "--output", f"results/{plan.stem}/report.html"]
+            output = ["--results", "results", "--output", f"results/{config['name']}/report.html"]
             commands.append(["combine.py", "--plan", plan, *tables, *output])
         for status, out, err in self.scripts(*commands):
             assert status == 0, out + err
