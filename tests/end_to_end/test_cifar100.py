@@ -1,4 +1,4 @@
-"""CIFAR-100 for real, from Parquet, through the pipeline: a few steps, then every metric."""
+"""CIFAR-100 for real, from Parquet, through the whole pipeline: a few steps, then every metric."""
 
 import json
 
@@ -9,14 +9,15 @@ from project import ROOT
 CIFAR100 = ROOT.parent / "shared" / "data" / "cifar100"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not CIFAR100.is_dir(), reason=f"CIFAR-100 as Parquet is not at {CIFAR100.relative_to(ROOT.parent)}")
-def test_cifar100_from_parquet_to_tables(fresh_project):
+def test_cifar100_from_parquet_to_figures(fresh_project):
     settings = [
         f"data.root={CIFAR100.parent}", "seeds=[0]", "epochs=2", "limit_train=200", "limit_test=200", "pairs=100",
         "teachers=[resnet8x4]", "students=[resnet8]", "methods=[ce_mixup, kd_mixup]", "temperatures=[1, std]",
         "alphas=[1.0]", "logit_scales=[1.0]", "evaluation.corruptions=false",
     ]  # fmt: skip
-    result = fresh_project.until("aggregate", "cifar100", settings=settings)
+    result = fresh_project.reproduce("cifar100", settings=settings)
     assert result.returncode == 0, result.stderr
     results = fresh_project.results
     [meta] = [json.loads(path.read_text()) for path in results.glob("data/*/data.json")]

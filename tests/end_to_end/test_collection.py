@@ -2,32 +2,26 @@
 
 import json
 
+import pandas as pd
 import pytest
 import yaml
-from project import ROOT, Project, make_project
+from project import ROOT, Project
 
 from vicinal.config import read_config
 
-SHORT = {
-    "recipe": {"epochs": 1, "batch_size": 32, "lr": 0.1, "crop_padding": 0, "flip": False},
-    "seeds": [0],
-    "evaluation": {"pairs": 60},
-}
-
-
-def experiment(name, methods):
-    data = {"name": "digits", "limit_train": 60, "limit_test": 100}
-    grid = {"teachers": ["resnet8"], "students": ["resnet8_narrow"], "methods": methods, "temperatures": [2]}
-    return {"name": name, "data": data, **SHORT, "grids": [grid]}
-
 
 @pytest.fixture(scope="session")
-def both(once) -> Project:
-    """A project in which a collection of two experiments has run; read only."""
+def both(once, first) -> Project:
+    """The finished project after a run of a collection of two experiments, which are parts of its own; read only."""
 
     def run(folder):
-        project = make_project(folder)
-        experiments = [experiment("clean", ["ce", "kd"]), experiment("mixed", ["ce", "kd_mixup"])]
+        project = first.project.copy(folder)
+        whole = yaml.safe_load((project.results / "plan" / "config.yaml").read_text())
+        plain, scaled = whole["grids"]
+        experiments = [
+            {**whole, "name": "clean", "grids": [{**plain, "methods": ["ce", "kd"]}]},
+            {**whole, "name": "mixed", "grids": [{**plain, "methods": ["ce", "kd_mixup"]}, scaled]},
+        ]
         (folder / "both.yaml").write_text(yaml.safe_dump({"name": "both", "experiments": experiments}))
         result = project.to_the_end("both.yaml", settings=())
         assert result.returncode == 0, result.stdout + result.stderr
@@ -35,10 +29,16 @@ def both(once) -> Project:
     return Project(once("both", run))
 
 
-def test_what_the_experiments_share_is_made_once(both):
+def test_what_the_experiments_share_with_each_other_and_the_finished_one_is_made_once(both, first):
     assert len(list(both.results.glob("teachers/*"))) == 1
-    # ce is in both, kd and kd_mixup in one each.
-    assert len(list(both.results.glob("students/*"))) == 3
+    assert both.students() == first.project.students()
+    models = {}
+    for name in ("clean", "mixed"):
+        metrics = pd.read_parquet(both.results / name / "metrics.parquet")
+        models[name] = set(metrics["model_id"])
+    assert models["clean"] & models["mixed"] == {id_ for id_ in models["mixed"] if "_from_" not in id_}
+    # the teacher, one on labels; two of kd, ten of kd_mixup
+    assert {name: len(ids) for name, ids in models.items()} == {"clean": 4, "mixed": 12}
 
 
 def test_one_report_shows_them_side_by_side(both):

@@ -8,6 +8,7 @@ import yaml
 from project import ROOT, Project, make_project
 
 PHOTOS = ROOT.parent / "shared" / "data" / "imagenette160"
+pytestmark = pytest.mark.long
 CONFIG = {
     "name": "photos",
     "data": {"name": PHOTOS.name, "root": str(PHOTOS.parent), "store": "photos", "limit_train": 80, "limit_test": 40},
@@ -30,7 +31,7 @@ def photos(once) -> Project:
     def run(folder):
         project = make_project(folder)
         (folder / "photos.yaml").write_text(yaml.safe_dump(CONFIG))
-        result = project.to_the_end("photos.yaml", settings=())
+        result = project.reproduce("photos.yaml", settings=())
         assert result.returncode == 0, result.stdout + result.stderr
 
     return Project(once("photos", run))
