@@ -15,7 +15,7 @@ import pytest
 from vicinal.commands import plan as command
 from vicinal.commands.experiment import read_artefacts
 from vicinal.errors import VicinalError
-from vicinal.estimate.display import duration, hours, reason_groups, shown_groups, size
+from vicinal.estimate.display import reason_groups, shown_groups
 from vicinal.estimate.selection import Axes, merge
 from vicinal.plan import read_plan, record_key
 from vicinal.planfiles import write_plans
@@ -284,22 +284,3 @@ def test_merged_blocks_have_the_same_students():
     assert len(found) == len(points)
     assert set(found) == points
     assert len(blocks) == 2
-
-
-@pytest.mark.parametrize(
-    ("shown", "expected"),
-    [
-        (duration(0.2), "1 s"),
-        (duration(61), "61 s"),
-        (duration(600), "10 min"),
-        (duration(5400), "90 min"),
-        (duration(9000), "2.5 h"),
-        (duration(450_000), "125 h"),
-        (hours(0.0001), "0"),
-        (size(999), "999 B"),
-        (size(2_500_000), "2 MB"),
-        (size(3.26e9), "3.3 GB"),
-    ],
-)
-def test_numbers_are_written_as_people_say_them(shown, expected):
-    assert shown == expected

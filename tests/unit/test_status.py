@@ -152,7 +152,7 @@ def test_a_failed_job_is_shown_with_the_end_of_its_log(results, plans):
     assert re.search(rf"distill {first.id} \(\d+ s ago\)\n  {log}:\n  line 16\n", text)
     assert "\n  error: [bold]the[/bold] loss is NaN\n" in text
     assert re.search(rf"distill {fourth.id}: disk full \(\d+ s ago\)\n", text)
-    assert "2 h 00 min ago" in text
+    assert "2 h ago" in text
 
     # Made after all, or at work again: no failure any more.
     for plan in [plans[0], *of_stage(plans, "teachers"), first, fourth]:
@@ -217,10 +217,10 @@ def test_it_fits_the_terminal(width):
     status.seconds_left = 400_000.0
     text = shown(status, width)
     assert max(map(len, text.splitlines())) <= width
-    assert "17 of 379 jobs done, about 4 d 15 h left" in text.replace("\n", " ")
+    assert "17 of 379 jobs done, about 111 h left" in text.replace("\n", " ")
     assert "and 24 more" in text
     if width >= 80:
-        for word in ("12.3/240 epochs", "0.500–2.500", "70.0–90.0%", "41,234", "2 h 13 min", "alive 1 s ago"):
+        for word in ("12.3/240 epochs", "0.500–2.500", "70.0–90.0%", "41,234", "2.2 h", "alive 1 s ago"):
             assert word in text, word
         assert "998877" in text
 
@@ -250,14 +250,6 @@ def test_the_end_of_a_long_log(tmp_path):
     assert lines[-1] == "line 19999"
     assert len(lines) == 90  # whole lines of 11 bytes only
     assert all(len(line) == 10 for line in lines)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.4, "0 s"), (59.9, "59 s"), (200, "3 min 20 s"), (7500, "2 h 05 min"), (360_000, "4 d 4 h")],
-)
-def test_durations(seconds, words):
-    assert command.duration(seconds) == words
 
 
 def run(capsys, *arguments):

@@ -11,7 +11,7 @@ import yaml
 
 from vicinal.artefacts import Cohort, Evaluation, Teacher
 from vicinal.errors import VicinalError
-from vicinal.estimate.display import SHOWN, count, duration, hours
+from vicinal.estimate.display import SHOWN
 from vicinal.estimate.jobs import DEVICE_STAGES, Times, total
 from vicinal.estimate.overview import Overview
 from vicinal.estimate.selection import command_of, experiments_of, write_config
@@ -19,6 +19,7 @@ from vicinal.estimate.timing import Estimate
 from vicinal.estimate.value import MIN_SEEDS, Block, Grid
 from vicinal.files import write_text
 from vicinal.verify.layout import MEASURED
+from vicinal.words import count, duration, hours
 
 RANKS = {
     1: "primary cells of the claims",

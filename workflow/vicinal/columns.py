@@ -5,7 +5,7 @@ from typing import Any
 from vicinal.artefacts import Teacher
 from vicinal.config import Loss
 from vicinal.models.pretrained import WEIGHTS
-from vicinal.spec import number
+from vicinal.spec import exact_number
 
 
 def pretraining_columns(spec: dict[str, Any], teacher: Teacher | None = None) -> dict[str, bool]:
@@ -31,7 +31,7 @@ def weight_columns(loss: dict[str, float]) -> dict[str, float]:
 def recipe_columns(recipe: dict[str, Any]) -> dict[str, Any]:
     """Return a recipe as columns of a table: one value each, lists as text."""
     return {
-        f"recipe_{key}": " ".join(map(number, value)) if isinstance(value, list) else value
+        f"recipe_{key}": " ".join(map(exact_number, value)) if isinstance(value, list) else value
         for key, value in recipe.items()
     }
 

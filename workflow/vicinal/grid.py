@@ -16,7 +16,7 @@ from vicinal.data.corruptions import ARCHIVES
 from vicinal.errors import VicinalError
 from vicinal.models.registry import architecture
 from vicinal.recipes import initial_weights, inputs_recipe, published_weights, resolve_recipe
-from vicinal.spec import GIVEN, PHOTOS, artefact_id, canonical_fields, joined_id, normalise, number
+from vicinal.spec import GIVEN, PHOTOS, artefact_id, canonical_fields, exact_number, joined_id, normalise
 
 
 def expand(
@@ -107,7 +107,7 @@ def _cohort(
         "teacher": teacher.spec if teacher else None,
     }
     origin = f"from_{teacher.columns['slug']}" if teacher else "ce"
-    alpha = f"_a{number(point.alpha)}" if point.alpha else ""
+    alpha = f"_a{exact_number(point.alpha)}" if point.alpha else ""
     slug = f"{point.student}_{origin}{alpha}"
     fields, spec = canonical_fields(shared), normalise(shared)
     columns = {
@@ -129,7 +129,7 @@ def _cohort(
     for own in _own(grid, grid.loss or experiment.loss) if teacher else [{"loss": {"ce_weight": 1.0}}]:
         id_ = joined_id(f"{slug}{_own_slug(own) if teacher else ''}_s{point.seed}", fields, canonical_fields(own))
         own_columns = {
-            "temperature": number(own["temperature"]) if teacher else None,
+            "temperature": exact_number(own["temperature"]) if teacher else None,
             "logit_scale": own["logit_scale"] if teacher else None,
             **weight_columns(own["loss"]),
         }
@@ -146,13 +146,13 @@ def _own(grid: Grid, loss: Loss) -> Iterator[dict[str, Any]]:
 
 
 def _own_slug(own: dict) -> str:
-    scale = f"_c{number(own['logit_scale'])}" if own["logit_scale"] != 1 else ""
+    scale = f"_c{exact_number(own['logit_scale'])}" if own["logit_scale"] != 1 else ""
     weights = [
-        f"_{name.removesuffix('_weight')}{number(weight)}"
+        f"_{name.removesuffix('_weight')}{exact_number(weight)}"
         for name, weight in sorted(own["loss"].items())
         if weight != Loss.model_fields[name].default
     ]
-    return f"_t{number(own['temperature'])}{scale}{''.join(weights)}"
+    return f"_t{exact_number(own['temperature'])}{scale}{''.join(weights)}"
 
 
 def _store(experiment: Experiment, content: dict) -> Store:
@@ -235,7 +235,7 @@ def _teacher(experiment: Experiment, store: Store, entry: TeacherEntry, seed: in
         "alpha": entry.mixup_alpha,
         "loss": {"ce_weight": 1.0},
     }
-    slug = f"{entry.model}_mix{number(entry.mixup_alpha)}" if entry.mixup_alpha else entry.model
+    slug = f"{entry.model}_mix{exact_number(entry.mixup_alpha)}" if entry.mixup_alpha else entry.model
     columns = {**_teacher_columns(experiment, store, entry, seed, slug, recipe), **pretraining_columns(spec)}
     return Teacher(artefact_id(f"{slug}_s{seed}", spec), normalise(spec), store, columns)
 

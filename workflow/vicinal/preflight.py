@@ -22,7 +22,6 @@ from vicinal.data.catalogue import DATA_SETS
 from vicinal.data.corruptions import ARCHIVES
 from vicinal.errors import VicinalError, describe
 from vicinal.estimate.disk import estimate_disk
-from vicinal.estimate.display import count, size
 from vicinal.estimate.jobs import Jobs
 from vicinal.estimate.memory import smallest_gpu, training_bytes
 from vicinal.estimate.recorded import History
@@ -34,6 +33,7 @@ from vicinal.models.pretrained import WEIGHTS, weights_path
 from vicinal.planning import Ref
 from vicinal.problems import ERROR, NOTE, WARNING, Problem
 from vicinal.reachable import unreachable
+from vicinal.words import count, size
 
 INTERNET = "run where there is internet"
 

@@ -10,7 +10,7 @@ from vicinal.errors import VicinalError
 from vicinal.files import read_json
 from vicinal.models.registry import ARCHITECTURES, architecture
 from vicinal.planning import Plan
-from vicinal.spec import GIVEN, canonical, number
+from vicinal.spec import GIVEN, canonical, exact_number
 
 # What the lists of a grid vary. Anything else that differs is a setting that has changed.
 AXES = ("model", "teacher", "teacher mixup alpha", "alpha", "temperature", "logit scale", "seed")
@@ -152,7 +152,11 @@ def _value(value: Any) -> str:
         return ABSENT
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
-    text = number(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else str(value).lower()
+    text = (
+        exact_number(value)
+        if isinstance(value, int | float | str) and not isinstance(value, bool)
+        else str(value).lower()
+    )
     return f"{text[:8]}…" if len(text) >= 32 else text  # a checksum
 
 

@@ -4,6 +4,8 @@ import math
 
 import pandas as pd
 
+from vicinal.words import number
+
 _INTRODUCTION = """# Claims
 
 The replicate is the seed, and runs are paired by seed. A claim is *reproduced* where the 95 % interval lies above the
@@ -32,14 +34,10 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def _line(row: dict, p: str) -> list:
-    interval = "" if math.isnan(row["low"]) else f"[{_number(row['low'])}, {_number(row['high'])}]"
+    interval = "" if math.isnan(row["low"]) else f"[{number(row['low'])}, {number(row['high'])}]"
     note = "; ".join(filter(None, (row["reason"], row["warning"])))
-    numbers = [_number(row["estimate"]), interval, _number(row["threshold"]), row["n"], _number(row[p])]
+    numbers = [number(row["estimate"]), interval, number(row["threshold"]), row["n"], number(row[p])]
     return [row["cell"], row["estimand"], *numbers, note]
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.3g}".replace("-", "−")
 
 
 def _table(head: list[str], rows: list[list]) -> list[str]:

@@ -7,7 +7,7 @@ from functools import partial
 
 import yaml
 
-from vicinal.artefacts import Artefacts
+from vicinal.artefacts import Artefacts, Study
 from vicinal.changes import find_changes
 from vicinal.commands.experiment import (
     RESULTS,
@@ -32,6 +32,7 @@ from vicinal.preflight import find_problems, unwritable
 from vicinal.problems import ERROR, reasons, refuse
 from vicinal.skipped import write_skipped
 from vicinal.slurm import prepare, with_cluster
+from vicinal.words import count
 
 EPILOG = f"Anything after -- goes to Snakemake as it is, e.g. -- --dry-run. {SETTINGS}"
 
@@ -146,15 +147,13 @@ def _config_text(name: str, experiments: list[Experiment]) -> str:
 def describe(artefacts: Artefacts) -> str:
     """Return one line a study: what it consists of."""
     return "\n".join(
-        f"{name}: {study.store.spec['name']}, {_count(study.roles, 'teacher')}, {_count(study.roles, 'student')}, "
-        f"seeds {', '.join(map(str, study.experiment.seeds))}"
+        f"{name}: {study.store.spec['name']}, {_models(study)}, seeds {', '.join(map(str, study.experiment.seeds))}"
         for name, study in artefacts.studies.items()
     )
 
 
-def _count(roles: dict[str, int], role: str) -> str:
-    number = roles.get(role, 0)
-    return f"{number} {role}{'' if number == 1 else 's'}"
+def _models(study: Study) -> str:
+    return ", ".join(count(study.roles.get(role, 0), role) for role in ("teacher", "student"))
 
 
 def _gpus(execution: Execution) -> list[str]:

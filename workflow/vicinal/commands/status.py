@@ -16,6 +16,7 @@ from rich.text import Text
 from vicinal.commands.experiment import RESULTS, SNAPSHOT, add_experiment_arguments, read_experiments, resolve_named
 from vicinal.planning import RULES, build_plans
 from vicinal.status import Monitor, Status
+from vicinal.words import duration
 
 SHOWN_RUNNING, SHOWN_FAILED = 16, 5
 
@@ -195,15 +196,3 @@ def _failure(failure: dict[str, Any]) -> list[RenderableType]:
 
 def _more(number: int) -> list[Text]:
     return [Text(f"and {number} more")] if number > 0 else []
-
-
-def duration(seconds: float) -> str:
-    """Return a time in the two largest units that matter: 12 s, 3 min 20 s, 2 h 05 min, 4 d 3 h."""
-    seconds = int(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02d} s"
-    if seconds < 86_400:
-        return f"{seconds // 3600} h {seconds // 60 % 60:02d} min"
-    return f"{seconds // 86_400} d {seconds // 3600 % 24} h"

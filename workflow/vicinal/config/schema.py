@@ -20,7 +20,7 @@ from vicinal.config.values import (
     Temperature,
 )
 from vicinal.data.catalogue import DATA_SETS
-from vicinal.spec import number
+from vicinal.spec import exact_number
 
 
 def _distinct(values: list) -> list:
@@ -28,7 +28,7 @@ def _distinct(values: list) -> list:
         raise ValueError("the list is empty: give at least one entry")
     for position, value in enumerate(values):
         if value in values[:position]:
-            shown = f"teacher {value.model}" if isinstance(value, Teacher) else number(value)
+            shown = f"teacher {value.model}" if isinstance(value, Teacher) else exact_number(value)
             raise ValueError(f"{shown} is listed twice")
     return values
 

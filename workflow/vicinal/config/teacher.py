@@ -9,7 +9,7 @@ from vicinal.config.values import Alpha, ModelName
 from vicinal.data.catalogue import check_text
 from vicinal.errors import VicinalError, nearest
 from vicinal.models.pretrained import WEIGHTS
-from vicinal.spec import number
+from vicinal.spec import exact_number
 
 # In place of a file: the weights that are published for a network.
 PUBLISHED = "published"
@@ -45,7 +45,7 @@ class Normalisation(Section):
     @property
     def words(self) -> str:
         """Return it as it stands in tables."""
-        return f"mean {' '.join(map(number, self.mean))}, std {' '.join(map(number, self.std))}"
+        return f"mean {' '.join(map(exact_number, self.mean))}, std {' '.join(map(exact_number, self.std))}"
 
 
 class Teacher(Section):

@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
-from math import ceil
 from textwrap import wrap
 
 from rich.console import Console
@@ -15,6 +14,7 @@ from vicinal.changes import Change
 from vicinal.estimate.jobs import DEVICE_STAGES
 from vicinal.estimate.overview import Overview, Stage
 from vicinal.planning import RULES
+from vicinal.words import count, duration, hours, size
 
 # Groups of reasons that are shown a stage, and kinds of students a rank of a budget.
 SHOWN = 8
@@ -188,31 +188,3 @@ def _show_jobs(overview: Overview, console: Console) -> None:
         console.print(f"\n{RULES[ref[0]]} {ref[1]}: {time}{trains}", highlight=False, soft_wrap=True, markup=False)
         for reason in change.reasons:
             console.print(f"  {reason}", highlight=False, soft_wrap=True, markup=False)
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people say it: ``40 s``, ``12 min``, ``3.5 h``, ``120 h``."""
-    if seconds < 99.5:
-        return f"{max(1, ceil(seconds))} s"
-    if seconds < 99.5 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{hours(seconds / 3600)} h"
-
-
-def hours(value: float) -> str:
-    """Return a number of hours with two digits that count."""
-    return f"{value:.0f}" if value >= 10 else f"{value:.2g}" if value >= 0.001 else "0"
-
-
-def size(count: float) -> str:
-    """Return a number of bytes with its unit."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB" if count < 1000 else f"{count / 1000:.1f} TB"
-
-
-def count(number: int, word: str) -> str:
-    """Return a number of things."""
-    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -1,12 +1,13 @@
 """From a report's context to HTML: the templates in workflow/report, everything escaped."""
 
-import math
 import re
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+
+from vicinal.words import duration, number
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
 
@@ -31,13 +32,6 @@ def render(context: dict[str, Any], template: str = "report.html.j2") -> str:
     return page.encode("utf-8", "replace").decode("utf-8")  # JSON can hold halves of letters, which UTF-8 cannot
 
 
-def number(value: float | None, form: str = ".3g") -> str:
-    """Return a number as it is printed: a true minus sign, nothing where there is none."""
-    if value is None or math.isnan(value):
-        return ""
-    return format(value, form).replace("-", "−")
-
-
 def minus(text: str) -> str:
     """Return a text with true minus signs before its numbers; hyphens within words and ids stay."""
     return re.sub(r"(?<![\w-])-(?=\.?\d)", "−", text)
@@ -46,13 +40,3 @@ def minus(text: str) -> str:
 def revision(name: str) -> str:
     """Return a git revision in short, with what follows its hash."""
     return re.sub(r"^([0-9a-f]{12})[0-9a-f]{28}", r"\1", name)
-
-
-def duration(seconds: float) -> str:
-    """Return a time span in the largest units that matter: 42 s, 3 min 5 s, 2 h 10 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
