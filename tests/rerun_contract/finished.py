@@ -20,7 +20,8 @@ from vicinal.history import history_fields
 from vicinal.model_tables import TABLES, table_files
 from vicinal.plan import record_key
 from vicinal.planfiles import write_plans
-from vicinal.planning import RULES, build_plans, resolve
+from vicinal.planning import build_plans, resolve
+from vicinal.results import STAGES
 from vicinal.robustness import VALUES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,7 +118,7 @@ def finish(artefacts: Artefacts, results: Path) -> None:
             if plan.stage == "evaluations":
                 write_tables(path.parent)
         record_key(output, plan.content)
-    assert set(RULES) >= {plan.stage for plan in plans}
+    assert set(STAGES) >= {plan.stage for plan in plans}
     write_plans(plans, results)
 
 

@@ -30,7 +30,6 @@ def test_page_has_the_scorecard_and_every_row():
 
 
 def run_script(monkeypatch, tmp_path, tables, key="k"):
-    monkeypatch.setitem(fingerprint.STAGE_SCRIPTS, "claims", "claims.py")
     plan = {"stage": "claims", "id": "made_up", "key": key, "spec": {}, "code": fingerprint.stage_fingerprint("claims")}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     for name, table in tables.items():

@@ -21,7 +21,7 @@ from vicinal.estimate.timing import RULE_SECONDS, STARTUP, Timing, present_machi
 from vicinal.estimate.work import Machine, evaluation_work, training_work
 from vicinal.models.cost import model_cost
 from vicinal.models.registry import architecture
-from vicinal.planning import RULES
+from vicinal.results import STAGES
 from vicinal.spec import artefact_id
 
 CPU = Machine("cpu", "a processor", 1)
@@ -45,7 +45,7 @@ def test_the_constants_are_those_of_the_engine():
 def test_every_rule_and_data_set_is_known():
     downloaded = {name for name, known in DATA_SETS.items() if known.torchvision}
     assert downloaded == shape._KNOWN.keys() == disk.DOWNLOADS.keys()
-    assert {RULES[stage] for stage in RULES.keys() - STARTUP.keys()} == RULE_SECONDS.keys()
+    assert {STAGES[stage].rule for stage in STAGES.keys() - STARTUP.keys()} == RULE_SECONDS.keys()
     assert set(STARTUP) == set(DEVICE_STAGES)
 
 

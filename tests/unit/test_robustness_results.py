@@ -1,9 +1,7 @@
-"""Measurements on corrupted images among the other results: verified, imported, kept or removed, planned."""
+"""Measurements on corrupted images among the other results: verified, kept or removed, planned."""
 
 import json
-import shutil
 import sys
-from argparse import Namespace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 import yaml
 from results_tree import GRID, ROOT, artefacts, make_tree
 
-from vicinal.commands import gc, import_results
+from vicinal.commands import gc
 from vicinal.config import Execution, read_config, validate
 from vicinal.data.corruptions import ARCHIVES, CorruptionArchive, record_name
 from vicinal.errors import VicinalError
@@ -23,12 +21,11 @@ from vicinal.estimate.work import robustness_work
 from vicinal.files import write_json
 from vicinal.garbage import find_garbage
 from vicinal.models.cost import model_cost
-from vicinal.planfiles import write_plans
 from vicinal.planning import build_plans
 from vicinal.references import find_references
 from vicinal.verify.artefacts import Walk
 from vicinal.verify.findings import Findings, Ledger
-from vicinal.verify.foreign import find_foreign
+from vicinal.verify.layout import find_foreign
 
 ON = "evaluation.corruptions=true"
 RESULTS = Path("results")
@@ -107,23 +104,6 @@ def test_a_record_of_other_data_is_one_problem(project):
     [problem] = check(RESULTS)
     assert problem.path == path
     assert "other data" in problem.fault
-
-
-def test_all_of_it_is_imported_and_then_there_is_nothing_to_do(project, tmp_path, monkeypatch, capsys):
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    assert import_results.main(Namespace(folder=project, dry_run=False, all=True)) == 0
-    said = capsys.readouterr().out
-    assert "1 corrupted-image record" in said
-    assert "corrupted-image evaluations" in said
-    assert check(RESULTS) == []
-    plans = [plan for plan in build_plans(artefacts(ON)) if plan.stage in ("corruptions", "robustness")]
-    assert write_plans(plans, RESULTS) == {}
-    path = next(project.glob("results/robustness/*/*/evaluation.json"))
-    path.write_bytes(b"damaged")
-    shutil.rmtree(RESULTS)
-    assert import_results.main(Namespace(folder=project, dry_run=False, all=True)) == 1
-    assert not (RESULTS / path.relative_to(project / "results")).exists()
 
 
 def garbage():

@@ -14,18 +14,8 @@ from vicinal.history import HISTORY
 from vicinal.measurements import lacking_parts
 from vicinal.plan import record_key, recorded_key, recorded_parts
 from vicinal.planning import Plan, Ref
-from vicinal.records import EVALUATION, RECORD, measured_models
-from vicinal.verify.layout import MEASURED
-
-# Tables, claims, figures and reports take seconds: they are always made by the present code.
-NAMES = {
-    "data": "data stores",
-    "corruptions": "corrupted images",
-    "teachers": "teachers",
-    "cohorts": "students",
-    "evaluations": "measured models",
-    "robustness": "models measured on corrupted images",
-}
+from vicinal.records import measured_models
+from vicinal.results import EVALUATION, MEASURED, RECORD, STAGES, TRAINED, model_folder
 
 
 def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
@@ -57,13 +47,13 @@ def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
                 accepted[plan.stage, record["code"], code] += 1
         if recorded_key(results / plan.output) == plan.key:
             fresh.add(plan.ref)
-        elif plan.stage in NAMES and whole and _differs_by_code(plan, results, fresh):
+        elif STAGES[plan.stage].holds and whole and _differs_by_code(plan, results, fresh):
             _renew(plan, results)
             fresh.add(plan.ref)
     for (stage, before, code), count in accepted.items():
-        yield f"accepted under the present code: {NAMES[stage]}: {count}, code {before} → {code}"
+        yield f"accepted under the present code: {STAGES[stage].holds}: {count}, code {before} → {code}"
     for (stage, lacking), count in refused.items():
-        yield f"not accepted, but made anew: {NAMES[stage]}: {count}, made by older code without {lacking}"
+        yield f"not accepted, but made anew: {STAGES[stage].holds}: {count}, made by older code without {lacking}"
     if not (accepted or refused):
         yield "accepted nothing: no result here differs from its plan by code alone"
 
@@ -77,7 +67,7 @@ def code_records(plan: Plan, results: Path) -> list[tuple[Path, dict[str, Any], 
         return [(results / plan.directories[0] / RECORD, content["spec"], content["code"])]
     if plan.stage == "cohorts":
         return [
-            (results / "students" / id_ / RECORD, {**content["spec"], **student["own"]}, student["code"])
+            (model_folder(results, "student", id_) / RECORD, {**content["spec"], **student["own"]}, student["code"])
             for id_, student in content["students"].items()
         ]
     if plan.stage in MEASURED:
@@ -98,7 +88,7 @@ def _of_other_code(path: Path, spec: dict[str, Any], code: str) -> dict[str, Any
 
 def _lacking(plan: Plan, folder: Path, record: dict[str, Any]) -> list[str]:
     """Return what a result lacks, in words, although it differs by code alone: older code did not write it."""
-    if plan.stage in ("teachers", "cohorts"):
+    if plan.stage in TRAINED:
         return [] if HISTORY in record else [f"{HISTORY} in {RECORD}"]
     if plan.stage not in MEASURED:
         return []

@@ -18,7 +18,7 @@ from vicinal.estimate.selection import command_of, experiments_of, write_config
 from vicinal.estimate.timing import Estimate
 from vicinal.estimate.value import MIN_SEEDS, Block, Grid
 from vicinal.files import write_text
-from vicinal.verify.layout import MEASURED
+from vicinal.results import MEASURED
 from vicinal.words import count, duration, hours
 
 RANKS = {

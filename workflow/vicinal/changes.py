@@ -8,9 +8,9 @@ from typing import Any
 from vicinal.errors import VicinalError
 from vicinal.files import read_json
 from vicinal.plan import recorded_key, recorded_parts
-from vicinal.planning import RULES, Plan, Ref
-from vicinal.records import RECORD
+from vicinal.planning import Plan, Ref
 from vicinal.relatives import Relatives, student_reason
+from vicinal.results import RECORD, STAGES, model_folder
 from vicinal.spec import is_given
 
 
@@ -31,7 +31,7 @@ class Change:
     @property
     def rule(self) -> str:
         """Return the rule that makes it."""
-        return RULES[self.plan.stage]
+        return STAGES[self.plan.stage].rule
 
 
 def find_changes(plans: Iterable[Plan], results: Path) -> dict[Ref, Change]:
@@ -129,7 +129,7 @@ def _to_train(plan: Plan, changes: dict[Ref, Change], results: Path) -> list[str
         wanted = {plan.id: (results / plan.directories[0], plan.content["spec"], plan.content["code"])}
     elif plan.stage == "cohorts":
         wanted = {
-            id_: (results / "students" / id_, {**plan.content["spec"], **student["own"]}, student["code"])
+            id_: (model_folder(results, "student", id_), {**plan.content["spec"], **student["own"]}, student["code"])
             for id_, student in plan.content["students"].items()
         }
     else:

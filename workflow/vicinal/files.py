@@ -13,6 +13,9 @@ from typing import Any
 
 from vicinal.errors import VicinalError
 
+# How the names of temporary files and directories begin; a process that is killed leaves them behind.
+LEFT_OVER = (".tmp-", ".old-")
+
 
 def _sync(path: Path) -> None:
     """Flush a file or directory to the disk."""
@@ -151,6 +154,15 @@ def read_json(path: Path | str) -> Any:
         raise VicinalError(f"{path}: no such file") from None
     except ValueError as error:
         raise VicinalError(f"{path}: not a JSON file ({error})") from None
+
+
+def read_object(path: Path | str) -> dict[str, Any]:
+    """Read a JSON object; empty where there is no such file, or no object in it."""
+    try:
+        found = read_json(path)
+    except (VicinalError, OSError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def sha256(path: Path | str) -> str:

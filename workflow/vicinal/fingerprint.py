@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from vicinal.results import STAGES
+
 PACKAGE = Path(__file__).resolve().parent
 SCRIPTS = PACKAGE.parent / "scripts"
 
@@ -36,20 +38,8 @@ NEUTRAL = {
     "vicinal.progress",
     "vicinal.provenance",
     "vicinal.records",
+    "vicinal.results",
     "vicinal.spec",
-}
-
-STAGE_SCRIPTS = {
-    "data": "prepare_data.py",
-    "teachers": "train_teacher.py",
-    "cohorts": "distill.py",
-    "evaluations": "evaluate.py",
-    "robustness": "evaluate_corruptions.py",
-    "experiments": "aggregate.py",
-    "claims": "claims.py",
-    "figures": "plot.py",
-    "reports": "report.py",
-    "collections": "combine.py",
 }
 
 
@@ -57,10 +47,10 @@ def stage_fingerprint(stage: str, named: tuple[str, ...] = ()) -> str:
     """Return the code fingerprint of a stage, as 16 hexadecimal digits.
 
     Args:
-        stage: a key of ``STAGE_SCRIPTS``.
+        stage: a key of ``STAGES``.
         named: modules that the spec names, e.g. ``vicinal.models.cifar_resnet``.
     """
-    return _fingerprint(SCRIPTS / STAGE_SCRIPTS[stage], tuple(sorted(named)))
+    return _fingerprint(SCRIPTS / STAGES[stage].script, tuple(sorted(named)))
 
 
 def named_modules(spec: dict[str, Any]) -> tuple[str, ...]:

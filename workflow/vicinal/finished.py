@@ -11,6 +11,7 @@ from pathlib import Path
 from vicinal.artefacts import Artefacts
 from vicinal.errors import VicinalError
 from vicinal.files import read_json, write_json
+from vicinal.results import PLAN, STAGES, model_path
 
 CODE = Path(__file__).resolve().parents[1]
 
@@ -22,8 +23,9 @@ def is_finished(artefacts: Artefacts, config: str, results: Path) -> bool:
             return False
     except (VicinalError, OSError):
         return False
-    made = {f"data/{id_}/data.json" for id_ in artefacts.stores}
-    made |= {f"teachers/{id_}/model" for id_ in artefacts.teachers} | {f"students/{id_}" for id_ in artefacts.students}
+    made = {STAGES["data"].output_of(id_) for id_ in artefacts.stores}
+    made |= {model_path("teacher", id_) for id_ in artefacts.teachers}
+    made |= {model_path("student", id_) for id_ in artefacts.students}
     made |= {f"evaluations/{e.id}/{model.id}" for e in artefacts.evaluations.values() for model in e.models}
     return all((results / path).exists() for path in made)
 
@@ -34,7 +36,7 @@ def write_finished(config: str, results: Path) -> None:
 
 
 def _mark_file(results: Path) -> Path:
-    return results / "plan" / "finished.json"
+    return results / PLAN / "finished.json"
 
 
 def _mark(config: str) -> dict[str, str]:

@@ -11,20 +11,27 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vicinal.heartbeat import FOLDER as HEARTBEATS
+from vicinal.files import LEFT_OVER, read_object
 from vicinal.heartbeat import lives, read_beats
 from vicinal.locks import ENDING, free_lock, held_locks
-from vicinal.locks import FOLDER as LOCKS
-from vicinal.planning import RULES
-from vicinal.records import CHECKPOINTS, EVALUATION
-from vicinal.references import References, cohort_members, read_object
-from vicinal.verify.layout import LEFT_OVER, MEASURED, STAGES, is_id
+from vicinal.references import References, cohort_members
+from vicinal.results import (
+    CHECKPOINTS,
+    EVALUATION,
+    FOLDERS,
+    HEARTBEATS,
+    LOCKS,
+    MEASURED,
+    PLAN,
+    PUBLISHED,
+    SHARED_FOLDERS,
+    STAGES,
+    TRAINED,
+    is_id,
+)
 
 # A temporary file younger than this may be of a job that runs, s.
 YOUNG = 3600.0
-# Of these nothing is ever removed.
-PUBLISHED = "published"
-NOT_EXPERIMENTS = {*STAGES, PUBLISHED, "plan", "weights", LOCKS, CHECKPOINTS, HEARTBEATS, "logs", "benchmarks"}
 LEFT = "left over of killed jobs"
 
 
@@ -78,14 +85,14 @@ class _Busy:
         beats = read_beats(results, time.time())
         working = [(beat["stage"], beat["id"]) for beat in beats if _is_at_work(beat)]
         self._beating = {results / HEARTBEATS / f"{stage}-{id_}.json" for stage, id_ in working}
-        jobs = {(stage, id_) for id_ in self.locks for stage in ("teachers", "cohorts")}
+        jobs = {(stage, id_) for id_ in self.locks for stage in TRAINED}
         self._ids = set(self.locks)
         # What the job reads must stay as well.
         todo = [*jobs, *working]
         while todo:
             stage, id_ = todo.pop()
             self._ids.add(id_)
-            plan = read_object(results / "plan" / stage / f"{id_}.json")
+            plan = read_object(results / PLAN / stage / f"{id_}.json")
             self._ids.update(plan.get("students", {}))
             todo += [tuple(ref.split("/", 1)) for ref in plan.get("upstream", {})]
 
@@ -101,7 +108,7 @@ def _is_at_work(beat: dict) -> bool:
 
 
 def _artefacts(results: Path, references: References, members: dict[str, set[str]]) -> Iterator[Item]:
-    for stage in STAGES:
+    for stage in FOLDERS:
         for entry in _entries(results / stage):
             known = references.ids[stage]
             name = re.split(r"\.(?:fetched|corruptions)\.json", entry.name)[0] if stage == "data" else entry.name
@@ -119,9 +126,9 @@ def _artefacts(results: Path, references: References, members: dict[str, set[str
 
 def _bookkeeping(results: Path, references: References) -> Iterator[Item]:
     """Yield plan files, locks, checkpoints, logs, benchmarks and heartbeats of what is gone or garbage itself."""
-    for stage in (*STAGES, "downloads", "corruptions", "weights"):
+    for stage in (*FOLDERS, "downloads", "corruptions", "weights"):
         known = references.ids["data" if stage in ("downloads", "corruptions") else stage]
-        for path in _files(results / "plan" / stage, ".json"):
+        for path in _files(results / PLAN / stage, ".json"):
             if path.stem not in known:
                 yield _item("plan files", path, (path.stem,))
     units = references.ids["teachers"] | references.ids["cohorts"]
@@ -133,7 +140,7 @@ def _bookkeeping(results: Path, references: References) -> Iterator[Item]:
             yield _item("checkpoints", Path(entry.path), (entry.name,))
     for kind, ending in (("logs", ".log"), ("benchmarks", ".tsv")):
         for stage in ("downloads", "data", "corruptions"):
-            for path in _files(results / kind / RULES[stage], ending):
+            for path in _files(results / kind / STAGES[stage].rule, ending):
                 if path.stem not in references.ids["data"]:
                     yield _item("logs and benchmarks", path, (path.stem,))
     # A failed job leaves its heartbeat for status to tell, as long as it is wanted.
@@ -171,13 +178,13 @@ def _unknown_experiments(results: Path, references: References) -> Iterator[Item
     for entry in _entries(results):
         folder = Path(entry.path)
         is_made = any((folder / name).is_file() for name in ("provenance.json", "report.json", "metrics.parquet"))
-        if entry.name not in NOT_EXPERIMENTS | references.names and entry.is_dir(follow_symlinks=False) and is_made:
+        if entry.name not in SHARED_FOLDERS | references.names and entry.is_dir(follow_symlinks=False) and is_made:
             yield _item("experiments", folder)
 
 
 def _entries(folder: Path) -> list[os.DirEntry]:
     """Return what lies in a folder, links left out; nothing where the folder itself is one, or not there."""
-    if folder.is_symlink() and folder.name in {*STAGES, *NOT_EXPERIMENTS}:
+    if folder.is_symlink() and folder.name in SHARED_FOLDERS:
         return []
     try:
         with os.scandir(folder) as entries:

@@ -17,8 +17,8 @@ from time import monotonic
 from typing import Any
 
 from vicinal.errors import describe
+from vicinal.results import HEARTBEATS
 
-FOLDER = "heartbeats"
 EVERY = 2.0
 # A job without a beat for so long may be dead: clocks of two machines and slow disks are allowed for.
 SILENT_SECONDS = 60 + EVERY
@@ -44,7 +44,7 @@ class Heartbeat:
     """
 
     def __init__(self, results: Path, stage: str, id_: str, every: float = EVERY) -> None:
-        self.path = results / FOLDER / f"{stage}-{id_}.json"
+        self.path = results / HEARTBEATS / f"{stage}-{id_}.json"
         self._every = every
         self._start = monotonic()
         self._stop = Event()
@@ -136,7 +136,7 @@ def read_beats(results: Path, now: float) -> list[dict[str, Any]]:
     Files that are none are left out.
     """
     beats = []
-    for path in sorted((results / FOLDER).glob("*.json")):
+    for path in sorted((results / HEARTBEATS).glob("*.json")):
         if path.name.startswith("."):
             continue
         try:

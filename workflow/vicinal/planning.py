@@ -15,7 +15,7 @@ from pathlib import Path
 from vicinal.artefacts import Artefacts, Cohort, Corruptions, Evaluation, Store, Study, Teacher, measured_models
 from vicinal.config import Data, Execution, Experiment, validate
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.corruptions import ARCHIVES, planned_state, record_name
+from vicinal.data.corruptions import ARCHIVES, planned_state
 from vicinal.errors import VicinalError
 from vicinal.figures import FIGURES
 from vicinal.files import sha256
@@ -23,6 +23,7 @@ from vicinal.fingerprint import data_modules, named_modules, stage_fingerprint
 from vicinal.given import CACHE, given_sums
 from vicinal.grid import expand
 from vicinal.models.pretrained import WEIGHTS
+from vicinal.results import PLAN, STAGES, model_path
 from vicinal.skipped import collection_name, read_skipped
 
 # What a report is made from besides code and results.
@@ -31,23 +32,6 @@ REPORT_FILES = [
     *sorted(p for p in (WORKFLOW / "report").iterdir() if p.is_file()),
     WORKFLOW / "reference" / "published.csv",
 ]
-
-# The rule that makes the artefacts of each stage, in the order of the flow.
-RULES = {
-    "downloads": "fetch_data",
-    "weights": "fetch_weights",
-    "data": "prepare_data",
-    "corruptions": "fetch_corruptions",
-    "teachers": "train_teacher",
-    "cohorts": "distill",
-    "evaluations": "evaluate",
-    "robustness": "evaluate_corruptions",
-    "experiments": "aggregate",
-    "claims": "judge_claims",
-    "figures": "plot_figure",
-    "reports": "make_report",
-    "collections": "combine_reports",
-}
 
 # stage and id of an artefact
 Ref = tuple[str, str]
@@ -58,9 +42,8 @@ class Plan:
     """What is wanted of one artefact.
 
     Attributes:
-        stage: a key of ``RULES``.
+        stage: a key of ``STAGES``.
         id: of the artefact within its stage.
-        output: the declared output whose key is compared, below the results folder.
         content: what the plan file holds.
         upstream: the artefacts it is made from.
         directories: undeclared directories below the results folder that the output speaks of.
@@ -68,7 +51,6 @@ class Plan:
 
     stage: str
     id: str
-    output: str
     content: dict
     upstream: list[Ref] = field(default_factory=list)
     directories: list[str] = field(default_factory=list)
@@ -79,9 +61,14 @@ class Plan:
         return self.stage, self.id
 
     @property
+    def output(self) -> str:
+        """Return the declared output whose key is compared, below the results folder."""
+        return STAGES[self.stage].output_of(self.id)
+
+    @property
     def path(self) -> str:
         """Return where the plan file lies, below the results folder."""
-        return f"plan/{self.stage}/{self.id}.json"
+        return f"{PLAN}/{self.stage}/{self.id}.json"
 
     @property
     def key(self) -> str:
@@ -112,7 +99,7 @@ def resolve(
     if collection:
         artefacts.skipped = read_skipped(results, collection, artefacts.studies)
     for source in artefacts.corruptions.values():
-        record = results / "data" / record_name(source.store.id)
+        record = results / STAGES["corruptions"].output_of(source.store.id)
         archive = Path(source.store.root) / ARCHIVES[source.store.spec["name"]].file
         source.archive_state = planned_state(record, archive)
     return artefacts, execution
@@ -178,13 +165,13 @@ def _plans(artefacts: Artefacts, figures: tuple[str, ...]) -> Iterator[Plan]:
 def _download_plan(store: Store) -> Plan:
     # Without a code fingerprint: what is downloaded is checked against published sums.
     spec = {"name": store.spec["name"], "source": store.spec["source"], "files": store.spec["files"]}
-    return Plan("downloads", store.id, f"data/{store.id}.fetched.json", {"spec": spec})
+    return Plan("downloads", store.id, {"spec": spec})
 
 
 def _weights_plan(name: str) -> Plan:
     # Without a code fingerprint, as above.
     spec = {"name": name, "url": WEIGHTS[name].url, "sha256": WEIGHTS[name].sha256}
-    return Plan("weights", name, f"weights/{name}.json", {"spec": spec})
+    return Plan("weights", name, {"spec": spec})
 
 
 def _weights_of(unit: Teacher | Cohort) -> list[Ref]:
@@ -194,21 +181,20 @@ def _weights_of(unit: Teacher | Cohort) -> list[Ref]:
 def _data_plan(store: Store) -> Plan:
     content = {"spec": store.spec, "code": stage_fingerprint("data", data_modules(store.spec))}
     upstream = [("downloads", store.id)] if store.downloaded else []
-    return Plan("data", store.id, f"data/{store.id}/data.json", content, upstream)
+    return Plan("data", store.id, content, upstream)
 
 
 def _corruptions_plan(source: Corruptions) -> Plan:
     # Without a code fingerprint, as downloads; with the state of the archive: one that comes later is seen.
     store = source.store
     spec = {"name": store.spec["name"], "archive_state": source.archive_state}
-    return Plan("corruptions", store.id, f"data/{record_name(store.id)}", {"spec": spec}, [("data", store.id)])
+    return Plan("corruptions", store.id, {"spec": spec}, [("data", store.id)])
 
 
 def _teacher_plan(teacher: Teacher) -> Plan:
     content = {"spec": teacher.spec, "code": stage_fingerprint("teachers", named_modules(teacher.spec))}
-    output, directory = f"teachers/{teacher.id}/teacher.json", f"teachers/{teacher.id}/model"
     upstream = [("data", teacher.store.id), *_weights_of(teacher)]
-    return Plan("teachers", teacher.id, output, content, upstream, [directory])
+    return Plan("teachers", teacher.id, content, upstream, [model_path("teacher", teacher.id)])
 
 
 def _cohort_plan(cohort: Cohort) -> Plan:
@@ -220,8 +206,8 @@ def _cohort_plan(cohort: Cohort) -> Plan:
         for student in cohort.students.values()
     }
     content = {"spec": cohort.spec, "students": students}
-    directories = [f"students/{student}" for student in students]
-    return Plan("cohorts", cohort.id, f"cohorts/{cohort.id}/manifest.json", content, upstream, directories)
+    directories = [model_path("student", student) for student in students]
+    return Plan("cohorts", cohort.id, content, upstream, directories)
 
 
 def _evaluation_plan(evaluation: Evaluation) -> Plan:
@@ -244,7 +230,7 @@ def _measurement_plan(
     made_by = "teachers" if isinstance(unit, Teacher) else "cohorts"
     directories = [f"{stage}/{id_}/{model}" for model in content["models"]]
     upstream = [("data", unit.store.id), (made_by, unit.id), *upstream]
-    return Plan(stage, id_, f"{stage}/{id_}/manifest.json", content, upstream, directories)
+    return Plan(stage, id_, content, upstream, directories)
 
 
 def _study_plan(study: Study) -> Plan:
@@ -258,13 +244,13 @@ def _study_plan(study: Study) -> Plan:
     if study.corrupted:
         upstream.append(("corruptions", study.store.id))
         upstream += [("robustness", id_) for id_ in sorted(set(study.corrupted.values()))]
-    return Plan("experiments", name, f"{name}/metrics.parquet", content, upstream)
+    return Plan("experiments", name, content, upstream)
 
 
 def _claims_plan(study: Study) -> Plan:
     name = study.experiment.name
     content = {"spec": {"experiment": name}, "code": stage_fingerprint("claims")}
-    return Plan("claims", name, f"{name}/claims.parquet", content, [("experiments", name)])
+    return Plan("claims", name, content, [("experiments", name)])
 
 
 def _figure_plan(study: Study, figure: str) -> Plan:
@@ -273,12 +259,12 @@ def _figure_plan(study: Study, figure: str) -> Plan:
         "spec": {"experiment": name, "figure": figure},
         "code": stage_fingerprint("figures", (f"vicinal.figures.{figure}",)),
     }
-    return Plan("figures", f"{name}/{figure}", f"{name}/figures/{figure}.pdf", content, [("experiments", name)])
+    return Plan("figures", f"{name}/{figure}", content, [("experiments", name)])
 
 
 def _report_plan(study: Study, figures: tuple[str, ...]) -> Plan:
     name = study.experiment.name
-    return Plan("reports", name, f"{name}/report.html", _report_content("reports", [name]), _reported(name, figures))
+    return Plan("reports", name, _report_content("reports", [name]), _reported(name, figures))
 
 
 def _collection_plan(artefacts: Artefacts, figures: tuple[str, ...]) -> Plan:
@@ -287,7 +273,7 @@ def _collection_plan(artefacts: Artefacts, figures: tuple[str, ...]) -> Plan:
     content = _report_content("collections", experiments)
     if artefacts.skipped:
         content["spec"]["skipped"] = artefacts.skipped
-    return Plan("collections", name, f"{name}/report.html", content, upstream)
+    return Plan("collections", name, content, upstream)
 
 
 def _report_content(stage: str, experiments: list[str]) -> dict:

@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from vicinal.errors import VicinalError
 from vicinal.files import atomic_directory, read_json, sha256, write_json
+from vicinal.results import EVALUATION, RECORD, WEIGHTS, checkpoint_folder
 
 if TYPE_CHECKING:
     import pandas as pd
-
-WEIGHTS, RECORD = "weights.safetensors", "model.json"
-# The record of a model's measurement.
-EVALUATION = "evaluation.json"
-CHECKPOINTS = "checkpoints"
 
 
 def is_finished(record: Path, wanted: dict[str, Any]) -> bool:
@@ -50,11 +46,6 @@ def weights_sha256(directory: Path) -> str:
         raise VicinalError(f"{directory / RECORD}: not the record of a model") from None
 
 
-def model_folder(results: Path, role: str, id_: str) -> Path:
-    """Return the folder of a trained model, of which ``role`` is teacher or student."""
-    return results / "students" / id_ if role == "student" else results / "teachers" / id_ / "model"
-
-
 def write_measurement(
     directory: Path, tables: Mapping[str, "pd.DataFrame"], record: Mapping[str, Any], model: Path
 ) -> None:
@@ -77,11 +68,6 @@ def write_measurement(
 def measured_models(folder: Path, models: Iterable[str]) -> dict[str, Any]:
     """Return the manifest of models whose measurements lie in a folder: the checksums of their records."""
     return {"models": {id_: sha256(folder / id_ / EVALUATION) for id_ in models}}
-
-
-def checkpoint_folder(results: Path, unit: str) -> Path:
-    """Return the folder of the checkpoints of a teacher or cohort in training."""
-    return results / CHECKPOINTS / unit
 
 
 def remove_checkpoints(results: Path, unit: str) -> None:

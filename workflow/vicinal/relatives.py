@@ -10,14 +10,13 @@ from vicinal.errors import VicinalError
 from vicinal.files import read_json
 from vicinal.models.registry import ARCHITECTURES, architecture
 from vicinal.planning import Plan
+from vicinal.results import MEASURED, ON_DEVICE, PLAN, STAGES
 from vicinal.spec import GIVEN, canonical, exact_number
 
 # What the lists of a grid vary. Anything else that differs is a setting that has changed.
 AXES = ("model", "teacher", "teacher mixup alpha", "alpha", "temperature", "logit scale", "seed")
-# The output by which a finished result of a stage is known.
-OUTPUTS = {"data": "data.json", "teachers": "teacher.json"} | dict.fromkeys(
-    ("cohorts", "evaluations", "robustness"), "manifest.json"
-)
+# The stages whose results are compared.
+COMPARED = ("data", *ON_DEVICE)
 DATA, WEIGHTS = "data.name", "grids.teachers.weights.sha256"
 SHOWN = 4
 ABSENT = "none"
@@ -38,7 +37,7 @@ class Relatives:
 
     def reasons(self, plan: Plan) -> list[str]:
         """Return why a result that was never made is wanted: the settings in which it differs from its nearest kin."""
-        if plan.stage not in OUTPUTS:
+        if plan.stage not in COMPARED:
             return ["new"]
         wanted = traits(plan.stage, plan.content["spec"])
         # Results on another data set are no kin.
@@ -63,13 +62,13 @@ class Relatives:
     def _known(self) -> dict[str, list[tuple[dict[str, str], set[tuple[str, ...]]]]]:
         """Return stage → groups of equal settings, each with the places of its members on the axes."""
         groups: dict[str, dict[str, tuple[dict[str, str], set]]] = defaultdict(dict)
-        for stage, output in OUTPUTS.items():
-            for path in (self.results / "plan" / stage).glob("*.json"):
-                if (self.results / stage / path.stem / output).exists() and (spec := _spec(path)) is not None:
+        for stage in COMPARED:
+            for path in (self.results / PLAN / stage).glob("*.json"):
+                if (self.results / STAGES[stage].output_of(path.stem)).exists() and (spec := _spec(path)) is not None:
                     own = traits(stage, spec)
                     _, members = groups[stage].setdefault(canonical(own.settings), (own.settings, set()))
                     members.add(own.axes)
-        return {stage: list(groups[stage].values()) for stage in OUTPUTS}
+        return {stage: list(groups[stage].values()) for stage in COMPARED}
 
 
 def student_reason(own: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> str:
@@ -92,7 +91,7 @@ def traits(stage: str, spec: Mapping[str, Any]) -> Traits:
     """Return the traits of a spec, settings by their names in the config."""
     spec = dict(spec)
     settings: dict[str, str] = {}
-    if stage in ("evaluations", "robustness"):
+    if stage in MEASURED:
         unit = spec.pop("unit")
         _flatten("evaluation", spec, settings)
         spec = unit

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from vicinal.errors import VicinalError
 from vicinal.files import read_json, write_text
-from vicinal.planning import RULES, Ref
+from vicinal.planning import Ref
+from vicinal.results import ON_DEVICE, PLAN, STAGES, TRAINED
 
 if TYPE_CHECKING:
     from vicinal.artefacts import Artefacts
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 PROFILE = Path("profiles/slurm")
 SITE = PROFILE / "cluster.yaml"
-# Rules whose jobs go to the cluster, by their stage.
-STAGES = ("teachers", "cohorts", "evaluations", "robustness")
-TRAININGS = ("teachers", "cohorts")
 # The time of a job is asked for with a margin: a factor where like runs were recorded, one where rates are assumed, and
 # what Python, torch and a slow file system need to begin.
 RECORDED_MARGIN, STATED_MARGIN = 1.5, 3.0
@@ -61,7 +59,7 @@ class Requests:
         if (cluster := self.cluster) is None:
             return {}
         # Each process has all models and, but for photos, all data; they meet within a machine.
-        several = self.processes > 1 and stage in TRAININGS
+        several = self.processes > 1 and stage in TRAINED
         first = cluster.mem_mb * (self.processes if several else 1)
         return {
             **({"nodes": 1} if several else {}),
@@ -192,7 +190,7 @@ def estimate_minutes(artefacts: "Artefacts", execution: "Execution", results: Pa
     jobs = Jobs(artefacts, changes, results, Timing(machine, read_history(results)))
     minutes = {}
     for (stage, id_), change in changes.items():
-        if stage in STAGES:
+        if stage in ON_DEVICE:
             estimate = jobs.estimate(change)
             margin = RECORDED_MARGIN if estimate.runs else STATED_MARGIN
             minutes[f"{stage}/{id_}"] = START_MINUTES + math.ceil(margin * estimate.seconds / 60)
@@ -201,7 +199,7 @@ def estimate_minutes(artefacts: "Artefacts", execution: "Execution", results: Pa
 
 def read_planned(results: Path) -> dict[str, Any]:
     """Return what ``write_planned`` wrote; empty where it has written nothing."""
-    path = results / "plan" / "cluster.json"
+    path = results / PLAN / "cluster.json"
     return read_json(path) if path.exists() else {}
 
 
@@ -210,7 +208,7 @@ def write_planned(results: Path, minutes: Mapping[str, int], after: Mapping[str,
     former = read_planned(results).get("minutes", {})
     kept = {name: former[name] for name in after if name in former}
     content = {"minutes": {**minutes, **kept}, "after": dict(after)}
-    write_text(results / "plan" / "cluster.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
+    write_text(results / PLAN / "cluster.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
 def folder_mark(results: Path) -> str:
@@ -242,7 +240,7 @@ def find_makers(refs: list[Ref], jobs: list[QueuedJob]) -> dict[str, list[str]]:
     by_comment: dict[str, list[str]] = {}
     for job in jobs:
         by_comment.setdefault(job.comment, []).append(job.id)
-    makers = {f"{stage}/{id_}": by_comment.get(f"rule_{RULES[stage]}_wildcards_{id_}", []) for stage, id_ in refs}
+    makers = {f"{stage}/{id_}": by_comment.get(f"rule_{STAGES[stage].rule}_wildcards_{id_}", []) for stage, id_ in refs}
     return {name: ids for name, ids in makers.items() if ids}
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from vicinal.changes import Change, find_changes
 from vicinal.heartbeat import lives, read_beats
-from vicinal.planning import RULES, Plan, Ref
+from vicinal.planning import Plan, Ref
+from vicinal.results import STAGES
 
 # What a run would still do is found out anew after so many seconds, or more where finding out takes long.
 REFRESH_SECONDS = 10.0
@@ -23,14 +24,6 @@ LOG_LINES = 5
 RECENT = 20
 # Snakemake writes a job's benchmark a moment after its output.
 REREAD_SECONDS = 60
-# Where a stage keeps log and benchmark of a job, below the results folder, if not where most do.
-LOGS = {
-    "teachers": "teachers/{id}/train.log",
-    "cohorts": "cohorts/{id}/distill.log",
-    "evaluations": "evaluations/{id}/evaluate.log",
-    "robustness": "robustness/{id}/evaluate.log",
-}
-BENCHMARKS = {stage: f"{stage}/{{id}}/benchmark.tsv" for stage in LOGS}
 
 
 @dataclass
@@ -207,7 +200,7 @@ def find_head(results: Path) -> Head:
 
 def find_failure(plan: Plan, results: Path, beat: dict[str, Any] | None, now: float) -> dict[str, Any] | None:
     """Return how a job that is wanted and does not run failed, the last time that it ran; None if it did not."""
-    path = log_path(results, *plan.ref)
+    path = results / STAGES[plan.stage].log_of(plan.id)
     lines, logged = tail(path), _modified(path)
     failure = {"stage": plan.stage, "id": plan.id, "log": str(path), "lines": lines[-LOG_LINES:]}
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
@@ -222,20 +215,11 @@ def find_failure(plan: Plan, results: Path, beat: dict[str, Any] | None, now: fl
     return {**failure, "error": errors[0] if errors else lines[-1], "age": max(0.0, now - logged)}
 
 
-def log_path(results: Path, stage: str, id_: str) -> Path:
-    """Return the log of a job."""
-    return results / LOGS.get(stage, f"logs/{RULES[stage]}/{{id}}.log").format(id=id_)
-
-
-def benchmark_path(results: Path, stage: str, id_: str) -> Path:
-    """Return where Snakemake writes how long a job took; not every rule has it written."""
-    return results / BENCHMARKS.get(stage, f"benchmarks/{RULES[stage]}/{{id}}.tsv").format(id=id_)
-
-
 def job_seconds(results: Path, stage: str, id_: str) -> float | None:
     """Return the seconds that a finished job took, None where that is not recorded."""
     with suppress(OSError, ValueError, IndexError):
-        return float(benchmark_path(results, stage, id_).read_text(encoding="utf-8").splitlines()[1].split("\t")[0])
+        benchmark = results / STAGES[stage].benchmark_of(id_)
+        return float(benchmark.read_text(encoding="utf-8").splitlines()[1].split("\t")[0])
     return None
 
 

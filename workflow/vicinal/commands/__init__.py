@@ -10,5 +10,4 @@ COMMANDS = {
     "report": ("report", "make claims, figures and report again from the tables alone"),
     "verify": ("verify", "trace every table and figure to results whose records and checksums agree"),
     "gc": ("gc", "list results that no experiment refers to; remove them on request"),
-    "import": ("import_results", "take over results that were made on another machine"),
 }

@@ -13,26 +13,11 @@ from rich.text import Text
 from vicinal.changes import Change
 from vicinal.estimate.jobs import DEVICE_STAGES
 from vicinal.estimate.overview import Overview, Stage
-from vicinal.planning import RULES
+from vicinal.results import STAGES
 from vicinal.words import count, duration, hours, size
 
 # Groups of reasons that are shown a stage, and kinds of students a rank of a budget.
 SHOWN = 8
-WORDS = {
-    "downloads": "downloads",
-    "weights": "published weights",
-    "data": "data",
-    "teachers": "teachers",
-    "cohorts": "cohorts of students",
-    "evaluations": "evaluations",
-    "corruptions": "corrupted images",
-    "robustness": "evaluations on corrupted images",
-    "experiments": "tables",
-    "claims": "claims",
-    "figures": "figures",
-    "reports": "reports",
-    "collections": "combined reports",
-}
 NEW = "new"
 
 
@@ -88,7 +73,7 @@ def _add_stage(table: Table, stage: Stage, overview: Overview) -> None:
     seconds = sum(overview.estimates[change.plan.ref].seconds for change in stage.run)
     trained = ["" if number is None else str(number) for number in (stage.train, stage.keep)]
     table.add_row(
-        WORDS[stage.name],
+        STAGES[stage.name].words,
         str(len(stage.run)),
         str(stage.wanted - len(stage.run)),
         *trained,
@@ -119,14 +104,14 @@ def reason_groups(changes: Iterable[Change]) -> list[tuple[str, int]]:
 
 def _group(reason: str) -> str:
     if match := re.match(r"older than (\w+)/", reason):
-        return f"older than their {WORDS[match[1]]}"
+        return f"older than their {STAGES[match[1]].words}"
     return "missing: made before, and gone" if reason.startswith("missing: ") else reason
 
 
 def _consequence(reasons: Iterable[str]) -> str:
     """Return the stages in ``after STAGE/ID`` reasons as one reason."""
     upstream = {match[1] for reason in reasons if (match := re.match(r"after (\w+)/", reason))}
-    return f"after new or changed {', '.join(WORDS[stage] for stage in RULES if stage in upstream)}"
+    return f"after new or changed {', '.join(STAGES[stage].words for stage in STAGES if stage in upstream)}"
 
 
 def _is_new(change: Change) -> bool:
@@ -185,6 +170,8 @@ def _show_jobs(overview: Overview, console: Console) -> None:
     for ref, change in overview.changes.items():
         trains = f", trains {count(len(change.train), 'model')}" if ref[0] in DEVICE_STAGES and change.train else ""
         time = duration(overview.estimates[ref].seconds)
-        console.print(f"\n{RULES[ref[0]]} {ref[1]}: {time}{trains}", highlight=False, soft_wrap=True, markup=False)
+        console.print(
+            f"\n{STAGES[ref[0]].rule} {ref[1]}: {time}{trains}", highlight=False, soft_wrap=True, markup=False
+        )
         for reason in change.reasons:
             console.print(f"  {reason}", highlight=False, soft_wrap=True, markup=False)

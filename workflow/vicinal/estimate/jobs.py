@@ -12,8 +12,8 @@ from vicinal.estimate.timing import Estimate, Timing
 from vicinal.estimate.work import answers_work, evaluation_work, robustness_work, seen_shape, training_work
 from vicinal.files import read_json
 from vicinal.gpus import visible_devices
-from vicinal.planning import RULES, Ref
-from vicinal.records import EVALUATION
+from vicinal.planning import Ref
+from vicinal.results import EVALUATION, STAGES
 
 # The stages whose jobs compute with networks: on the device, and on a cluster as jobs of their own.
 DEVICE_STAGES = ("teachers", "cohorts", "evaluations", "robustness")
@@ -45,7 +45,7 @@ class Jobs:
             return self.evaluation(self.artefacts.evaluations[id_], len(self.to_measure(change)))
         if stage == "robustness":
             return self.robustness(self.artefacts.corrupted[id_], len(self.to_measure(change)))
-        return self.timing.rule(RULES[stage])
+        return self.timing.rule(STAGES[stage].rule)
 
     def teacher(self, teacher: Teacher, models: int) -> Estimate:
         """Return the time of a teacher's job; ``models`` is 0 where it is finished and only recorded anew, or given."""

@@ -14,7 +14,8 @@ from vicinal.estimate.disk import Disk, estimate_disk
 from vicinal.estimate.jobs import DEVICE_STAGES, Jobs, Times, total
 from vicinal.estimate.recorded import read_history
 from vicinal.estimate.timing import Estimate, Timing, present_machine
-from vicinal.planning import RULES, Ref, build_plans
+from vicinal.planning import Ref, build_plans
+from vicinal.results import STAGES
 
 
 @dataclass
@@ -64,7 +65,7 @@ class Overview:
     def cluster_jobs(self) -> dict[str, int]:
         """Return rule → jobs, of the rules whose jobs go to a cluster; the others run where ./reproduce runs."""
         counts = Counter(stage for stage, _ in self.changes)
-        return {RULES[stage]: counts[stage] for stage in DEVICE_STAGES if counts[stage]}
+        return {STAGES[stage].rule: counts[stage] for stage in DEVICE_STAGES if counts[stage]}
 
     @property
     def sources(self) -> dict[str, list[Estimate]]:
@@ -147,7 +148,7 @@ def make_overview(name: str, artefacts: Artefacts, execution: Execution, cores: 
     wanted = Counter(plan.stage for plan in plans)
     stages = [
         Stage(stage, wanted[stage], [change for ref, change in changes.items() if ref[0] == stage])
-        for stage in RULES
+        for stage in STAGES
         if wanted[stage]
     ]
     trained = [teacher for teacher in artefacts.teachers.values() if not teacher.is_given]

@@ -1,4 +1,4 @@
-"""Tables, claims, figures and reports: their checksums, what they were made from, and their numbers computed anew."""
+"""Tables, claims, figures and reports: their checksums, what they were made from, and their numbers computed again."""
 
 import json
 from collections.abc import Mapping
@@ -8,22 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from vicinal.errors import VicinalError, describe
 from vicinal.planning import Plan
-from vicinal.records import EVALUATION, model_folder
-from vicinal.verify.checks import check_sums, compare
+from vicinal.results import EVALUATION, is_plain, model_folder
 from vicinal.verify.findings import RUN, Ledger
-from vicinal.verify.layout import is_plain
-from vicinal.verify.mixtures import note_record
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# The table in which a data store's classes are listed, and the one of which there is a CSV file.
-CLASSES, SUMMARY = "classes", "summary"
-
-
-def record_path(output: Path, stage: str) -> Path:
-    """Return where the record of a table, a page or a figure lies."""
-    return output.with_name("provenance.json") if stage == "experiments" else output.with_suffix(".json")
 
 
 def check_analysis(ledger: Ledger, results: Path, plan: Plan, fresh: bool, recompute: bool) -> None:
@@ -34,40 +23,35 @@ def check_analysis(ledger: Ledger, results: Path, plan: Plan, fresh: bool, recom
         results: the results folder.
         plan: of it.
         fresh: whether it is of this plan; else its own checksums are all that can be asked for.
-        recompute: whether to compute its numbers anew from what it was made from, and compare.
+        recompute: whether to compute its numbers again from what it was made from, and compare.
     """
-    output = results / plan.output
-    path, remedy = record_path(output, plan.stage), f"delete {output} and {RUN}"
+    output, spec = results / plan.output, plan.content["spec"]
     if not output.exists():
         return
-    record = ledger.record(path, remedy)
+    path = output.with_name("provenance.json") if plan.stage == "experiments" else output.with_suffix(".json")
+    remedy = f"delete {output} and {RUN}"
+    wanted = {"spec": spec, "code": plan.content["code"]}
+    if plan.stage in ("reports", "collections"):
+        del wanted["spec"]
+    record = ledger.compare(path, wanted if fresh else {}, remedy)
     if not record:
         return
-    # A missing output makes Snakemake run its job; that of another file of the job would do as well.
-    whole = check_sums(ledger, path, record.get("sha256"), remedy, [output.name])
-    if plan.stage == "figures":
-        named: tuple[str, ...] = (plan.content["spec"]["figure"],)
-    else:
-        named = ()
-    note_record(ledger.findings, plan.stage, record, named)
+    whole = ledger.check_sums(path, record.get("sha256"), remedy, [output.name])
+    ledger.findings.made.append((plan.stage, (spec["figure"],) if plan.stage == "figures" else (), record))
     if not fresh:
         return
-    spec = {} if plan.stage in ("reports", "collections") else {"spec": plan.content["spec"]}
-    compare(ledger, path, record, {**spec, "code": plan.content["code"]}, remedy)
-    _check_sources(ledger, path, record.get("made_from"), _sources(results, plan, output), remedy)
+    sources = _evaluations(results, spec) if plan.stage == "experiments" else None
+    _check_sources(ledger, path, record.get("made_from"), sources, remedy)
     if recompute and whole and plan.stage in ("experiments", "claims"):
-        compute = _tables if plan.stage == "experiments" else _claims
+        compare = _compare_tables if plan.stage == "experiments" else _compare_claims
         try:
-            compute(ledger, results, plan, output.parent, remedy)
+            compare(ledger, results, plan, output.parent)
         except VicinalError as error:
-            ledger.findings.add(output, f"cannot be computed anew: {describe(error)}", RUN)
+            ledger.findings.add(output, f"cannot be computed again: {describe(error)}", RUN)
 
 
-def _sources(results: Path, plan: Plan, output: Path) -> dict[str, Path] | None:
-    """Return what an experiment's tables must be made from, by the names in their record; None where any may be."""
-    if plan.stage != "experiments":
-        return None
-    spec = plan.content["spec"]
+def _evaluations(results: Path, spec: Mapping[str, Any]) -> dict[str, Path]:
+    """Return what an experiment's tables must be made from, by the names in their record."""
     found = {id_: results / "evaluations" / row["evaluation"] / id_ / EVALUATION for id_, row in spec["models"].items()}
     corrupted = spec.get("corrupted", {}).items()
     return found | {f"robustness/{id_}": results / "robustness" / unit / id_ / EVALUATION for id_, unit in corrupted}
@@ -110,7 +94,7 @@ def source_paths(record: Path, made_from: Mapping[str, str]) -> dict[str, Path |
     return found
 
 
-def _tables(ledger: Ledger, results: Path, plan: Plan, folder: Path, remedy: str) -> None:
+def _compare_tables(ledger: Ledger, results: Path, plan: Plan, folder: Path) -> None:
     from vicinal.aggregate import class_table, collect, corruption_sources, corruption_table, model_table, summarise
     from vicinal.data.store import read_meta
     from vicinal.tables import read_table
@@ -125,19 +109,19 @@ def _tables(ledger: Ledger, results: Path, plan: Plan, folder: Path, remedy: str
     tables = collect(models, folders, trained)
     corrupted = corruption_sources(spec["models"], spec.get("corrupted", {}), results)
     tables["corruptions"] = corruption_table(models, corrupted)
-    tables[SUMMARY] = summarise(tables["metrics"])
+    tables["summary"] = summarise(tables["metrics"])
     [store] = [id_ for stage, id_ in plan.upstream if stage == "data"]
-    tables[CLASSES] = class_table(read_meta(results / "data" / store / "meta.json"))
+    tables["classes"] = class_table(read_meta(results / "data" / store / "meta.json"))
     for name, table in tables.items():
         path = folder / f"{name}.parquet"
         if path.exists() and (where := first_difference(read_table(path), table)):
             ledger.findings.add(path, f"{where} (by the tables of its models)", f"delete {path} and {RUN}")
-    csv = folder / f"{SUMMARY}.csv"
-    if csv.exists() and csv.read_text(encoding="utf-8") != tables[SUMMARY].to_csv(index=False):
+    csv = folder / "summary.csv"
+    if csv.exists() and csv.read_text(encoding="utf-8") != tables["summary"].to_csv(index=False):
         ledger.findings.add(csv, "not the summary of the tables of its models", f"delete {csv} and {RUN}")
 
 
-def _claims(ledger: Ledger, results: Path, plan: Plan, folder: Path, remedy: str) -> None:
+def _compare_claims(ledger: Ledger, results: Path, plan: Plan, folder: Path) -> None:
     from vicinal.claims import TABLES, evaluate_claims
     from vicinal.tables import read_table
 
@@ -145,7 +129,7 @@ def _claims(ledger: Ledger, results: Path, plan: Plan, folder: Path, remedy: str
     claims = evaluate_claims({name: read_table(folder / f"{name}.parquet") for name in present})
     path = folder / "claims.parquet"
     if where := first_difference(read_table(path), claims):
-        ledger.findings.add(path, f"{where} (by the tables)", remedy)
+        ledger.findings.add(path, f"{where} (by the tables)", f"delete {path} and {RUN}")
 
 
 def first_difference(found: "pd.DataFrame", wanted: "pd.DataFrame") -> str | None:

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from vicinal.errors import VicinalError
+from vicinal.results import is_plain
 from vicinal.verify.analysis import source_paths
-from vicinal.verify.checks import check_sums
-from vicinal.verify.findings import Findings, Ledger, count
-from vicinal.verify.layout import is_left_over, is_plain, walk
-from vicinal.verify.mixtures import mixture_notes, note_record
+from vicinal.verify.findings import Findings, Ledger
+from vicinal.verify.layout import is_left_over, walk
+from vicinal.verify.mixtures import mixture_notes
+from vicinal.words import count
 
 RECORDS = ("provenance.json", "claims.json", "report.json")
 REMEDY = "take it from the folder that this one was copied from"
@@ -35,12 +36,13 @@ def verify_folder(folder: Path) -> tuple[Findings, Ledger]:
     for path in records:
         record = ledger.record(path, REMEDY)
         sums, made_from = record.get("sha256"), record.get("made_from")
-        note_record(findings, path.stem, record)
+        if record:
+            findings.made.append((path.stem, (), record))
         if not isinstance(sums, dict):
             silent.append(path.name)
         else:
-            present = {name: wanted for name, wanted in sums.items() if not is_plain(name) or _exists(path, name)}
-            check_sums(ledger, path, present, REMEDY)
+            present = {name: sums[name] for name in sums if not is_plain(name) or (path.parent / name).exists()}
+            ledger.check_sums(path, present, REMEDY)
             spoken_of |= {path.parent / name for name in sums if is_plain(name)}
             if absent := sorted(sums.keys() - present.keys()):
                 findings.notes.append(f"{path.name} speaks of files that are not here: {_few(absent)}")
@@ -51,7 +53,7 @@ def verify_folder(folder: Path) -> tuple[Findings, Ledger]:
         findings.models = max(findings.models, len((record.get("spec") or {}).get("models", {})))
     if silent:
         findings.notes.append(f"no checksums in {_few(silent)}: written by an earlier version of the workflow")
-    files = [path for path in walk(folder) if not is_left_over(path, folder)]
+    files = [path for _, found in walk(folder) for path in found if not is_left_over(path, folder)]
     unknown = [str(path.relative_to(folder)) for path in files if path not in spoken_of and path.suffix != ".key"]
     if unknown:
         findings.notes.append(f"not checked, since no record here speaks of them: {_few(unknown)}")
@@ -59,10 +61,6 @@ def verify_folder(folder: Path) -> tuple[Findings, Ledger]:
     findings.notes.append(f"models and measurements behind the tables do not lie here{of}: ./reproduce verify there")
     findings.mixtures += mixture_notes(findings)
     return findings, ledger
-
-
-def _exists(record: Path, name: str) -> bool:
-    return (record.parent / name).exists()
 
 
 def _check_sources(ledger: Ledger, path: Path, made_from: dict[str, str]) -> None:
