@@ -187,7 +187,7 @@ def test_long_trainings_get_as_many_attempts_as_their_time_needs(monkeypatch, tm
     monkeypatch.setattr(slurm, "estimate_minutes", lambda *arguments: {"cohorts/c-1": 250, "teachers/t-1": 10})
     study = SimpleNamespace(experiment=SimpleNamespace(cluster=Cluster(max_minutes=100)))
     artefacts = SimpleNamespace(studies={"x": study}, teachers=["t-1"], cohorts=["c-1"], evaluations=[], corrupted=[])
-    arguments = slurm.prepare(artefacts, None, "x", 2, tmp_path)
+    arguments = slurm.prepare_cluster(artefacts, None, "x", 2, tmp_path)
     assert arguments[arguments.index("--retries") + 1] == "5"
     assert arguments[arguments.index("--slurm-status-command") + 1] == "squeue"
     assert "10 to 100 minutes a job" in capsys.readouterr().out

@@ -84,10 +84,10 @@ class Evaluation:
     @property
     def models(self) -> list[Teacher | Student]:
         """Return the models that are measured."""
-        return measured_models(self.unit)
+        return models_of(self.unit)
 
 
-def measured_models(unit: Teacher | Cohort) -> list[Teacher | Student]:
+def models_of(unit: Teacher | Cohort) -> list[Teacher | Student]:
     """Return the models of a unit of measurement: a teacher, or all students of a cohort."""
     return [unit] if isinstance(unit, Teacher) else list(unit.students.values())
 

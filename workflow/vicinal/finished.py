@@ -16,7 +16,7 @@ from vicinal.results import PLAN, STAGES, model_path
 CODE = Path(__file__).resolve().parents[1]
 
 
-def is_finished(artefacts: Artefacts, config: str, results: Path) -> bool:
+def is_up_to_date(artefacts: Artefacts, config: str, results: Path) -> bool:
     """Tell whether the last run that ended well was of the same config and code, and its data and models are there."""
     try:
         if read_json(_mark_file(results)) != _mark(config):

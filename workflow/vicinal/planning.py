@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vicinal.artefacts import Artefacts, Cohort, Corruptions, Evaluation, Store, Study, Teacher, measured_models
+from vicinal.artefacts import Artefacts, Cohort, Corruptions, Evaluation, Store, Study, Teacher, models_of
 from vicinal.config import Data, Execution, Experiment, validate
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.corruptions import ARCHIVES, planned_state
@@ -224,7 +224,7 @@ def _measurement_plan(
 ) -> Plan:
     content = {
         "spec": {**settings, "unit": unit.spec},
-        "models": sorted(model.id for model in measured_models(unit)),
+        "models": sorted(model.id for model in models_of(unit)),
         "code": stage_fingerprint(stage, named_modules(unit.spec)),
     }
     made_by = "teachers" if isinstance(unit, Teacher) else "cohorts"

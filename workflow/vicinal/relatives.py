@@ -47,7 +47,7 @@ class Relatives:
         if not known:
             return ["new"]
         # Of the groups of equal settings that with the fewest differences, of its members that nearest on the axes.
-        groups = [(differences(settings, wanted.settings), members) for settings, members in known]
+        groups = [(changed_settings(settings, wanted.settings), members) for settings, members in known]
         fewest = min(len(changed) for changed, _ in groups)
         options = [
             (_axis_differences(axes, wanted.axes), changed)
@@ -81,7 +81,8 @@ def student_reason(own: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) 
     wanted = traits("cohorts", own)
     found = [traits("cohorts", other) for other in others]
     options = [
-        (_axis_differences(other.axes, wanted.axes), differences(other.settings, wanted.settings)) for other in found
+        (_axis_differences(other.axes, wanted.axes), changed_settings(other.settings, wanted.settings))
+        for other in found
     ]
     new, changed = min(options, key=lambda option: len(option[0]) + len(option[1]), default=([], []))
     return "; ".join([*_shortened(changed), *(f"new: {axis}" for axis in new)]) or "new"
@@ -120,7 +121,7 @@ def traits(stage: str, spec: Mapping[str, Any]) -> Traits:
     return Traits(axes, settings)
 
 
-def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+def changed_settings(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Return the settings that differ, as ``field: old → new``."""
     return [
         f"{name}: {before.get(name, ABSENT)} → {now.get(name, ABSENT)}"

@@ -138,7 +138,7 @@ class QueuedJob:
     comment: str
 
 
-def prepare(artefacts: "Artefacts", execution: "Execution", name: str, cores: int, results: Path) -> list[str]:
+def prepare_cluster(artefacts: "Artefacts", execution: "Execution", name: str, cores: int, results: Path) -> list[str]:
     """Find out what the jobs need and which are still in the queue, say so, and return Snakemake's arguments.
 
     Raises:

@@ -6,7 +6,7 @@ import math
 def duration(seconds: float) -> str:
     """Return a time with its unit: ``40 s``, ``12 min``, ``3.5 h``, ``120 h``; never less than a second."""
     if seconds < 99.5:
-        return f"{max(1, math.ceil(seconds))} s"
+        return f"{max(1, round(seconds))} s"
     if seconds < 99.5 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{hours(seconds / 3600)} h"

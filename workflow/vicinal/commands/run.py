@@ -24,14 +24,14 @@ from vicinal.config import Execution, Experiment
 from vicinal.errors import VicinalError
 from vicinal.figures import FIGURES
 from vicinal.files import write_text
-from vicinal.finished import is_finished, write_finished
+from vicinal.finished import is_up_to_date, write_finished
 from vicinal.gpus import visible_devices
 from vicinal.head import head_lock, run_snakemake, run_snakemake_as_it_is, unlock_snakemake
 from vicinal.planning import build_plans
 from vicinal.preflight import find_problems, unwritable
 from vicinal.problems import ERROR, reasons, refuse
 from vicinal.skipped import write_skipped
-from vicinal.slurm import prepare, with_cluster
+from vicinal.slurm import prepare_cluster, with_cluster
 from vicinal.words import count
 
 EPILOG = f"Anything after -- goes to Snakemake as it is, e.g. -- --dry-run. {SETTINGS}"
@@ -99,7 +99,7 @@ def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
             for line in accept_code(build_plans(artefacts), RESULTS):
                 print(line, flush=True)
         if args.slurm:
-            arguments += prepare(artefacts, execution, name, args.cores, RESULTS)
+            arguments += prepare_cluster(artefacts, execution, name, args.cores, RESULTS)
         else:
             arguments += ["--cores", str(args.cores), *_gpus(execution)]
         if snakemake_arguments:
@@ -121,7 +121,7 @@ def select(
         VicinalError: something that a run needs is missing, one line a problem, and ``--skip-missing`` does not help.
     """
     artefacts, execution, problems = resolve_each(name, experiments, where)
-    if artefacts is not None and not problems and is_finished(artefacts, _config_text(name, experiments), RESULTS):
+    if artefacts is not None and not problems and is_up_to_date(artefacts, _config_text(name, experiments), RESULTS):
         return experiments, {}
     if artefacts is not None:
         changes = find_changes(build_plans(artefacts), RESULTS)
