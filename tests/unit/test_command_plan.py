@@ -193,7 +193,7 @@ def test_the_grid_of_the_paper_is_planned_in_seconds(say):
     began = time.perf_counter()
     text = say("paper", *ON_GPU)
     assert time.perf_counter() - began < 10
-    assert "1270 students trained" in text  # without ImageNet, which is not there
+    assert "1,270 students trained" in text  # without ImageNet, which is not there
     assert "imagenet: data/imagenet: no such folder" in text
     assert "GPU-hours" in text
 

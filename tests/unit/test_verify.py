@@ -10,6 +10,7 @@ from results_tree import MADE, make_tree
 from vicinal.errors import VicinalError
 from vicinal.files import sha256, write_json
 from vicinal.plan import record_key
+from vicinal.planning import Plan
 from vicinal.verify.analysis import first_difference, source_paths
 from vicinal.verify.artefacts import Walk, weights_fault
 from vicinal.verify.findings import SHOWN, Findings, Ledger
@@ -148,6 +149,20 @@ def test_stale_and_missing_outputs(tree):
     (results / cohort.output).unlink()
     [problem] = check(results, plans).problems
     assert str(problem) == f"{results / cohort.output}: missing; run ./reproduce"
+
+
+def test_the_record_of_published_weights(tmp_path):
+    spec = {"name": "resnet18_imagenet", "url": "https://example.org/resnet18.pth", "sha256": "5c106cde"}
+    plan = Plan(
+        "weights", spec["name"], {"stage": "weights", "id": spec["name"], "spec": spec, "upstream": {}, "key": "k"}
+    )
+    path = tmp_path / plan.output
+    write_json(path, {"url": spec["url"], "sha256": "5c106cde" + "0" * 56})
+    record_key(path, plan.content)
+    assert check(tmp_path, [plan]).problems == []
+    edit(path, sha256="0" * 64)
+    [problem] = check(tmp_path, [plan]).problems
+    assert (problem.path, problem.fault) == (path, "of other weights than are published")
 
 
 def test_foreign_files_and_left_overs(tree):

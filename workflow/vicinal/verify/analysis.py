@@ -40,8 +40,15 @@ def check_analysis(ledger: Ledger, results: Path, plan: Plan, fresh: bool, recom
     ledger.findings.made.append((plan.stage, (spec["figure"],) if plan.stage == "figures" else (), record))
     if not fresh:
         return
-    sources = _evaluations(results, spec) if plan.stage == "experiments" else None
-    _check_sources(ledger, path, record.get("made_from"), sources, remedy)
+    made_from = record.get("made_from")
+    if not isinstance(made_from, dict):
+        ledger.findings.add(path, "does not say what it was made from", remedy, "damaged")
+        return
+    sources = _evaluations(results, spec) if plan.stage == "experiments" else source_paths(path, made_from)
+    if not all(sources.values()):
+        ledger.findings.add(path, "lists a source outside of the results", remedy, "damaged")
+        return
+    check_sources(ledger, path, made_from, sources, remedy)
     if recompute and whole and plan.stage in ("experiments", "claims"):
         compare = _compare_tables if plan.stage == "experiments" else _compare_claims
         try:
@@ -57,16 +64,10 @@ def _evaluations(results: Path, spec: Mapping[str, Any]) -> dict[str, Path]:
     return found | {f"robustness/{id_}": results / "robustness" / unit / id_ / EVALUATION for id_, unit in corrupted}
 
 
-def _check_sources(ledger: Ledger, path: Path, made_from: Any, sources: Mapping[str, Path] | None, remedy: str) -> None:
-    if not isinstance(made_from, dict):
-        ledger.findings.add(path, "does not say what it was made from", remedy, "damaged")
-        return
-    if sources is None:
-        found = source_paths(path, made_from)
-        if not all(found.values()):
-            ledger.findings.add(path, "lists a source outside of the results", remedy, "damaged")
-            return
-        sources = {name: source for name, source in found.items() if source is not None}
+def check_sources(
+    ledger: Ledger, path: Path, made_from: Mapping[str, str], sources: Mapping[str, Path], remedy: str
+) -> None:
+    """Compare the name → SHA-256 of what a record was made from with the files that it must be made from."""
     # What is made from a file that is damaged itself is mended with it.
     bad = {problem.path for problem in ledger.findings.problems if problem.kind in ("damaged", "missing")}
     for name in sorted(made_from.keys() | sources.keys()):

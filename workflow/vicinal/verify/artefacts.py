@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.progress import track
 from safetensors import SafetensorError, safe_open
 
 from vicinal.artefacts import Artefacts
@@ -35,8 +37,9 @@ def verify(artefacts: Artefacts, results: Path) -> tuple[Findings, Ledger]:
     """
     plans = list(build_plans(artefacts))
     findings = Findings()
-    ledger = Ledger(findings, len(plans))
-    Walk(plans, results, ledger).run()
+    ledger = Ledger(findings)
+    console = Console(stderr=True)
+    Walk(track(plans, "verifying", console=console, disable=not console.is_terminal), results, ledger).run()
     find_foreign(findings, results, [*artefacts.studies, *filter(None, [artefacts.collection])])
     findings.mixtures += mixture_notes(findings)
     return findings, ledger
@@ -52,8 +55,8 @@ class Walk:
     """
 
     def __init__(self, plans: Iterable[Plan], results: Path, ledger: Ledger) -> None:
-        self.plans = list(plans)
-        self.results, self.ledger, self.findings = results, ledger, ledger.findings
+        self.plans, self.results = plans, results
+        self.ledger, self.findings = ledger, ledger.findings
         self._relatives = Relatives(results)
         # What lies there now: the SHA-256 of each data store's content, of each teacher's and student's weights. What
         # is missing has none, and nothing can be said of what was made from it.
@@ -85,7 +88,6 @@ class Walk:
                     check_analysis(self.ledger, self.results, plan, fresh, recompute=fresh and not troubled)
             if troubled or len(self.findings.problems) > before:
                 self._troubled.add(plan.ref)
-            self.ledger.next()
 
     def _is_fresh(self, plan: Plan) -> bool:
         """Return whether an output is there and of its plan; report why it is not."""

@@ -1,7 +1,5 @@
 """What a verification found, and the ledger through which it reads files and compares them."""
 
-import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,13 +9,10 @@ from typing import Any
 from vicinal import files
 from vicinal.errors import VicinalError
 from vicinal.results import is_plain
-from vicinal.words import size
 
 RUN = "run ./reproduce"
 # Of one kind in one folder so many findings are shown, unless all are asked for.
 SHOWN = 8
-# Seconds until the first line of progress, and between two.
-QUIET = 2.0
 # field of a record → what to say where it is not what it should be
 FAULTS = {
     "id": "of another id ({found})",
@@ -99,19 +94,13 @@ class Findings:
 
 
 class Ledger:
-    """Reads and hashes files, each once, and compares them; says on standard error how far it is.
+    """Reads and hashes files, each once, and compares them; its findings get the problems."""
 
-    Args:
-        findings: gets the problems.
-        total: how many artefacts there are to look at.
-    """
-
-    def __init__(self, findings: Findings, total: int = 0) -> None:
-        self.findings, self.total, self.done = findings, total, 0
+    def __init__(self, findings: Findings) -> None:
+        self.findings = findings
         self.sizes: dict[Path, int] = {}
         self._sums: dict[Path, str | None] = {}
         self._records: dict[Path, dict[str, Any]] = {}
-        self._said = time.monotonic()
 
     def sha256(self, path: Path) -> str | None:
         """Return the SHA-256 of a file; None where it is missing or cannot be read."""
@@ -121,7 +110,6 @@ class Ledger:
                 self.sizes[path] = path.stat().st_size
             except OSError:
                 self._sums[path] = None
-            self._tick()
         return self._sums[path]
 
     def record(self, path: Path, remedy: str) -> dict[str, Any]:
@@ -184,11 +172,6 @@ class Ledger:
             elif found[name] not in (None, listed[name]):
                 self.findings.add(path, f"its checksum of {name} is not that of what lies here now", remedy)
 
-    def next(self) -> None:
-        """Count an artefact as looked at."""
-        self.done += 1
-        self._tick()
-
     @property
     def compared(self) -> int:
         """Return how many files were hashed."""
@@ -198,10 +181,3 @@ class Ledger:
     def bytes(self) -> int:
         """Return the size of all files read, in bytes."""
         return sum(self.sizes.values())
-
-    def _tick(self) -> None:
-        now = time.monotonic()
-        if now - self._said >= QUIET:
-            self._said = now
-            of = f"{self.done} of {self.total} artefacts, " if self.total else ""
-            print(f"{of}{len(self.sizes):,} files, {size(self.bytes)} read", file=sys.stderr, flush=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from vicinal.errors import VicinalError
 from vicinal.results import is_plain
-from vicinal.verify.analysis import source_paths
+from vicinal.verify.analysis import check_sources, source_paths
 from vicinal.verify.findings import Findings, Ledger
 from vicinal.verify.layout import is_left_over, walk
 from vicinal.verify.mixtures import mixture_notes
@@ -49,7 +49,8 @@ def verify_folder(folder: Path) -> tuple[Findings, Ledger]:
         if path.name == "provenance.json":
             models = len(made_from or {})
         elif isinstance(made_from, dict):
-            _check_sources(ledger, path, made_from)
+            present = {name: at for name, at in source_paths(path, made_from).items() if at and at.exists()}
+            check_sources(ledger, path, {name: made_from[name] for name in present}, present, REMEDY)
         findings.models = max(findings.models, len((record.get("spec") or {}).get("models", {})))
     if silent:
         findings.notes.append(f"no checksums in {_few(silent)}: written by an earlier version of the workflow")
@@ -61,12 +62,6 @@ def verify_folder(folder: Path) -> tuple[Findings, Ledger]:
     findings.notes.append(f"models and measurements behind the tables do not lie here{of}: ./reproduce verify there")
     findings.mixtures += mixture_notes(findings)
     return findings, ledger
-
-
-def _check_sources(ledger: Ledger, path: Path, made_from: dict[str, str]) -> None:
-    for name, source in source_paths(path, made_from).items():
-        if source is not None and source.exists() and ledger.sha256(source) != made_from[name]:
-            ledger.findings.add(path, f"made from another {source} than lies here now", REMEDY)
 
 
 def _few(names: list[str]) -> str:
