@@ -6,7 +6,7 @@ import pandas as pd
 from vicinal.files import write_json
 from vicinal.history import history_fields
 from vicinal.model_tables import table_files
-from vicinal.records import RECORD
+from vicinal.results import RECORD
 
 SEEDS = (0, 1, 2)
 

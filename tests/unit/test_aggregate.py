@@ -16,7 +16,7 @@ from measured_models import MODELS, SEEDS, columns, metric, tables_of, write, wr
 from vicinal import fingerprint
 from vicinal.aggregate import MODEL_COLUMNS, class_table, collect, model_table, not_finite, reliability, summarise
 from vicinal.errors import VicinalError
-from vicinal.records import RECORD, model_folder
+from vicinal.results import RECORD, model_folder
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "aggregate.py"
 TABLES = ("metrics", "vicinal", "confusion", "reliability", "history", "spread", "similarity", "corruptions", "summary")

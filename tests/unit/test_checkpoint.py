@@ -18,7 +18,8 @@ from vicinal.inputs import Images
 from vicinal.learner import make_learner
 from vicinal.models.registry import architecture
 from vicinal.numerics import Numerics
-from vicinal.records import checkpoint_folder, remove_checkpoints
+from vicinal.records import remove_checkpoints
+from vicinal.results import checkpoint_folder
 
 CPU = torch.device("cpu")
 RECIPE = {

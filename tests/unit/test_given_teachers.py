@@ -27,7 +27,8 @@ from vicinal.models.registry import architecture
 from vicinal.plan import record_key
 from vicinal.planfiles import write_plans
 from vicinal.planning import build_plans, resolve
-from vicinal.records import RECORD, is_finished
+from vicinal.records import is_finished
+from vicinal.results import RECORD
 from vicinal.spec import GIVEN, digest
 from vicinal.weights import load_weights
 

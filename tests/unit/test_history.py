@@ -9,7 +9,7 @@ import pytest
 from vicinal.errors import VicinalError
 from vicinal.files import write_json
 from vicinal.history import COLUMNS, history_fault, history_fields, read_history
-from vicinal.records import RECORD
+from vicinal.results import RECORD
 
 ROWS = [
     {"epoch": 1, "lr": 0.1, "loss": 0.1 + 0.2},

@@ -17,7 +17,7 @@ from vicinal.engine import train
 from vicinal.learner import Learner
 from vicinal.losses import loss_terms
 from vicinal.parallel import Group
-from vicinal.records import WEIGHTS
+from vicinal.results import WEIGHTS
 
 torch.set_num_threads(1)
 

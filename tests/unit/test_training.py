@@ -13,7 +13,7 @@ from vicinal.interruption import Interruption
 from vicinal.models.registry import architecture
 from vicinal.numerics import Numerics
 from vicinal.parallel import Group, Rehearsal
-from vicinal.records import RECORD, WEIGHTS
+from vicinal.results import RECORD, WEIGHTS
 from vicinal.step import CohortStep
 from vicinal.training import Job, train_models
 

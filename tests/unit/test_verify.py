@@ -111,6 +111,8 @@ def test_a_record_that_is_none_is_named_and_ends_nothing(tree, content):
             path.write_text(content)
     problems = check(results, plans).problems
     assert {problem.path.name for problem in problems} >= {"model.json", "meta.json", "manifest.json"}
+    if '"' not in content:  # what the record would list is not foreign
+        assert {problem.kind for problem in problems} == {"damaged"}
 
 
 def test_a_retrained_teacher_is_found_by_its_students(tree):

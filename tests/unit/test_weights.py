@@ -17,7 +17,8 @@ from vicinal.errors import VicinalError, describe
 from vicinal.history import read_history
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
-from vicinal.records import RECORD, WEIGHTS, is_finished, weights_sha256
+from vicinal.records import is_finished, weights_sha256
+from vicinal.results import RECORD, WEIGHTS
 
 WANTED = {"id": "student-1", "spec": {"seed": 1}, "code": "abc", "data_sha256": "d", "teacher_sha256": None}
 

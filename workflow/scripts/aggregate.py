@@ -22,7 +22,7 @@ from vicinal.files import atomic_path, read_json, sha256, write_json
 from vicinal.fingerprint import stage_fingerprint
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.provenance import Stopwatch, provenance
-from vicinal.records import model_folder
+from vicinal.results import model_folder
 
 
 def main() -> None:

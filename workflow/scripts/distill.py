@@ -16,7 +16,8 @@ from vicinal.numerics import add_numerics_arguments, select_numerics
 from vicinal.opening import open_store
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.processes import Helpers, add_processes_argument, is_helper
-from vicinal.records import RECORD, is_finished, remove_checkpoints, weights_sha256
+from vicinal.records import is_finished, remove_checkpoints, weights_sha256
+from vicinal.results import RECORD
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ from vicinal.opening import open_images, open_store
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.progress import Progress
 from vicinal.provenance import Stopwatch, provenance
-from vicinal.records import EVALUATION, is_finished, measured_models, weights_sha256, write_measurement
+from vicinal.records import is_finished, measured_models, weights_sha256, write_measurement
+from vicinal.results import EVALUATION
 
 if TYPE_CHECKING:
     import torch

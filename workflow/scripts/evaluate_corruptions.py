@@ -16,7 +16,8 @@ from vicinal.heartbeat import Heartbeat
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.progress import Progress
 from vicinal.provenance import Stopwatch, provenance
-from vicinal.records import EVALUATION, is_finished, measured_models, weights_sha256, write_measurement
+from vicinal.records import is_finished, measured_models, weights_sha256, write_measurement
+from vicinal.results import EVALUATION
 from vicinal.spec import digest
 
 if TYPE_CHECKING:

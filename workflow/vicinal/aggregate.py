@@ -15,7 +15,7 @@ from vicinal.history import read_history
 from vicinal.measurements import measure_anew, read_measures, read_robustness, robustness_rows
 from vicinal.model_tables import PREDICTIONS, SIMILARITIES, TABLES
 from vicinal.plan import check_id
-from vicinal.records import EVALUATION
+from vicinal.results import EVALUATION
 from vicinal.spec import more_weights
 from vicinal.tables import read_table
 

@@ -22,6 +22,7 @@ from vicinal.results import (
     HEARTBEATS,
     LOCKS,
     MEASURED,
+    ON_DEVICE,
     PLAN,
     PUBLISHED,
     SHARED_FOLDERS,
@@ -126,23 +127,22 @@ def _artefacts(results: Path, references: References, members: dict[str, set[str
 
 def _bookkeeping(results: Path, references: References) -> Iterator[Item]:
     """Yield plan files, locks, checkpoints, logs, benchmarks and heartbeats of what is gone or garbage itself."""
-    for stage in (*FOLDERS, "downloads", "corruptions", "weights"):
-        known = references.ids["data" if stage in ("downloads", "corruptions") else stage]
-        for path in _files(results / PLAN / stage, ".json"):
-            if path.stem not in known:
-                yield _item("plan files", path, (path.stem,))
-    units = references.ids["teachers"] | references.ids["cohorts"]
-    for path in _files(results / LOCKS, ENDING):
-        if path.stem not in units:
-            yield _item("locks", path, (path.stem,))
+    units, stores = references.ids["teachers"] | references.ids["cohorts"], references.ids["data"]
+    of_stores = ("downloads", "data", "corruptions")
+    places = [
+        *(("plan files", f"{PLAN}/{stage}", ".json", stores) for stage in of_stores),
+        *(("plan files", f"{PLAN}/{stage}", ".json", references.ids[stage]) for stage in ("weights", *ON_DEVICE)),
+        ("locks", LOCKS, ENDING, units),
+        *(("logs and benchmarks", f"logs/{STAGES[stage].rule}", ".log", stores) for stage in of_stores),
+        *(("logs and benchmarks", f"benchmarks/{STAGES[stage].rule}", ".tsv", stores) for stage in of_stores),
+    ]
+    for kind, folder, ending, wanted in places:
+        for path in _files(results / folder, ending):
+            if path.stem not in wanted:
+                yield _item(kind, path, (path.stem,))
     for entry in _entries(results / CHECKPOINTS):
         if is_id(entry.name) and entry.name not in units:
             yield _item("checkpoints", Path(entry.path), (entry.name,))
-    for kind, ending in (("logs", ".log"), ("benchmarks", ".tsv")):
-        for stage in ("downloads", "data", "corruptions"):
-            for path in _files(results / kind / STAGES[stage].rule, ending):
-                if path.stem not in references.ids["data"]:
-                    yield _item("logs and benchmarks", path, (path.stem,))
     # A failed job leaves its heartbeat for status to tell, as long as it is wanted.
     failed = {(beat["stage"], beat["id"]) for beat in read_beats(results, time.time()) if beat["state"] == "failed"}
     for path in _files(results / HEARTBEATS, ".json"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vicinal.errors import VicinalError
 from vicinal.files import read_json
-from vicinal.records import RECORD
+from vicinal.results import RECORD
 from vicinal.spec import digest
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from vicinal.data.corruptions import NAMES, SEVERITIES
 from vicinal.errors import VicinalError
 from vicinal.files import read_json
 from vicinal.model_tables import MEASURES, TABLE, needed_files, split_tables, table_names, wanted_tables
-from vicinal.records import EVALUATION
+from vicinal.results import EVALUATION
 from vicinal.robustness import IMAGES, METRICS, VALUES
 from vicinal.tables import read_table
 

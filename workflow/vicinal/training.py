@@ -25,8 +25,9 @@ from vicinal.parallel import Group
 from vicinal.phases import all_epochs
 from vicinal.progress import Progress
 from vicinal.provenance import Stopwatch, provenance
-from vicinal.records import checkpoint_folder, remove_checkpoints
+from vicinal.records import remove_checkpoints
 from vicinal.rehearsal import has_room, release_memory
+from vicinal.results import checkpoint_folder
 from vicinal.weights import load_weights, save_model, save_state
 
 

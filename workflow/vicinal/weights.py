@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from vicinal.errors import VicinalError
 from vicinal.files import atomic_directory, atomic_path, sha256, write_json
 from vicinal.history import history_fields
-from vicinal.records import RECORD, WEIGHTS, is_finished, weights_sha256
+from vicinal.records import is_finished, weights_sha256
+from vicinal.results import RECORD, WEIGHTS
 
 
 def save_state(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from vicinal.estimate.shape import Shape, recorded_shape
 from vicinal.estimate.work import Machine, Work, answers_work, evaluation_work, seen_shape, tables_work, training_work
 from vicinal.history import HISTORY
-from vicinal.records import EVALUATION, RECORD
+from vicinal.results import EVALUATION, RECORD
 from vicinal.spec import canonical, is_given
 
 # What sets the students of a cohort apart; those of one job share the rest, and the record of how they were made.

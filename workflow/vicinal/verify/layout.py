@@ -41,15 +41,22 @@ def find_foreign(findings: Findings, results: Path, experiments: Iterable[str]) 
         results: the results folder.
         experiments: names of those whose folders (results/NAME) to look at.
     """
+    # What lies beside a record that cannot be read goes with it.
+    unreadable = {
+        problem.path.parent
+        for problem in findings.problems
+        if problem.kind in ("damaged", "missing") and problem.path.suffix == ".json"
+    }
     patterns = {name: "|".join(filter(None, (_UNLISTED[name], _OF_JOBS.get(name)))) for name in FOLDERS}
     for name, pattern in (patterns | dict.fromkeys(experiments, _ANALYSIS)).items():
         root = results / name
         for folder, files in walk(root):
             listed = _listed(folder)
+            is_judged = folder not in unreadable
             for path in files:
                 if is_left_over(path, root):
                     findings.left_over.append(path)
-                elif path.name not in listed and not re.fullmatch(pattern, path.relative_to(root).as_posix()):
+                elif is_judged and path.name not in listed and not re.fullmatch(pattern, str(path.relative_to(root))):
                     findings.add(path, "a foreign file", _FOREIGN, "foreign")
 
 
