@@ -9,18 +9,14 @@ import os
 from pathlib import Path
 
 from vicinal.artefacts import Artefacts
-from vicinal.errors import VicinalError
-from vicinal.files import read_json, write_json
+from vicinal.files import read_object, write_json
 
 CODE = Path(__file__).resolve().parents[1]
 
 
 def is_finished(artefacts: Artefacts, config: str, results: Path) -> bool:
     """Tell whether the last run that ended well was of the same config and code, and its data and models are there."""
-    try:
-        if read_json(_mark_file(results)) != _mark(config):
-            return False
-    except (VicinalError, OSError):
+    if read_object(_mark_file(results)) != _mark(config):
         return False
     made = {f"data/{id_}/data.json" for id_ in artefacts.stores}
     made |= {f"teachers/{id_}/model" for id_ in artefacts.teachers} | {f"students/{id_}" for id_ in artefacts.students}

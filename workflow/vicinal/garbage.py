@@ -11,13 +11,14 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from vicinal.files import read_object
 from vicinal.heartbeat import FOLDER as HEARTBEATS
 from vicinal.heartbeat import lives, read_beats
 from vicinal.locks import ENDING, free_lock, held_locks
 from vicinal.locks import FOLDER as LOCKS
 from vicinal.planning import RULES
 from vicinal.records import CHECKPOINTS, EVALUATION
-from vicinal.references import References, cohort_members, read_object
+from vicinal.references import References, cohort_members
 from vicinal.verify.layout import LEFT_OVER, MEASURED, STAGES, is_id
 
 # A temporary file younger than this may be of a job that runs, s.

@@ -4,12 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from vicinal.config import read_config, validate
 from vicinal.config.schema import Experiment
 from vicinal.errors import VicinalError, describe
-from vicinal.files import read_json
+from vicinal.files import read_json, read_object
 from vicinal.planning import build_plans, resolve
 from vicinal.spec import artefact_id
 from vicinal.verify.layout import MEASURED
@@ -109,12 +108,3 @@ def cohort_members(results: Path) -> dict[str, set[str]]:
         for student in read_object(path).get("students") or ():
             members[student].add(cohort)
     return members
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """Return a JSON object; empty where there is none."""
-    try:
-        found = read_json(path)
-    except (VicinalError, OSError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from vicinal.data.store import META
+from vicinal.files import read_object
 from vicinal.locks import held_locks
 from vicinal.records import RECORD
-from vicinal.references import read_object
 from vicinal.spec import artefact_id, digest
 from vicinal.verify.checks import weights_of
 from vicinal.verify.findings import Findings, Ledger

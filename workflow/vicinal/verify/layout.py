@@ -5,9 +5,8 @@ import re
 from collections.abc import Iterator, Set
 from pathlib import Path
 
-from vicinal.errors import VicinalError
 from vicinal.figures import FIGURES
-from vicinal.files import read_json
+from vicinal.files import read_object
 from vicinal.records import EVALUATION, RECORD, WEIGHTS
 
 STAGES = ("data", "teachers", "students", "cohorts", "evaluations", "robustness")
@@ -81,11 +80,5 @@ def is_analysis(path: Path, folder: Path) -> bool:
 
 def listed(record: Path) -> Set[str]:
     """Return the names of the files that a record lists with their checksums; none where there is no such record."""
-    if not record.is_file():
-        return set()
-    try:
-        found = read_json(record)
-    except VicinalError:
-        return set()
-    sums = found.get("sha256") if isinstance(found, dict) else None
+    sums = read_object(record).get("sha256")
     return sums.keys() if isinstance(sums, dict) else set()
