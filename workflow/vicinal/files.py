@@ -1,4 +1,4 @@
-"""Files: written whole or not at all; JSON and Parquet files read with clear errors; checksums.
+"""Files: written whole or not at all, locked, read with clear errors, and their checksums.
 
 The workflow imports this module whenever it is parsed, so nothing heavy is imported at its top.
 """
@@ -18,6 +18,9 @@ from vicinal.errors import VicinalError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Seconds between two looks at a lock that another process holds.
+LOCK_POLL_SECONDS = 0.5
 
 
 def _sync(path: Path) -> None:
@@ -132,6 +135,34 @@ def _replace_directory(path: Path, new: Path, keep: Callable[[Path], bool]) -> b
         raise
     shutil.rmtree(aside, ignore_errors=True)
     return placed
+
+
+@contextmanager
+def exclusive(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the kernel's lock of a file for the block; it is made if need be, and freed however the process ends.
+
+    A file system without such locks gives none, and the block runs all the same.
+
+    Args:
+        path: of the file. Its content does not matter, and the block may remove it.
+        waiting: called once if another process holds the lock.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, fallback_to_soft=False)
+    try:
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            waiting()
+            lock.acquire(poll_interval=LOCK_POLL_SECONDS)
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(path: Path | str, text: str) -> None:
