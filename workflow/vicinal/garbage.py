@@ -14,8 +14,8 @@ from pathlib import Path
 from vicinal.files import read_object
 from vicinal.heartbeat import FOLDER as HEARTBEATS
 from vicinal.heartbeat import lives, read_beats
-from vicinal.locks import ENDING, free_lock, held_locks
-from vicinal.locks import FOLDER as LOCKS
+from vicinal.lease import ENDING, free_lease, held_leases
+from vicinal.lease import FOLDER as LOCKS
 from vicinal.planning import RULES
 from vicinal.records import CHECKPOINTS, EVALUATION
 from vicinal.references import References, cohort_members
@@ -75,7 +75,7 @@ class _Busy:
     """What running jobs work on: they hold a lock or show signs of life."""
 
     def __init__(self, results: Path) -> None:
-        self.locks = held_locks(results)
+        self.locks = held_leases(results)
         beats = read_beats(results, time.time())
         working = [(beat["stage"], beat["id"]) for beat in beats if _is_at_work(beat)]
         self._beating = {results / HEARTBEATS / f"{stage}-{id_}.json" for stage, id_ in working}
@@ -238,7 +238,7 @@ def remove(results: Path, items: Iterable[Item]) -> Iterator[tuple[Item, bool]]:
 
 def _remove(results: Path, item: Item) -> bool:
     with ExitStack() as held:
-        if not all(held.enter_context(free_lock(results, id_)) for id_ in item.ids):
+        if not all(held.enter_context(free_lease(results, id_)) for id_ in item.ids):
             return False
         if not item.path.is_dir():
             item.path.unlink(missing_ok=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vicinal.commands.experiment import RESULTS
+from vicinal.commands.gc import check_no_snakemake
 from vicinal.head import head_lock
-from vicinal.locks import check_no_snakemake
 
 if TYPE_CHECKING:
     from vicinal.importing.state import Survey, Unit

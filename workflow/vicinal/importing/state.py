@@ -8,7 +8,7 @@ from typing import Any
 
 from vicinal.data.store import META
 from vicinal.files import read_object
-from vicinal.locks import held_locks
+from vicinal.lease import held_leases
 from vicinal.records import RECORD
 from vicinal.spec import artefact_id, digest
 from vicinal.verify.checks import weights_of
@@ -72,7 +72,7 @@ class Survey:
         self.findings = Findings()
         self.ledger = Ledger(self.findings)
         self.experiments: list[str] = []
-        self.locks = held_locks(here)
+        self.locks = held_leases(here)
         self.data: dict[str, str] = {}
         self.weights: dict[str, str] = {}
         self.teachers: dict[str, str] = {}
