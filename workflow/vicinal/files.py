@@ -191,7 +191,7 @@ def read_json(path: Path | str) -> Any:
 
 
 def read_object(path: Path | str) -> dict[str, Any]:
-    """Return the object in a JSON file; empty where there is no such file, or it cannot be read or holds no object."""
+    """Read a JSON object; empty where there is no such file, or no object in it."""
     try:
         found = read_json(path)
     except (VicinalError, OSError):

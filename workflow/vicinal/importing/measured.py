@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from vicinal.data.corruptions import record_name
-from vicinal.files import read_object
 from vicinal.fingerprint import named_modules, stage_fingerprint
 from vicinal.importing.state import KEPT, NOT_IMPORTED, Survey, Unit
 from vicinal.model_tables import needed_files
 from vicinal.records import EVALUATION
+from vicinal.references import read_object
 from vicinal.spec import artefact_id, digest
 from vicinal.verify.analysis import source_paths
 from vicinal.verify.checks import check_evaluation, check_sums

@@ -5,10 +5,10 @@ from typing import Any
 
 from vicinal.data.corruptions import record_name
 from vicinal.data.store import META
-from vicinal.files import read_object
 from vicinal.fingerprint import named_modules, stage_fingerprint
 from vicinal.importing.state import NOT_IMPORTED, Survey, Unit
 from vicinal.records import RECORD
+from vicinal.references import read_object
 from vicinal.spec import artefact_id, digest
 from vicinal.verify.checks import check_model, check_store, check_teacher, weights_of
 from vicinal.verify.identity import is_of_cohort, is_of_spec
