@@ -3,8 +3,7 @@
 
 Three rates, in photos a second, of the same engine on the same photos, by turns: the loader alone (read, decode, crop,
 to the device), the training alone (photos that lie on the device already), and both as a run has them. On a GPU the
-loader must reach 1.2 times the training's rate, else it is what limits a run; photos are decoded by the host's threads
-and, on an NVIDIA GPU, by nvJPEG as well, and the faster way counts.
+loader must reach 1.2 times the training's rate, else it is what limits a run; photos are decoded by the host's threads.
 
 The photos are those of ``photo_loading.py``, which see.
 """
@@ -38,7 +37,7 @@ from vicinal.numerics import PRECISIONS, Numerics, select_numerics
 from vicinal.progress import Progress
 
 LIMIT = 1.2
-LOADER, NVJPEG, TRAINING, BOTH = "loader", "loader, nvJPEG", "training", "both"
+LOADER, TRAINING, BOTH = "loader", "training", "both"
 
 
 class ReadyPhotos(Photos):
@@ -67,7 +66,6 @@ class Trial:
         }  # fmt: skip
         options = {"size": args.size, "threads": args.threads}
         self.photos = Photos(store, "train", device, **options)
-        self.nvjpeg = Photos(store, "train", device, nvjpeg=True, **options)
         self.ready = ReadyPhotos(store, "train", device, batch_size=args.batch, **options)
         kind = architecture(args.teacher)
         torch.manual_seed(1)
@@ -105,12 +103,10 @@ class Trial:
         return epochs * len(photos) / (marks[-1] - marks[0])
 
 
-def ways(trial: Trial, epochs: int, on_nvidia: bool) -> dict[str, Callable[[], float]]:
+def ways(trial: Trial, epochs: int) -> dict[str, Callable[[], float]]:
     """Return what is timed, by name."""
-    found = {LOADER: lambda: trial.load(trial.photos, epochs)}
-    if on_nvidia:
-        found[NVJPEG] = lambda: trial.load(trial.nvjpeg, epochs)
-    return found | {
+    return {
+        LOADER: lambda: trial.load(trial.photos, epochs),
         TRAINING: lambda: trial.train(trial.ready, epochs),
         BOTH: lambda: trial.train(trial.photos, epochs),
     }
@@ -142,15 +138,14 @@ def main(arguments: list[str] | None = None) -> int:
         small = small_photos(args.photos)
         write_folder(root / "large", [enlarged(small[i % len(small)], i) for i in range(args.photos)])
         trial = Trial(args, packed(root, "large", statistics="imagenet")[0], device, numerics)
-        timed = ways(trial, args.epochs, device.type == "cuda" and torch.version.cuda is not None)
+        timed = ways(trial, args.epochs)
         progress = Progress("photo_training", args.repeats * len(timed), "measurements")
         for repeat in range(args.repeats):
             for number, (name, measure) in enumerate(timed.items(), 1):
                 rates[name].append(measure())
                 progress.update(repeat * len(timed) + number, f"{name}: {rates[name][-1]:,.0f} photos/s")
     medians = {name: median(values) for name, values in rates.items()}
-    fastest = max(medians[name] for name in (LOADER, NVJPEG) if name in medians)
-    ratio = fastest / medians[TRAINING]
+    ratio = medians[LOADER] / medians[TRAINING]
     for name, rate in medians.items():
         print(f"{name}: {rate:,.1f} photos/s")
     print(f"loader / training: {ratio:.2f} (at least {LIMIT} wanted on a GPU)")

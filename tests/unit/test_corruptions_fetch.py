@@ -20,9 +20,9 @@ from vicinal.data.corruptions import ARCHIVES, CorruptionArchive, file_state, ou
 from vicinal.data.corruptions_fetch import fetch_corruptions
 from vicinal.data.prepare import prepare
 from vicinal.data.store import Store
-from vicinal.download import checksum, download
+from vicinal.download import download
 from vicinal.errors import VicinalError
-from vicinal.files import write_json
+from vicinal.files import checksum, write_json
 
 SCRIPT = Path(corruptions.__file__).parents[2] / "scripts" / "fetch_corruptions.py"
 TEST = make_images(60, 1)
@@ -98,11 +98,11 @@ def test_the_archive_is_downloaded_once_and_its_rows_are_those_of_the_test_image
     json.dumps(record)
 
 
-def test_a_download_that_broke_off_is_gone_on_with(tmp_path, store, site, content):
+def test_an_interrupted_download_is_resumed(tmp_path, store, site, content):
     site.cut = 100_000
     record, _ = fetch(tmp_path, store)
     assert not record["available"]
-    assert "run again to go on" in record["reason"]
+    assert "run again to resume it" in record["reason"]
     site.cut = None
     record, _ = fetch(tmp_path, store)
     assert record["available"]

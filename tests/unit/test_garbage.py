@@ -19,8 +19,7 @@ from vicinal.config import read_config, validate
 from vicinal.errors import VicinalError
 from vicinal.files import write_json
 from vicinal.garbage import Item, by_kind, find_garbage, remove
-from vicinal.lease import lease
-from vicinal.locks import free_lock, held_locks, is_held
+from vicinal.lease import free_lease, held_leases, is_held, lease
 from vicinal.references import find_references
 
 OTHER = GRID.replace("[1, 2]", "[2, 8]")
@@ -160,8 +159,8 @@ def test_what_a_job_works_on_is_left_alone(project, capsys):
     lock = RESULTS / f"locks/{cohort}.lease"
     with lease(RESULTS, cohort):
         assert is_held(lock)
-        assert held_locks(RESULTS) == {cohort}
-        with free_lock(RESULTS, cohort) as free:
+        assert held_leases(RESULTS) == {cohort}
+        with free_lease(RESULTS, cohort) as free:
             assert not free
         items = found()
         assert not [path for path in items if path.startswith(("students", "cohorts")) and "from" in path]

@@ -12,12 +12,11 @@ from safetensors.torch import load_file, save_file
 
 from vicinal.aggregate import model_table
 from vicinal.changes import find_changes
-from vicinal.checksums import remembered_sums
 from vicinal.config import validate
 from vicinal.data.store import Store
 from vicinal.errors import VicinalError
 from vicinal.estimate.selection import experiments_of
-from vicinal.files import sha256
+from vicinal.files import remembered_sums, sha256
 from vicinal.given_checks import missing_files, other_classes
 from vicinal.history import read_history
 from vicinal.models import build_model

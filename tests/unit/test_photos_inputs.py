@@ -124,16 +124,3 @@ def test_normalisation_is_that_of_the_store(photos):
     pixels = torch.arange(256, dtype=torch.uint8)[:, None, None, None].expand(256, 1, 1, 3)
     expected = (pixels.double() / 255 - torch.from_numpy(photos.store.mean)) / torch.from_numpy(photos.store.std)
     assert_close(photos.normalised(pixels).double(), expected, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
-def test_decoding_on_the_device_gives_nearly_the_same_inputs(photos):
-    other = Photos(photos.store, "train", CPU, size=SIZE, nvjpeg=True)
-    plan = plan_of(photos)
-    batches = zip(
-        photos.batches(plan, seed=5, epoch=2, mixed=True), other.batches(plan, seed=5, epoch=2, mixed=True), strict=True
-    )
-    # Two grey levels, normalised.
-    limit = 2.5 / 255 / photos.store.std.min()
-    assert all((first.inputs - second.inputs).abs().max() < limit for first, second in batches)
-    assert (photos.clean(slice(0, 9)) - other.clean(slice(0, 9))).abs().max() < limit

@@ -9,7 +9,7 @@ import pytest
 from gpu_machine import MIG_1, A, B, listing
 from https_server import Site, make_certificate, serving
 
-from vicinal import gpus, preflight, reachable
+from vicinal import download, gpus, preflight
 from vicinal.changes import find_changes
 from vicinal.config import validate
 from vicinal.data.catalogue import DATA_SETS
@@ -92,7 +92,7 @@ def publish(monkeypatch, url, name="cifar10", file=CIFAR):
 
 
 def ask_really(monkeypatch):
-    monkeypatch.setattr(preflight, "unreachable", reachable.unreachable)
+    monkeypatch.setattr(preflight, "unreachable", download.unreachable)
     for proxy in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(proxy, raising=False)
         monkeypatch.delenv(proxy.upper(), raising=False)
@@ -177,7 +177,7 @@ def test_a_file_that_several_need_is_one_problem_of_all(monkeypatch):
 
 def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch):
     ask_really(monkeypatch)
-    monkeypatch.setattr(reachable, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(download, "PROBE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         publish(monkeypatch, f"https://127.0.0.1:{server.getsockname()[1]}/{CIFAR}")
         only(problems_of(experiment()), "no answer in 0.2 s")

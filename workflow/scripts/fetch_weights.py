@@ -17,7 +17,7 @@ def main() -> None:
     sizes = ", ".join(f"{name} ({weights.size / 10**6:.0f} MB)" for name, weights in WEIGHTS.items())
     parser = argparse.ArgumentParser(
         description="Make sure that published weights, trained on ImageNet-1k, are there and whole. Those that are "
-        "missing are downloaded and checked against their SHA-256; a download that broke off is gone on with.",
+        "missing are downloaded and checked against their SHA-256; an interrupted download is resumed.",
         epilog=f"Names: {sizes}. torchvision and timm leave their weights to the terms of ImageNet.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vicinal.data.store import META
-from vicinal.errors import VicinalError
-from vicinal.files import read_json, write_json
+from vicinal.files import read_json, read_object, write_json
 from vicinal.history import HISTORY
 from vicinal.measurements import lacking_parts
 from vicinal.plan import record_key, recorded_key, recorded_parts
@@ -77,11 +76,8 @@ def code_records(plan: Plan, results: Path) -> list[tuple[Path, dict[str, Any], 
 
 def _of_other_code(path: Path, spec: dict[str, Any], code: str) -> dict[str, Any] | None:
     """Return a record that differs from what is wanted by code alone; None where there is none."""
-    try:
-        record = read_json(path)
-    except VicinalError:
-        return None
-    if not isinstance(record, dict) or record.get("spec") != spec or record.get("code") in (None, code):
+    record = read_object(path)
+    if record.get("spec") != spec or record.get("code") in (None, code):
         return None
     return record
 

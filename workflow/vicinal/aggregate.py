@@ -10,14 +10,13 @@ import pandas as pd
 
 from vicinal import metrics
 from vicinal.errors import VicinalError
-from vicinal.files import sha256
+from vicinal.files import read_table, sha256
 from vicinal.history import read_history
 from vicinal.measurements import measure_anew, read_measures, read_robustness, robustness_rows
 from vicinal.model_tables import PREDICTIONS, SIMILARITIES, TABLES
 from vicinal.plan import check_id
 from vicinal.results import EVALUATION
 from vicinal.spec import more_weights
-from vicinal.tables import read_table
 
 # Columns that say which replicate a row is of; a summary is over them.
 REPLICATE = ["model_id", "seed", "teacher_id"]

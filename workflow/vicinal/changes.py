@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vicinal.errors import VicinalError
-from vicinal.files import read_json
+from vicinal.files import read_object
 from vicinal.plan import recorded_key, recorded_parts
 from vicinal.planning import Plan, Ref
 from vicinal.relatives import Relatives, student_reason
@@ -139,8 +138,5 @@ def _to_train(plan: Plan, changes: dict[Ref, Change], results: Path) -> list[str
 
 def _is_model(directory: Path, spec: dict, code: str) -> bool:
     """Tell whether a directory's record is of this spec and code; the job compares the checksums too."""
-    try:
-        record = read_json(directory / RECORD)
-    except (VicinalError, OSError):
-        return False
-    return isinstance(record, dict) and record.get("spec") == spec and record.get("code") == code
+    record = read_object(directory / RECORD)
+    return record.get("spec") == spec and record.get("code") == code

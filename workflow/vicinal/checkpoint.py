@@ -9,6 +9,7 @@ metadata, with a SHA-256 over all. No pickles.
 import hashlib
 import io
 import json
+import secrets
 import socket
 import sys
 import time
@@ -26,7 +27,6 @@ from safetensors.torch import load
 from vicinal.engine import Moment
 from vicinal.errors import describe
 from vicinal.learner import Learner
-from vicinal.lease import this_owner
 from vicinal.numerics import Numerics
 from vicinal.phases import phase_at
 from vicinal.provenance import cpu_model
@@ -121,7 +121,7 @@ class Checkpoints:
     def __init__(self, folder: Path, info: dict[str, Any], wanted: dict[str, dict], every: float) -> None:
         self.folder, self.info, self.wanted, self.every = folder, info, wanted, every
         self.seconds = 0.0  # that the last one took
-        self._owner = this_owner().name
+        self._name = secrets.token_hex(4)  # unlike that of another process that trains the same
         self._count = 0
         self._last = time.monotonic()
 
@@ -132,7 +132,7 @@ class Checkpoints:
     def save(self, learners: list[Learner], moment: Moment, wall_seconds: float) -> bool:
         """Write a checkpoint over the older one of two; where that fails, say so, keep both and return False."""
         began = time.monotonic()
-        path = self.folder / f"{self._owner}.{self._count % 2}.safetensors"
+        path = self.folder / f"{self._name}.{self._count % 2}.safetensors"
         models = {
             learner.id: {"wanted": self.wanted[learner.id], "history": learner.history, "diverged": learner.diverged}
             for learner in learners
@@ -160,7 +160,7 @@ class Checkpoints:
         """Remove what processes before this one left, now that there are two own checkpoints."""
         with suppress(FileNotFoundError):  # another process has finished the unit this moment
             for path in self.folder.iterdir():
-                if f"{self._owner}." not in path.name:
+                if f"{self._name}." not in path.name:
                     path.unlink()
 
 

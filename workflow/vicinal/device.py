@@ -6,14 +6,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from vicinal.errors import VicinalError
-from vicinal.gpu_leases import Lease, lease_several
+from vicinal.gpu_leases import Slot, take_slot
 from vicinal.gpus import VISIBLE, visible_devices
 
 if TYPE_CHECKING:
     import torch
 
 # The GPUs that this process has leased, its own first: CUDA can be told only once.
-_leased: list[Lease] = []
+_leased: list[Slot] = []
 # What torchrun tells each of the processes that it starts, by which they find each other.
 _MEETING = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -124,7 +124,7 @@ def _lease(name: str, devices: list[str], slots: int, artefact: str, number: int
 
     if torch.cuda.is_initialized():
         raise RuntimeError("a GPU must be selected before anything is done on CUDA")
-    held = lease_several(devices, number, slots, artefact=artefact)
+    held = [take_slot(devices, slots, artefact=artefact)]
     if torch.cuda.is_available():
         _leased.extend(held)
         return torch.device("cuda")

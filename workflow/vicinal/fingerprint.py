@@ -27,7 +27,6 @@ NEUTRAL = {
     "vicinal.gpu_leases",
     "vicinal.gpus",
     "vicinal.heartbeat",
-    "vicinal.https",
     "vicinal.interruption",
     "vicinal.lease",
     "vicinal.models.fetch",

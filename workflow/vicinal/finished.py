@@ -9,8 +9,7 @@ import os
 from pathlib import Path
 
 from vicinal.artefacts import Artefacts
-from vicinal.errors import VicinalError
-from vicinal.files import read_json, write_json
+from vicinal.files import read_object, write_json
 from vicinal.results import PLAN, STAGES, model_path
 
 CODE = Path(__file__).resolve().parents[1]
@@ -18,10 +17,7 @@ CODE = Path(__file__).resolve().parents[1]
 
 def is_up_to_date(artefacts: Artefacts, config: str, results: Path) -> bool:
     """Tell whether the last run that ended well was of the same config and code, and its data and models are there."""
-    try:
-        if read_json(_mark_file(results)) != _mark(config):
-            return False
-    except (VicinalError, OSError):
+    if read_object(_mark_file(results)) != _mark(config):
         return False
     made = {STAGES["data"].output_of(id_) for id_ in artefacts.stores}
     made |= {model_path("teacher", id_) for id_ in artefacts.teachers}

@@ -13,23 +13,10 @@ from pathlib import Path
 
 from vicinal.files import LEFT_OVER, read_object
 from vicinal.heartbeat import lives, read_beats
-from vicinal.locks import ENDING, free_lock, held_locks
+from vicinal.lease import ENDING, free_lease, held_leases
+from vicinal.results import CHECKPOINTS
 from vicinal.references import References, cohort_members
-from vicinal.results import (
-    CHECKPOINTS,
-    EVALUATION,
-    FOLDERS,
-    HEARTBEATS,
-    LOCKS,
-    MEASURED,
-    ON_DEVICE,
-    PLAN,
-    PUBLISHED,
-    SHARED_FOLDERS,
-    STAGES,
-    TRAINED,
-    is_id,
-)
+from vicinal.results import EVALUATION, FOLDERS, HEARTBEATS, LOCKS, MEASURED, ON_DEVICE, PLAN, PUBLISHED, SHARED_FOLDERS, STAGES, TRAINED, is_id
 
 # A temporary file younger than this may be of a job that runs, s.
 YOUNG = 3600.0
@@ -82,7 +69,7 @@ class _Busy:
     """What running jobs work on: they hold a lock or show signs of life."""
 
     def __init__(self, results: Path) -> None:
-        self.locks = held_locks(results)
+        self.locks = held_leases(results)
         beats = read_beats(results, time.time())
         working = [(beat["stage"], beat["id"]) for beat in beats if _is_at_work(beat)]
         self._beating = {results / HEARTBEATS / f"{stage}-{id_}.json" for stage, id_ in working}
@@ -244,7 +231,7 @@ def remove(results: Path, items: Iterable[Item]) -> Iterator[tuple[Item, bool]]:
 
 def _remove(results: Path, item: Item) -> bool:
     with ExitStack() as held:
-        if not all(held.enter_context(free_lock(results, id_)) for id_ in item.ids):
+        if not all(held.enter_context(free_lease(results, id_)) for id_ in item.ids):
             return False
         if not item.path.is_dir():
             item.path.unlink(missing_ok=True)

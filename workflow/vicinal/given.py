@@ -6,9 +6,9 @@ The workflow imports this module whenever it is parsed, so nothing heavy is impo
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from vicinal.checksums import remembered_sums
 from vicinal.config import PUBLISHED, Experiment
 from vicinal.errors import VicinalError
+from vicinal.files import remembered_sums
 
 # Beside the plan files; it remembers the sums, so that results stay of use where a file is gone.
 CACHE = "given.json"

@@ -1,18 +1,19 @@
-"""Leases of artefacts: one process trains, others wait, so that nothing is computed twice. Without torch.
+"""Leases: one job works on an artefact, others that want the same wait, so that nothing is computed twice.
 
-A lease is a file, made exclusively and touched every few seconds, so that it works on shared file systems too. It
-saves work and nothing else depends on it: two processes that train the same artefact all the same, since a lease cannot
-be kept here or was lost by one that was suspended, do each other no harm.
+A lease is a file that is made exclusively and touched every few seconds, so it works between machines that share a file
+system. It saves work and nothing else depends on it: where two processes train the same artefact all the same, what is
+finished first counts.
+
+filelock's ``SoftFileLease`` does not serve here. On file systems that cannot swap two names (NFS, SMB) it never takes
+over what a killed process left, and an empty file, as a crash of a machine leaves it, holds for ever on any. Its
+``FileLock`` serves for locks of files: see ``files.exclusive``.
 """
 
-import errno
-import fcntl
-import hashlib
 import json
 import os
-import re
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,14 +22,18 @@ from functools import cache
 from pathlib import Path
 from threading import Event, Thread
 
+import psutil
+
+from vicinal.files import exclusive, write_text
+
 FOLDER = "locks"
 ENDING = ".lease"
 TOUCH_SECONDS = 5.0
 POLL_SECONDS = 0.5
-# On another machine an owner that was silent for so long is dead: NFS may show times of files up to a minute late.
+# An owner on another machine that was silent for so long is dead: NFS may show times of files up to a minute late.
 STALE_SECONDS = 90.0
-# Who waits looks for so many touches more: where times of files come from their writers, clocks that differ make the
-# lease of a living owner look old, or of the future.
+# A job that waits watches for so many touches more: where clocks of machines differ, the lease of a living owner may
+# look old, or of the future.
 MISSED_TOUCHES = 3
 
 
@@ -38,51 +43,55 @@ class Owner:
 
     Attributes:
         host: name of its machine, for people.
-        machine: what its process numbers are valid in: one boot of one machine, one container.
+        machine: where its number is valid: one boot of one machine, one container.
         pid: its number.
-        started: when it started, in clock ticks since boot, as numbers are used again.
+        started: when it started, in s since boot, since numbers are used again.
     """
 
     host: str
     machine: str
     pid: int
-    started: str
+    started: float
 
     @property
-    def name(self) -> str:
-        """Return a name for files."""
-        machine = hashlib.sha256(self.machine.encode()).hexdigest()[:8]  # names of hosts are used again, too
-        return re.sub(r"[^\w.-]", "_", f"{self.host}-{self.pid}-{self.started}-{machine}")
+    def has_ended(self) -> bool | None:
+        """Whether the process has ended; None where this machine cannot know."""
+        if self.machine != _machine():
+            return None
+        started = _started(self.pid)
+        return started is None or abs(started - self.started) > 1
+
+    def __str__(self) -> str:
+        return f"{self.host}, process {self.pid}"
 
 
 def this_owner() -> Owner:
     """Return this process."""
-    return Owner(socket.gethostname(), _machine(), os.getpid(), _started(os.getpid()) or "0")
+    return _owner_of(os.getpid())
 
 
-def has_ended(name: str) -> bool | None:
-    """Tell of an owner, by its ``name``, whether it has ended; None where this machine cannot know."""
-    if match := re.fullmatch(rf".+-(\d+)-(\d+)-{this_owner().name[-8:]}", name):
-        return _started(int(match[1])) != match[2]
-    return None
+@cache
+def _owner_of(pid: int) -> Owner:
+    return Owner(socket.gethostname(), _machine(), pid, _started(pid) or 0.0)
 
 
 @cache
 def _machine() -> str:
-    with suppress(OSError):  # no Linux: then only silence tells who is dead
+    with suppress(OSError):  # not on Linux: then only silence shows that an owner is dead
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     return f"process {os.getpid()}"
 
 
-def _started(pid: int) -> str | None:
-    """Return when a process started; None where there is none, or it only waits to be buried."""
+def _started(pid: int) -> float | None:
+    """Return when a process started, in s since boot, whatever the clock is set to; None where it has ended."""
     try:
-        # After the name, which may hold anything, in parentheses: the state is field 3, the start field 22.
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
+        process = psutil.Process(pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return None
+        return round(process.create_time() - psutil.boot_time(), 2)
+    except psutil.Error:
         return None
-    return None if fields[0] in "ZX" else fields[19]
 
 
 @contextmanager
@@ -94,11 +103,11 @@ def lease(results: Path, id_: str, on_wait: Callable[[], None] = lambda: None) -
         id_: the artefact.
         on_wait: called about twice a second while it waits; may raise.
     """
-    path = results / FOLDER / f"{id_}{ENDING}"
-    said, watch = None, _Watch()
-    while (holder := _try(path, watch.sees_end)) is not None:
-        if holder != said:
-            said = holder
+    path = _path(results, id_)
+    announced, watch = None, _Watch()
+    while (holder := _take(path, watch.sees_end)) is not None:
+        if holder != announced:
+            announced = holder
             print(f"{id_}: another process is working on it ({holder}); waiting", flush=True)
         on_wait()
         time.sleep(POLL_SECONDS)
@@ -118,8 +127,8 @@ def lease(results: Path, id_: str, on_wait: Callable[[], None] = lambda: None) -
 @contextmanager
 def free_lease(results: Path, id_: str) -> Iterator[bool]:
     """Hold the lease of an artefact for a short block and yield True; yield False where another process holds it."""
-    path = results / FOLDER / f"{id_}{ENDING}"
-    if _try(path, _is_stale) is not None:
+    path = _path(results, id_)
+    if _take(path, _is_stale) is not None:
         yield False
         return
     try:
@@ -128,24 +137,32 @@ def free_lease(results: Path, id_: str) -> Iterator[bool]:
         _release(path)
 
 
-def is_leased(path: Path) -> bool:
-    """Tell whether a process holds the lease that is kept in the file ``path``."""
-    text = _read(path)
-    return text is not None and not _is_stale(path, text)
+def held_leases(results: Path) -> set[str]:
+    """Return the ids of the artefacts that jobs are working on."""
+    return {path.stem for path in (results / FOLDER).glob(f"*{ENDING}") if not path.is_symlink() and is_held(path)}
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a process holds the lease in the file ``path``; one that cannot be read counts as held."""
+    try:
+        text = _read(path)
+        return text is not None and not _is_stale(path, text)
+    except OSError:
+        return True
 
 
 class _Watch:
-    """What a waiting process sees of a lease: whether somebody touches it."""
+    """What a waiting job sees of a lease: whether its owner touches it."""
 
     def __init__(self) -> None:
         self._seen: tuple[str, int] | None = None
         self._since = 0.0
 
     def sees_end(self, path: Path, text: str) -> bool:
-        """Tell whether the owner is gone: known to be, or silent for long and since this process looks at it."""
+        """Return whether the owner is gone: known to be, or silent for long and since this process watches."""
         if not _is_stale(path, text):
             return False
-        if _is_of_this_machine(_owner(text)):
+        if (owner := _owner(text)) and owner.has_ended:
             return True
         try:
             seen = (text, path.stat().st_mtime_ns)
@@ -156,29 +173,21 @@ class _Watch:
         return time.monotonic() - self._since >= MISSED_TOUCHES * TOUCH_SECONDS
 
 
-def _try(path: Path, is_stale: Callable[[Path, str], bool]) -> str | None:
+def _take(path: Path, is_stale: Callable[[Path, str], bool]) -> str | None:
     """Take a lease; return who holds it if that is another process. One that cannot be kept is worth one line."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            if _create(path):
-                return None
+        while not _create(path):
             text = _read(path)
             if text is None:
                 continue  # given back this moment
-            if not is_stale(path, text):
-                return _describe(text)
-            if not _take_over(path, text):
-                return _describe("")
+            if not is_stale(path, text) or not _take_over(path, text):
+                return _describe(_read(path) or text)
             print(f"{path.stem}: its lease was left by {_describe(text)}, which is gone; taken over", flush=True)
-            return None
+            break
     except OSError as error:
-        print(
-            f"{path}: {error.strerror}; going on without a lease: another process may do the same work",
-            file=sys.stderr,
-            flush=True,
-        )
-        return None
+        _warn(f"{path}: {error.strerror}; going on without a lease: another process may do the same work")
+    return None
 
 
 def _create(path: Path) -> bool:
@@ -196,42 +205,22 @@ def _create(path: Path) -> bool:
 
 def _take_over(path: Path, stale: str) -> bool:
     """Put an own lease in the place of a stale one; return False where another process was faster."""
-    with path.with_name(".takeover").open("a", encoding="utf-8") as guard:
-        try:
-            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            # Without flock two that come in the same moment may both take it, which costs time only.
-            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-                raise
+    with exclusive(path.with_name(".takeover")):
         if _read(path) != stale:
             return False
-        temporary = path.with_name(f".tmp-{this_owner().name}-{path.name}")
-        try:
-            temporary.write_text(_own_text(), encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_text(path, _own_text())
     return True
 
 
 def _keep(path: Path, stop: Event) -> None:
-    """Touch a lease until told to stop, or until it is lost."""
-    text = _own_text()
+    """Touch an own lease until told to stop, or until it is lost."""
     while not stop.wait(TOUCH_SECONDS):
-        try:
-            if (found := _read(path)) != text:
-                taken = f"taken over by {_describe(found)}" if found is not None else "removed"
-                print(
-                    f"{path.stem}: the lease of this process was {taken}; it goes on: what is finished first counts",
-                    file=sys.stderr,
-                    flush=True,
-                )
+        with suppress(OSError):  # a disk that does not answer now may the next time
+            if (found := _read(path)) != _own_text():
+                taken = "removed" if found is None else f"taken over by {_describe(found)}"
+                _warn(f"{path.stem}: the lease of this process was {taken}; it goes on: what is finished first counts")
                 return
             os.utime(path)
-        except OSError:
-            continue  # the disk does not answer now: it may the next time
 
 
 def _release(path: Path) -> None:
@@ -245,6 +234,10 @@ def _is_own(path: Path) -> bool:
         return _read(path) == _own_text()
     except OSError:
         return False
+
+
+def _path(results: Path, id_: str) -> Path:
+    return results / FOLDER / f"{id_}{ENDING}"
 
 
 def _own_text() -> str:
@@ -266,29 +259,26 @@ def _owner(text: str) -> Owner | None:
 
 
 def _describe(text: str) -> str:
-    owner = _owner(text)
-    return f"{owner.host}, process {owner.pid}" if owner else "a process that is just starting"
-
-
-def _is_of_this_machine(owner: Owner | None) -> bool:
-    return owner is not None and owner.machine == _machine()
+    return str(_owner(text) or "a process that is just starting")
 
 
 def _is_stale(path: Path, text: str) -> bool:
     owner = _owner(text)
-    if _is_of_this_machine(owner):
-        return _started(owner.pid) != owner.started
+    if owner and owner.has_ended is not None:
+        return owner.has_ended
     # Of the future too: a clock was set back since, or that of a dead owner was wrong; nobody would ever touch it.
     return abs(_silence(path)) > STALE_SECONDS
 
 
 def _silence(path: Path) -> float:
-    """Return the seconds since a file was touched, by the clock of its file system: machines may differ."""
-    probe = path.with_name(f".tmp-{this_owner().name}-probe")
-    try:
-        probe.touch()
-        return probe.stat().st_mtime - path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0  # given back this moment
-    finally:
-        probe.unlink(missing_ok=True)
+    """Return the seconds since a file was touched, by the clock of its file system: those of machines may differ."""
+    with tempfile.NamedTemporaryFile(prefix=".tmp-", suffix="-probe", dir=path.parent) as probe:
+        os.utime(probe.name)
+        try:
+            return Path(probe.name).stat().st_mtime - path.stat().st_mtime
+        except FileNotFoundError:
+            return 0.0  # given back this moment
+
+
+def _warn(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

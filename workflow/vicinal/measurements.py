@@ -7,11 +7,10 @@ import pandas as pd
 
 from vicinal.data.corruptions import NAMES, SEVERITIES
 from vicinal.errors import VicinalError
-from vicinal.files import read_json
+from vicinal.files import read_json, read_table
 from vicinal.model_tables import MEASURES, TABLE, needed_files, split_tables, table_names, wanted_tables
 from vicinal.results import EVALUATION
 from vicinal.robustness import IMAGES, METRICS, VALUES
-from vicinal.tables import read_table
 
 # Of the table of metrics on corrupted images.
 COLUMNS = {"corruption": "str", "severity": "int64", "metric": "str", "value": "float64", "count": "int64"}

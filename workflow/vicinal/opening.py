@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vicinal.data.store import META, Store
-from vicinal.files import read_json
+from vicinal.files import read_object
 from vicinal.spec import PHOTOS
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def open_store(path: Path) -> Store:
     Raises:
         VicinalError: it is no whole store.
     """
-    meta = read_json(path.parent / META) if (path.parent / META).is_file() else {}
-    has_photos = isinstance(meta, dict) and isinstance(meta.get("spec"), dict) and meta["spec"].get("store") == PHOTOS
+    spec = read_object(path.parent / META).get("spec")
+    has_photos = isinstance(spec, dict) and spec.get("store") == PHOTOS
     return import_module(STORE).PhotoStore(path) if has_photos else Store(path)
 
 

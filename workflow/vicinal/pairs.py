@@ -25,11 +25,6 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.lam)
 
-    def same_class(self, labels: Any) -> np.ndarray:
-        """Return, as bool (count,), which pairs join two images of one class, given the data set's labels (n,)."""
-        labels = np.asarray(labels)
-        return labels[self.i] == labels[self.j]
-
 
 def vicinal_pairs(labels: Any, count: int, seed: int, same_class: float = 0.1) -> Pairs:
     """Return ``count`` pairs of images (i, j), i ≠ j, with λ ~ U(0, 1), for a data set with ``labels`` (n,).

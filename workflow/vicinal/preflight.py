@@ -20,6 +20,7 @@ from vicinal.changes import Change
 from vicinal.config import Execution
 from vicinal.data.catalogue import DATA_SETS
 from vicinal.data.corruptions import ARCHIVES
+from vicinal.download import unreachable
 from vicinal.errors import VicinalError, describe
 from vicinal.estimate.disk import estimate_disk
 from vicinal.estimate.jobs import Jobs
@@ -32,7 +33,6 @@ from vicinal.gpus import VISIBLE, list_gpus, visible_devices
 from vicinal.models.pretrained import WEIGHTS, weights_path
 from vicinal.planning import Ref
 from vicinal.problems import ERROR, NOTE, WARNING, Problem
-from vicinal.reachable import unreachable
 from vicinal.words import count, size
 
 INTERNET = "run where there is internet"

@@ -6,8 +6,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vicinal.errors import VicinalError
-from vicinal.files import read_json
+from vicinal.files import read_object
 from vicinal.models.registry import ARCHITECTURES, architecture
 from vicinal.planning import Plan
 from vicinal.results import MEASURED, ON_DEVICE, PLAN, STAGES
@@ -166,8 +165,4 @@ def _model_name(spec: str) -> str:
 
 
 def _spec(path: Path) -> dict[str, Any] | None:
-    try:
-        plan = read_json(path)
-    except VicinalError:
-        return None
-    return plan.get("spec") if isinstance(plan, dict) else None
+    return read_object(path).get("spec")

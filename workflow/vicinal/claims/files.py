@@ -8,9 +8,8 @@ import pandas as pd
 
 from vicinal.claims import TABLES, evaluate_claims
 from vicinal.claims.report import markdown
-from vicinal.files import atomic_path, sha256, write_json, write_text
+from vicinal.files import atomic_path, read_table, sha256, write_json, write_text
 from vicinal.provenance import Stopwatch, provenance
-from vicinal.tables import read_table
 
 
 def write_claims(tables: Path, output: Path, spec: Mapping[str, Any], code: str, watch: Stopwatch) -> pd.DataFrame:

@@ -11,7 +11,6 @@ from vicinal.commands.experiment import RESULTS
 from vicinal.errors import VicinalError
 from vicinal.garbage import Garbage, Item, by_kind, find_garbage, remove
 from vicinal.head import head_lock
-from vicinal.locks import check_no_snakemake
 from vicinal.references import EXPERIMENTS, References, find_references
 from vicinal.results import PLAN
 from vicinal.words import size
@@ -44,6 +43,18 @@ def main(args: argparse.Namespace) -> int:
         garbage = find_garbage(RESULTS, references)
         show(garbage, references, args.all)
         return delete(garbage.items)
+
+
+def check_no_snakemake() -> None:
+    """Refuse to change results under a Snakemake that ``./reproduce`` did not start; call it under the head's lock.
+
+    Raises:
+        VicinalError: Snakemake's own lock is there: it works here, or was killed.
+    """
+    if any(Path(".snakemake/locks").glob("*")):
+        raise VicinalError(
+            ".snakemake/locks: a snakemake is working here, or was killed; wait for it, or let ./reproduce finish first"
+        )
 
 
 def configs(given: list[Path]) -> list[Path]:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vicinal.errors import VicinalError
-from vicinal.files import read_json
+from vicinal.files import read_object
 
 # The corruptions of the benchmark, by their kind, and four more that the archives hold.
 CORRUPTIONS = {
@@ -100,11 +99,7 @@ def planned_state(record: Path, archive: Path) -> list[int] | None:
 
 def read_record(path: Path) -> dict[str, Any]:
     """Return the record of corrupted images; empty where there is none that can be read."""
-    try:
-        found = read_json(path)
-    except (VicinalError, OSError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return read_object(path)
 
 
 def outlook(name: str, record: Mapping[str, Any], archive: Path | None) -> str:

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 from vicinal.data.corrupted import match_rows, open_corrupted
 from vicinal.data.corruptions import ARCHIVES, CorruptionArchive
 from vicinal.data.store import Store
-from vicinal.download import checksum, download
+from vicinal.download import download
 from vicinal.errors import VicinalError, describe
+from vicinal.files import checksum
 
 
 def fetch_corruptions(
@@ -48,10 +49,9 @@ def fetch_corruptions(
 def _provide(path: Path, archive: CorruptionArchive, say: Callable[[str], None]) -> None:
     remedy = f"put {archive.file} from {archive.url} into {path.parent}, then run again"
     if not path.is_file():
-        say(f"downloading {archive.url} to {path}")
         try:
-            download(archive.url, path, archive.size, "md5", archive.md5)
-        except (VicinalError, OSError) as error:
+            download(archive.url, path, archive.size, "md5", archive.md5, remedy, say)
+        except OSError as error:
             raise VicinalError(f"{describe(error)}; {remedy}") from error
         return
     say(f"checking {path}")

@@ -1,23 +1,27 @@
-"""Where a data store is built: a folder named by its process, so that what a killed one left is known and removed."""
+"""Where a data store is built: a temporary folder that its process locks, so that what a killed one left is removed."""
 
 import os
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vicinal.lease import has_ended, this_owner
+from filelock import FileLock, Timeout
 
-PREFIX = ".tmp-"
-# What a process of another machine did not touch for so long is left over, s.
+from vicinal.files import exclusive
+
+PREFIX = f".tmp-{socket.gethostname()}-"
+LOCK = ".lock"
+# What was not touched for so long is left over where no lock can show it, s: of another machine, or without one.
 SILENT_SECONDS = 3600.0
 
 
 def clear(directory: Path, say: Callable[[str], None]) -> None:
     """Remove the workplaces in ``directory`` of processes that have ended, one line each; those of living ones stay."""
-    for path in directory.glob(f"{PREFIX}*"):
+    for path in directory.glob(".tmp-*"):
         if _is_left(path):
             say(f"{path}: left by a process that was killed, removed")
             _remove(path)
@@ -25,14 +29,15 @@ def clear(directory: Path, say: Callable[[str], None]) -> None:
 
 @contextmanager
 def workplace(directory: Path) -> Iterator[Path]:
-    """Yield a temporary folder in ``directory`` that names this process; it is removed at the end.
+    """Yield a temporary folder in ``directory`` that this process has locked; it is removed at the end.
 
     Raises:
         OSError: of the disk; it names the file as it would be called in the end.
     """
-    work = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{this_owner().name}-", dir=directory))
+    work = Path(tempfile.mkdtemp(prefix=PREFIX, dir=directory))
     try:
-        yield work
+        with exclusive(work / LOCK):
+            yield work
     except OSError as error:
         where = Path(str(error.filename or ""))
         if error.errno is None or not where.is_relative_to(work):
@@ -66,8 +71,16 @@ def publish(paths: Iterable[Path], directory: Path) -> None:
 
 
 def _is_left(path: Path) -> bool:
-    ended = has_ended(path.name.removeprefix(PREFIX).rpartition("-")[0])
-    return _silence(path) > SILENT_SECONDS if ended is None else ended
+    lock = path / LOCK
+    if not (path.name.startswith(PREFIX) and lock.is_file()):
+        return _silence(path) > SILENT_SECONDS
+    try:
+        with FileLock(lock, blocking=False, fallback_to_soft=False):
+            return True
+    except Timeout:
+        return False
+    except OSError:  # a file system without locks
+        return _silence(path) > SILENT_SECONDS
 
 
 def _silence(path: Path) -> float:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from vicinal.artefacts import Artefacts, Cohort, Evaluation, Store, Teacher
 from vicinal.changes import Change
-from vicinal.errors import VicinalError
 from vicinal.estimate.shape import Shape, shape_of
 from vicinal.estimate.timing import Estimate, Timing
 from vicinal.estimate.work import answers_work, evaluation_work, robustness_work, seen_shape, training_work
-from vicinal.files import read_json
+from vicinal.files import read_object
 from vicinal.gpus import visible_devices
 from vicinal.planning import Ref
 from vicinal.results import EVALUATION, STAGES
@@ -96,11 +95,8 @@ class Jobs:
 
 def _is_measured(record: Path, content: dict) -> bool:
     """Tell whether a model's record is of this spec and code; the job compares the checksums too."""
-    try:
-        found = read_json(record)
-    except (VicinalError, OSError):
-        return False
-    return isinstance(found, dict) and all(found.get(key) == content[key] for key in ("spec", "code"))
+    found = read_object(record)
+    return all(found.get(key) == content[key] for key in ("spec", "code"))
 
 
 @dataclass(frozen=True)

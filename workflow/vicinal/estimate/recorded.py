@@ -1,6 +1,5 @@
 """Recorded wall times of finished jobs: how much longer, or shorter, than at the stated rates each took."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 
 from vicinal.estimate.shape import Shape, recorded_shape
 from vicinal.estimate.work import Machine, Work, answers_work, evaluation_work, seen_shape, tables_work, training_work
+from vicinal.files import read_object
 from vicinal.history import HISTORY
 from vicinal.results import EVALUATION, RECORD
 from vicinal.spec import canonical, is_given
@@ -141,10 +141,7 @@ def benchmark_seconds(path: Path) -> float | None:
 def _records(folder: Path, pattern: str, needs: tuple[str, ...] = ("spec", "provenance")) -> Iterator[dict[str, Any]]:
     """Yield the JSON records that can be read and have what is needed, each with its ``folder``."""
     for path in sorted(folder.glob(pattern)):
-        try:
-            record = json.loads(path.read_bytes())
-        except (OSError, ValueError):
-            continue
-        if isinstance(record, dict) and all(isinstance(record.get(name), dict) for name in needs):
+        record = read_object(path)
+        if all(isinstance(record.get(name), dict) for name in needs):
             record.pop(HISTORY, None)  # says nothing about time; of many models it takes gigabytes
             yield {**record, "folder": path.parent}

@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 
 from vicinal.figures.style import save
-from vicinal.files import atomic_path, sha256, write_json
+from vicinal.files import atomic_path, read_table, sha256, write_json
 from vicinal.provenance import Stopwatch, provenance
-from vicinal.tables import read_table
 from vicinal.tidy import tidy
 
 

@@ -8,13 +8,12 @@ from typing import Any
 import yaml
 
 from vicinal.errors import VicinalError
-from vicinal.files import read_json, sha256
+from vicinal.files import read_json, read_table, sha256
 from vicinal.plan import check_id
 from vicinal.published import read_published
 from vicinal.report.context import Inputs
 from vicinal.report.figures import Figure, read_figures
 from vicinal.results import EVALUATION
-from vicinal.tables import read_table
 from vicinal.tidy import tidy
 
 CLAIMS, METRICS, CORRUPTIONS = "claims.parquet", "metrics.parquet", "corruptions.parquet"

@@ -98,7 +98,7 @@ def source_paths(record: Path, made_from: Mapping[str, str]) -> dict[str, Path |
 def _compare_tables(ledger: Ledger, results: Path, plan: Plan, folder: Path) -> None:
     from vicinal.aggregate import class_table, collect, corruption_sources, corruption_table, model_table, summarise
     from vicinal.data.store import read_meta
-    from vicinal.tables import read_table
+    from vicinal.files import read_table
 
     # In the order of the plan file, which the job reads.
     spec = json.loads(json.dumps(plan.content["spec"], sort_keys=True))
@@ -124,7 +124,7 @@ def _compare_tables(ledger: Ledger, results: Path, plan: Plan, folder: Path) -> 
 
 def _compare_claims(ledger: Ledger, results: Path, plan: Plan, folder: Path) -> None:
     from vicinal.claims import TABLES, evaluate_claims
-    from vicinal.tables import read_table
+    from vicinal.files import read_table
 
     present = [name for name in TABLES if (folder / f"{name}.parquet").exists()]
     claims = evaluate_claims({name: read_table(folder / f"{name}.parquet") for name in present})

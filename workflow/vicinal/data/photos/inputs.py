@@ -9,7 +9,6 @@ import torch
 from vicinal.batches import BatchPlan
 from vicinal.data.photos.crops import random_boxes
 from vicinal.data.photos.loader import photo_batches
-from vicinal.data.photos.nvjpeg import device_batch
 from vicinal.data.photos.store import PhotoStore
 from vicinal.inputs import Batch, EpochTables, as_input, mixed_batch, rows_and_partners
 
@@ -25,7 +24,6 @@ class Photos:
         device: where the inputs go.
         size: pixels of a side of the inputs.
         threads: that decode; None: as many as this process may use cores.
-        nvjpeg: decode on the device, an NVIDIA GPU; other pixels, by a few grey levels.
 
     Attributes:
         device: see above.
@@ -45,9 +43,8 @@ class Photos:
         *,
         size: int = 224,
         threads: int | None = None,
-        nvjpeg: bool = False,
     ) -> None:
-        self.store, self.device, self.size, self.threads, self.nvjpeg = store, device, size, threads, nvjpeg
+        self.store, self.device, self.size, self.threads = store, device, size, threads
         self.positions = store.splits[split]
         self.labels = torch.from_numpy(store.labels[self.positions]).to(device)
         self.num_classes = store.num_classes
@@ -164,11 +161,6 @@ class Photos:
         self, positions: np.ndarray, bounds: Sequence[tuple[int, int]], boxes: np.ndarray | None = None
     ) -> Iterator[torch.Tensor]:
         """Yield the pixels of batches, (B, size, size, 3) uint8 on the device."""
-        if self.nvjpeg:
-            for start, stop in bounds:
-                some = None if boxes is None else boxes[start:stop]
-                yield device_batch(self.store, positions[start:stop], self.size, self.device, some)
-            return
         pinned = self.device.type == "cuda"
         batches = photo_batches(
             self.store, positions, bounds, self.size, boxes=boxes, threads=self.threads, pinned=pinned
