@@ -14,9 +14,22 @@ from pathlib import Path
 from vicinal.files import LEFT_OVER, read_object
 from vicinal.heartbeat import lives, read_beats
 from vicinal.lease import ENDING, free_lease, held_leases
-from vicinal.results import CHECKPOINTS
 from vicinal.references import References, cohort_members
-from vicinal.results import EVALUATION, FOLDERS, HEARTBEATS, LOCKS, MEASURED, ON_DEVICE, PLAN, PUBLISHED, SHARED_FOLDERS, STAGES, TRAINED, is_id
+from vicinal.results import (
+    CHECKPOINTS,
+    EVALUATION,
+    FOLDERS,
+    HEARTBEATS,
+    LOCKS,
+    MEASURED,
+    ON_DEVICE,
+    PLAN,
+    PUBLISHED,
+    SHARED_FOLDERS,
+    STAGES,
+    TRAINED,
+    is_id,
+)
 
 # A temporary file younger than this may be of a job that runs, s.
 YOUNG = 3600.0
