@@ -262,7 +262,7 @@ def test_an_import_that_is_cut_off_leaves_no_half_result(there, monkeypatch):
             list(copying.copy_units(there / "results", RESULTS, units))
         students = list(RESULTS.glob("students/*"))
         for folder in students:
-            assert {path.name for path in folder.iterdir()} == {"model.json", "weights.safetensors"}
+            assert {path.name for path in folder.iterdir()} == {"history.parquet", "model.json", "weights.safetensors"}
         seen = max(seen, len(students))
         shutil.rmtree(RESULTS, ignore_errors=True)
     assert seen == 3

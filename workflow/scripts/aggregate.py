@@ -23,6 +23,7 @@ from vicinal.fingerprint import stage_fingerprint
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.provenance import Stopwatch, provenance
 from vicinal.records import model_folder
+from vicinal.tables import write_table
 
 
 def main() -> None:
@@ -59,8 +60,7 @@ def main() -> None:
         tables["classes"] = class_table(read_meta(args.data))
     written = [args.output / f"{name}.parquet" for name in tables]
     for path in written:
-        with atomic_path(path) as temporary:
-            tables[path.stem].to_parquet(temporary, index=False, compression="zstd")
+        write_table(path, tables[path.stem])
     written.append(args.output / "summary.csv")
     with atomic_path(written[-1]) as temporary:
         tables["summary"].to_csv(temporary, index=False)

@@ -37,6 +37,7 @@ NEUTRAL = {
     "vicinal.provenance",
     "vicinal.records",
     "vicinal.spec",
+    "vicinal.tables",
 }
 
 STAGE_SCRIPTS = {

@@ -1,9 +1,10 @@
-"""Reading the Parquet tables that other jobs wrote."""
+"""Parquet tables: written atomically, read with one clear line where they cannot be."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vicinal.errors import VicinalError
+from vicinal.files import atomic_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,3 +30,9 @@ def read_table(path: Path, remedy: str | None = None, columns: list[str] | None 
     except (OSError, ValueError) as error:
         remedy = remedy or "delete it and run ./reproduce again"
         raise VicinalError(f"{path}: not a readable Parquet file ({error}); {remedy}") from None
+
+
+def write_table(path: Path, table: "pd.DataFrame") -> None:
+    """Write a table as a Parquet file, atomically and without its index."""
+    with atomic_path(path) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")

@@ -7,7 +7,7 @@ from typing import Any
 from vicinal.data.corruptions import record_name
 from vicinal.fingerprint import named_modules, stage_fingerprint
 from vicinal.importing.state import KEPT, NOT_IMPORTED, Survey, Unit
-from vicinal.model_tables import needed_files
+from vicinal.measurements import needed_files
 from vicinal.records import EVALUATION
 from vicinal.references import read_object
 from vicinal.spec import artefact_id, digest

@@ -6,7 +6,7 @@ from typing import Any
 
 from vicinal.changes import stale_reasons
 from vicinal.fingerprint import named_modules
-from vicinal.model_tables import needed_files
+from vicinal.measurements import needed_files
 from vicinal.plan import recorded_key
 from vicinal.planning import Plan, Ref
 from vicinal.records import EVALUATION, RECORD

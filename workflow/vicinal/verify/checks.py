@@ -11,8 +11,7 @@ from typing import Any
 
 from vicinal.data.store import FORMS, META
 from vicinal.errors import VicinalError, describe
-from vicinal.history import history_fault
-from vicinal.records import EVALUATION, RECORD, WEIGHTS
+from vicinal.records import EVALUATION, HISTORY, RECORD, WEIGHTS
 from vicinal.verify.findings import RUN, Ledger
 from vicinal.verify.layout import is_plain
 
@@ -104,17 +103,15 @@ def _is_content(directory: Path, meta: Mapping[str, Any]) -> bool:
 
 
 def check_model(ledger: Ledger, directory: Path, remedy: str) -> dict[str, Any]:
-    """Check a trained model: the sums of its weights and its history, and that the weights are a safetensors file."""
+    """Check a trained model: the sums of its files, and that the weights are a safetensors file."""
     path = directory / RECORD
     record = ledger.record(path, remedy)
     if not record:
         return {}
     ledger.findings.models += 1
     sums = record.get("sha256")
-    if check_sums(ledger, path, sums, remedy, (WEIGHTS,)) and (fault := weights_fault(directory / WEIGHTS)):
+    if check_sums(ledger, path, sums, remedy, (WEIGHTS, HISTORY)) and (fault := weights_fault(directory / WEIGHTS)):
         ledger.findings.add(directory / WEIGHTS, fault, remedy, "damaged")
-    if fault := history_fault(record):
-        ledger.findings.add(path, fault, remedy, "damaged")
     return record if isinstance(sums, dict) else {}
 
 

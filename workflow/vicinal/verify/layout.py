@@ -8,7 +8,7 @@ from pathlib import Path
 from vicinal.errors import VicinalError
 from vicinal.figures import FIGURES
 from vicinal.files import read_json
-from vicinal.records import EVALUATION, RECORD, WEIGHTS
+from vicinal.records import EVALUATION, HISTORY, RECORD, WEIGHTS
 
 STAGES = ("data", "teachers", "students", "cohorts", "evaluations", "robustness")
 # Those of them that hold what was measured of models.
@@ -17,7 +17,7 @@ MEASURED = ("evaluations", "robustness")
 LEFT_OVER = (".tmp-", ".old-")
 
 ID = r"\w[\w.-]*-[0-9a-f]{8}"
-_MODEL = "|".join(map(re.escape, (RECORD, WEIGHTS)))
+_MODEL = "|".join(map(re.escape, (RECORD, WEIGHTS, HISTORY)))
 _DIVERGED = rf"diverged/{ID}\.safetensors"
 # Below the folder of a stage. The tables of an evaluation are those that its record lists.
 _FILES = {
