@@ -15,7 +15,7 @@ from vicinal.records import EVALUATION
 from vicinal.report.context import Inputs
 from vicinal.report.figures import Figure, read_figures
 from vicinal.tables import read_table
-from vicinal.tidy import tidy
+from vicinal.tidy import read_tidy
 
 CLAIMS, METRICS, CORRUPTIONS = "claims.parquet", "metrics.parquet", "corruptions.parquet"
 
@@ -43,7 +43,7 @@ def read_inputs(folder: Path, made: Path | None = None, figures: Collection[str]
     return Inputs(
         name=str((own.get("spec") or {}).get("name") or folder.resolve().name),
         claims=read_table(tables[CLAIMS]) if CLAIMS in tables else None,
-        metrics=tidy("metrics", read_table(tables[METRICS])) if METRICS in tables else None,
+        metrics=read_tidy(tables[METRICS]) if METRICS in tables else None,
         published=read_published(),
         figures=drawn,
         records=_own_records(own, _optional(made / "claims.json"), drawn),
