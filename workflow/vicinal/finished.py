@@ -15,7 +15,7 @@ from vicinal.files import read_json, write_json
 CODE = Path(__file__).resolve().parents[1]
 
 
-def is_finished(artefacts: Artefacts, config: str, results: Path) -> bool:
+def made_by_last_run(artefacts: Artefacts, config: str, results: Path) -> bool:
     """Tell whether the last run that ended well was of the same config and code, and its data and models are there."""
     try:
         if read_json(_mark_file(results)) != _mark(config):
