@@ -16,12 +16,11 @@ from vicinal.acceptance import code_records
 from vicinal.artefacts import Artefacts
 from vicinal.config import validate
 from vicinal.files import write_json
-from vicinal.history import history_fields
-from vicinal.model_tables import TABLES, table_files
+from vicinal.measurements import TABLES, table_files
 from vicinal.plan import record_key
 from vicinal.planfiles import write_plans
 from vicinal.planning import build_plans, resolve
-from vicinal.results import STAGES
+from vicinal.results import HISTORY, STAGES
 from vicinal.robustness import VALUES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,7 +113,7 @@ def finish(artefacts: Artefacts, results: Path) -> None:
         for directory in plan.directories:
             (results / directory).mkdir(parents=True, exist_ok=True)
         for path, spec, code in code_records(plan, results):
-            write_json(path, {"spec": spec, "code": code, "sha256": {}, VALUES: {}, **history_fields([])})
+            write_json(path, {"spec": spec, "code": code, "sha256": {HISTORY: ""}, VALUES: {}})
             if plan.stage == "evaluations":
                 write_tables(path.parent)
         record_key(output, plan.content)

@@ -15,7 +15,7 @@ from vicinal.engine import train
 from vicinal.gpus import visible_devices
 from vicinal.learner import Learner, make_learner
 from vicinal.losses import loss_terms
-from vicinal.models.imagenet import MlpHead
+from vicinal.models.heads import MlpHead
 from vicinal.models.registry import architecture
 from vicinal.parallel import Group
 from vicinal.processes import Helpers, become_helper, is_helper, wait_for_task

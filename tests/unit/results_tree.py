@@ -12,10 +12,10 @@ from vicinal.artefacts import Artefacts
 from vicinal.config import read_config, validate
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
-from vicinal.files import sha256, write_json
+from vicinal.files import sha256, write_json, write_table
 from vicinal.grid import expand
-from vicinal.history import history_fields
-from vicinal.model_tables import OF_TEACHERS, TABLES, table_files
+from vicinal.history import history_table
+from vicinal.measurements import OF_TEACHERS, TABLES, table_files
 from vicinal.plan import record_key
 from vicinal.planfiles import write_plans
 from vicinal.planning import Plan, build_plans
@@ -69,9 +69,9 @@ def _data_sum(results: Path) -> str:
 def _model(folder: Path, record: dict) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder / "weights.safetensors", zlib.crc32(record["id"].encode()))
-    sums = {"weights.safetensors": sha256(folder / "weights.safetensors")}
-    history = history_fields([{"epoch": 1, "lr": 0.1, "loss": 1.0}])
-    write_json(folder / "model.json", {**record, "sha256": sums, **history, "provenance": MADE})
+    write_table(folder / "history.parquet", history_table([{"epoch": 1, "lr": 0.1, "loss": 1.0}]))
+    sums = {name: sha256(folder / name) for name in ("weights.safetensors", "history.parquet")}
+    write_json(folder / "model.json", {**record, "sha256": sums, "provenance": MADE})
     return sums["weights.safetensors"]
 
 

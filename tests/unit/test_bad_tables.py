@@ -143,6 +143,13 @@ CASES = {
     "one temperature": (only(lambda t: t["temperature"].isna() | (t["temperature"] == "2")), ("C6",),
                         "at least 3 numeric temperatures"),
     "only std": (std_only, tuple(STUDENTS), "needs: "),
+    "a recipe that changes within a run": (
+        lambda tables: {**tables, "metrics": tables["metrics"].assign(recipe_epochs=range(len(tables["metrics"])))},
+        None, "two runs have the id"),
+    "a seed that is none": (constant("seed", 0.5), None, "table metrics: seed: 0.5 is no whole number"),
+    "a value that is no number": (
+        lambda tables: {**tables, "vicinal": tables["vicinal"].astype({"value": object}).assign(value="much")},
+        None, "table vicinal: column value"),
     "a temperature that is none": (constant("temperature", "warm"), None, "'warm' is no number above 0 and not std"),
     "empty tables": (lambda tables: {n: t[:0] for n, t in tables.items()}, tuple(CLAIMS), "needs: "),
     "unused categories": (unused_categories, ("C3", "C6"), "kd resnet"),

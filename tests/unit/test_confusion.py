@@ -26,8 +26,8 @@ from vicinal.confusion import (
 )
 from vicinal.evaluation import spread_table
 from vicinal.measure import Logits, Probe, model_tables
+from vicinal.measurements import MEASURES, split_tables, table_files
 from vicinal.metrics import MetricError
-from vicinal.model_tables import MEASURES, split_tables, table_files
 from vicinal.pairs import Pairs, vicinal_pairs
 
 CLASSES = 6

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.stats import binomtest, chisquare
 
-from vicinal.models.imagenet import Dropout, _mixed
+from vicinal.models.heads import Dropout, _mixed
 
 
 def layer(share=0.3, seed=0):

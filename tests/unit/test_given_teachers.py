@@ -18,7 +18,7 @@ from vicinal.errors import VicinalError
 from vicinal.estimate.selection import experiments_of
 from vicinal.files import remembered_sums, sha256
 from vicinal.given_checks import missing_files, other_classes
-from vicinal.history import read_history
+from vicinal.history import training_history
 from vicinal.models import build_model
 from vicinal.models.given import take_weights
 from vicinal.models.pretrained import WEIGHTS
@@ -295,7 +295,7 @@ def test_the_weights_become_a_model_like_a_trained_one(folder, ending):
     model = build_model(architecture("resnet14"), 10, 1)
     load_weights(folder / "model", model)
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
-    assert len(read_history(folder / "model")) == 0
+    assert len(training_history(folder / "model")) == 0
 
 
 def test_another_file_than_was_planned_with(folder):

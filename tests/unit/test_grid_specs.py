@@ -6,9 +6,9 @@ import json
 import pytest
 from grid_artefacts import CONTENT, expanded, ids, shipped
 
-from vicinal.columns import recipe_columns
 from vicinal.config import validate
 from vicinal.data.catalogue import DATA_SETS
+from vicinal.grid import recipe_columns
 from vicinal.models.registry import ARCHITECTURES, architecture
 from vicinal.recipes import resolve_recipe
 from vicinal.spec import digest

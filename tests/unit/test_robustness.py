@@ -13,8 +13,16 @@ from vicinal.data.corruptions import NAMES, SEVERITIES
 from vicinal.errors import VicinalError
 from vicinal.evaluation import clean_metrics
 from vicinal.files import write_json
-from vicinal.measurements import COLUMNS, read_robustness, robustness_rows
-from vicinal.robustness import IMAGES, METRICS, VALUES, corruption_metrics, measure_robustness
+from vicinal.robustness import (
+    COLUMNS,
+    IMAGES,
+    METRICS,
+    VALUES,
+    corruption_metrics,
+    measure_robustness,
+    read_robustness,
+    robustness_rows,
+)
 from vicinal.tidy import tidy
 
 CLEAN, LABELS = make_images(40, 1)

@@ -55,7 +55,7 @@ def test_a_whole_tree_has_no_problem(tree):
     "file",
     [
         "data/*/images.npy", "data/*/splits.parquet", "teachers/*/model/weights.safetensors",
-        "students/*/weights.safetensors", "evaluations/*/*/measures.parquet",
+        "students/*/weights.safetensors", "students/*/history.parquet", "evaluations/*/*/measures.parquet",
     ],
 )  # fmt: skip
 def test_a_changed_byte_is_one_problem(tree, file):
@@ -69,7 +69,10 @@ def test_a_changed_byte_is_one_problem(tree, file):
     assert str(problem).endswith("run ./reproduce")
 
 
-@pytest.mark.parametrize("file", ["students/*/weights.safetensors", "data/*/labels.npy", "teachers/*/teacher.json"])
+@pytest.mark.parametrize(
+    "file",
+    ["students/*/weights.safetensors", "students/*/history.parquet", "data/*/labels.npy", "teachers/*/teacher.json"],
+)
 def test_a_missing_file_is_named(tree, file):
     results, plans = tree
     path = sorted(results.glob(file))[0]
@@ -84,6 +87,7 @@ def test_a_missing_file_is_named(tree, file):
         ("students/*/model.json", "spec", {}, "its spec is not"),
         ("students/*/model.json", "data_sha256", "0", "made from other data"),
         ("students/*from*/model.json", "teacher_sha256", "0", "made from another teacher"),
+        ("students/*/model.json", "sha256", {}, "lists no checksum of weights.safetensors, history.parquet"),
         ("teachers/*/model/model.json", "id", "another", "of another id (another)"),
         ("teachers/*/teacher.json", "weights_sha256", "0", "made from other weights"),
         ("cohorts/*/manifest.json", "students", {}, "does not list"),

@@ -18,7 +18,7 @@ from vicinal.aggregate import (
 from vicinal.data.corruptions import unpublished
 from vicinal.data.store import read_meta
 from vicinal.errors import run
-from vicinal.files import atomic_path, read_json, sha256, write_json
+from vicinal.files import atomic_path, read_json, sha256, write_json, write_table
 from vicinal.fingerprint import stage_fingerprint
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.provenance import Stopwatch, provenance
@@ -59,8 +59,7 @@ def main() -> None:
         tables["classes"] = class_table(read_meta(args.data))
     written = [args.output / f"{name}.parquet" for name in tables]
     for path in written:
-        with atomic_path(path) as temporary:
-            tables[path.stem].to_parquet(temporary, index=False, compression="zstd")
+        write_table(path, tables[path.stem])
     written.append(args.output / "summary.csv")
     with atomic_path(written[-1]) as temporary:
         tables["summary"].to_csv(temporary, index=False)

@@ -14,12 +14,13 @@ from vicinal.heartbeat import Heartbeat
 from vicinal.opening import open_images, open_store
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.progress import Progress
-from vicinal.provenance import Stopwatch, provenance
-from vicinal.records import is_finished, measured_models, weights_sha256, write_measurement
+from vicinal.records import is_finished, manifest_of, weights_sha256
 from vicinal.results import EVALUATION
 
 if TYPE_CHECKING:
     import torch
+
+    from vicinal.measure import Logits
 
 
 def main() -> None:
@@ -56,7 +57,7 @@ def main() -> None:
             device = select_device(args.device, args.threads, args.gpu_slots, plan["id"])
             heartbeat.update(device=str(device))
             measure(plan, store, teacher, {id_: places[id_] for id_ in missing}, wanted, folder, device)
-    write_json(args.manifest, measured_models(folder, wanted))
+    write_json(args.manifest, manifest_of(folder, wanted))
     record_key(args.manifest, plan)
 
 
@@ -69,36 +70,30 @@ def measure(
     folder: Path,
     device: "torch.device",
 ) -> None:
-    """Measure the models in ``places`` and write each one's tables into ``folder``/ID, all or nothing."""
-    from vicinal.inputs import adapt, to_device
-    from vicinal.measure import make_probe, mean_entropy, model_tables, probe_logits
-    from vicinal.model_tables import table_files
-    from vicinal.models import build_model
+    """Measure the models in ``places`` and write each one's tables into ``folder``/ID."""
+    from vicinal.measure import make_probe, mean_entropy, model_tables, probe_logits, trained_network
+    from vicinal.measurements import table_files, write_measurements
     from vicinal.numerics import allow_tf32
-    from vicinal.weights import load_weights
 
     unit = plan["spec"]["unit"]
     allow_tf32(False)
     data = {split: open_images(store, split, device, unit["recipe"]) for split in store.splits}
     probe = make_probe(data, plan["spec"]["pairs"], plan["spec"]["pair_seed"])
 
-    def logits(place: Path, spec: dict):
-        model = build_model(spec["model"], store.num_classes, data["train"].channels)
-        load_weights(place, model)
-        return probe_logits(to_device(adapt(model, spec, data["train"]), device), probe)
+    def logits(place: Path, spec: dict) -> "Logits":
+        return probe_logits(trained_network(place, spec, data["train"]), probe)
 
     is_student = unit["stage"] == "student"
     answers = logits(teacher, unit["teacher"] if is_student else unit) if teacher else None
+    target = mean_entropy(answers) if answers else None
     progress = Progress(plan["id"], len(places), "models")
-    for done, (id_, place) in enumerate(places.items(), start=1):
-        watch = Stopwatch()
-        own = logits(place, unit) if is_student else answers
-        fidelity = answers if is_student else None
-        target = mean_entropy(answers) if answers else None
-        tables = model_tables(own, probe, fidelity, target, is_teacher=not is_student)
-        record = {**wanted[id_], "provenance": provenance(watch, device)}
-        write_measurement(folder / id_, table_files(tables), record, place)
-        progress.update(done)
+
+    def tables(place: Path) -> tuple[dict, dict]:
+        own, fidelity = (logits(place, unit), answers) if is_student else (answers, None)
+        found = table_files(model_tables(own, probe, fidelity, target, is_teacher=not is_student))
+        return found, {}
+
+    write_measurements(folder, places, wanted, tables, device, progress.update)
 
 
 if __name__ == "__main__":

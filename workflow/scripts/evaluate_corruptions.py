@@ -13,11 +13,12 @@ from vicinal.errors import VicinalError, run
 from vicinal.files import read_json, write_json
 from vicinal.fingerprint import named_modules, stage_fingerprint
 from vicinal.heartbeat import Heartbeat
+from vicinal.measurements import write_measurements
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.progress import Progress
-from vicinal.provenance import Stopwatch, provenance
-from vicinal.records import is_finished, measured_models, weights_sha256, write_measurement
+from vicinal.records import is_finished, manifest_of, weights_sha256
 from vicinal.results import EVALUATION
+from vicinal.robustness import IMAGES, VALUES, measure_robustness
 from vicinal.spec import digest
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def main() -> None:
     print(f"{plan['id']}: {len(missing)} models to measure, {len(wanted) - len(missing)} measured before", flush=True)
     if missing and not source.get("available"):
         print(f"{plan['id']}: left out: {source.get('reason')}", flush=True)
-        leave_out(missing, places, wanted, folder, source)
+        nothing = {VALUES: {}, IMAGES: 0, "reason": source.get("reason")}
+        write_measurements(folder, {id_: places[id_] for id_ in missing}, wanted, lambda place: ({}, nothing))
     elif missing:
         with Heartbeat(folder.parent.parent, plan["stage"], plan["id"]) as heartbeat:
             device = select_device(args.device, args.threads, args.gpu_slots, plan["id"])
@@ -68,7 +70,7 @@ def main() -> None:
             measure(
                 plan, store, source, find_archive(args.root, source, args.corruptions), todo, wanted, folder, device
             )
-    write_json(args.manifest, measured_models(folder, wanted))
+    write_json(args.manifest, manifest_of(folder, wanted))
     record_key(args.manifest, plan)
 
 
@@ -102,12 +104,9 @@ def measure(
     import torch
 
     from vicinal.data.corrupted import open_corrupted
-    from vicinal.inputs import Images, adapt, to_device, window_of
-    from vicinal.measure import image_logits
-    from vicinal.models import build_model
+    from vicinal.inputs import Images, window_of
+    from vicinal.measure import image_logits, trained_network
     from vicinal.numerics import allow_tf32
-    from vicinal.robustness import IMAGES, VALUES, measure_robustness
-    from vicinal.weights import load_weights
 
     unit = plan["spec"]["unit"]
     allow_tf32(False)
@@ -126,23 +125,12 @@ def measure(
         test.images = torch.from_numpy(images).to(device)
         return image_logits(model, test)
 
-    for id_, place in places.items():
-        watch = Stopwatch()
-        model = build_model(unit["model"], store.num_classes, test.channels)
-        load_weights(place, model)
-        model = to_device(adapt(model, unit, test), device)
+    def metrics(place: Path) -> tuple[dict, dict]:
+        model = trained_network(place, unit, test)
         found = measure_robustness(partial(logits, model), corrupted.images, rows, labels, measured)
-        record = {**wanted[id_], VALUES: found, IMAGES: len(labels), "provenance": provenance(watch, device)}
-        write_measurement(folder / id_, {}, record, place)
+        return {}, {VALUES: found, IMAGES: len(labels)}
 
-
-def leave_out(models: list[str], places: dict[str, Path], wanted: dict[str, dict], folder: Path, source: dict) -> None:
-    """Write a record of each model without a metric, with the reason."""
-    from vicinal.robustness import IMAGES, VALUES
-
-    for id_ in models:
-        made = {"reason": source.get("reason"), "provenance": provenance(Stopwatch())}
-        write_measurement(folder / id_, {}, {**wanted[id_], VALUES: {}, IMAGES: 0, **made}, places[id_])
+    write_measurements(folder, places, wanted, metrics, device)
 
 
 if __name__ == "__main__":

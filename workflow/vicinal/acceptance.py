@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from vicinal.data.store import META
-from vicinal.files import read_json, read_object, write_json
+from vicinal.errors import VicinalError
+from vicinal.files import read_json, read_object, read_table, write_json
 from vicinal.history import HISTORY
-from vicinal.measurements import lacking_parts
+from vicinal.measurements import MEASURES, TABLE, needed_files, table_names, wanted_tables
 from vicinal.plan import record_key, recorded_key, recorded_parts
 from vicinal.planning import Plan, Ref
-from vicinal.records import measured_models
+from vicinal.records import manifest_of
 from vicinal.results import EVALUATION, MEASURED, RECORD, STAGES, TRAINED, model_folder
+from vicinal.robustness import VALUES
 
 
 def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
@@ -83,12 +85,31 @@ def _of_other_code(path: Path, spec: dict[str, Any], code: str) -> dict[str, Any
 
 
 def _lacking(plan: Plan, folder: Path, record: dict[str, Any]) -> list[str]:
-    """Return what a result lacks, in words, although it differs by code alone: older code did not write it."""
+    """Return the names of what a result lacks although it differs by code alone: older code did not write it."""
     if plan.stage in TRAINED:
-        return [] if HISTORY in record else [f"{HISTORY} in {RECORD}"]
-    if plan.stage not in MEASURED:
-        return []
-    return lacking_parts(folder, plan.stage, plan.content["spec"]["unit"]["stage"] == "teacher")
+        return [] if HISTORY in record.get("sha256", {}) else [HISTORY]
+    if plan.stage == "robustness":
+        return [] if VALUES in record else [f"metrics in {EVALUATION}"]
+    if plan.stage == "evaluations":
+        return lacking_tables(folder, plan.content["spec"]["unit"]["stage"] == "teacher")
+    return []
+
+
+def lacking_tables(folder: Path, is_teacher: bool) -> list[str]:
+    """Return the names of the tables that a model's evaluation lacks.
+
+    Args:
+        folder: of the evaluated model.
+        is_teacher: whether the tables that only teachers have are wanted too.
+    """
+    absent = [name for name in needed_files("evaluations", is_teacher) if not (folder / name).is_file()]
+    if MEASURES in absent:
+        return absent
+    try:
+        present = table_names(read_table(folder / MEASURES, columns=[TABLE]))
+    except (VicinalError, ValueError):
+        return [f"a readable {MEASURES}", *absent]
+    return absent + [f"{name} in {MEASURES}" for name in wanted_tables(is_teacher) if name not in present]
 
 
 def _accept(path: Path, record: dict[str, Any], code: str, date: str) -> None:
@@ -123,5 +144,5 @@ def _renew(plan: Plan, results: Path) -> None:
     if plan.stage == "data":
         _rewrite(output, read_json(output.with_name(META)))
     if plan.stage in MEASURED:
-        _rewrite(output, measured_models(output.parent, plan.content["models"]))
+        _rewrite(output, manifest_of(output.parent, plan.content["models"]))
     record_key(output, plan.content)

@@ -11,11 +11,11 @@ import pandas as pd
 from vicinal import metrics
 from vicinal.errors import VicinalError
 from vicinal.files import read_table, sha256
-from vicinal.history import read_history
-from vicinal.measurements import measure_anew, read_measures, read_robustness, robustness_rows
-from vicinal.model_tables import PREDICTIONS, SIMILARITIES, TABLES
+from vicinal.history import training_history
+from vicinal.measurements import PREDICTIONS, SIMILARITIES, TABLES, measure_anew, read_measures
 from vicinal.plan import check_id
 from vicinal.results import EVALUATION
+from vicinal.robustness import read_robustness, robustness_rows
 from vicinal.spec import more_weights
 
 # Columns that say which replicate a row is of; a summary is over them.
@@ -71,7 +71,7 @@ def collect(models: pd.DataFrame, folders: Mapping[str, Path], trained: Mapping[
             "vicinal": measures["vicinal"],
             "confusion": measures["confusion"].rename(columns={"temperature": SOFTMAX_TEMPERATURE}),
             "reliability": reliability(read_table(folder / PREDICTIONS, measure_anew(folder))),
-            "history": read_history(trained[id_]),
+            "history": training_history(trained[id_]),
         }
         for name, table in tables.items():
             parts[name].append(table.assign(model_id=id_))

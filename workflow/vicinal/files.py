@@ -223,6 +223,12 @@ def read_table(path: Path, remedy: str | None = None, columns: list[str] | None 
         raise VicinalError(f"{path}: not a readable Parquet file ({error}); {remedy}") from None
 
 
+def write_table(path: Path, table: "pd.DataFrame") -> None:
+    """Write a table as a Parquet file, atomically and without its index."""
+    with atomic_path(path) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
+
+
 def checksum(path: Path | str, algorithm: str) -> str:
     """Return the hexadecimal checksum of a file's bytes; ``algorithm`` is a name that hashlib knows."""
     with Path(path).open("rb") as file:

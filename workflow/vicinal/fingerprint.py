@@ -39,6 +39,7 @@ NEUTRAL = {
     "vicinal.records",
     "vicinal.results",
     "vicinal.spec",
+    "vicinal.tables",
 }
 
 

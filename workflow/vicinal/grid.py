@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from vicinal.artefacts import Artefacts, Cohort, Corruptions, Evaluation, Store, Student, Study, Teacher
-from vicinal.columns import data_columns, given_columns, pretraining_columns, recipe_columns, weight_columns
 from vicinal.config import PUBLISHED, Experiment, Grid, Loss, Recipe
 from vicinal.config import Teacher as TeacherEntry
 from vicinal.data.catalogue import split_defaults
 from vicinal.data.corruptions import ARCHIVES
 from vicinal.errors import VicinalError
+from vicinal.models.pretrained import WEIGHTS
 from vicinal.models.registry import architecture
 from vicinal.recipes import initial_weights, inputs_recipe, published_weights, resolve_recipe
 from vicinal.spec import GIVEN, PHOTOS, artefact_id, canonical_fields, exact_number, joined_id, normalise
@@ -120,10 +120,10 @@ def _cohort(
         "teacher": teacher.columns["model"] if teacher else None,
         "teacher_mixup_alpha": teacher.columns["alpha"] if teacher else None,
         "teacher_id": teacher.id if teacher else None,
-        **pretraining_columns(spec, teacher),
-        **given_columns(teacher),
+        **_pretraining_columns(spec, teacher),
+        **_given_columns(teacher),
         **recipe_columns(shared["recipe"]),
-        **data_columns(store.spec),
+        **_data_columns(store.spec),
     }
     students = []
     for own in _own(grid, grid.loss or experiment.loss) if teacher else [{"loss": {"ce_weight": 1.0}}]:
@@ -131,7 +131,7 @@ def _cohort(
         own_columns = {
             "temperature": exact_number(own["temperature"]) if teacher else None,
             "logit_scale": own["logit_scale"] if teacher else None,
-            **weight_columns(own["loss"]),
+            **_weight_columns(own["loss"]),
         }
         own = normalise(own)
         students.append(Student(id_, {**spec, **own}, own, {**columns, **own_columns}))
@@ -236,7 +236,7 @@ def _teacher(experiment: Experiment, store: Store, entry: TeacherEntry, seed: in
         "loss": {"ce_weight": 1.0},
     }
     slug = f"{entry.model}_mix{exact_number(entry.mixup_alpha)}" if entry.mixup_alpha else entry.model
-    columns = {**_teacher_columns(experiment, store, entry, seed, slug, recipe), **pretraining_columns(spec)}
+    columns = {**_teacher_columns(experiment, store, entry, seed, slug, recipe), **_pretraining_columns(spec)}
     return Teacher(artefact_id(f"{slug}_s{seed}", spec), normalise(spec), store, columns)
 
 
@@ -251,7 +251,44 @@ def _teacher_columns(
         "seed": seed,
         "alpha": entry.trained_with,
         "slug": slug,
-        **weight_columns({"ce_weight": 1.0}),
+        **_weight_columns({"ce_weight": 1.0}),
         **recipe_columns(recipe),
-        **data_columns(store.spec),
+        **_data_columns(store.spec),
     }
+
+
+# What a model was made of, as columns of the tables that it is measured in.
+
+
+def _pretraining_columns(spec: dict[str, Any], teacher: Teacher | None = None) -> dict[str, bool]:
+    """Return whether the weights that a model, and its teacher, started from were trained with mixup; else nothing."""
+    columns = {}
+    if spec.get("weights"):
+        columns["pretraining_mixup"] = WEIGHTS[spec["weights"]["name"]].pretraining_mixup
+    if teacher and teacher.weights and not teacher.is_given:
+        columns["teacher_pretraining_mixup"] = WEIGHTS[teacher.weights].pretraining_mixup
+    return columns
+
+
+def _given_columns(teacher: Teacher | None) -> dict[str, str]:
+    """Return which weights a student's teacher was given, if it was not trained; else nothing."""
+    return {"teacher_weights": teacher.columns["weights"]} if teacher and teacher.is_given else {}
+
+
+def _weight_columns(loss: dict[str, float]) -> dict[str, float]:
+    """Return the weight of each term that there is as columns of a table; 0 for those that a model does not have."""
+    return {name: loss.get(name, 0.0) for name in Loss.model_fields}
+
+
+def recipe_columns(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return a recipe as columns of a table: one value each, lists as text."""
+    return {
+        f"recipe_{key}": " ".join(map(exact_number, value)) if isinstance(value, list) else value
+        for key, value in recipe.items()
+    }
+
+
+def _data_columns(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a data set as columns of a table (its name has one of its own)."""
+    own = ("source", "validation", "split_seed", "limit_train", "limit_test")
+    return {f"data_{key}": spec.get(key) for key in own}

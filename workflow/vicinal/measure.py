@@ -1,6 +1,8 @@
 """From a trained network to its tables: logits once, every metric from them."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,8 +12,10 @@ from vicinal import metrics
 from vicinal.confusion import COLUMNS, confusion_table, similarity_matrices, similarity_table, similarity_tests
 from vicinal.engine import logits_on
 from vicinal.evaluation import clean_metrics, fidelity_metrics, predictions_table, spread_table, vicinal_table
-from vicinal.inputs import Images, mix
+from vicinal.inputs import Images, adapt, mix, to_device
+from vicinal.models import build_model
 from vicinal.pairs import Pairs, vicinal_pairs
+from vicinal.weights import load_weights
 
 # Images asked about at once: what suits the caches of a CPU. A GPU is kept busy by more, if they are small.
 BATCH, GPU_BATCH, SMALL = 256, 1024, 64
@@ -46,6 +50,22 @@ def make_probe(data: dict[str, Images], count: int, seed: int) -> Probe:
     labels = {split: images.labels.cpu().numpy() for split, images in data.items()}
     pairs = {split: vicinal_pairs(labels[split], count, seed) for split in PAIR_SPLITS}
     return Probe(data, labels, pairs)
+
+
+def trained_network(directory: Path, spec: dict[str, Any], images: Images) -> torch.nn.Module:
+    """Return the finished model in a directory, on the device of the images that it is to be measured on.
+
+    Args:
+        directory: of the model.
+        spec: of the model.
+        images: of the data that it was trained on, normalised as the data are.
+
+    Raises:
+        VicinalError: its weights are missing, damaged or of another network.
+    """
+    model = build_model(spec["model"], images.num_classes, images.channels)
+    load_weights(directory, model)
+    return to_device(adapt(model, spec, images), images.device)
 
 
 @torch.no_grad()

@@ -1,36 +1,48 @@
-"""The records of trained models on disk: what they are, and whether they still count. Without torch."""
+"""The results of jobs on disk, each a folder with a record: how one is written, and whether it still counts."""
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vicinal.errors import VicinalError
 from vicinal.files import atomic_directory, read_json, sha256, write_json
 from vicinal.results import EVALUATION, RECORD, WEIGHTS, checkpoint_folder
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def is_finished(record: Path, wanted: dict[str, Any]) -> bool:
-    """Tell whether an artefact is the one that is wanted, and whole.
+def is_finished(record: Path, wanted: Mapping[str, Any]) -> bool:
+    """Return whether a result is the one that is wanted, and whole.
 
     Args:
         record: its JSON record, whose fields must agree with ``wanted``, and whose ``sha256`` with the files beside it.
         wanted: the fields that decide: id, spec, code, sha256 of what it was made from.
     """
-    directory = record.parent
     try:
-        record = read_json(record)
+        found = read_json(record)
     except VicinalError:
         return False
-    if not isinstance(record, dict) or any(record.get(key) != value for key, value in wanted.items()):
+    if not isinstance(found, dict) or any(found.get(key) != value for key, value in wanted.items()):
         return False
-    return all(
-        (directory / name).is_file() and sha256(directory / name) == expected
-        for name, expected in record["sha256"].items()
-    )
+    paths = {record.with_name(name): expected for name, expected in found["sha256"].items()}
+    return all(path.is_file() and sha256(path) == expected for path, expected in paths.items())
+
+
+def write_result(
+    record: Path, wanted: Mapping[str, Any], files: Mapping[str, Callable[[Path], object]], made: Mapping[str, Any]
+) -> None:
+    """Write the folder of a result, all or nothing; one that is there and finished is kept.
+
+    Args:
+        record: path of its JSON record, in the folder.
+        wanted: the fields of the record that decide whether the result still counts (``is_finished``).
+        files: by name what writes a file of the result at a path; the record gets their checksums.
+        made: the other fields of the record: how the result was made, and numbers that have no file.
+    """
+    with atomic_directory(record.parent, keep=lambda other: is_finished(other / record.name, wanted)) as folder:
+        for name, write in files.items():
+            write(folder / name)
+        sums = {name: sha256(folder / name) for name in files}
+        write_json(folder / record.name, {**wanted, **made, "sha256": sums})
 
 
 def weights_sha256(directory: Path) -> str:
@@ -46,26 +58,7 @@ def weights_sha256(directory: Path) -> str:
         raise VicinalError(f"{directory / RECORD}: not the record of a model") from None
 
 
-def write_measurement(
-    directory: Path, tables: Mapping[str, "pd.DataFrame"], record: Mapping[str, Any], model: Path
-) -> None:
-    """Write what was measured of a model, all or nothing: tables, and the record with their checksums.
-
-    Args:
-        directory: of the measurement.
-        tables: by the name of their Parquet file; perhaps none.
-        record: what it is of, and how it was made; its training is added.
-        model: folder of the trained model.
-    """
-    training = read_json(model / RECORD)["provenance"]
-    with atomic_directory(directory) as temporary:
-        for name, table in tables.items():
-            table.to_parquet(temporary / name, index=False, compression="zstd")
-        sums = {name: sha256(temporary / name) for name in tables}
-        write_json(temporary / EVALUATION, {**record, "sha256": sums, "training": training})
-
-
-def measured_models(folder: Path, models: Iterable[str]) -> dict[str, Any]:
+def manifest_of(folder: Path, models: Iterable[str]) -> dict[str, Any]:
     """Return the manifest of models whose measurements lie in a folder: the checksums of their records."""
     return {"models": {id_: sha256(folder / id_ / EVALUATION) for id_ in models}}
 

@@ -86,7 +86,7 @@ PLAN, LOCKS, HEARTBEATS, CHECKPOINTS, PUBLISHED = "plan", "locks", "heartbeats",
 SHARED_FOLDERS = {*FOLDERS, PLAN, "weights", LOCKS, HEARTBEATS, CHECKPOINTS, "logs", "benchmarks", PUBLISHED}
 
 # In the folder of a trained model: its weights and its record. In that of a measured one: the record.
-WEIGHTS, RECORD = "weights.safetensors", "model.json"
+WEIGHTS, HISTORY, RECORD = "weights.safetensors", "history.parquet", "model.json"
 EVALUATION = "evaluation.json"
 
 ID = r"\w[\w.-]*-[0-9a-f]{8}"

@@ -1,15 +1,26 @@
 """What corrupted images do to a trained network: accuracy and calibration by corruption and severity; no torch."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vicinal import metrics
+from vicinal.data.corruptions import NAMES, SEVERITIES
+from vicinal.errors import VicinalError
+from vicinal.files import read_json
+from vicinal.measurements import measure_anew
+from vicinal.records import EVALUATION
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METRICS = ("accuracy", "ece", "oe")
 # Fields of a model's record: corruption → metric → values by severity, and the number of images.
 VALUES, IMAGES = "corruptions", "images_measured"
+# Of the table of metrics on corrupted images.
+COLUMNS = {"corruption": "str", "severity": "int64", "metric": "str", "value": "float64", "count": "int64"}
 
 
 def corruption_metrics(logits: Any, labels: Any) -> dict[str, float]:
@@ -50,3 +61,34 @@ def measure_robustness(
                 found[name][metric].append(value)
             measured()
     return found
+
+
+def read_robustness(folder: Path) -> "pd.DataFrame":
+    """Return the metrics of a model on corrupted images: columns as in ``COLUMNS``.
+
+    Raises:
+        VicinalError: there is no such record, or no such metrics in it.
+    """
+    record = read_json(folder / EVALUATION)
+    try:
+        return robustness_rows(record[VALUES], record[IMAGES])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise VicinalError(
+            f"{folder / EVALUATION}: no metrics on corrupted images in it, older code made it; {measure_anew(folder)}"
+        ) from None
+
+
+def robustness_rows(values: Mapping[str, Mapping[str, list[float]]], images: int) -> "pd.DataFrame":
+    """Return what ``measure_robustness`` found on so many images as a table: columns as in ``COLUMNS``.
+
+    Raises:
+        KeyError, ValueError: a metric or a severity is lacking.
+    """
+    import pandas as pd
+
+    rows = []
+    for name in (name for name in NAMES if name in values):
+        by_severity = zip(SEVERITIES, *(values[name][metric] for metric in METRICS), strict=True)
+        for severity, *found in by_severity:
+            rows += [(name, severity, metric, value, images) for metric, value in zip(METRICS, found, strict=True)]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)

@@ -1,13 +1,15 @@
-"""The tables of an experiment as figures and report need them: every column there, of its type, each row once."""
+"""The tables of an experiment: what columns each has, and the one check of them, when they are read."""
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from vicinal.errors import VicinalError
+from vicinal.files import read_table
 from vicinal.spec import more_weights
 
 _TEXTS = (
@@ -33,6 +35,8 @@ _ALWAYS = ("model_id", "role", "model", "method", "split", "metric", "corruption
 STD = "std"
 TEACHER, STUDENT = "teacher", "student"
 _OF_DISTILLED = ("teacher", "temperature", "logit_scale", "kd_weight", "ce_weight")
+# Columns that start so are settings of the recipe and of the data.
+VARIANT = ("recipe_", "data_")
 _AGAIN = "make the tables again with ./reproduce"
 
 
@@ -58,18 +62,52 @@ _TABLES = {
 }
 
 
-def tidy(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of an experiment with its columns in their types: text as it is, numbers as float64 or int64.
-
-    Temperatures are written alike (2.0 as 2). Rows whose value is NaN or infinite are left out, but for reliability and
-    history, where it may be. Tables that are not known are returned as they are.
+def read_tidy(path: Path) -> pd.DataFrame:
+    """Return a table of an experiment from its file (results/NAME/TABLE.parquet), as ``tidy`` does.
 
     Raises:
-        VicinalError: a column is missing, a value is no number, a row occurs twice, or two runs have one id.
+        VicinalError: the file is missing, unreadable, or not the table that its name says.
     """
-    known = _TABLES.get(name)
-    if known is None:
+    return tidy(path.stem, read_table(path))
+
+
+def tidy(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a ``validated`` table with each row once, and without the rows whose value is NaN or infinite.
+
+    Only reliability and history keep such values: there they may be. Unknown tables are returned as they are.
+
+    Raises:
+        VicinalError: see ``validated``; or a row occurs twice, or two runs have the same setting and seed.
+    """
+    if name not in _TABLES:
         return table
+    known = _TABLES[name]
+    table = validated(name, table)
+    if known.finite:
+        table = table[np.isfinite(table["value"].to_numpy(dtype=float))]
+    if name == "metrics":  # it alone has every setting, so that equal rows are equal runs
+        settings = table.drop(columns=[*known.keys, *known.values]).drop_duplicates()
+        again = settings[settings.drop(columns="model_id").duplicated()]
+        if len(again):
+            raise VicinalError(f"table {name}: {again['model_id'].iloc[0]}: another run has this setting and seed")
+    keys = [*(["model_id"] if known.own else []), *known.keys]
+    again = table[table.duplicated(keys)]
+    if len(again):
+        which = ", ".join(f"{key} {again.iloc[0][key]}" for key in keys)
+        raise VicinalError(f"table {name}: {which} occurs twice; {_AGAIN}")
+    return table
+
+
+def validated(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a known table with its columns in their types: text as it is, numbers as float64 or int64.
+
+    Temperatures are written alike (2.0 as 2).
+
+    Raises:
+        VicinalError: a column is missing or empty, a value is no number, two runs have one id, or the settings of a run
+            contradict each other.
+    """
+    known = _TABLES[name]
     columns = (*known.own, *known.keys, *known.values)
     absent = [column for column in columns if column not in table]
     if absent:
@@ -81,10 +119,23 @@ def tidy(name: str, table: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(**numbers)
     if known.own == _MODEL:
         table = table.assign(temperature=_temperatures(name, table["temperature"]))
-    if known.finite:
-        table = table[np.isfinite(table["value"].to_numpy(dtype=float))]
-    _check_once(name, table, known)
+        _check_models(name, table)
     return table
+
+
+def _check_models(name: str, table: pd.DataFrame) -> None:
+    more = [column for column in table if str(column).startswith(VARIANT)]
+    models = table[[*_MODEL, *more_weights(table), *more]].drop_duplicates()
+    again = models[models["model_id"].duplicated()]
+    if len(again):
+        raise VicinalError(f"table {name}: two runs have the id {again['model_id'].iloc[0]}; give each run its own")
+    broken = models["seed"][models["seed"].notna() & (models["seed"] % 1 != 0)]
+    if len(broken):
+        raise VicinalError(f"table {name}: seed: {broken.iloc[0]} is no whole number; {_AGAIN}")
+    for row in models.to_dict("records"):
+        wrong = contradiction(row)
+        if wrong:
+            raise VicinalError(f"table {name}: {row['model_id']}: {wrong}; {_AGAIN}")
 
 
 def _numbers(name: str, table: pd.DataFrame, column: str) -> pd.Series:
@@ -108,28 +159,6 @@ def _temperatures(name: str, column: pd.Series) -> pd.Series:
     return column.astype(object).map(alike)
 
 
-def _check_once(name: str, table: pd.DataFrame, known: _Table) -> None:
-    if known.own == _MODEL:
-        models = table[[*_MODEL, *more_weights(table)]].drop_duplicates()
-        again = models[models["model_id"].duplicated()]
-        if len(again):
-            raise VicinalError(f"table {name}: two runs have the id {again['model_id'].iloc[0]}; give each run its own")
-        for row in models.to_dict("records"):
-            wrong = contradiction(row)
-            if wrong:
-                raise VicinalError(f"table {name}: {row['model_id']}: {wrong}; {_AGAIN}")
-    if name == "metrics":  # it alone has every setting, so that equal rows are equal runs
-        settings = table.drop(columns=[*known.keys, *known.values]).drop_duplicates()
-        again = settings[settings.drop(columns="model_id").duplicated()]
-        if len(again):
-            raise VicinalError(f"table {name}: {again['model_id'].iloc[0]}: another run has this setting and seed")
-    keys = [*(["model_id"] if known.own else []), *known.keys]
-    again = table[table.duplicated(keys)]
-    if len(again):
-        which = ", ".join(f"{key} {again.iloc[0][key]}" for key in keys)
-        raise VicinalError(f"table {name}: {which} occurs twice; {_AGAIN}")
-
-
 def contradiction(row: Mapping[str, Any]) -> str:
     """Return what no run of this workflow can be, from the settings of a model; empty where all is well."""
     known = {name: None if missing(value) else value for name, value in row.items()}
@@ -151,18 +180,6 @@ def contradiction(row: Mapping[str, Any]) -> str:
     if method in ("ce", "ce_mixup") and teacher is not None:
         return f"method {method} with the teacher {teacher}"
     return ""
-
-
-def number(value: Any, where: str) -> float:
-    """Return a number; ``where`` names the value in the message.
-
-    Raises:
-        VicinalError: it is none.
-    """
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise VicinalError(f"{where}: {value!r} is no number; make the tables again with ./reproduce") from None
 
 
 def missing(value: Any) -> bool:

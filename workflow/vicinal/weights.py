@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from vicinal.errors import VicinalError
-from vicinal.files import atomic_directory, atomic_path, sha256, write_json
-from vicinal.history import history_fields
-from vicinal.records import is_finished, weights_sha256
-from vicinal.results import RECORD, WEIGHTS
+from vicinal.files import atomic_path, sha256, write_table
+from vicinal.history import history_table
+from vicinal.records import weights_sha256, write_result
+from vicinal.results import HISTORY, RECORD, WEIGHTS
 
 
 def save_state(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -43,14 +44,15 @@ def save_model(
     Args:
         directory: named by the model's id.
         state: the state dict.
-        history: one row an epoch (``vicinal.history``).
+        history: one row an epoch (``vicinal.history``); none where nothing was trained.
         wanted: what decides whether the model still counts: id, spec, code, sha256 of data and teacher.
         made: how it was made (``provenance``).
     """
-    with atomic_directory(directory, keep=lambda other: is_finished(other / RECORD, wanted)) as folder:
-        save_state(folder / WEIGHTS, state)
-        sums = {WEIGHTS: sha256(folder / WEIGHTS)}
-        write_json(folder / RECORD, {**wanted, "sha256": sums, **history_fields(history), "provenance": made})
+    files = {
+        WEIGHTS: partial(save_state, state=state),
+        HISTORY: partial(write_table, table=history_table(history)),
+    }
+    write_result(directory / RECORD, wanted, files, {"provenance": made})
 
 
 def load_weights(directory: Path, model: torch.nn.Module) -> None:

@@ -1,7 +1,7 @@
 """The runs of an experiment by setting, and which of them a claim compares."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,10 @@ from vicinal.claims.settings import (
     is_true,
     order,
     primary_of,
-    read_seed,
     read_setting,
 )
-from vicinal.errors import VicinalError
 from vicinal.spec import more_weights
-from vicinal.tidy import TEACHER, missing, number
+from vicinal.tidy import TEACHER, VARIANT, missing
 
 WHOLE, PEAK = ("all", 0.0, 1.0), ("different", 0.45, 0.55)
 GIVEN_TEACHER = "a given teacher, one for all seeds: the interval is over the seeds of its students alone"
@@ -40,10 +38,9 @@ class Runs:
     def __init__(self, tables: Mapping[str, pd.DataFrame]) -> None:
         """Index the tables metrics, vicinal, confusion and reliability, of those that are there.
 
-        Raises:
-            VicinalError: a table lacks a column, or has a value that cannot be; two runs have one id.
+        Args:
+            tables: by name, each as ``vicinal.tidy.validated`` returns it.
         """
-        self.tables = {name for name, table in tables.items() if table is not None and len(table)}
         self._settings: dict[Any, Setting] = {}
         self._seeds: dict[Any, int | None] = {}
         self._given: set[Setting] = set()  # teachers without a seed: one for all
@@ -56,7 +53,8 @@ class Runs:
             ("metrics", self._read_metrics), ("vicinal", self._read_vicinal), ("reliability", self._read_reliability),
             ("confusion", self._read_confusion),
         ):  # fmt: skip
-            if name in self.tables:
+            if name in tables:
+                self._read_models(tables[name])
                 read(tables[name])
         self.settings = sorted(set(self._settings.values()), key=order)
         self._pretrained |= {self.teacher_of(s) for s in self._taught_by_pretrained}
@@ -68,87 +66,46 @@ class Runs:
                 if getattr(s, name) and getattr(s, name) not in found:  # some tables do not say
                     found.append(getattr(s, name))
 
-    def _describe(self, name: str, table: pd.DataFrame, needed: Iterable[str]) -> None:
-        absent = [column for column in ("model_id", "seed", *FIELDS, *needed) if column not in table]
-        if absent:
-            raise VicinalError(f"table {name}: column {absent[0]} is missing; make the tables again with ./reproduce")
-        columns = [str(column) for column in table]
-        variant = [c for c in columns if c.startswith(("recipe_", "data_"))]
-        settings = [*FIELDS, *more_weights(columns), *variant]
-        more = [c for c in ("teacher_id", PRETRAINED, TEACHER_PRETRAINED) if c in columns]
-        for row in table[["model_id", "seed", *settings, *more]].drop_duplicates().to_dict("records"):
-            id_, where = row["model_id"], f"table {name}: {row['model_id']}"
-            if missing(id_):
-                raise VicinalError(f"table {name}: a row has no model_id; make the tables again with ./reproduce")
-            fields = {c: row[c] for c in settings}
-            seed = read_seed(row["seed"], row["role"], where)
-            self._know(id_, seed, read_setting(fields, where), where, bool(variant))
-            setting = self._settings[id_]
+    def _read_models(self, table: pd.DataFrame) -> None:
+        """Keep what a table says of its runs; the first table that has a run says its setting and seed."""
+        settings = [*FIELDS, *(c for c in table if c in more_weights(table) or str(c).startswith(VARIANT))]
+        origins = [c for c in ("teacher_id", PRETRAINED, TEACHER_PRETRAINED) if c in table]
+        for row in table[["model_id", "seed", *settings, *origins]].drop_duplicates("model_id").to_dict("records"):
+            id_ = row["model_id"]
+            setting = self._settings.setdefault(id_, read_setting({c: row[c] for c in settings}))
+            seed = self._seeds.setdefault(id_, ALL_SEEDS if missing(row["seed"]) else int(row["seed"]))
             if seed is ALL_SEEDS:
                 self._given.add(setting)
-            if "teacher_id" in more:
+            if "teacher_id" in origins:
                 self._teacher_ids.setdefault(setting, row["teacher_id"])
             if is_true(row.get(PRETRAINED)):
                 self._pretrained.add(setting)
             if is_true(row.get(TEACHER_PRETRAINED)):
                 self._taught_by_pretrained.add(setting)
 
-    def _know(self, id_: Any, seed: int | None, setting: Setting, where: str, whole: bool) -> None:
-        """Keep the setting and the seed of a run; ``whole`` settings have those of the recipe and the data too.
-
-        Raises:
-            VicinalError: the id has another setting or seed already.
-        """
-        known = self._settings.setdefault(id_, setting)
-        differs = [f for f in FIELDS if getattr(known, f) != getattr(setting, f)]
-        if known.others != setting.others:
-            differs.append("the weights of other terms")
-        if whole and not differs and known != setting and (known.recipe or known.source):
-            differs = ["the recipe or the data"]
-        if self._seeds.setdefault(id_, seed) != seed:
-            differs = ["seed"]
-        if differs:
-            raise VicinalError(
-                f"{where}: two runs have this id, they differ in {', '.join(differs)}; give each run its own"
-            )
-
-    def _add(self, name: str, table: pd.DataFrame, *keys: Any) -> None:
-        """Index ``value`` of each row by its setting and by ``keys``: arrays of the table's length."""
-        for id_, value, *key in zip(
-            table["model_id"].tolist(), _floats(name, table, "value").tolist(), *keys, strict=True
-        ):
+    def _add(self, table: pd.DataFrame, *keys: str) -> None:
+        """Index the value of each row by its setting and what its columns ``keys`` say."""
+        for id_, value, *key in table[["model_id", "value", *keys]].itertuples(index=False, name=None):
             self._values[self._settings[id_], *key][self._seeds[id_]].append(value)
 
     def _read_metrics(self, table: pd.DataFrame) -> None:
-        self._describe("metrics", table, ("split", "metric", "value"))
-        table = table[_are(table, "split", "test")]
-        self._add("metrics", table, table["metric"].tolist())
+        self._add(table[table["split"].isin(["test"])], "metric")
 
     def _read_vicinal(self, table: pd.DataFrame) -> None:
-        self._describe("vicinal", table, ("split", "pairs", "lam_low", "lam_high", "metric", "value"))
         chosen = np.zeros(len(table), dtype=bool)
-        low, high = (_floats("vicinal", table, column) for column in ("lam_low", "lam_high"))
-        for pairs, start, end in (WHOLE, PEAK):
-            chosen |= _are(table, "pairs", pairs) & np.isclose(low, start) & np.isclose(high, end)
-        table = table[chosen & _are(table, "metric", "nonlinearity", "nonlinearity_matched")]
-        self._add("vicinal", table, table["metric"].tolist(), table["split"].tolist(), table["pairs"].tolist())
+        for pairs, low, high in (WHOLE, PEAK):
+            of_range = np.isclose(table["lam_low"], low) & np.isclose(table["lam_high"], high)
+            chosen |= table["pairs"].isin([pairs]) & of_range
+        chosen &= table["metric"].isin(["nonlinearity", "nonlinearity_matched"])
+        self._add(table[chosen], "metric", "split", "pairs")
 
     def _read_confusion(self, table: pd.DataFrame) -> None:
-        self._describe("confusion", table, ("split", "softmax_temperature", "metric", "value"))
-        table = table[_are(table, "split", "test") & _are(table, "role", TEACHER)]
-        self._add(
-            "confusion", table, table["metric"].tolist(), _floats("confusion", table, "softmax_temperature").tolist()
-        )
+        of_teachers = table["split"].isin(["test"]) & table["role"].isin([TEACHER])
+        self._add(table[of_teachers], "metric", "softmax_temperature")
 
     def _read_reliability(self, table: pd.DataFrame) -> None:
-        names = ("low", "high", "count", "confidence")
-        self._describe("reliability", table, names)
-        columns = [_floats("reliability", table, column) for column in names]
-        codes, ids = pd.factorize(table["model_id"])
-        rows_of = np.argsort(codes, kind="stable")
-        cuts = np.cumsum(np.bincount(codes))[:-1]
-        for id_, rows in zip(ids, np.split(rows_of, cuts), strict=True):
-            low, high, count, confidence = (column[rows] for column in columns)
+        for id_, bins in table.groupby("model_id", observed=True, sort=False):
+            low, high, count, confidence = (bins[c].to_numpy() for c in ("low", "high", "count", "confidence"))
             if _usable(low, high, count, confidence):
                 filled = count > 0
                 self._bins[self._settings[id_], self._seeds[id_]] = count[filled], confidence[filled]
@@ -266,21 +223,6 @@ def missing_primary(runs: Runs, what: str = "") -> str:
     weights = f"kd_weight {PRIMARY_WEIGHTS[0]:g}, ce_weight {PRIMARY_WEIGHTS[1]:g}"
     where = what or f"at T = {PRIMARY_TEMPERATURE:g}, logit_scale 1"
     return f"kd_mixup{of} with α = {PRIMARY_ALPHA:g} {where}, {weights}, teachers without mixup"
-
-
-def _floats(name: str, table: pd.DataFrame, column: str) -> np.ndarray:
-    """Return a column (rows,) as float64, NaN where there is no value, whatever its type in the table."""
-    try:
-        return table[column].to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):
-        where = f"table {name}: column {column}"
-        values = [np.nan if missing(value) else number(value, where) for value in table[column]]
-        return np.array(values, dtype=np.float64)
-
-
-def _are(table: pd.DataFrame, column: str, *values: str) -> np.ndarray:
-    """Return in which rows a column has one of the values: shape (rows,), bool."""
-    return table[column].isin(values).to_numpy(dtype=bool)
 
 
 def _usable(low: np.ndarray, high: np.ndarray, count: np.ndarray, confidence: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from vicinal.claims import TABLES, evaluate_claims
 from vicinal.claims.report import markdown
-from vicinal.files import atomic_path, read_table, sha256, write_json, write_text
+from vicinal.files import read_table, sha256, write_json, write_table, write_text
 from vicinal.provenance import Stopwatch, provenance
 
 
@@ -33,8 +33,7 @@ def write_claims(tables: Path, output: Path, spec: Mapping[str, Any], code: str,
     paths = {name: tables / f"{name}.parquet" for name in TABLES}
     paths = {name: path for name, path in paths.items() if path.exists() or name == "metrics"}
     table = evaluate_claims({name: read_table(path) for name, path in paths.items()})
-    with atomic_path(output) as temporary:
-        table.to_parquet(temporary, index=False)
+    write_table(output, table)
     page = output.with_suffix(".md")
     write_text(page, markdown(table))
     verdicts = verdicts_of(table)

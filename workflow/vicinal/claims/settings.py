@@ -1,14 +1,11 @@
-"""What determines a run but its seed: read off a row of a table, checked, compared and put into words."""
+"""What determines a run but its seed: read off a row of a table, compared, and put into words."""
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from vicinal.claims.samples import ALL_SEEDS
-from vicinal.errors import VicinalError
 from vicinal.spec import more_weights
-from vicinal.tidy import STUDENT, TEACHER, contradiction, missing, number, temperature
+from vicinal.tidy import STD, STUDENT, VARIANT, missing
 
 PRIMARY_ALPHA, PRIMARY_TEMPERATURE, PRIMARY_WEIGHTS = 1.0, 2.0, (1.0, 0.0)
 
@@ -36,45 +33,22 @@ class Setting(NamedTuple):
 
 
 FIELDS = Setting._fields[:-3]
-_NUMBERS = ("alpha", "teacher_mixup_alpha", "logit_scale", "kd_weight", "ce_weight")
 
 
-def read_setting(row: Mapping[str, Any], where: str) -> Setting:
+def read_setting(row: Mapping[str, Any]) -> Setting:
     """Return the setting of a row of a table; columns that start with ``recipe_`` and ``data_`` are its variant.
 
     Args:
         row: has all of ``FIELDS``, and the weights of other terms (``more_weights``), if there are any; None, NaN and
             NA are what does not apply.
-        where: the table and the run, for messages.
-
-    Raises:
-        VicinalError: a value is no number, or contradicts another one of the row.
     """
     values = {name: None if missing(value) else value for name, value in row.items()}
     known = {name: values[name] for name in FIELDS}
-    known |= {name: number(known[name], f"{where}: {name}") for name in _NUMBERS if known[name] is not None}
-    known["temperature"] = temperature(known["temperature"], f"{where}: temperature")
-    recipe, source = (tuple(str(v) for name, v in values.items() if name.startswith(s)) for s in ("recipe_", "data_"))
-    weights = {c: number(values[c], f"{where}: {c}") for c in sorted(more_weights(values)) if values[c] is not None}
-    others = tuple((name, weight) for name, weight in weights.items() if weight)
-    wrong = contradiction(known)
-    if wrong:
-        raise VicinalError(f"{where}: {wrong}; make the tables again with ./reproduce")
+    if known["temperature"] not in (None, STD):
+        known["temperature"] = float(known["temperature"])
+    recipe, source = (tuple(str(v) for name, v in values.items() if name.startswith(start)) for start in VARIANT)
+    others = tuple((name, values[name]) for name in sorted(more_weights(values)) if values[name])
     return Setting(**known, recipe=recipe, source=source, others=others)
-
-
-def read_seed(value: Any, role: Any, where: str) -> int | None:
-    """Return the seed of a run; ``ALL_SEEDS`` of a teacher that has none, and is one for all.
-
-    Raises:
-        VicinalError: a student has none, or it is no whole number; ``where`` is the table and the run.
-    """
-    if role == TEACHER and missing(value):
-        return ALL_SEEDS
-    found = math.nan if missing(value) else number(value, f"{where}: seed")
-    if not found % 1 == 0:
-        raise VicinalError(f"{where}: seed: {value!r} is no whole number; make the tables again with ./reproduce")
-    return int(found)
 
 
 def is_true(value: Any) -> bool:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from vicinal.estimate.shape import Shape, recorded_shape
 from vicinal.estimate.work import Machine, Work, answers_work, evaluation_work, seen_shape, tables_work, training_work
 from vicinal.files import read_object
-from vicinal.history import HISTORY
 from vicinal.results import EVALUATION, RECORD
 from vicinal.spec import canonical, is_given
 
@@ -143,5 +142,4 @@ def _records(folder: Path, pattern: str, needs: tuple[str, ...] = ("spec", "prov
     for path in sorted(folder.glob(pattern)):
         record = read_object(path)
         if all(isinstance(record.get(name), dict) for name in needs):
-            record.pop(HISTORY, None)  # says nothing about time; of many models it takes gigabytes
             yield {**record, "folder": path.parent}

@@ -61,7 +61,7 @@ class Grid:
         self.by_setting: dict[Setting, dict[int, str]] = defaultdict(dict)
         self._given: set[Setting] = set()  # students of a teacher that is one for all seeds
         for student in artefacts.students.values():
-            setting = read_setting(student.columns, student.id)
+            setting = read_setting(student.columns)
             self.by_setting[setting][student.columns["seed"]] = student.id
             if "teacher_weights" in student.columns:
                 self._given.add(setting)

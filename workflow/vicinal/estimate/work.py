@@ -24,7 +24,7 @@ BATCH = 256
 CPU_CALL = 75e-6  # seconds a layer and pass
 CPU_MACS = 30e9  # multiply-accumulates a second and thread
 # Grouped and depthwise convolutions reach less of that rate.
-CPU_SLOWER = {"mobilenet_v2": 2.5, "shufflenet_v1": 2.5, "shufflenet_v2": 2.0, "torchvision_mobilenet_v2": 2.5}
+CPU_SLOWER = {"mobilenet_v2": 2.5, "shufflenet_v1": 2.5, "shufflenet_v2": 2.0}
 # Within 16 % of what was measured on one H100 for resnet32x4 → resnet8x4, 32x32 images at batch 64, a step as one CUDA
 # graph, with 1, 4 and 8 students (workflow/docs/speed.md); too long by up to 2.2 times for cohorts of resnet20. Calls
 # and operations overlap there; the rate is a bound for large networks.
@@ -161,7 +161,7 @@ def _passes(model: Mapping[str, Any], shape: Shape, images: float, batches: floa
     """Return calls of layers, multiply-accumulates, and the latter as a CPU feels them, of forward passes."""
     cost = model_cost(model, *shape.image)
     macs = cost.macs * images
-    return cost.layers * batches, macs, macs * CPU_SLOWER.get(model["family"], 1.0)
+    return cost.layers * batches, macs, macs * CPU_SLOWER.get(model.get("network", model["family"]), 1.0)
 
 
 def _models(spec: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:

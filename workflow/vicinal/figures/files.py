@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from vicinal.figures.style import save
-from vicinal.files import atomic_path, read_table, sha256, write_json
+from vicinal.files import atomic_path, sha256, write_json
 from vicinal.provenance import Stopwatch, provenance
-from vicinal.tidy import tidy
+from vicinal.tidy import read_tidy
 
 
 def figure_tables(name: str, tables: Path) -> list[Path]:
@@ -39,7 +39,7 @@ def write_figure(
     """
     figure = import_module(f"vicinal.figures.{name}")
     paths = figure_tables(name, tables)
-    data = figure.data({path.stem: tidy(path.stem, read_table(path)) for path in paths})
+    data = figure.data({path.stem: read_tidy(path) for path in paths})
     drawn = figure.draw(data)
     written = [output.with_suffix(ending) for ending in (".pdf", ".png", ".parquet")]
     for path in written[:2]:

@@ -1,8 +1,6 @@
 """The layers of the networks for photographs, as torchvision and timm build them; see ``vicinal.models.cost``."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 from vicinal.errors import VicinalError
 from vicinal.models.counting import Network, residual_blocks
@@ -93,28 +91,27 @@ def _vit(net: Network, size: str) -> None:
     net.static_norm(width)
 
 
-def _with_head(
-    layers: Callable[..., None],
-    net: Network,
-    head: str,
-    dropout: float,
-    stochastic_depth: float = 0.0,
-    **parameters: Any,
-) -> None:
-    """Add the layers of a family and all but the last of its head; leaving out costs nothing."""
-    layers(net, **parameters)
+def _layers(net: Network, network: str) -> None:
+    if network.startswith("resnetv2"):
+        _timm_resnetv2(net, network)
+    elif network.startswith("resnet"):
+        _torchvision_resnet(net, int(network.removeprefix("resnet")))
+    elif network.startswith("convnext"):
+        _torchvision_convnext(net, network.removeprefix("convnext_"))
+    elif network.startswith("vit"):
+        _vit(net, "b_16")
+    else:
+        _torchvision_mobilenet_v2(net)
+
+
+def _with_head(net: Network, network: str, head: str, dropout: float) -> None:
+    """Add the layers of a network and all but the last of its head; leaving out costs nothing."""
+    _layers(net, network)
     if head == "mlp":
-        net.linear(256)  # as in vicinal.models.imagenet, which imports torch
+        net.linear(256)  # as in vicinal.models.heads, which imports torch
         net.norm(256)
     if dropout or head == "mlp":
         net.buffers += 2  # how often it dropped, an int64
 
 
-FAMILIES: dict[str, Callable[..., None]] = {
-    "timm_resnetv2": partial(_with_head, _timm_resnetv2),
-    "timm_vit": partial(_with_head, _vit),
-    "torchvision_convnext": partial(_with_head, _torchvision_convnext),
-    "torchvision_mobilenet_v2": partial(_with_head, _torchvision_mobilenet_v2),
-    "torchvision_resnet": partial(_with_head, _torchvision_resnet),
-    "torchvision_vit": partial(_with_head, _vit),
-}
+FAMILIES: dict[str, Callable[..., None]] = dict.fromkeys(("timm_networks", "torchvision_networks"), _with_head)

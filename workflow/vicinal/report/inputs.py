@@ -14,7 +14,7 @@ from vicinal.published import read_published
 from vicinal.report.context import Inputs
 from vicinal.report.figures import Figure, read_figures
 from vicinal.results import EVALUATION
-from vicinal.tidy import tidy
+from vicinal.tidy import read_tidy
 
 CLAIMS, METRICS, CORRUPTIONS = "claims.parquet", "metrics.parquet", "corruptions.parquet"
 
@@ -42,7 +42,7 @@ def read_inputs(folder: Path, made: Path | None = None, figures: Collection[str]
     return Inputs(
         name=str((own.get("spec") or {}).get("name") or folder.resolve().name),
         claims=read_table(tables[CLAIMS]) if CLAIMS in tables else None,
-        metrics=tidy("metrics", read_table(tables[METRICS])) if METRICS in tables else None,
+        metrics=read_tidy(tables[METRICS]) if METRICS in tables else None,
         published=read_published(),
         figures=drawn,
         records=_own_records(own, _optional(made / "claims.json"), drawn),

@@ -13,12 +13,11 @@ from vicinal.changes import stale_reasons
 from vicinal.data.store import FORMS, META
 from vicinal.errors import VicinalError, describe
 from vicinal.fingerprint import named_modules
-from vicinal.history import history_fault
-from vicinal.model_tables import needed_files
+from vicinal.measurements import needed_files
 from vicinal.plan import recorded_key
 from vicinal.planning import Plan, Ref, build_plans
 from vicinal.relatives import Relatives
-from vicinal.results import EVALUATION, RECORD, WEIGHTS, model_folder
+from vicinal.results import EVALUATION, HISTORY, RECORD, WEIGHTS, model_folder
 from vicinal.verify.analysis import check_analysis
 from vicinal.verify.findings import RUN, Findings, Ledger
 from vicinal.verify.layout import find_foreign
@@ -174,11 +173,9 @@ class Walk:
             return {}
         self.findings.models += 1
         sums = record.get("sha256")
-        whole = self.ledger.check_sums(path, sums, remedy, [WEIGHTS])
+        whole = self.ledger.check_sums(path, sums, remedy, [WEIGHTS, HISTORY])
         if whole and (fault := weights_fault(directory / WEIGHTS)):
             self.findings.add(directory / WEIGHTS, fault, remedy, "damaged")
-        if fault := history_fault(record):
-            self.findings.add(path, fault, remedy, "damaged")
         if isinstance(sums, dict) and WEIGHTS in sums:
             self._weights[id_] = sums[WEIGHTS]
         self.findings.made.append((plan.stage, named_modules(wanted["spec"]), record))

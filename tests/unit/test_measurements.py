@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from measured_models import tables_of, write_files
 
+from vicinal.acceptance import lacking_tables
 from vicinal.errors import VicinalError
 from vicinal.files import read_json, sha256, write_json
-from vicinal.measurements import lacking_parts, read_measures
-from vicinal.model_tables import MEASURES, join_tables, split_tables, table_files
-from vicinal.records import is_finished, measured_models, write_measurement
+from vicinal.measurements import MEASURES, join_tables, read_measures, split_tables, table_files, write_measurements
+from vicinal.records import is_finished, manifest_of
 
 
 @pytest.mark.parametrize("id_", ["teacher_s0", "student_s0"])
@@ -42,7 +42,7 @@ def test_what_older_code_left_out_is_one_line(tmp_path, id_, table):
     write_files(tmp_path, tables)
     is_teacher = id_.startswith("teacher")
     assert list(read_measures(tmp_path, is_teacher)) == ["metrics", "vicinal", "confusion", "spread"][: 3 + is_teacher]
-    assert lacking_parts(tmp_path, "evaluations", is_teacher) == []
+    assert lacking_tables(tmp_path, is_teacher) == []
     del tables[table]
     write_files(tmp_path, tables)
     with pytest.raises(VicinalError) as caught:
@@ -51,11 +51,11 @@ def test_what_older_code_left_out_is_one_line(tmp_path, id_, table):
         f"{tmp_path / MEASURES}: the table {table} is not in it, older code made it; "
         f"delete {tmp_path} and run ./reproduce, which measures it anew"
     )
-    assert lacking_parts(tmp_path, "evaluations", is_teacher) == [f"{table} in measures.parquet"]
+    assert lacking_tables(tmp_path, is_teacher) == [f"{table} in measures.parquet"]
     (tmp_path / "predictions.parquet").unlink()
-    assert lacking_parts(tmp_path, "evaluations", is_teacher) == ["predictions.parquet", f"{table} in measures.parquet"]
+    assert lacking_tables(tmp_path, is_teacher) == ["predictions.parquet", f"{table} in measures.parquet"]
     (tmp_path / MEASURES).unlink()
-    assert lacking_parts(tmp_path, "evaluations", is_teacher) == ["measures.parquet", "predictions.parquet"]
+    assert lacking_tables(tmp_path, is_teacher) == ["measures.parquet", "predictions.parquet"]
 
 
 @pytest.mark.parametrize(
@@ -78,17 +78,27 @@ def test_a_measurement_is_written_whole_or_not_at_all(tmp_path):
     model, folder = tmp_path / "model", tmp_path / "evaluations" / "m"
     write_json(model / "model.json", {"provenance": {"device": "cpu"}})
     tables = table_files(tables_of("student_s0"))
-    write_measurement(folder, tables, {"id": "m"}, model)
+    done = []
+
+    def measure(found, **fields):
+        return lambda place: (found, {**fields, "of": place.name})
+
+    wanted = {"m": {"id": "m", "code": "a"}}
+    write_measurements(folder.parent, {"m": model}, wanted, measure(tables, values=[1]), measured=done.append)
     record = read_json(folder / "evaluation.json")
+    assert record.pop("provenance")["device"] == "cpu"
     assert record == {
-        "id": "m", "training": {"device": "cpu"}, "sha256": {name: sha256(folder / name) for name in tables},
+        "id": "m", "code": "a", "values": [1], "of": "model", "training": {"device": "cpu"},
+        "sha256": {name: sha256(folder / name) for name in tables},
     }  # fmt: skip
+    assert done == [1]
     assert {path.name for path in folder.iterdir()} == {*tables, "evaluation.json"}
-    assert is_finished(folder / "evaluation.json", {"id": "m"})
-    assert measured_models(folder.parent, ["m"]) == {"models": {"m": sha256(folder / "evaluation.json")}}
+    assert is_finished(folder / "evaluation.json", wanted["m"])
+    assert manifest_of(folder.parent, ["m"]) == {"models": {"m": sha256(folder / "evaluation.json")}}
     # JSON has no NaN: the record cannot be written, after the tables.
+    other = measure({"other.parquet": pd.DataFrame()}, values=math.nan)
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_measurement(folder, {"other.parquet": pd.DataFrame()}, {"id": math.nan}, model)
-    assert is_finished(folder / "evaluation.json", {"id": "m"})
+        write_measurements(folder.parent, {"m": model}, {"m": {"id": "m", "code": "b"}}, other)
+    assert is_finished(folder / "evaluation.json", wanted["m"])
     assert {path.name for path in folder.iterdir()} == {*tables, "evaluation.json"}
     assert [path.name for path in folder.parent.iterdir()] == ["m"]
