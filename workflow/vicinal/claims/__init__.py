@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from vicinal.claims import c1, c2, c3, c4, c5, c6, c7
 from vicinal.claims.cells import Runs
 from vicinal.claims.verdict import COLUMNS, INCONCLUSIVE, NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, rows, unjudged
-from vicinal.tidy import TEACHER, validated
+from vicinal.tidy import TEACHER
 
 __all__ = ["CLAIMS", "INCONCLUSIVE", "NOT_JUDGED", "NOT_REPRODUCED", "REPRODUCED", "TABLES", "evaluate_claims"]
 
@@ -33,10 +34,9 @@ def evaluate_claims(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         the secondary rows of the claim. A verdict row repeats the cell that decides, with the fewest seeds as n.
 
     Raises:
-        VicinalError: a table is not what it should be (``vicinal.tidy.validated``).
+        VicinalError: a table lacks a column.
     """
-    found = {name: tables.get(name) for name in TABLES}
-    runs = Runs({name: validated(name, table) for name, table in found.items() if table is not None and len(table)})
+    runs = Runs(tables)
     without_teachers = runs.settings and not any(s.role == TEACHER or s.teacher for s in runs.settings)
     found = []
     for name, claim in CLAIMS.items():
