@@ -11,7 +11,7 @@ import torch
 from gpu_machine import A, B, install_nvidia_smi, listing
 
 from vicinal import device
-from vicinal.device import add_device_arguments, leased_gpus, select_device
+from vicinal.device import add_device_arguments, select_device
 from vicinal.errors import VicinalError
 from vicinal.gpus import VISIBLE, list_gpus
 
@@ -116,52 +116,6 @@ def test_gpus_that_only_torch_knows_are_used_as_they_are(machine, name, expected
     machine(True, listed=False)
     assert select_device(name, 1) == torch.device(expected)
     assert device._leased == []
-
-
-def test_several_gpus_are_leased_and_this_process_sees_the_first(machine):
-    machine(True)
-    assert select_device("auto", 1, number=2) == torch.device("cuda")
-    assert os.environ[VISIBLE] == A
-    assert leased_gpus() == [A, B]
-
-
-@pytest.mark.parametrize(
-    ("name", "number", "says"),
-    [
-        ("auto", 3, "--gpus-per-job 3: 2 GPUs can be leased here; set execution.gpus_per_job to 2"),
-        ("cuda:1", 2, "--device cuda:1: is one GPU, and --gpus-per-job (execution.gpus_per_job) 2: use cuda"),
-    ],
-)
-def test_gpus_that_are_too_few(machine, name, number, says):
-    machine(True)
-    with pytest.raises(VicinalError) as error:
-        select_device(name, 1, number=number)
-    assert str(error.value) == says
-    assert device._leased == []
-
-
-def test_gpus_that_only_torch_knows_are_not_shared_by_processes(machine):
-    machine(True, listed=False)
-    with pytest.raises(VicinalError, match="0 GPUs can be leased here; set execution"):
-        select_device("auto", 1, number=2)
-
-
-def test_several_gpus_that_torch_cannot_use_are_given_back(machine):
-    machine(False)
-    assert select_device("auto", 1, number=2) == torch.device("cpu")
-    assert VISIBLE not in os.environ
-    assert leased_gpus() == []
-
-
-@pytest.mark.parametrize("rank", [0, 1])
-def test_torchrun_gives_each_process_a_gpu(machine, monkeypatch, tmp_path, rank):
-    machine(True, visible=f"{B},{A}")
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 29500}
-    for name, value in place.items():
-        monkeypatch.setenv(name, str(value))
-    assert select_device("auto", 1, number=2) == torch.device("cuda")
-    assert os.environ[VISIBLE] == [B, A][rank]
-    assert not list(tmp_path.glob("vicinal-gpus*"))
 
 
 def test_a_lease_after_cuda_has_started_is_a_mistake_of_the_caller(machine, monkeypatch):

@@ -23,19 +23,19 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from vicinal.engine import Moment
 from vicinal.errors import describe
 from vicinal.learner import Learner
 from vicinal.lease import this_owner
 from vicinal.numerics import Numerics
 from vicinal.phases import phase_at
 from vicinal.provenance import cpu_model
+from vicinal.task import Moment
 from vicinal.weights import save_state
 
 # A checkpoint that takes a second is made every 100 seconds at most: 1 % of the time.
 COST = 100
 # What must be equal for a resumed training to be equal bit for bit.
-MACHINE = ("torch", "device", "threads", "cpu", "gpu", "precision", "processes")
+MACHINE = ("torch", "device", "threads", "cpu", "gpu", "precision")
 # The largest header of a safetensors file, in bytes, and what reading a damaged one may raise.
 MAX_HEADER = 100_000_000
 DAMAGED = (OSError, SafetensorError, AttributeError, KeyError, TypeError, ValueError)

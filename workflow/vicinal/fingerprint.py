@@ -32,10 +32,10 @@ NEUTRAL = {
     "vicinal.models.pretrained",  # name and checksum stand in the spec
     "vicinal.models.registry",  # the resolved architecture stands in the spec
     "vicinal.plan",
-    "vicinal.processes",
     "vicinal.progress",
     "vicinal.provenance",
     "vicinal.records",
+    "vicinal.script",
     "vicinal.spec",
 }
 

@@ -236,14 +236,7 @@ class Execution(Section):
     )
     cohort_size: Int | None = Field(None, ge=1, description="students trained at once, at most; null: whole cohorts")
     gpu_slots: Int = Field(1, ge=1, description="jobs that share a GPU")
-    gpus_per_job: Int = Field(1, ge=1, description="GPUs that share each batch of a training, for large networks")
     checkpoint_seconds: Positive = Field(60.0, description="seconds from one checkpoint of a training to the next")
-
-    @model_validator(mode="after")
-    def _one_gpu_is_not_several(self) -> "Execution":
-        if self.gpus_per_job > 1 and ":" in self.device:
-            raise ValueError(f"gpus_per_job: {self.gpus_per_job}, but {self.device} is one GPU: set device to cuda")
-        return self
 
 
 class Experiment(Section):
