@@ -103,9 +103,8 @@ def weights_option(units):
 
 def device_options(wildcards, threads):
     """Return the options of all jobs on a device."""
-    slots = str(EXECUTION.gpu_slots)
-    place = ["--device", EXECUTION.device, "--gpu-slots", slots]
-    return [*place, "--threads", str(threads)]
+    options = ["--device", EXECUTION.device, "--gpu-slots", EXECUTION.gpu_slots]
+    return [*map(str, options), "--threads", str(threads)]
 
 
 def training_options(wildcards, threads, resources):

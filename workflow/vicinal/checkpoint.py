@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a training needs to go on as if it had never stopped, in one safetensors file.
+"""Checkpoints: everything that a training needs to continue as if it had never stopped, in one safetensors file.
 
 Each process keeps two of its own in ``results/checkpoints/UNIT/OWNER.{0,1}.safetensors``, written in turn, so that a
 damaged one costs a minute, not the training. The tensors are, of each learner, its weights and statistics, what its
@@ -58,7 +58,7 @@ class Checkpoint:
     tensors: dict[str, torch.Tensor]
 
     def holds(self, wanted: dict[str, Any]) -> bool:
-        """Tell whether this is a training of the model that is wanted, by its future record."""
+        """Return whether this is a training of the model that is wanted, by its future record."""
         return _holds(self.info, wanted)
 
     def restore(self, learners: list[Learner]) -> Moment:
@@ -126,7 +126,7 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def is_due(self) -> bool:
-        """Tell whether it is time for another one."""
+        """Return whether it is time for another one."""
         return time.monotonic() - self._last >= max(self.every, COST * self.seconds)
 
     def save(self, learners: list[Learner], moment: Moment, wall_seconds: float) -> bool:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, create_model, model
 
 from vicinal.config.cluster import Cluster
 from vicinal.config.section import Float, Int, Section
-from vicinal.config.teacher import Teacher, TeacherEntry
+from vicinal.config.teacher import TeacherEntry, TeacherSettings
 from vicinal.config.values import (
     METHODS,
     Alpha,
@@ -28,7 +28,7 @@ def _distinct(values: list) -> list:
         raise ValueError("the list is empty: give at least one entry")
     for position, value in enumerate(values):
         if value in values[:position]:
-            shown = f"teacher {value.model}" if isinstance(value, Teacher) else number(value)
+            shown = f"teacher {value.model}" if isinstance(value, TeacherSettings) else number(value)
             raise ValueError(f"{shown} is listed twice")
     return values
 
@@ -259,7 +259,7 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _tables_tell_teachers_apart(self) -> "Experiment":
-        known: dict[tuple, Teacher] = {}
+        known: dict[tuple, TeacherSettings] = {}
         for teacher in (teacher for grid in self.grids for teacher in grid.teachers or []):
             if (other := known.setdefault((teacher.model, teacher.trained_with), teacher)) != teacher:
                 what = "weights" if other.weights != teacher.weights else "normalisations"
