@@ -35,6 +35,7 @@ from vicinal.models import build_model
 from vicinal.models.registry import architecture
 from vicinal.numerics import PRECISIONS, Numerics, select_numerics
 from vicinal.progress import Progress
+from vicinal.task import Callbacks, Training
 
 LIMIT = 1.2
 LOADER, TRAINING, BOTH = "loader", "training", "both"
@@ -94,10 +95,8 @@ class Trial:
             synchronize(self._device)
             marks.append(time.perf_counter())
 
-        train(
-            [learner], photos, [], recipe=recipe, seed=0, alpha=1.0,
-            teacher=self._teacher, numerics=self._numerics, on_epoch=after_epoch,
-        )  # fmt: skip
+        training = Training(photos, [], recipe, 0, 1.0, self._teacher, self._numerics)
+        train([learner], training, callbacks=Callbacks(on_epoch=after_epoch))
         if learner.diverged:
             raise RuntimeError("its loss became NaN or infinite: what was timed was another training")
         return epochs * len(photos) / (marks[-1] - marks[0])

@@ -57,7 +57,7 @@ def test_a_missing_plan_is_one_line(script, tmp_path):
         "fetch_weights.py": ["--record", "out/weights.json"],
         "prepare_data.py": ["--output", "out/data.json"],
         "train_teacher.py": ["--data", "d/data.json", "--record", "out/teacher.json"],
-        "distill.py": ["--data", "d/data.json", "--manifest", "out/manifest.json", "--students", "out"],
+        "distill.py": ["--data", "d/data.json", "--manifest", "out/manifest.json"],
         "evaluate.py": ["--data", "d/data.json", "--manifest", "out/manifest.json"],
         "aggregate.py": ["--output", "out"],
         "claims.py": ["--tables", "out", "--output", "out/claims.parquet"],
@@ -65,7 +65,7 @@ def test_a_missing_plan_is_one_line(script, tmp_path):
         "report.py": ["--tables", "out", "--output", "out/report.html"],
         "fetch_corruptions.py": ["--data", "d/data.json", "--record", "out/corruptions.json"],
         "evaluate_corruptions.py": [
-            "--data", "d/data.json", "--corruptions", "d/c.json", "--students", "out", "--manifest", "out/manifest.json"
+            "--data", "d/data.json", "--corruptions", "d/c.json", "--manifest", "out/manifest.json"
         ],
         "combine.py": ["--tables", "out", "--output", "both/report.html"],
     }[script]  # fmt: skip
@@ -93,7 +93,7 @@ def test_the_whole_chain_by_hand(tmp_path):
     common = ["--data", data, "--device", "cpu"]
     step("prepare_data.py", of["data"], "--output", data)
     step("train_teacher.py", of["teachers"], *common, "--record", teacher)
-    cohort = ["--teacher", teacher, "--students", "results/students"]
+    cohort = ["--teacher", teacher]
     manifest = ["--manifest", f"results/{of['cohorts'].output}"]
     assert "1 students to train, 0 finished before" in step("distill.py", of["cohorts"], *common, *cohort, *manifest)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -122,7 +122,7 @@ def test_a_device_that_is_not_there(tmp_path):
     of = {plan.stage: plan for plan in plans}
     data = f"results/{of['data'].output}"
     run("prepare_data.py", "--plan", f"results/{of['data'].path}", "--output", data, cwd=tmp_path)
-    arguments = ["--plan", f"results/{of['cohorts'].path}", "--data", data, "--students", "results/students"]
+    arguments = ["--plan", f"results/{of['cohorts'].path}", "--data", data]
     arguments += ["--manifest", f"results/{of['cohorts'].output}"]
     for device, says in (("cuda:99", "there are "), ("gpu", "no such device")):
         result = run("distill.py", *arguments, "--device", device, cwd=tmp_path)

@@ -58,7 +58,6 @@ class Trial:
             [teacher] = self.results.glob("teachers/*/teacher.json")
             manifest = f"results/cohorts/{plan.stem}/manifest.json"
             arguments = ["distill.py", *arguments, "--teacher", teacher, "--manifest", manifest]
-            arguments += ["--students", "results/students"]
         arguments[0] = scripts / arguments[0]
         command = [sys.executable, *(["-c", first + SCRIPT] if first else []), *map(str, arguments)]
         environment = {**os.environ, "PYTHONPATH": str(self.project / "workflow")}

@@ -20,6 +20,7 @@ from vicinal.models.registry import architecture
 from vicinal.numerics import Numerics
 from vicinal.records import remove_checkpoints
 from vicinal.results import checkpoint_folder
+from vicinal.task import Callbacks, Training
 
 CPU = torch.device("cpu")
 RECIPE = {
@@ -75,9 +76,9 @@ def make(records, splits, breaks=None):
     return learners
 
 
-def run(learners, splits, teacher, **options):
-    arguments = {"recipe": RECIPE, "seed": 3, "alpha": 1.0, "teacher": teacher, **options}
-    train(learners, splits["train"], splits["validation"], **arguments)
+def run(learners, splits, teacher, moment=None, **calls):
+    training = Training(splits["train"], splits["validation"], RECIPE, 3, 1.0, teacher)
+    train(learners, training, moment, Callbacks(**calls))
     return learners
 
 

@@ -8,8 +8,6 @@ from vicinal.batches import batch_plan
 from vicinal.data.photos.crops import random_boxes
 from vicinal.data.photos.inputs import Photos
 from vicinal.data.photos.loader import photo_batches
-from vicinal.inputs import EpochTables
-from vicinal.parallel import Group
 
 CPU = torch.device("cpu")
 SIZE = 32
@@ -68,29 +66,6 @@ def test_without_mixing_inputs_are_the_photos_alone(photos):
     inputs = torch.cat([batch.inputs for batch in batches])
     assert_close(inputs.double(), expected_pixels(photos, plan).permute(0, 3, 1, 2), atol=1e-5, rtol=1e-5)
     assert all(batch.labels is batch.partner_labels for batch in batches)
-
-
-@pytest.mark.parametrize("mixed", [True, False])
-@pytest.mark.parametrize("size", [2, 3, 7])
-def test_rows_of_a_batch_are_those_of_the_whole_and_the_others_are_not_decoded(photos, monkeypatch, mixed, size):
-    plan, tables = plan_of(photos), EpochTables(plan_of(photos), CPU)
-    whole = list(photos.batches(plan, seed=5, epoch=2, mixed=mixed))
-    counts, read = [], photos.store.read
-    monkeypatch.setattr(photos.store, "read", lambda position: counts.append(position) or read(position))
-    for rank in range(size):
-        rows = Group(rank, size).rows
-        counts.clear()
-        found = photos.pixels(plan, seed=5, epoch=2, rows=rows, mixed=mixed)
-        wanted = []
-        for (start, stop), pixels, expected in zip(plan.bounds, found, whole, strict=True):
-            own, here = rows(stop - start), torch.arange(start, stop)
-            batch = photos.batch(pixels, tables, here, mixed, own)
-            for part, all_of_it in zip(batch, expected, strict=True):
-                assert torch.equal(part, all_of_it[own])
-            at = here[own].tolist()
-            wanted += {*at, *(start + plan.partner[at])} if mixed else at
-        positions = photos.store.splits["train"][plan.order]
-        assert sorted(counts) == sorted(positions[wanted])
 
 
 def test_an_epoch_can_be_resumed_at_any_batch(photos):

@@ -287,13 +287,6 @@ def test_a_cohort_that_does_not_fit_is_a_warning(monkeypatch, project):
     found = only(gpu_problems(monkeypatch, project, 115, grid=grid), "3 at once take about 164 MB", "cohort is halved")
     assert found.kind == WARNING
     assert gpu_problems(monkeypatch, project, 115, grid=grid, cohort_size=2) == []
-    # with two GPUs each has half of the batch
-    assert gpu_problems(monkeypatch, project, 115, 115, grid=grid, gpus_per_job=2) == []
-    only(gpu_problems(monkeypatch, project, 60, 60, grid=grid, gpus_per_job=2), "has 63 MB: a cohort is halved")
-    only(
-        gpu_problems(monkeypatch, project, 115, gpus_per_job=2),
-        "gpus_per_job: 2: 1 GPU may be used here; set 1 at most",
-    )
     shared = gpu_problems(monkeypatch, project, 115, grid=grid, cohort_size=2, gpu_slots=2)
     only(shared, "121 MB, and 2 jobs share it (execution.gpu_slots)")
 

@@ -171,7 +171,7 @@ def test_a_record_of_other_data_is_not_measured_on(project, script, monkeypatch)
     write_json(record, {**json.loads(record.read_text()), "data_sha256": "0"})
     words = {
         "--plan": RESULTS / plan.path, "--data": next(RESULTS.glob("data/*/data.json")), "--corruptions": record,
-        "--students": RESULTS / "students", "--manifest": "out/manifest.json",
+        "--results": RESULTS, "--manifest": "out/manifest.json",
     }  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["x", *(str(part) for pair in words.items() for part in pair)])
     with pytest.raises(VicinalError, match="of other data than"):

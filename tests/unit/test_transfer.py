@@ -16,6 +16,7 @@ from vicinal.models.registry import architecture
 from vicinal.numerics import Numerics
 from vicinal.optim import learning_rate
 from vicinal.recipes import resolve_recipe
+from vicinal.task import Training
 
 torch.set_num_threads(2)
 CPU = torch.device("cpu")
@@ -44,7 +45,7 @@ def shortened(recipe, model):
 def taught(spec, recipe, data, alpha=None, teacher=None):
     learner = make_learner("a", spec, data["train"])
     before = {name: value.clone() for name, value in learner.model.state_dict().items()}
-    train([learner], data["train"], data["validation"], recipe=recipe, seed=0, alpha=alpha, teacher=teacher)
+    train([learner], Training(data["train"], data["validation"], recipe, 0, alpha, teacher))
     assert learner.diverged is None
     assert all(np.isfinite(row["loss"]) for row in learner.history)
     changed = {name for name, value in learner.model.state_dict().items() if not torch.equal(value, before[name])}

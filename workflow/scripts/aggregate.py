@@ -1,7 +1,6 @@
 #!/usr/bin/env python
 """Collect the tables of all models of an experiment into tidy tables, and summarise them over seeds."""
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -19,29 +18,26 @@ from vicinal.data.corruptions import unpublished
 from vicinal.data.store import read_meta
 from vicinal.errors import run
 from vicinal.files import atomic_path, read_json, sha256, write_json, write_table
-from vicinal.fingerprint import stage_fingerprint
-from vicinal.plan import check_code, read_plan, record_key
+from vicinal.plan import record_key
 from vicinal.provenance import Stopwatch, provenance
 from vicinal.results import model_folder
+from vicinal.script import checked_plan, job_parser
 
 
 def main() -> None:
     """Read the plan, collect, summarise, write."""
     watch = Stopwatch()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--plan", type=Path, required=True, help="plan file (results/plan/experiments/NAME.json)")
+    parser = job_parser(__doc__, "experiments")
     parser.add_argument(
         "--data", type=Path, help="record of the data store (results/data/ID/data.json), to list the classes too"
     )
     parser.add_argument(
         "--corruptions", type=Path, help="record of the data's corrupted images, where those are wanted"
     )
-    parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder")
     parser.add_argument("--output", type=Path, required=True, help="folder for the tables (results/NAME)")
     args = parser.parse_args()
 
-    plan = read_plan(args.plan, "experiments")
-    check_code(plan, plan["code"], stage_fingerprint("experiments"))
+    plan = checked_plan(args.plan, "experiments")
     models = model_table(plan["spec"]["models"])
     folders, trained = {}, {}
     for id_, columns in plan["spec"]["models"].items():

@@ -1,21 +1,18 @@
 #!/usr/bin/env python
 """Measure a teacher, or all students of a cohort, on clean images and on vicinal pairs; write Parquet tables."""
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vicinal.data.store import Store
-from vicinal.device import add_device_arguments, select_device
+from vicinal.device import add_device_arguments, job_device
 from vicinal.errors import run
-from vicinal.files import write_json
-from vicinal.fingerprint import named_modules, stage_fingerprint
-from vicinal.heartbeat import Heartbeat
+from vicinal.fingerprint import named_modules
 from vicinal.opening import open_images, open_store
-from vicinal.plan import check_code, read_plan, record_key
 from vicinal.progress import Progress
 from vicinal.records import is_finished, manifest_of, weights_sha256
-from vicinal.results import EVALUATION
+from vicinal.results import EVALUATION, model_folder
+from vicinal.script import checked_plan, heartbeat_of, job_parser, write_output
 
 if TYPE_CHECKING:
     import torch
@@ -25,23 +22,18 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Read the plan, measure what was not measured before, write the manifest."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--plan", type=Path, required=True, help="plan file (results/plan/evaluations/ID.json)")
-    parser.add_argument("--data", type=Path, required=True, help="record of the data store (results/data/ID/data.json)")
+    parser = job_parser(__doc__, "evaluations", data=True)
     parser.add_argument(
         "--teacher", type=Path, help="record of the teacher that is measured, or of the cohort's teacher"
     )
-    parser.add_argument("--students", type=Path, help="folder of all students' directories, to measure a cohort")
     parser.add_argument("--manifest", type=Path, required=True, help="list of what was measured; tables go beside it")
     add_device_arguments(parser)
     args = parser.parse_args()
 
-    plan = read_plan(args.plan, "evaluations")
-    unit = plan["spec"]["unit"]
-    check_code(plan, plan["code"], stage_fingerprint("evaluations", named_modules(unit)))
+    plan = checked_plan(args.plan, "evaluations", lambda spec: named_modules(spec["unit"]))
     store = open_store(args.data)
     teacher = args.teacher.parent / "model" if args.teacher else None
-    places = {id_: args.students / id_ if args.students else teacher for id_ in plan["models"]}
+    places = {id_: model_folder(args.results, plan["spec"]["unit"]["stage"], id_) for id_ in plan["models"]}
     shared = {
         "spec": plan["spec"],
         "code": plan["code"],
@@ -53,12 +45,10 @@ def main() -> None:
     missing = [id_ for id_, record in wanted.items() if not is_finished(folder / id_ / EVALUATION, record)]
     print(f"{plan['id']}: {len(missing)} models to measure, {len(wanted) - len(missing)} measured before", flush=True)
     if missing:
-        with Heartbeat(folder.parent.parent, plan["stage"], plan["id"]) as heartbeat:
-            device = select_device(args.device, args.threads, args.gpu_slots, plan["id"])
-            heartbeat.update(device=str(device))
+        with heartbeat_of(args.results, plan):
+            device = job_device(args, plan["id"])
             measure(plan, store, teacher, {id_: places[id_] for id_ in missing}, wanted, folder, device)
-    write_json(args.manifest, manifest_of(folder, wanted))
-    record_key(args.manifest, plan)
+    write_output(args.manifest, manifest_of(folder, wanted), plan)
 
 
 def measure(

@@ -1,7 +1,6 @@
 #!/usr/bin/env python
 """Draw one figure of an experiment: PDF, PNG (300 dpi), and the data behind it as Parquet."""
 
-import argparse
 from pathlib import Path
 
 from vicinal.errors import VicinalError, nearest, run
@@ -9,13 +8,13 @@ from vicinal.figures import FIGURES
 from vicinal.fingerprint import stage_fingerprint
 from vicinal.plan import check_code, read_plan, record_key
 from vicinal.provenance import Stopwatch
+from vicinal.script import job_parser
 
 
 def main() -> None:
     """Read the plan and the tables, draw, write."""
     watch = Stopwatch()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--plan", type=Path, required=True, help="plan file (results/plan/figures/NAME/FIGURE.json)")
+    parser = job_parser(__doc__, "figures")
     parser.add_argument("--tables", type=Path, required=True, help="folder of the experiment's tables (results/NAME)")
     parser.add_argument("--output", type=Path, required=True, help="the PDF; .png, .parquet and .json go beside it")
     args = parser.parse_args()

@@ -5,7 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vicinal.config import Experiment
+from vicinal.data.corruptions import record_name
+from vicinal.models.pretrained import weights_path
 from vicinal.spec import GIVEN, is_given
+
+# Paths of files by the names that rules give them. All paths here are those that Snakemake knows them by.
+Inputs = dict[str, str | list[str]]
 
 
 @dataclass(frozen=True)
@@ -18,8 +23,23 @@ class Store:
 
     @property
     def downloaded(self) -> bool:
-        """Tell whether its files come from the network."""
+        """Return whether its files come from the network."""
         return self.spec["source"] == "torchvision"
+
+    @property
+    def record(self) -> str:
+        """Return the output of its job."""
+        return f"results/data/{self.id}/data.json"
+
+    @property
+    def corruptions_record(self) -> str:
+        """Return the output of the job that looks for its corrupted images."""
+        return f"results/data/{record_name(self.id)}"
+
+    @property
+    def inputs(self) -> Inputs:
+        """Return what its job reads beside its plan."""
+        return {"fetched": f"results/data/{self.id}.fetched.json"} if self.downloaded else {}
 
 
 @dataclass(frozen=True)
@@ -38,8 +58,23 @@ class Teacher:
 
     @property
     def is_given(self) -> bool:
-        """Tell whether it is not trained, and one for all seeds."""
+        """Return whether it is not trained, and one for all seeds."""
         return is_given(self.spec)
+
+    @property
+    def record(self) -> str:
+        """Return the output of its job."""
+        return f"results/teachers/{self.id}/teacher.json"
+
+    @property
+    def inputs(self) -> Inputs:
+        """Return what its job reads beside its plan."""
+        return {"data": self.store.record, **_weights_input(self.weights)}
+
+    @property
+    def measurement_inputs(self) -> Inputs:
+        """Return what a measurement of it reads."""
+        return {"data": self.store.record, "teacher": self.record}
 
     @property
     def weights(self) -> str | None:
@@ -72,6 +107,25 @@ class Cohort:
         """Return the name of the published weights that its students start from, if any."""
         return self.spec.get("weights", {}).get("name")
 
+    @property
+    def record(self) -> str:
+        """Return the output of its job."""
+        return f"results/cohorts/{self.id}/manifest.json"
+
+    @property
+    def inputs(self) -> Inputs:
+        """Return what its job reads beside its plan."""
+        return {"data": self.store.record, **self._teacher_input, **_weights_input(self.weights)}
+
+    @property
+    def measurement_inputs(self) -> Inputs:
+        """Return what a measurement of it reads; students are compared with their teacher."""
+        return {"data": self.store.record, "cohort": self.record, **self._teacher_input}
+
+    @property
+    def _teacher_input(self) -> Inputs:
+        return {"teacher": self.teacher.record} if self.teacher else {}
+
 
 @dataclass
 class Evaluation:
@@ -86,10 +140,29 @@ class Evaluation:
         """Return the models that are measured."""
         return models_of(self.unit)
 
+    @property
+    def record(self) -> str:
+        """Return the output of its job."""
+        return f"results/evaluations/{self.id}/manifest.json"
+
+    @property
+    def inputs(self) -> Inputs:
+        """Return what its job reads beside its plan."""
+        return self.unit.measurement_inputs
+
 
 def models_of(unit: Teacher | Cohort) -> list[Teacher | Student]:
     """Return the models of a unit of measurement: a teacher, or all students of a cohort."""
     return [unit] if isinstance(unit, Teacher) else list(unit.students.values())
+
+
+def robustness_inputs(unit: Teacher | Cohort) -> Inputs:
+    """Return what the measurement of a unit on corrupted images reads beside its plan."""
+    return {**unit.measurement_inputs, "corruptions": unit.store.corruptions_record}
+
+
+def _weights_input(name: str | None) -> Inputs:
+    return {"weights": f"results/weights/{name}.json"} if name else {}
 
 
 @dataclass
@@ -128,8 +201,18 @@ class Study:
         return dict(Counter(columns["role"] for _, columns in self.models.values()))
 
     @property
+    def inputs(self) -> Inputs:
+        """Return what the job of its tables reads beside its plan."""
+        found = {
+            "data": self.store.record,
+            "evaluations": [evaluation.record for evaluation in self.evaluations.values()],
+            "robustness": [f"results/robustness/{unit}/manifest.json" for unit in sorted(set(self.corrupted.values()))],
+        }
+        return found | ({"corruptions": self.store.corruptions_record} if self.corrupted else {})
+
+    @property
     def wants_corruptions(self) -> bool:
-        """Tell whether its models are measured on corrupted images, if there are any of its data."""
+        """Return whether its models are measured on corrupted images, if there are any of its data."""
         return self.experiment.evaluation.corruptions
 
 
@@ -152,6 +235,12 @@ class Artefacts:
         """Return the names of the published weights that networks start from, with the root of all data."""
         units = (*self.teachers.values(), *self.cohorts.values())
         return {unit.weights: unit.store.root for unit in units if unit.weights}
+
+    def weights_file(self, unit: Teacher | Cohort) -> str | None:
+        """Return the file of weights that a unit starts from, or is given; None: there is none."""
+        if isinstance(unit, Teacher) and unit.file:
+            return unit.file
+        return str(weights_path(self.weights[unit.weights], unit.weights)) if unit.weights else None
 
     def names(self, needs: Callable[[Study], bool]) -> tuple[str, ...]:
         """Return the names of the studies that need something."""

@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a training needs to go on as if it had never stopped, in one safetensors file.
+"""Checkpoints: everything that a training needs to continue as if it had never stopped, in one safetensors file.
 
 Each process keeps two of its own in ``results/checkpoints/UNIT/OWNER.{0,1}.safetensors``, written in turn, so that a
 damaged one costs a minute, not the training. The tensors are, of each learner, its weights and statistics, what its
@@ -24,18 +24,18 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from vicinal.engine import Moment
 from vicinal.errors import describe
 from vicinal.learner import Learner
 from vicinal.numerics import Numerics
 from vicinal.phases import phase_at
 from vicinal.provenance import cpu_model
+from vicinal.task import Moment
 from vicinal.weights import save_state
 
 # A checkpoint that takes a second is made every 100 seconds at most: 1 % of the time.
 COST = 100
 # What must be equal for a resumed training to be equal bit for bit.
-MACHINE = ("torch", "device", "threads", "cpu", "gpu", "precision", "processes")
+MACHINE = ("torch", "device", "threads", "cpu", "gpu", "precision")
 # The largest header of a safetensors file, in bytes, and what reading a damaged one may raise.
 MAX_HEADER = 100_000_000
 DAMAGED = (OSError, SafetensorError, AttributeError, KeyError, TypeError, ValueError)
@@ -58,7 +58,7 @@ class Checkpoint:
     tensors: dict[str, torch.Tensor]
 
     def holds(self, wanted: dict[str, Any]) -> bool:
-        """Tell whether this is a training of the model that is wanted, by its future record."""
+        """Return whether this is a training of the model that is wanted, by its future record."""
         return _holds(self.info, wanted)
 
     def restore(self, learners: list[Learner]) -> Moment:
@@ -126,7 +126,7 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def is_due(self) -> bool:
-        """Tell whether it is time for another one."""
+        """Return whether it is time for another one."""
         return time.monotonic() - self._last >= max(self.every, COST * self.seconds)
 
     def save(self, learners: list[Learner], moment: Moment, wall_seconds: float) -> bool:

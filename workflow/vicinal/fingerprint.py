@@ -33,13 +33,12 @@ NEUTRAL = {
     "vicinal.models.pretrained",  # name and checksum stand in the spec
     "vicinal.models.registry",  # the resolved architecture stands in the spec
     "vicinal.plan",
-    "vicinal.processes",
     "vicinal.progress",
     "vicinal.provenance",
     "vicinal.records",
     "vicinal.results",
+    "vicinal.script",
     "vicinal.spec",
-    "vicinal.tables",
 }
 
 

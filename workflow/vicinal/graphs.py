@@ -88,7 +88,7 @@ class ReplayedStep:
 
 
 def _difference(before: list[torch.Tensor], eager: list[torch.Tensor], replayed: list[torch.Tensor]) -> str | None:
-    """Tell in words how a replay differs from the eager step from the same state; None where it does not.
+    """Return how a replay differs from the eager step from the same state; None where it does not.
 
     The last three tensors are losses, step number and position (``CohortStep.state``).
     """

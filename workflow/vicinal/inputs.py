@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,10 +12,8 @@ from vicinal.batches import BatchPlan
 from vicinal.data.store import Store
 from vicinal.models.registry import input_of
 
-Table = TypeVar("Table", np.ndarray, torch.Tensor)
 
-
-class Batch(NamedTuple):
+class MixedBatch(NamedTuple):
     """Mixed inputs (N, C, H, W) float32 and what they were mixed from: labels (N,) int64, λ (N,) float32."""
 
     inputs: torch.Tensor
@@ -147,72 +145,35 @@ def _tables(plan: BatchPlan) -> tuple[np.ndarray, ...]:
     return plan.order, plan.partner, plan.lam, plan.row, plan.column, plan.flip
 
 
-def make_batch(
-    data: Images,
-    tables: EpochTables,
-    here: torch.Tensor | slice,
-    recipe: dict,
-    mixed: bool,
-    rows: slice | None = None,
-) -> Batch:
+def make_batch(data: Images, tables: EpochTables, here: torch.Tensor | slice, recipe: dict, mixed: bool) -> MixedBatch:
     """Return one batch of an epoch: cropped and flipped as the recipe says, normalised, and mixed if ``mixed``.
 
     Args:
         data: the training split.
         tables: the plan of the epoch.
-        here: the positions in the epoch of a batch of the plan; a tensor where ``rows`` are given.
+        here: the positions in the epoch of a batch of the plan.
         recipe: resolved.
         mixed: whether inputs are mixed with their partners.
-        rows: those of the batch that are wanted; None: all.
     """
-    at = here if rows is None else rows_and_partners(tables.partner, here, rows, mixed)
-    index = tables.order[at]
-    where = tables.row[at], tables.column[at], tables.flip[at]
+    index = tables.order[here]
+    where = tables.row[here], tables.column[here], tables.flip[here]
     if data.window:
         pixels = data.cut(index, *where)
     elif recipe["crop_padding"] or recipe["flip"]:
         pixels = data.normalised(data.cropped(index, *where, recipe["crop_padding"]))
     else:
         pixels = data.normalised(data.images[index])
-    return mixed_batch(pixels, data.labels[index], tables, here, mixed, rows)
-
-
-def rows_and_partners(partner: Table, here: Table, rows: slice, mixed: bool) -> Table:
-    """Return the positions in the epoch of some rows of a batch, then, if they are mixed, those of their partners.
-
-    Args:
-        partner: of the epoch.
-        here: the positions of the whole batch.
-        rows: of the batch.
-        mixed: whether partners are needed.
-    """
-    own = here[rows]
-    join = torch.cat if isinstance(own, torch.Tensor) else np.concatenate
-    return join([own, here[partner[own]]]) if mixed else own
+    return mixed_batch(pixels, data.labels[index], tables, here, mixed)
 
 
 def mixed_batch(
-    pixels: torch.Tensor,
-    labels: torch.Tensor,
-    tables: EpochTables,
-    here: torch.Tensor | slice,
-    mixed: bool,
-    rows: slice | None = None,
-) -> Batch:
-    """Return a batch, mixed if ``mixed``, from normalised pixels (N, H, W, C) and labels (N,).
-
-    With ``rows`` these are of ``rows_and_partners``, else of the whole batch.
-    """
-    if rows is None:
-        partner, lam = tables.partner[here], tables.lam[here]
-        second, partner_labels = (pixels[partner], labels[partner]) if mixed else (pixels, labels)
-    else:
-        lam = tables.lam[here[rows]]
-        second, partner_labels = (pixels[len(lam) :], labels[len(lam) :]) if mixed else (pixels, labels)
-        pixels, labels = pixels[: len(lam)], labels[: len(lam)]
+    pixels: torch.Tensor, labels: torch.Tensor, tables: EpochTables, here: torch.Tensor | slice, mixed: bool
+) -> MixedBatch:
+    """Return a batch, mixed if ``mixed``, from its normalised pixels (N, H, W, C) and labels (N,)."""
+    partner, lam, partner_labels = tables.partner[here], tables.lam[here], labels
     if mixed:
-        pixels = mix(pixels, second, lam)
-    return Batch(as_input(pixels), labels, partner_labels, lam)
+        pixels, partner_labels = mix(pixels, pixels[partner], lam), labels[partner]
+    return MixedBatch(as_input(pixels), labels, partner_labels, lam)
 
 
 def mix(first: torch.Tensor, second: torch.Tensor, lam: torch.Tensor) -> torch.Tensor:

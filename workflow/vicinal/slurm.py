@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from vicinal.errors import VicinalError
 from vicinal.files import read_json, write_text
 from vicinal.planning import Ref
-from vicinal.results import ON_DEVICE, PLAN, STAGES, TRAINED
+from vicinal.results import ON_DEVICE, PLAN, STAGES
 
 if TYPE_CHECKING:
     from vicinal.artefacts import Artefacts
@@ -40,15 +40,12 @@ class Requests:
 
     Args:
         cluster: its settings; None: the jobs run on this machine.
-        gpus: of a job's process.
-        processes: of a training job.
+        gpus: of a job.
         results: the results folder.
     """
 
-    def __init__(
-        self, cluster: "Cluster | None", gpus: int, processes: int = 1, results: Path = Path("results")
-    ) -> None:
-        self.cluster, self.gpus, self.processes, self.results = cluster, gpus, processes, results
+    def __init__(self, cluster: "Cluster | None", gpus: int, results: Path = Path("results")) -> None:
+        self.cluster, self.gpus, self.results = cluster, gpus, results
         self._planned = read_planned(results) if cluster else {}
 
     def resources(self, stage: str) -> dict[str, Any]:
@@ -58,12 +55,8 @@ class Requests:
         """
         if (cluster := self.cluster) is None:
             return {}
-        # Each process has all models and, but for photos, all data; they meet within a machine.
-        several = self.processes > 1 and stage in TRAINED
-        first = cluster.mem_mb * (self.processes if several else 1)
         return {
-            **({"nodes": 1} if several else {}),
-            "mem_mb": lambda wildcards, attempt: min(cluster.max_mem_mb, first * 2 ** (attempt - 1)),
+            "mem_mb": lambda wildcards, attempt: min(cluster.max_mem_mb, cluster.mem_mb * 2 ** (attempt - 1)),
             "runtime": lambda wildcards, attempt: self.minutes(stage, wildcards[0], attempt),
             "slurm_partition": cluster.partition,
             "slurm_account": cluster.account,
@@ -92,10 +85,12 @@ class Requests:
         return shlex.join(flags)
 
 
-def deadline_option(wildcards: Any, resources: Mapping[str, Any]) -> str:
-    """Return a trainer's option for its time limit; nothing where jobs have none."""
+def deadline_options(resources: Mapping[str, Any]) -> list[str]:
+    """Return a trainer's arguments for its time limit; none where jobs have none."""
     minutes = resources.get("runtime")
-    return f"--deadline-minutes {max(minutes - BEFORE_LIMIT, minutes / 2):g}" if isinstance(minutes, int) else ""
+    if not isinstance(minutes, int):
+        return []
+    return ["--deadline-minutes", f"{max(minutes - BEFORE_LIMIT, minutes / 2):g}"]
 
 
 def cluster_of(artefacts: "Artefacts") -> "Cluster | None":
@@ -186,7 +181,7 @@ def estimate_minutes(artefacts: "Artefacts", execution: "Execution", results: Pa
     from vicinal.planning import build_plans
 
     changes = find_changes(build_plans(artefacts), results)
-    machine = Machine("cpu" if execution.device == "cpu" else "cuda", None, execution.threads, execution.gpus_per_job)
+    machine = Machine("cpu" if execution.device == "cpu" else "cuda", None, execution.threads)
     jobs = Jobs(artefacts, changes, results, Timing(machine, read_history(results)))
     minutes = {}
     for (stage, id_), change in changes.items():

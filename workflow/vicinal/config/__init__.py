@@ -16,7 +16,7 @@ from vicinal.config.load import (
     validate_cluster,
 )
 from vicinal.config.schema import Collection, Data, Evaluation, Execution, Experiment, Grid, Loss, Recipe
-from vicinal.config.teacher import PUBLISHED, Teacher
+from vicinal.config.teacher import PUBLISHED, TeacherSettings
 from vicinal.config.values import METHODS, RESERVED_NAMES
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "Grid",
     "Loss",
     "Recipe",
-    "Teacher",
+    "TeacherSettings",
     "experiment_file",
     "json_schema",
     "parse_yaml",

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, create_model, model
 
 from vicinal.config.cluster import Cluster
 from vicinal.config.section import Float, Int, Section
-from vicinal.config.teacher import Teacher, TeacherEntry
+from vicinal.config.teacher import TeacherEntry, TeacherSettings
 from vicinal.config.values import (
     METHODS,
     Alpha,
@@ -28,7 +28,7 @@ def _distinct(values: list) -> list:
         raise ValueError("the list is empty: give at least one entry")
     for position, value in enumerate(values):
         if value in values[:position]:
-            shown = f"teacher {value.model}" if isinstance(value, Teacher) else exact_number(value)
+            shown = f"teacher {value.model}" if isinstance(value, TeacherSettings) else exact_number(value)
             raise ValueError(f"{shown} is listed twice")
     return values
 
@@ -236,14 +236,7 @@ class Execution(Section):
     )
     cohort_size: Int | None = Field(None, ge=1, description="students trained at once, at most; null: whole cohorts")
     gpu_slots: Int = Field(1, ge=1, description="jobs that share a GPU")
-    gpus_per_job: Int = Field(1, ge=1, description="GPUs that share each batch of a training, for large networks")
     checkpoint_seconds: Positive = Field(60.0, description="seconds from one checkpoint of a training to the next")
-
-    @model_validator(mode="after")
-    def _one_gpu_is_not_several(self) -> "Execution":
-        if self.gpus_per_job > 1 and ":" in self.device:
-            raise ValueError(f"gpus_per_job: {self.gpus_per_job}, but {self.device} is one GPU: set device to cuda")
-        return self
 
 
 class Experiment(Section):
@@ -266,7 +259,7 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _tables_tell_teachers_apart(self) -> "Experiment":
-        known: dict[tuple, Teacher] = {}
+        known: dict[tuple, TeacherSettings] = {}
         for teacher in (teacher for grid in self.grids for teacher in grid.teachers or []):
             if (other := known.setdefault((teacher.model, teacher.trained_with), teacher)) != teacher:
                 what = "weights" if other.weights != teacher.weights else "normalisations"

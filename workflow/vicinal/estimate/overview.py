@@ -140,7 +140,7 @@ def make_overview(name: str, artefacts: Artefacts, execution: Execution, cores: 
     """
     plans = list(build_plans(artefacts))
     changes = find_changes(plans, results)
-    machine = present_machine(execution.device, execution.threads, cores, execution.gpus_per_job)
+    machine = present_machine(execution.device, execution.threads, cores)
     timing = Timing(machine, read_history(results))
     jobs = Jobs(artefacts, changes, results, timing)
     estimates = {ref: jobs.estimate(change) for ref, change in changes.items()}

@@ -114,7 +114,7 @@ def present_machine(device: str, threads: int, cores: int, processes: int = 1) -
         device: ``execution.device`` of the config.
         threads: ``execution.threads`` of the config.
         cores: that the run may use; a job gets no more threads than that.
-        processes: ``execution.gpus_per_job`` of the config.
+        processes: that share each batch of a training.
     """
     machine = Machine("cpu", cpu_model(), min(threads, cores), processes)
     gpus = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))

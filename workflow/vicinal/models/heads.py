@@ -18,14 +18,11 @@ class Dropout(nn.Module):
 
     So a student drops the same features alone and in a cohort, on a CPU and on a GPU, stopped or not. Choices are made
     by a counter and a mixing function (splitmix64; Steele, Lea & Flood 2014) in integers that wrap around.
-
-    Attributes:
-        first_row: of the batch that is asked about next, where that is a slice of the whole batch.
     """
 
     def __init__(self, share: float):
         super().__init__()
-        self.share, self.first_row = share, 0
+        self.share = share
         # The seed is that which the initial weights are drawn from.
         self.register_buffer("count", torch.tensor(torch.initial_seed() % 2**31 << 31))
 
@@ -33,8 +30,7 @@ class Dropout(nn.Module):
         """Set a share of the values to 0 in training, drawn at random, and scale the others up."""
         if not self.training or not self.share:
             return x
-        first = self.first_row * x.shape[1:].numel()
-        positions = torch.arange(first, first + x.numel(), device=x.device).view(x.shape)
+        positions = torch.arange(x.numel(), device=x.device).view(x.shape)
         bits = _mixed(_mixed(self.count) + positions)
         self.count += 1
         # the upper 31 bits, without the sign

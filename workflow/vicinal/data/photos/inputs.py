@@ -1,7 +1,6 @@
 """Photos as inputs of the networks: what ``vicinal.inputs.Images`` is for data sets that fit into the memory."""
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -10,7 +9,7 @@ from vicinal.batches import BatchPlan
 from vicinal.data.photos.crops import random_boxes
 from vicinal.data.photos.loader import photo_batches
 from vicinal.data.photos.store import PhotoStore
-from vicinal.inputs import Batch, EpochTables, as_input, mixed_batch, rows_and_partners
+from vicinal.inputs import EpochTables, MixedBatch, as_input, mixed_batch
 
 EVALUATION_BATCH = 256
 
@@ -81,8 +80,6 @@ class Photos:
         epoch: int,
         crop: bool = True,
         first: int = 0,
-        rows: Callable[[int], slice] | None = None,
-        mixed: bool = True,
     ) -> Iterator[torch.Tensor]:
         """Yield the photos of each batch of an epoch, (B, size, size, 3) uint8 on the device, not flipped yet.
 
@@ -94,43 +91,12 @@ class Photos:
             epoch: from 0.
             crop: random resized crops; otherwise the centre.
             first: the batch to begin with.
-            rows: tells of a batch's size which rows are wanted: those and, if ``mixed``, their partners are yielded
-                (``inputs.rows_and_partners``), no others are decoded. None: all.
-            mixed: see ``rows``.
         """
         positions = self.positions[plan.order]
         boxes = random_boxes(self.store.sizes[positions], seed=seed, epoch=epoch) if crop else None
-        if rows is None:
-            return self._decoded(positions, plan.bounds[first:], boxes)
-        wanted = [
-            rows_and_partners(plan.partner, np.arange(start, stop), rows(stop - start), mixed)
-            for start, stop in plan.bounds[first:]
-        ]
-        return self._decoded_once(positions, wanted, boxes)
+        return self._decoded(positions, plan.bounds[first:], boxes)
 
-    def _decoded_once(
-        self, positions: np.ndarray, wanted: list[np.ndarray], boxes: np.ndarray | None
-    ) -> Iterator[torch.Tensor]:
-        """Yield the pixels of some positions in the epoch, batch by batch; what a batch has twice is decoded once."""
-        each = [np.unique(at, return_inverse=True) for at in wanted]
-        stops = np.cumsum([0, *(len(at) for at, _ in each)]).tolist()
-        at = np.concatenate([at for at, _ in each])
-        bounds = [(start, stop) for start, stop in pairwise(stops) if stop > start]
-        decoded = self._decoded(positions[at], bounds, None if boxes is None else boxes[at])
-        for _, inverse in each:
-            if len(inverse):
-                yield next(decoded)[torch.from_numpy(inverse).to(self.device)]
-            else:
-                yield torch.empty(0, self.size, self.size, self.channels, dtype=torch.uint8, device=self.device)
-
-    def batch(
-        self,
-        pixels: torch.Tensor,
-        tables: EpochTables,
-        here: torch.Tensor | slice,
-        mixed: bool,
-        rows: slice | None = None,
-    ) -> Batch:
+    def batch(self, pixels: torch.Tensor, tables: EpochTables, here: torch.Tensor | slice, mixed: bool) -> MixedBatch:
         """Return a batch made from its photos: flipped, normalised, and mixed if ``mixed``; all of it on the device.
 
         Args:
@@ -138,15 +104,13 @@ class Photos:
             tables: the plan of the epoch, on the device.
             here: the batch's positions in the epoch.
             mixed: whether the inputs are mixed with their partners.
-            rows: those of the batch that are wanted, as ``pixels`` was asked for; None: all.
         """
-        at = here if rows is None else rows_and_partners(tables.partner, here, rows, mixed)
-        inputs = self.normalised(torch.where(tables.flip[at][:, None, None, None], pixels.flip(2), pixels))
-        return mixed_batch(inputs, self.labels[tables.order[at]], tables, here, mixed, rows)
+        inputs = self.normalised(torch.where(tables.flip[here][:, None, None, None], pixels.flip(2), pixels))
+        return mixed_batch(inputs, self.labels[tables.order[here]], tables, here, mixed)
 
     def batches(
         self, plan: BatchPlan, *, seed: int, epoch: int, mixed: bool, crop: bool = True, first: int = 0
-    ) -> Iterator[Batch]:
+    ) -> Iterator[MixedBatch]:
         """Yield the batches of an epoch; arguments as for ``pixels`` and ``batch``."""
         tables = EpochTables(plan, self.device)
         photos = self.pixels(plan, seed=seed, epoch=epoch, crop=crop, first=first)
