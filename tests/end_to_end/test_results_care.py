@@ -109,17 +109,22 @@ def test_a_foreign_file_is_named(finished):
     assert result.stdout.startswith("results/students/mine.txt: a foreign file; ")
 
 
-def test_imported_results_leave_nothing_to_do(finished, tmp_path):
+def test_copied_results_leave_nothing_to_do_and_a_damaged_copy_is_named(finished, tmp_path):
     other = make_project(tmp_path)
-    result = run(other, "import", str(finished.folder))
-    assert (result.returncode, result.stderr) == (0, "")
-    assert "imported: 1 data store, 1 teacher, 1 student, 1 cohort, 2 measured models, 2 evaluations" in result.stdout
-    assert "next: ./reproduce digits" in result.stdout
-    assert run(other, "verify", setting=settings(1)).stdout.endswith("all agree\n")
+    shutil.copytree(finished.results, other.results)  # keeps times, as rsync -a does
+    before = other.students()
     again = other.reproduce(settings=settings(1))
     assert again.returncode == 0, again.stderr
     assert "nothing to do" in again.stdout
-    assert "nothing imported" in run(other, "import", str(finished.folder)).stdout
+    assert other.students() == before
+    assert run(other, "verify", setting=settings(1)).stdout.endswith("all agree\n")
+    for file in ("teachers/*/model/weights.safetensors", "evaluations/*/*/measures.parquet"):
+        path = sorted(other.results.glob(file))[0]
+        with kept(path):
+            path.write_bytes(path.read_bytes()[:-1])
+            result = run(other, "verify", setting=settings(1))
+        assert result.returncode == 1
+        assert result.stdout.startswith(f"{path.relative_to(other.folder)}: its checksum is not the one in ")
 
 
 def test_gc_lists_what_a_changed_setting_left_and_removes_it(finished):

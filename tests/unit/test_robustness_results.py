@@ -1,9 +1,8 @@
-"""Measurements on corrupted images among the other results: verified, imported, kept or removed, planned."""
+"""Measurements on corrupted images among the other results: verified, copied, kept or removed, planned."""
 
 import json
 import shutil
 import sys
-from argparse import Namespace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 import yaml
 from results_tree import GRID, ROOT, artefacts, make_tree
 
-from vicinal.commands import gc, import_results
+from vicinal.commands import gc
 from vicinal.config import Execution, read_config, validate
 from vicinal.data.corruptions import ARCHIVES, CorruptionArchive, record_name
 from vicinal.errors import VicinalError
@@ -109,21 +108,14 @@ def test_a_record_of_other_data_is_one_problem(project):
     assert "other data" in problem.fault
 
 
-def test_all_of_it_is_imported_and_then_there_is_nothing_to_do(project, tmp_path, monkeypatch, capsys):
-    (tmp_path / "here").mkdir()
+def test_copied_with_its_times_there_is_nothing_to_do(project, tmp_path, monkeypatch):
+    shutil.copytree(project / "results", tmp_path / "here" / "results")
     monkeypatch.chdir(tmp_path / "here")
-    assert import_results.main(Namespace(folder=project, dry_run=False, all=True)) == 0
-    said = capsys.readouterr().out
-    assert "1 corrupted-image record" in said
-    assert "corrupted-image evaluations" in said
-    assert check(RESULTS) == []
     plans = [plan for plan in build_plans(artefacts(ON)) if plan.stage in ("corruptions", "robustness")]
     assert write_plans(plans, RESULTS) == {}
-    path = next(project.glob("results/robustness/*/*/evaluation.json"))
+    path = next(RESULTS.glob("robustness/*/*/evaluation.json"))
     path.write_bytes(b"damaged")
-    shutil.rmtree(RESULTS)
-    assert import_results.main(Namespace(folder=project, dry_run=False, all=True)) == 1
-    assert not (RESULTS / path.relative_to(project / "results")).exists()
+    assert path in {problem.path for problem in check(RESULTS)}
 
 
 def garbage():

@@ -16,7 +16,6 @@ from vicinal.verify.checks import weights_fault
 from vicinal.verify.findings import SHOWN, Findings, Ledger
 from vicinal.verify.folder import verify_folder
 from vicinal.verify.foreign import find_foreign
-from vicinal.verify.identity import is_of_cohort, is_of_evaluation, is_of_spec
 from vicinal.verify.mixtures import mixture_notes
 
 
@@ -205,25 +204,6 @@ def test_the_header_of_weights(tree, tmp_path):
         path = tmp_path / "w"
         path.write_bytes(content)
         assert "not a safetensors file" in weights_fault(path)
-
-
-def test_ids_are_those_of_the_specs(made):
-    _, plans = made
-    for plan in plans:
-        spec = plan.content["spec"]
-        if plan.stage in ("data", "teachers"):
-            assert is_of_spec(plan.id, spec)
-            assert not is_of_spec(plan.id, {**spec, "seed": 9})
-        elif plan.stage == "cohorts":
-            for id_, student in plan.content["students"].items():
-                own = {**spec, **student["own"]}
-                assert is_of_spec(id_, own)
-                assert is_of_cohort(plan.id, own)
-                assert not is_of_cohort(plan.id, {**own, "seed": 9})
-        else:
-            assert is_of_evaluation(plan.id, spec)
-            assert not is_of_evaluation(plan.id, {**spec, "pairs": 9})
-    assert not is_of_evaluation("x-12345678", {})
 
 
 def test_first_difference():

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from vicinal.commands import COMMANDS
 from vicinal.config.section import Float, Int
 from vicinal.errors import nearest
 from vicinal.models.registry import ARCHITECTURES
@@ -18,8 +17,9 @@ FOLDERS = {
     "data", "teachers", "students", "cohorts", "evaluations", "robustness", "plan", "locks", "logs", "benchmarks",
     "heartbeats", "checkpoints", "published", "weights",
 }  # fmt: skip
-# Words that ./reproduce takes for a command.
-RESERVED_NAMES = FOLDERS | set(COMMANDS)
+# Words that ./reproduce takes for a command: those of ``vicinal.commands``.
+COMMAND_WORDS = {"run", "plan", "status", "report", "verify", "gc"}
+RESERVED_NAMES = FOLDERS | COMMAND_WORDS
 
 
 def _architecture(name: str) -> str:
