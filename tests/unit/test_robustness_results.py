@@ -21,7 +21,6 @@ from vicinal.estimate.shape import Shape
 from vicinal.estimate.work import robustness_work
 from vicinal.files import write_json
 from vicinal.garbage import find_garbage
-from vicinal.models.cost import model_cost
 from vicinal.planfiles import write_plans
 from vicinal.planning import build_plans
 from vicinal.references import find_references
@@ -131,7 +130,7 @@ def test_what_no_experiment_asks_for_any_more_can_be_removed(project):
 
 
 def overview(monkeypatch):
-    monkeypatch.setattr("vicinal.estimate.overview.read_history", lambda results: History([], {}, {}))
+    monkeypatch.setattr("vicinal.estimate.overview.read_history", lambda results: History())
     return make_overview("digits", artefacts(ON), Execution(device="cpu"), 2, RESULTS)
 
 
@@ -153,9 +152,9 @@ def test_the_work_is_that_of_all_sets_of_images():
     teacher = artefacts().teachers
     spec = next(iter(teacher.values())).spec
     work = robustness_work(spec, 3, shape)
-    cost = model_cost(spec["model"], *shape.image)
-    assert work.macs == 3 * 19 * 5 * 10_000 * cost.macs
-    assert work.calls == 3 * 19 * 5 * 40 * cost.layers  # batches of 256
+    [passes] = work.passes
+    assert (passes.model, work.image) == (spec["model"], shape.image)
+    assert (passes.images, passes.batches) == (3 * 19 * 5 * 10_000, 3 * 19 * 5 * 40)  # batches of 256
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def _add(artefacts: Artefacts, experiment: Experiment, content: dict, sums: Mapp
     store = artefacts.stores.setdefault(store.id, store)
     study = artefacts.studies[experiment.name] = Study(experiment, store)
     teachers = _Teachers(experiment, store, sums)
-    for grid in experiment.grids:
+    for position, grid in enumerate(experiment.grids):
         for point in _points(experiment, grid):
             teacher = None
             if point.teacher:
@@ -51,6 +51,8 @@ def _add(artefacts: Artefacts, experiment: Experiment, content: dict, sums: Mapp
             cohort = artefacts.cohorts.setdefault(cohort.id, cohort)
             students = [cohort.students.setdefault(student.id, student) for student in students]
             _measure(artefacts, study, cohort, students)
+            for model in [*students, teacher] if teacher else students:
+                study.blocks.setdefault(model.id, set()).add(position)
 
 
 def _measure(artefacts: Artefacts, study: Study, unit: Teacher | Cohort, models: list[Teacher | Student]) -> None:

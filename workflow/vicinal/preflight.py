@@ -5,7 +5,6 @@ that are there.
 """
 
 import errno
-import math
 import os
 import shutil
 from collections import defaultdict
@@ -23,7 +22,7 @@ from vicinal.data.corruptions import ARCHIVES
 from vicinal.errors import VicinalError, describe
 from vicinal.estimate.disk import estimate_disk
 from vicinal.estimate.display import count, size
-from vicinal.estimate.jobs import Jobs
+from vicinal.estimate.jobs import Jobs, kept_costs
 from vicinal.estimate.memory import smallest_gpu, training_bytes
 from vicinal.estimate.recorded import History
 from vicinal.estimate.timing import Timing
@@ -81,7 +80,7 @@ def find_problems(
     problems += undownloadable(downloads, say)
     problems += unwritable(results, downloads)
     problems += missing_files(artefacts, changes)
-    jobs = Jobs(artefacts, changes, results, Timing(Machine("cpu", None, 1), History([], {}, {})))
+    jobs = Jobs(artefacts, changes, results, Timing(Machine("cpu", None, 1), History(), kept_costs(results)))
     if unreadable := _unreadable(jobs):
         return problems + unreadable
     problems += other_classes(artefacts, changes, jobs.shape) + other_channels(artefacts, changes, jobs.shape)
@@ -233,18 +232,13 @@ def gpu_problems(jobs: Jobs, execution: Execution, slurm: bool) -> list[Problem]
         preset = f" ({VISIBLE}={os.environ[VISIBLE]!r})" if VISIBLE in os.environ else ""
         have = f"{count(len(devices), 'GPU')} may be used here{preset}; set auto or cpu"
         return [Problem(f"execution.device: {execution.device}: there is no such GPU: {have}")]
-    if devices and len(devices) < execution.gpus_per_job:
-        have = f"{count(len(devices), 'GPU')} may be used here"
-        return [Problem(f"execution.gpus_per_job: {execution.gpus_per_job}: {have}; set {len(devices)} at most")]
     memory = smallest_gpu(execution.device) if devices else None
     if memory is None:
         return []
     problems, cohorts = [], []
     for unit, models in units:
         models, shape = min(models, execution.cohort_size or models), jobs.shape(unit.store)
-        share = math.ceil(unit.spec["recipe"]["batch_size"] / execution.gpus_per_job)
-        spec = {**unit.spec, "recipe": {**unit.spec["recipe"], "batch_size": share}}
-        alone, together = (training_bytes(spec, n, shape, execution.precision) for n in (1, models))
+        alone, together = (training_bytes(unit.spec, n, shape, jobs.costs, execution.precision) for n in (1, models))
         if alone > memory:
             text = f"{unit.id}: one network takes about {size(alone)} of GPU memory in training, the smallest GPU has "
             text += f"{size(memory)}: set a smaller recipe.batch_size or another model, or execution.device=cpu"
