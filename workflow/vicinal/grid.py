@@ -9,8 +9,7 @@ from typing import Any
 
 from vicinal.artefacts import Artefacts, Cohort, Corruptions, Evaluation, Store, Student, Study, Teacher
 from vicinal.columns import data_columns, given_columns, pretraining_columns, recipe_columns, weight_columns
-from vicinal.config import PUBLISHED, Experiment, Grid, Loss, Recipe
-from vicinal.config import Teacher as TeacherEntry
+from vicinal.config import PUBLISHED, Experiment, Grid, Loss, Recipe, TeacherEntry
 from vicinal.data.catalogue import split_defaults
 from vicinal.data.corruptions import ARCHIVES
 from vicinal.errors import VicinalError
