@@ -111,17 +111,20 @@ def test_a_foreign_file_is_named(finished):
 
 def test_copied_results_leave_nothing_to_do_and_a_damaged_copy_is_named(finished, tmp_path):
     other = make_project(tmp_path)
-    shutil.rmtree(other.results, ignore_errors=True)
-    shutil.copytree(finished.results, other.results)  # with the times, as rsync -a
-    assert run(other, "verify", setting=settings(1)).stdout.endswith("all agree\n")
+    shutil.copytree(finished.results, other.results)  # keeps times, as rsync -a does
+    before = other.students()
     again = other.reproduce(settings=settings(1))
     assert again.returncode == 0, again.stderr
     assert "nothing to do" in again.stdout
-    [weights] = other.results.glob("students/*/weights.safetensors")
-    weights.write_bytes(weights.read_bytes()[:-9])
-    damaged = run(other, "verify", setting=settings(1))
-    assert damaged.returncode == 1
-    assert damaged.stdout.startswith(f"{weights.relative_to(other.folder)}: its checksum is not the one in model.json;")
+    assert other.students() == before
+    assert run(other, "verify", setting=settings(1)).stdout.endswith("all agree\n")
+    for file in ("teachers/*/model/weights.safetensors", "evaluations/*/*/measures.parquet"):
+        path = sorted(other.results.glob(file))[0]
+        with kept(path):
+            path.write_bytes(path.read_bytes()[:-1])
+            result = run(other, "verify", setting=settings(1))
+        assert result.returncode == 1
+        assert result.stdout.startswith(f"{path.relative_to(other.folder)}: its checksum is not the one in ")
 
 
 def test_gc_lists_what_a_changed_setting_left_and_removes_it(finished):

@@ -15,7 +15,6 @@ from vicinal.changes import find_changes
 from vicinal.config import validate
 from vicinal.data.store import Store
 from vicinal.errors import VicinalError
-from vicinal.estimate.selection import experiments_of
 from vicinal.files import remembered_sums, sha256
 from vicinal.given_checks import missing_files, other_classes
 from vicinal.history import training_history
@@ -257,18 +256,6 @@ def test_published_weights_for_data_of_other_classes():
     assert problem.experiments == ("given",)
     assert "published ones of resnet34_imagenet know the 1,000 classes of ImageNet, digits has 10:" in problem.text
     assert not other_classes(artefacts, changes, lambda store: type("Shape", (), {"classes": 1000}))
-
-
-@pytest.mark.parametrize(
-    "teacher", [{**GIVEN_GRID["teachers"][0], "mixup_alpha": 0.5}, PUBLISHED], ids=["file", "name"]
-)
-def test_a_choice_of_its_students_asks_for_it_again(teacher):
-    artefacts = artefacts_of(with_teachers(teacher))
-    chosen = {id_ for id_, student in artefacts.students.items() if student.columns["seed"] == 1}
-    [small] = experiments_of(artefacts, chosen, "small")
-    again = resolve([small], "small", Path("results"))[0]
-    assert again.students.keys() == chosen
-    assert again.teachers.keys() == artefacts.teachers.keys()
 
 
 # What is made

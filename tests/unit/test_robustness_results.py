@@ -1,6 +1,7 @@
-"""Measurements on corrupted images among the other results: verified, kept or removed, planned."""
+"""Measurements on corrupted images among the other results: verified, copied, kept or removed, planned."""
 
 import json
+import shutil
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -20,7 +21,7 @@ from vicinal.estimate.shape import Shape
 from vicinal.estimate.work import robustness_work
 from vicinal.files import write_json
 from vicinal.garbage import find_garbage
-from vicinal.models.cost import model_cost
+from vicinal.planfiles import write_plans
 from vicinal.planning import build_plans
 from vicinal.references import find_references
 from vicinal.verify.artefacts import Walk
@@ -106,6 +107,16 @@ def test_a_record_of_other_data_is_one_problem(project):
     assert "other data" in problem.fault
 
 
+def test_copied_with_its_times_there_is_nothing_to_do(project, tmp_path, monkeypatch):
+    shutil.copytree(project / "results", tmp_path / "here" / "results")
+    monkeypatch.chdir(tmp_path / "here")
+    plans = [plan for plan in build_plans(artefacts(ON)) if plan.stage in ("corruptions", "robustness")]
+    assert write_plans(plans, RESULTS) == {}
+    path = next(RESULTS.glob("robustness/*/*/evaluation.json"))
+    path.write_bytes(b"damaged")
+    assert path in {problem.path for problem in check(RESULTS)}
+
+
 def garbage():
     found = find_garbage(RESULTS, find_references(RESULTS, gc.configs([])))
     return sorted(str(item.path.relative_to(RESULTS)) for item in found.items)
@@ -119,7 +130,7 @@ def test_what_no_experiment_asks_for_any_more_can_be_removed(project):
 
 
 def overview(monkeypatch):
-    monkeypatch.setattr("vicinal.estimate.overview.read_history", lambda results: History([], {}, {}))
+    monkeypatch.setattr("vicinal.estimate.overview.read_history", lambda results: History())
     return make_overview("digits", artefacts(ON), Execution(device="cpu"), 2, RESULTS)
 
 
@@ -141,9 +152,9 @@ def test_the_work_is_that_of_all_sets_of_images():
     teacher = artefacts().teachers
     spec = next(iter(teacher.values())).spec
     work = robustness_work(spec, 3, shape)
-    cost = model_cost(spec["model"], *shape.image)
-    assert work.macs == 3 * 19 * 5 * 10_000 * cost.macs
-    assert work.calls == 3 * 19 * 5 * 40 * cost.layers  # batches of 256
+    [passes] = work.passes
+    assert (passes.model, work.image) == (spec["model"], shape.image)
+    assert (passes.images, passes.batches) == (3 * 19 * 5 * 10_000, 3 * 19 * 5 * 40)  # batches of 256
 
 
 @pytest.fixture

@@ -187,6 +187,8 @@ class Study:
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     # model id → (evaluation id, columns): an evaluation may hold models of other experiments too
     models: dict[str, tuple[str, dict]] = field(default_factory=dict)
+    # model id → positions of the blocks of the grid that ask for it
+    blocks: dict[str, set[int]] = field(default_factory=dict)
     # model id → id of its teacher or cohort, where the models are measured on corrupted images too
     corrupted: dict[str, str] = field(default_factory=dict)
 

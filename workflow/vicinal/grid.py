@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vicinal.artefacts import Artefacts, Cohort, Corruptions, Evaluation, Store, Student, Study, Teacher
-from vicinal.config import PUBLISHED, Experiment, Grid, Loss, Recipe, TeacherSettings
+from vicinal.config import PUBLISHED, Experiment, Grid, Loss, Recipe, TeacherEntry
 from vicinal.data.catalogue import split_defaults
 from vicinal.data.corruptions import ARCHIVES
 from vicinal.errors import VicinalError
@@ -39,7 +39,7 @@ def _add(artefacts: Artefacts, experiment: Experiment, content: dict, sums: Mapp
     store = artefacts.stores.setdefault(store.id, store)
     study = artefacts.studies[experiment.name] = Study(experiment, store)
     teachers = _Teachers(experiment, store, sums)
-    for grid in experiment.grids:
+    for position, grid in enumerate(experiment.grids):
         for point in _points(experiment, grid):
             teacher = None
             if point.teacher:
@@ -50,6 +50,8 @@ def _add(artefacts: Artefacts, experiment: Experiment, content: dict, sums: Mapp
             cohort = artefacts.cohorts.setdefault(cohort.id, cohort)
             students = [cohort.students.setdefault(student.id, student) for student in students]
             _measure(artefacts, study, cohort, students)
+            for model in [*students, teacher] if teacher else students:
+                study.blocks.setdefault(model.id, set()).add(position)
 
 
 def _measure(artefacts: Artefacts, study: Study, unit: Teacher | Cohort, models: list[Teacher | Student]) -> None:
@@ -72,7 +74,7 @@ class _Point:
 
     student: str
     method: str
-    teacher: TeacherSettings | None
+    teacher: TeacherEntry | None
     seed: int
     alpha: float | None
 
@@ -183,9 +185,9 @@ class _Teachers:
 
     def __init__(self, experiment: Experiment, store: Store, sums: Mapping[str, str]) -> None:
         self.experiment, self.store, self.sums = experiment, store, sums
-        self._made: dict[tuple[TeacherSettings, int | None], Teacher] = {}
+        self._made: dict[tuple[TeacherEntry, int | None], Teacher] = {}
 
-    def get(self, entry: TeacherSettings, seed: int) -> Teacher:
+    def get(self, entry: TeacherEntry, seed: int) -> Teacher:
         """Return the teacher of a seed; one that is given is the same for all."""
         key = entry, None if entry.weights else seed
         if key not in self._made:
@@ -197,7 +199,7 @@ class _Teachers:
         return self._made[key]
 
 
-def _given_teacher(experiment: Experiment, store: Store, entry: TeacherSettings, sums: Mapping[str, str]) -> Teacher:
+def _given_teacher(experiment: Experiment, store: Store, entry: TeacherEntry, sums: Mapping[str, str]) -> Teacher:
     """Return a teacher that is not trained. With which mixup it once was is a column: it changes no answer of it."""
     is_published = entry.weights == PUBLISHED
     given = published_weights(entry.model) if is_published else {"sha256": sums[entry.weights]}
@@ -220,7 +222,7 @@ def _given_teacher(experiment: Experiment, store: Store, entry: TeacherSettings,
     return Teacher(artefact_id(slug, spec), normalise(spec), store, columns, file)
 
 
-def _teacher(experiment: Experiment, store: Store, entry: TeacherSettings, seed: int) -> Teacher:
+def _teacher(experiment: Experiment, store: Store, entry: TeacherEntry, seed: int) -> Teacher:
     changes = experiment.teacher_recipe.model_dump(exclude_none=True)
     own = Recipe.model_validate({**experiment.recipe.model_dump(), **changes})
     recipe = resolve_recipe(own, entry.model)
@@ -240,7 +242,7 @@ def _teacher(experiment: Experiment, store: Store, entry: TeacherSettings, seed:
 
 
 def _teacher_columns(
-    experiment: Experiment, store: Store, entry: TeacherSettings, seed: int | None, slug: str, recipe: dict[str, Any]
+    experiment: Experiment, store: Store, entry: TeacherEntry, seed: int | None, slug: str, recipe: dict[str, Any]
 ) -> dict[str, Any]:
     return {
         "role": "teacher",

@@ -22,7 +22,7 @@ from vicinal.data.corruptions import ARCHIVES
 from vicinal.download import unreachable
 from vicinal.errors import VicinalError, describe
 from vicinal.estimate.disk import estimate_disk
-from vicinal.estimate.jobs import Jobs
+from vicinal.estimate.jobs import Jobs, kept_costs
 from vicinal.estimate.memory import smallest_gpu, training_bytes
 from vicinal.estimate.recorded import History
 from vicinal.estimate.timing import Timing
@@ -80,7 +80,7 @@ def find_problems(
     problems += undownloadable(downloads, say)
     problems += unwritable(results, downloads)
     problems += missing_files(artefacts, changes)
-    jobs = Jobs(artefacts, changes, results, Timing(Machine("cpu", None, 1), History([], {}, {})))
+    jobs = Jobs(artefacts, changes, results, Timing(Machine("cpu", None, 1), History(), kept_costs(results)))
     if unreadable := _unreadable(jobs):
         return problems + unreadable
     problems += other_classes(artefacts, changes, jobs.shape) + other_channels(artefacts, changes, jobs.shape)
@@ -238,7 +238,7 @@ def gpu_problems(jobs: Jobs, execution: Execution, slurm: bool) -> list[Problem]
     problems, cohorts = [], []
     for unit, models in units:
         models, shape = min(models, execution.cohort_size or models), jobs.shape(unit.store)
-        alone, together = (training_bytes(unit.spec, n, shape, execution.precision) for n in (1, models))
+        alone, together = (training_bytes(unit.spec, n, shape, jobs.costs, execution.precision) for n in (1, models))
         if alone > memory:
             text = f"{unit.id}: one network takes about {size(alone)} of GPU memory in training, the smallest GPU has "
             text += f"{size(memory)}: set a smaller recipe.batch_size or another model, or execution.device=cpu"

@@ -174,7 +174,7 @@ def estimate_minutes(artefacts: "Artefacts", execution: "Execution", results: Pa
     From the recorded wall times of like jobs, of any hardware of the same kind, else from operations at stated rates.
     """
     from vicinal.changes import find_changes
-    from vicinal.estimate.jobs import Jobs
+    from vicinal.estimate.jobs import Jobs, kept_costs
     from vicinal.estimate.recorded import read_history
     from vicinal.estimate.timing import Timing
     from vicinal.estimate.work import Machine
@@ -182,7 +182,7 @@ def estimate_minutes(artefacts: "Artefacts", execution: "Execution", results: Pa
 
     changes = find_changes(build_plans(artefacts), results)
     machine = Machine("cpu" if execution.device == "cpu" else "cuda", None, execution.threads)
-    jobs = Jobs(artefacts, changes, results, Timing(machine, read_history(results)))
+    jobs = Jobs(artefacts, changes, results, Timing(machine, read_history(results), kept_costs(results)))
     minutes = {}
     for (stage, id_), change in changes.items():
         if stage in ON_DEVICE:

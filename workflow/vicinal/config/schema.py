@@ -1,13 +1,14 @@
 """The fields of a config, with their limits and defaults."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, create_model, model_validator
+from pydantic.fields import FieldInfo
 
 from vicinal.config.cluster import Cluster
 from vicinal.config.section import Float, Int, Section
-from vicinal.config.teacher import TeacherEntry, TeacherSettings
+from vicinal.config.teacher import TeacherEntry, TeacherOrName
 from vicinal.config.values import (
     METHODS,
     Alpha,
@@ -28,7 +29,7 @@ def _distinct(values: list) -> list:
         raise ValueError("the list is empty: give at least one entry")
     for position, value in enumerate(values):
         if value in values[:position]:
-            shown = f"teacher {value.model}" if isinstance(value, TeacherSettings) else exact_number(value)
+            shown = f"teacher {value.model}" if isinstance(value, TeacherEntry) else exact_number(value)
             raise ValueError(f"{shown} is listed twice")
     return values
 
@@ -151,17 +152,19 @@ class Recipe(Section):
         return self
 
 
+def _optional(field: FieldInfo) -> tuple[Any, FieldInfo]:
+    """Return a field of the same type and limits that may be left out; it is None then."""
+    # pydantic keeps the limits apart from the type, as metadata
+    limited = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    return limited | None, Field(None, description=field.description)
+
+
+# A student sees the images that its teacher sees: resize and crop are the same for both.
 RecipeChanges = create_model(
     "RecipeChanges",
     __base__=Section,
     __doc__="The fields of the recipe that differ.",
-    **{
-        # annotation lacks the limits, which pydantic keeps apart as metadata
-        name: (Annotated[field.annotation, *field.metadata, ""] | None, Field(None, description=field.description))
-        for name, field in Recipe.model_fields.items()
-        # a student sees the images that its teacher sees
-        if name not in ("resize", "crop")
-    },
+    **{name: _optional(field) for name, field in Recipe.model_fields.items() if name not in ("resize", "crop")},
 )
 
 
@@ -186,7 +189,7 @@ class Loss(Section):
 class Grid(Section):
     """A block of students: every combination of its lists."""
 
-    teachers: Annotated[list[TeacherEntry], AfterValidator(_distinct)] | None = Field(
+    teachers: Annotated[list[TeacherOrName], AfterValidator(_distinct)] | None = Field(
         None, description="teachers: names, or {model, mixup_alpha, weights, normalisation}; ce and ce_mixup use none"
     )
     students: Annotated[list[ModelName], AfterValidator(_distinct)] = Field(description="models of the students")
@@ -212,7 +215,7 @@ class Grid(Section):
         return self
 
 
-class Evaluation(Section):
+class EvaluationSettings(Section):
     """What is measured on the trained models."""
 
     pairs: Int = Field(25_600, ge=20, description="vicinal pairs a split (train and test)")
@@ -253,13 +256,13 @@ class Experiment(Section):
         [0, 1, 2, 3, 4], description="replicates: student seed s learns from teacher seed s"
     )
     grids: list[Grid] = Field(min_length=1, description="blocks of students; their union is trained")
-    evaluation: Evaluation = Field(Evaluation(), description="what is measured on the trained models")
+    evaluation: EvaluationSettings = Field(EvaluationSettings(), description="what is measured on the trained models")
     execution: Execution = Field(Execution(), description="where and how it runs")
     cluster: Cluster | None = Field(None, description="the SLURM cluster of --slurm; null: profiles/slurm/cluster.yaml")
 
     @model_validator(mode="after")
     def _tables_tell_teachers_apart(self) -> "Experiment":
-        known: dict[tuple, TeacherSettings] = {}
+        known: dict[tuple, TeacherEntry] = {}
         for teacher in (teacher for grid in self.grids for teacher in grid.teachers or []):
             if (other := known.setdefault((teacher.model, teacher.trained_with), teacher)) != teacher:
                 what = "weights" if other.weights != teacher.weights else "normalisations"

@@ -48,7 +48,7 @@ class Normalisation(Section):
         return f"mean {' '.join(map(exact_number, self.mean))}, std {' '.join(map(exact_number, self.std))}"
 
 
-class TeacherSettings(Section):
+class TeacherEntry(Section):
     """A teacher: its model, and whether it is trained with mixup; or the weights that it is given."""
 
     model: ModelName = Field(description="name of the model")
@@ -65,7 +65,7 @@ class TeacherSettings(Section):
     )
 
     @model_validator(mode="after")
-    def _weights_can_be_used(self) -> "TeacherSettings":
+    def _weights_can_be_used(self) -> "TeacherEntry":
         if self.weights == PUBLISHED:
             if self.model not in WEIGHTS:
                 raise ValueError(f"weights: published ones of {self.model} do not exist{nearest(self.model, WEIGHTS)}")
@@ -81,7 +81,7 @@ class TeacherSettings(Section):
         return self
 
     @model_validator(mode="after")
-    def _normalisation_of_a_file(self) -> "TeacherSettings":
+    def _normalisation_of_a_file(self) -> "TeacherEntry":
         if self.normalisation and self.weights in (None, PUBLISHED):
             known = "that of published weights" if self.weights else "that of a teacher that is trained here"
             raise ValueError(f"normalisation: {known} is known; leave it out, or name the file of weights it is of")
@@ -97,4 +97,4 @@ def _teacher(value: Any) -> Any:
     return {"model": value} if isinstance(value, str) else value
 
 
-TeacherEntry = Annotated[TeacherSettings, BeforeValidator(_teacher, json_schema_input_type=str | TeacherSettings)]
+TeacherOrName = Annotated[TeacherEntry, BeforeValidator(_teacher, json_schema_input_type=str | TeacherEntry)]

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from vicinal.commands import COMMANDS
 from vicinal.config.section import Float, Int
 from vicinal.errors import nearest
 from vicinal.models.registry import ARCHITECTURES
@@ -14,8 +13,9 @@ from vicinal.results import SHARED_FOLDERS
 
 Method = Literal["ce", "ce_mixup", "kd", "kd_mixup"]
 METHODS: tuple[str, ...] = get_args(Method)
-# Folders of results/ that experiments share, and words that ./reproduce takes for a command.
-RESERVED_NAMES = SHARED_FOLDERS | set(COMMANDS)
+# Folders of results/ that experiments share, and words that ./reproduce takes for a command (``vicinal.commands``).
+COMMAND_WORDS = {"run", "plan", "status", "report", "verify", "gc"}
+RESERVED_NAMES = SHARED_FOLDERS | COMMAND_WORDS
 
 
 def _architecture(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from textwrap import wrap
 
 from rich.console import Console
@@ -11,12 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from vicinal.changes import Change
+from vicinal.estimate.blocks import SHARED, Part
 from vicinal.estimate.jobs import DEVICE_STAGES
 from vicinal.estimate.overview import Overview, Stage
 from vicinal.results import STAGES
 from vicinal.words import count, duration, hours, size
 
-# Groups of reasons that are shown a stage, and kinds of students a rank of a budget.
+# Groups of reasons that are shown a stage.
 SHOWN = 8
 NEW = "new"
 
@@ -49,6 +50,7 @@ def show(overview: Overview, console: Console, everything: bool = False) -> None
     if first:
         console.print("Nothing of it is there yet: all of it is new.", highlight=False)
     show_lines(totals(overview), console)
+    _show_parts(overview, console)
     if everything:
         _show_jobs(overview, console)
 
@@ -79,6 +81,42 @@ def _add_stage(table: Table, stage: Stage, overview: Overview) -> None:
         *trained,
         duration(seconds) if stage.run else "",
     )
+
+
+def _show_parts(overview: Overview, console: Console) -> None:
+    """Print what each block of the grid and each seed alone asks for; nothing where there is one of each."""
+    if len(overview.blocks) == len(overview.seeds) == 2:  # one, and what it shares: nothing
+        return
+    unit = "core-hours" if overview.times.device == "cpu" else "GPU-hours"
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("asked for by this alone (saved without it)")
+    for name in ("students", "teachers", unit):
+        table.add_column(name, justify="right", no_wrap=True)
+    for parts, words in ((overview.blocks, "several blocks"), (overview.seeds, "several seeds")):
+        for name, part in part_rows(parts):
+            name = f"shared by {words}" if name == SHARED else name
+            table.add_row(Text(name), str(part.students), str(part.teachers), hours(part.hours))
+    console.print()
+    console.print(table)
+
+
+def part_rows(parts: list[Part]) -> list[tuple[str, Part]]:
+    """Return each part with what to call it; seeds that cost the same are one row, and nothing shared is none."""
+    if len(parts) == 2:
+        return []
+    rows: dict[Hashable, list[Part]] = {}
+    for part in parts:
+        cost = part.students, part.teachers, hours(part.hours)
+        if part.name != SHARED or cost != (0, 0, "0"):
+            rows.setdefault(part.name if part.what or part.name == SHARED else cost, []).append(part)
+    return [(_part_name(alike), alike[0]) for alike in rows.values()]
+
+
+def _part_name(alike: list[Part]) -> str:
+    name, what = alike[0].name, alike[0].what
+    if len(alike) > 1:
+        return f"each of the seeds {', '.join(part.name.removeprefix('seed ') for part in alike)}"
+    return f"{name}: {what}" if what else name
 
 
 def shown_groups(changes: Iterable[Change]) -> list[tuple[str, str]]:

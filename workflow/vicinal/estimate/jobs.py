@@ -1,23 +1,33 @@
 """The time of every job that would run."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vicinal.artefacts import Artefacts, Cohort, Evaluation, Store, Teacher
+from vicinal.artefacts import Artefacts, Cohort, Store, Teacher
 from vicinal.changes import Change
 from vicinal.estimate.shape import Shape, shape_of
 from vicinal.estimate.timing import Estimate, Timing
-from vicinal.estimate.work import answers_work, evaluation_work, robustness_work, seen_shape, training_work
+from vicinal.estimate.work import Work, answers_work, evaluation_work, robustness_work, training_work
 from vicinal.files import read_object
 from vicinal.gpus import visible_devices
+from vicinal.models.cost import Costs
 from vicinal.planning import Ref
-from vicinal.results import EVALUATION, STAGES
+from vicinal.results import EVALUATION
 
-# The stages whose jobs compute with networks: on the device, and on a cluster as jobs of their own.
-DEVICE_STAGES = ("teachers", "cohorts", "evaluations", "robustness")
-# Of these, those whose jobs may have several processes.
-TRAINERS = ("teachers", "cohorts")
+# What the jobs of the stages compute that work with networks: on the device, and on a cluster as jobs of their own.
+WORK: dict[str, tuple[Callable[..., Work], ...]] = {
+    "teachers": (training_work,),
+    "cohorts": (training_work,),
+    "evaluations": (evaluation_work, answers_work),
+    "robustness": (robustness_work,),
+}
+DEVICE_STAGES = tuple(WORK)
+
+
+def kept_costs(results: Path) -> Costs:
+    """Return the costs of networks that a results folder keeps."""
+    return Costs(results / "plan" / "costs.json")
 
 
 class Jobs:
@@ -25,62 +35,48 @@ class Jobs:
 
     def __init__(self, artefacts: Artefacts, changes: Mapping[Ref, Change], results: Path, timing: Timing) -> None:
         self.artefacts, self.changes, self.results, self.timing = artefacts, changes, results, timing
+        self.costs = timing.costs
+        evaluated = {id_: evaluation.unit for id_, evaluation in artefacts.evaluations.items()}
+        by_stage = {
+            "teachers": artefacts.teachers, "cohorts": artefacts.cohorts, "evaluations": evaluated,
+            "robustness": artefacts.corrupted,
+        }  # fmt: skip
+        # What the jobs that compute with networks train or measure.
+        self.units: dict[Ref, Teacher | Cohort] = {
+            (stage, id_): unit for stage, units in by_stage.items() for id_, unit in units.items()
+        }
         self._shapes: dict[str, Shape] = {}
 
     def shape(self, store: Store) -> Shape:
-        """Return the shape of a data set."""
+        """Return the shape of a data set.
+
+        Raises:
+            VicinalError: its source cannot be read.
+        """
         if store.id not in self._shapes:
             self._shapes[store.id] = shape_of(store, self.results)
         return self._shapes[store.id]
 
     def estimate(self, change: Change) -> Estimate:
         """Return the time of a job that would run."""
-        stage, id_ = change.plan.ref
-        if stage == "teachers":
-            return self.teacher(self.artefacts.teachers[id_], len(change.train))
-        if stage == "cohorts":
-            return self.cohort(self.artefacts.cohorts[id_], len(change.train))
-        if stage == "evaluations":
-            return self.evaluation(self.artefacts.evaluations[id_], len(self.to_measure(change)))
-        if stage == "robustness":
-            return self.robustness(self.artefacts.corrupted[id_], len(self.to_measure(change)))
-        return self.timing.rule(STAGES[stage].rule)
+        ref = change.plan.ref
+        return self.device_job(ref, len(self.models(change))) if ref in self.units else self.timing.rule(change.rule)
 
-    def teacher(self, teacher: Teacher, models: int) -> Estimate:
-        """Return the time of a teacher's job; ``models`` is 0 where it is finished and only recorded anew, or given."""
+    def device_job(self, ref: Ref, models: int) -> Estimate:
+        """Return the time of a job that trains or measures so many models; with none it looks what is there."""
+        startup = self.timing.startup
         if not models:
-            return self._startup("teachers")
-        return self.timing.job("teachers", training_work(teacher.spec, 1, self.shape(teacher.store)))
+            return Estimate(startup, "start-up alone, nothing is computed anew")
+        unit, evaluation = self.units[ref], self.artefacts.evaluations.get(ref[1])
+        pairs, shape = evaluation.settings["pairs"] if evaluation else 0, self.shape(unit.store)
+        estimates = [self.timing.work(work(unit.spec, models, shape, pairs)) for work in WORK[ref[0]]]
+        return estimates[0]._replace(seconds=startup + sum(estimate.seconds for estimate in estimates))
 
-    def cohort(self, cohort: Cohort, students: int) -> Estimate:
-        """Return the time of a cohort's job that trains so many students."""
-        if not students:
-            return self._startup("cohorts")
-        return self.timing.job("cohorts", training_work(cohort.spec, students, self.shape(cohort.store)))
+    def models(self, change: Change) -> list[str]:
+        """Return the models that a job would train, or measure."""
+        return change.train if "models" not in change.plan.content else self._to_measure(change)
 
-    def evaluation(self, evaluation: Evaluation, models: int) -> Estimate:
-        """Return the time of an evaluation's job that measures so many models."""
-        if not models:
-            return self._startup("evaluations")
-        unit, pairs = evaluation.unit, evaluation.settings["pairs"]
-        shape = seen_shape(unit.spec, self.shape(unit.store))
-        estimate = self.timing.job("evaluations", evaluation_work(unit.spec, models, pairs, shape))
-        if "teacher" not in unit.spec:
-            return estimate
-        asked = self.timing.work(answers_work(unit.spec["teacher"]["model"], pairs, shape))
-        return estimate._replace(seconds=estimate.seconds + asked.seconds)
-
-    def robustness(self, unit: Teacher | Cohort, models: int) -> Estimate:
-        """Return the time of a job that measures so many models of a unit on corrupted images."""
-        if not models:
-            return self._startup("robustness")
-        shape = seen_shape(unit.spec, self.shape(unit.store))
-        return self.timing.job("robustness", robustness_work(unit.spec, models, shape))
-
-    def _startup(self, stage: str) -> Estimate:
-        return Estimate(self.timing.startup(stage), "start-up alone, nothing is computed anew")
-
-    def to_measure(self, change: Change) -> list[str]:
+    def _to_measure(self, change: Change) -> list[str]:
         """Return the models that a job of measurement would measure; the others were measured as they are wanted."""
         plan = change.plan
         trained = {id_ for ref in plan.upstream if ref in self.changes for id_ in self.changes[ref].train}
@@ -94,7 +90,7 @@ class Jobs:
 
 
 def _is_measured(record: Path, content: dict) -> bool:
-    """Tell whether a model's record is of this spec and code; the job compares the checksums too."""
+    """Return whether a model's record is of this spec and code; the job compares the checksums too."""
     found = read_object(record)
     return all(found.get(key) == content[key] for key in ("spec", "code"))
 
@@ -119,15 +115,13 @@ class Times:
 
     @property
     def hours(self) -> float:
-        """Return what a budget is compared with: hours of the GPU, or of cores."""
+        """Return the hours of the GPU, or of cores."""
         return (self.device_seconds + (self.core_seconds if self.device == "cpu" else 0.0)) / 3600
 
 
 def total(seconds: Iterable[tuple[str, float]], timing: Timing, cores: int) -> Times:
     """Return the times of jobs, given by stage and seconds, on ``cores`` CPU cores and the visible GPUs."""
-    machine = timing.machine
-    # A training takes as many GPUs, or times its threads, as it has processes.
-    pairs = [(stage, value * (machine.processes if stage in TRAINERS else 1)) for stage, value in seconds]
+    machine, pairs = timing.machine, list(seconds)
     device = sum(value for stage, value in pairs if stage in DEVICE_STAGES)
     other = sum(value for stage, value in pairs if stage not in DEVICE_STAGES)
     slots = max(1, len(visible_devices()) if machine.kind == "cuda" else cores // machine.threads)

@@ -1,24 +1,19 @@
-"""The GPU memory that a training takes, about, in closed form, and that of this machine's GPUs; without torch.
+"""The GPU memory that a training takes, about, and that of this machine's GPUs; without torch where costs are kept.
 
 A network in training takes its weights and statistics, a gradient a weight, what the optimiser keeps, and, of each
-image of the batch, the numbers that the backward pass needs again: what every convolution, linear layer and
-normalisation gives out (an activation overwrites what it is made from, or nearly so; autograd keeps 0.85 to 1.7 times
-as many numbers). Students of a cohort compute side by side, each with its own; their teacher adds its weights. The
-images of the data set, the workspace of libraries and the driver's own memory (0.5 GB or so) come on top.
+image of the batch, the numbers that autograd keeps for the backward pass: ``vicinal.models.cost``. Students of a
+cohort compute side by side, each with its own; their teacher adds its weights. The images of the data set, the space
+that libraries work in and the driver's own memory (0.5 GB or so) come on top. Compiled networks keep less.
 """
 
-import json
 import subprocess
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from vicinal.estimate.shape import Shape
-from vicinal.estimate.work import seen_shape
+from vicinal.estimate.work import seen_shape, teacher_of
 from vicinal.gpus import SMI_SECONDS, identity, list_gpus, visible_devices
-from vicinal.models.cost import _FAMILIES, model_cost
-from vicinal.models.counting import Network
-from vicinal.spec import canonical
+from vicinal.models.cost import Costs
 
 # Bytes of a number: weights and all that belongs to them are fp32; activations follow execution.precision, and auto
 # is counted as bf16, the smallest.
@@ -26,75 +21,26 @@ WEIGHT = 4
 ACTIVATION = {"auto": 2, "bf16": 2, "tf32": 4, "fp32": 4}
 
 
-class _Activations(Network):
-    """Counts, besides, the numbers that layers give out for one image."""
-
-    activations = 0
-
-    def conv(self, out: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False, norm: bool = True):
-        super().conv(out, kernel, stride, groups, bias, norm=False)
-        self.activations += out * self.height * self.width
-        if norm:
-            self.norm(out)
-
-    def norm(self, channels: int) -> None:
-        super().norm(channels)
-        self.activations += channels * self.height * self.width
-
-    def static_norm(self, channels: int) -> None:
-        super().static_norm(channels)
-        self.activations += channels * self.height * self.width
-
-    def linear(self, out: int, places: int = 1) -> None:
-        super().linear(out, places)
-        self.activations += out * places
-
-    def patches(self, out: int, size: int) -> None:
-        super().patches(out, size)
-        self.activations += out * self.height * self.width
-
-
-def activations(architecture: Mapping[str, Any], num_classes: int, channels: int, height: int, width: int) -> int:
-    """Return the numbers that a forward pass of one image keeps for the backward pass.
-
-    Args:
-        architecture, num_classes, channels, height, width: see ``vicinal.models.cost.model_cost``.
-
-    Raises:
-        VicinalError: see ``model_cost``.
-    """
-    model_cost(architecture, num_classes, channels, height, width)
-    return _activations(canonical(architecture), num_classes, channels, height, width)
-
-
-@cache
-def _activations(architecture: str, num_classes: int, channels: int, height: int, width: int) -> int:
-    parameters = json.loads(architecture)
-    net = _Activations(channels, height, width)
-    _FAMILIES[parameters.pop("family")](net, **parameters)
-    net.linear(num_classes)
-    return net.activations
-
-
-def training_bytes(spec: Mapping[str, Any], models: int, shape: Shape, precision: str = "auto") -> int:
+def training_bytes(spec: Mapping[str, Any], models: int, shape: Shape, costs: Costs, precision: str = "auto") -> int:
     """Return the bytes of GPU memory that a training takes, about, and hardly less.
 
     Args:
         spec: of a teacher, or of the students of a cohort.
         models: networks trained at once.
         shape: of the data set.
+        costs: of networks.
         precision: ``execution.precision``.
 
     Raises:
-        VicinalError: the cost of the network is not known.
+        VicinalError: the network cannot be counted (``Costs.of``).
     """
     image, recipe = seen_shape(spec, shape).image, spec["recipe"]
-    cost = model_cost(spec["model"], *image)
+    cost = costs.of(spec["model"], *image)
     kept = 2 if recipe["optimizer"] == "adam" else 1 if recipe.get("momentum") else 0
-    own = WEIGHT * (cost.parameters * (2 + kept) + cost.buffers)
-    own += ACTIVATION[precision] * activations(spec["model"], *image) * recipe["batch_size"]
-    teacher = spec.get("teacher")
-    return models * own + (model_cost(teacher["model"], *image).weights_bytes if teacher else 0)
+    own = cost.weights_bytes + WEIGHT * cost.parameters * (1 + kept)
+    own += ACTIVATION[precision] * cost.activations * recipe["batch_size"]
+    teacher = teacher_of(spec)
+    return models * own + (costs.of(teacher, *image).weights_bytes if teacher else 0)
 
 
 def smallest_gpu(device: str) -> int | None:

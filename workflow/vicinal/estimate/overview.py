@@ -10,9 +10,10 @@ from vicinal.artefacts import Artefacts
 from vicinal.changes import Change, find_changes
 from vicinal.config import Execution
 from vicinal.data.corruptions import ARCHIVES, outlook, read_record, record_name
+from vicinal.estimate.blocks import Part, block_parts, seed_parts
 from vicinal.estimate.disk import Disk, estimate_disk
-from vicinal.estimate.jobs import DEVICE_STAGES, Jobs, Times, total
-from vicinal.estimate.recorded import read_history
+from vicinal.estimate.jobs import DEVICE_STAGES, Jobs, Times, kept_costs, total
+from vicinal.estimate.recorded import History, read_history
 from vicinal.estimate.timing import Estimate, Timing, present_machine
 from vicinal.planning import Ref, build_plans
 from vicinal.results import STAGES
@@ -44,6 +45,8 @@ class Overview:
         cores: that the run may use.
         times: of all jobs together.
         disk: that they take.
+        blocks: what each block of the grid alone asks for of it, and what they share.
+        seeds: the same of each seed.
         notes: what else is to be known beforehand, a line each.
     """
 
@@ -54,6 +57,8 @@ class Overview:
     cores: int
     times: Times
     disk: Disk
+    blocks: list[Part]
+    seeds: list[Part]
     notes: list[str]
 
     @property
@@ -121,6 +126,8 @@ class Overview:
                 "sources": {words: len(found) for words, found in self.sources.items()},
             },
             "disk": {**asdict(self.disk), "needed": self.disk.needed, "fits": self.disk.fits},
+            "blocks": [asdict(part) for part in self.blocks],
+            "seeds": [asdict(part) for part in self.seeds],
             "notes": self.notes,
         }
 
@@ -136,12 +143,13 @@ def make_overview(name: str, artefacts: Artefacts, execution: Execution, cores: 
         results: the results folder.
 
     Raises:
-        VicinalError: the data cannot be read, or the cost of a network is not known.
+        VicinalError: the data cannot be read, or a network cannot be counted (``Costs.of``).
     """
     plans = list(build_plans(artefacts))
     changes = find_changes(plans, results)
     machine = present_machine(execution.device, execution.threads, cores)
-    timing = Timing(machine, read_history(results))
+    history = read_history(results) if changes else History()
+    timing = Timing(machine, history, kept_costs(results))
     jobs = Jobs(artefacts, changes, results, timing)
     estimates = {ref: jobs.estimate(change) for ref, change in changes.items()}
     times = total(((stage, estimate.seconds) for (stage, _), estimate in estimates.items()), timing, cores)
@@ -157,8 +165,10 @@ def make_overview(name: str, artefacts: Artefacts, execution: Execution, cores: 
         if stage.name in models:
             stage.train = sum(len(change.train) for change in stage.run)
             stage.keep = models[stage.name] - stage.train
-    notes = corruption_notes(artefacts, results)
-    return Overview(name, stages, jobs, estimates, cores, times, estimate_disk(jobs, changes), notes)
+    return Overview(
+        name, stages, jobs, estimates, cores, times, estimate_disk(jobs, changes), block_parts(jobs), seed_parts(jobs),
+        corruption_notes(artefacts, results),
+    )  # fmt: skip
 
 
 def corruption_notes(artefacts: Artefacts, results: Path) -> list[str]:

@@ -1,13 +1,13 @@
-"""Recorded wall times of finished jobs: how much longer, or shorter, than at the stated rates each took."""
+"""Recorded wall times of finished jobs, with the work that each did."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vicinal.estimate.shape import Shape, recorded_shape
-from vicinal.estimate.work import Machine, Work, answers_work, evaluation_work, seen_shape, tables_work, training_work
+from vicinal.estimate.work import Machine, Work, evaluation_work, tables_work, training_work
 from vicinal.files import read_object
 from vicinal.results import EVALUATION, RECORD
 from vicinal.spec import canonical, is_given
@@ -16,10 +16,12 @@ from vicinal.spec import canonical, is_given
 OWN = ("temperature", "logit_scale", "loss")
 
 
-class Job(NamedTuple):
-    """A finished job: when it began, its wall time in s, what it computed."""
+ShapeOf = Callable[[dict[str, Any]], Shape | None]
 
-    began: str
+
+class RecordedJob(NamedTuple):
+    """A finished job: its wall time in s without the start-up, where it ran, what it computed."""
+
     seconds: float
     machine: Machine
     work: Work
@@ -32,19 +34,19 @@ class History:
     Attributes:
         jobs: of training (a teacher, or the students of a cohort that were trained together) and of evaluation (all
             models of a teacher or cohort).
-        startups: stage → seconds from the start of the process until the work begins, of each job that tells.
+        startups: seconds from the start of a teacher's process until its work began.
         rules: rule → wall seconds of the jobs that train and measure nothing.
     """
 
-    jobs: list[Job]
-    startups: dict[str, list[float]]
-    rules: dict[str, list[float]]
+    jobs: list[RecordedJob] = field(default_factory=list)
+    startups: list[float] = field(default_factory=list)
+    rules: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
 def read_history(results: Path) -> History:
     """Return what the records below ``results`` say; records that cannot be read say nothing."""
     shapes: dict[str, Shape | None] = {}
-    history = History([], defaultdict(list), defaultdict(list))
+    history = History()
 
     def shape_of(spec: dict[str, Any]) -> Shape | None:
         key = canonical(spec["data"])
@@ -61,72 +63,46 @@ def read_history(results: Path) -> History:
     return history
 
 
-def _read_teachers(results: Path, shape_of: Any, history: History) -> None:
+def _read_teachers(results: Path, shape_of: ShapeOf, history: History) -> None:
     for record in _records(results / "teachers", f"*/model/{RECORD}"):
-        spec, shape = record["spec"], shape_of(record["spec"])
-        if shape and not is_given(spec):  # nothing was trained
-            job = _job(record, training_work(spec, 1, shape))
-            history.jobs.append(job)
-            _add_startup(history, "teachers", results / "teachers" / record["id"], job.seconds)
+        spec, shape, seconds = record["spec"], shape_of(record["spec"]), record["provenance"]["wall_seconds"]
+        if not shape or is_given(spec):  # nothing was trained
+            continue
+        history.jobs.append(RecordedJob(seconds, _machine(record), training_work(spec, 1, shape)))
+        whole = benchmark_seconds(results / "teachers" / record["id"] / "benchmark.tsv")
+        if whole is not None and whole > seconds:  # a later job that kept the teacher is shorter
+            history.startups.append(whole - seconds)
 
 
-def _read_cohorts(results: Path, shape_of: Any, history: History) -> None:
+def _read_cohorts(results: Path, shape_of: ShapeOf, history: History) -> None:
     together: dict[tuple, list[dict]] = defaultdict(list)
     for record in _records(results / "students", f"*/{RECORD}"):
         shared = {key: value for key, value in record["spec"].items() if key not in OWN}
         made = record["provenance"]
         together[canonical(shared), made["began"], made["wall_seconds"]].append(record)
-    job_of: dict[str, Job] = {}
-    for records in together.values():
+    for (_, _, seconds), records in together.items():
         spec, shape = records[0]["spec"], shape_of(records[0]["spec"])
         if shape:
-            job = _job(records[0], training_work(spec, len(records), shape))
-            history.jobs.append(job)
-            job_of |= {record["id"]: job for record in records}
-    for manifest in _records(results / "cohorts", "*/manifest.json", needs=("students",)):
-        jobs = [job_of[id_] for id_ in manifest["students"] if id_ in job_of]
-        if jobs:
-            # The benchmark is of the last job; the students of earlier ones were kept by it.
-            _add_startup(history, "cohorts", manifest["folder"], max(jobs).seconds)
+            history.jobs.append(RecordedJob(seconds, _machine(records[0]), training_work(spec, len(records), shape)))
 
 
-def _read_evaluations(results: Path, shape_of: Any, history: History) -> None:
+def _read_evaluations(results: Path, shape_of: ShapeOf, history: History) -> None:
     folders: dict[Path, list[dict]] = defaultdict(list)
     for record in _records(results / "evaluations", f"*/*/{EVALUATION}"):
         folders[record["folder"].parent].append(record)
-    for folder, records in folders.items():
-        settings = records[0]["spec"]
-        unit, pairs, shape = settings["unit"], settings["pairs"], shape_of(settings["unit"])
-        if not shape:
-            continue
-        shape = seen_shape(unit, shape)
-        if unit["stage"] == "teacher":  # its answers are taken before its watch starts
-            work, before = tables_work(unit, pairs, shape), unit["model"]
-        else:
-            work, before = evaluation_work(unit, len(records), pairs, shape), (unit.get("teacher") or {}).get("model")
-        first = min(records, key=lambda record: record["provenance"]["began"])
-        seconds = sum(record["provenance"]["wall_seconds"] for record in records)
-        job = _job(first, work)._replace(seconds=seconds)
-        history.jobs.append(job)
-        asked = answers_work(before, pairs, shape).stated_seconds(job.machine) if before else 0.0
-        _add_startup(history, "evaluations", folder, seconds + asked)
+    for records in folders.values():
+        unit, pairs = records[0]["spec"]["unit"], records[0]["spec"]["pairs"]
+        if shape := shape_of(unit):
+            is_teacher = unit["stage"] == "teacher"  # its answers are taken before its watch starts
+            work = tables_work(unit, shape, pairs) if is_teacher else evaluation_work(unit, len(records), shape, pairs)
+            seconds = sum(record["provenance"]["wall_seconds"] for record in records)
+            history.jobs.append(RecordedJob(seconds, _machine(records[0]), work))
 
 
-def _job(record: dict[str, Any], work: Work) -> Job:
+def _machine(record: dict[str, Any]) -> Machine:
     made = record["provenance"]
-    return Job(made["began"], made["wall_seconds"], _machine(made), work)
-
-
-def _machine(made: dict[str, Any]) -> Machine:
     kind = "cuda" if made["device"].startswith("cuda") else "cpu"
-    return Machine(kind, made["gpu" if kind == "cuda" else "cpu"], made["threads"], made.get("processes", 1))
-
-
-def _add_startup(history: History, stage: str, folder: Path, seconds: float) -> None:
-    """Keep what a job took beyond ``seconds``; nothing where its benchmark is of a later job that kept all."""
-    whole = benchmark_seconds(folder / "benchmark.tsv")
-    if whole is not None and whole > seconds:
-        history.startups[stage].append(whole - seconds)
+    return Machine(kind, made["gpu" if kind == "cuda" else "cpu"], made["threads"])
 
 
 def benchmark_seconds(path: Path) -> float | None:
@@ -137,9 +113,9 @@ def benchmark_seconds(path: Path) -> float | None:
         return None
 
 
-def _records(folder: Path, pattern: str, needs: tuple[str, ...] = ("spec", "provenance")) -> Iterator[dict[str, Any]]:
-    """Yield the JSON records that can be read and have what is needed, each with its ``folder``."""
+def _records(folder: Path, pattern: str) -> Iterator[dict[str, Any]]:
+    """Yield the JSON records that can be read and have a spec and a provenance, each with its ``folder``."""
     for path in sorted(folder.glob(pattern)):
         record = read_object(path)
-        if all(isinstance(record.get(name), dict) for name in needs):
+        if all(isinstance(record.get(name), dict) for name in ("spec", "provenance")):
             yield {**record, "folder": path.parent}

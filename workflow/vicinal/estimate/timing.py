@@ -5,16 +5,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from vicinal.estimate.recorded import History, Job
-from vicinal.estimate.work import STATED_CPU, STATED_GPU, STATED_SHARED, Machine, Work
+from vicinal.estimate.recorded import History
+from vicinal.estimate.work import STATED, Machine, Work
 from vicinal.gpus import visible_devices
+from vicinal.models.cost import Costs
 from vicinal.provenance import cpu_model
 from vicinal.spec import canonical
 
-# Seconds until the work of a job begins: Python, torch, the data. And of the jobs that train and measure nothing.
-STARTUP = {"teachers": 3.0, "cohorts": 3.0, "evaluations": 4.0, "robustness": 4.0}
+# Seconds until the work of a job that computes with networks begins: Python, torch, the data.
+STARTUP = 3.0
+# Seconds of the jobs that train and measure nothing.
 RULE_SECONDS = {
     "fetch_data": 60.0,
     "fetch_weights": 60.0,
@@ -46,12 +48,12 @@ class Level:
 
 
 def _families(work: Work) -> tuple:
-    return tuple(model and model["family"] for model in work.models)
+    return work.teacher and work.teacher["family"], work.model["family"]
 
 
 # The most alike first. All are of the machine's device.
 LEVELS = (
-    Level(lambda work, machine: (canonical(work.models), work.image, machine.threads), "like runs"),
+    Level(lambda work, machine: (canonical([work.teacher, work.model]), work.image, machine.threads), "like runs"),
     Level(lambda work, machine: (_families(work), machine.threads), "runs of the same family on this device"),
     Level(lambda work, machine: (), "runs of other models on this device"),
 )
@@ -60,38 +62,28 @@ LEVELS = (
 class Timing:
     """Estimates the time of jobs on one machine."""
 
-    def __init__(self, machine: Machine, history: History) -> None:
-        self.machine, self.history = machine, history
-        # For each level, by what it compares: processes → ratios.
-        self._ratios: list[dict[tuple, dict[int, list[float]]]] = [defaultdict(dict) for _ in LEVELS]
-        self._known: dict[Any, Estimate] = {}
+    def __init__(self, machine: Machine, history: History, costs: Costs) -> None:
+        self.machine, self.history, self.costs = machine, history, costs
+        # For each level, by what it compares: what runs took of their stated times.
+        self._ratios: list[dict[tuple, list[float]]] = [defaultdict(list) for _ in LEVELS]
         for job in history.jobs:
             if _same_device(job.machine, machine):
+                ratio = job.seconds / job.work.stated_seconds(job.machine, costs)
                 for level, ratios in zip(LEVELS, self._ratios, strict=True):
-                    like = ratios[job.work.stage, *level.key(job.work, job.machine)]
-                    like.setdefault(job.work.processes(job.machine), []).append(_ratio(job))
+                    ratios[job.work.stage, *level.key(job.work, job.machine)].append(ratio)
 
     def work(self, work: Work) -> Estimate:
         """Return the time of the work alone: the stated time, times the median of what like runs took of theirs."""
-        stated, processes = work.stated_seconds(self.machine), work.processes(self.machine)
+        stated = work.stated_seconds(self.machine, self.costs)
         for level, ratios in zip(LEVELS, self._ratios, strict=True):
-            if like := ratios.get((work.stage, *level.key(work, self.machine))):
-                found = like.get(processes)
-                words = level.words if found else f"{level.words}, {STATED_SHARED}"
-                found = found or [ratio for others in like.values() for ratio in others]
-                return Estimate(stated * median(found), words, len(found))
-        words = STATED_GPU if self.machine.kind == "cuda" else STATED_CPU
-        return Estimate(stated, words if processes == 1 else f"{words}, {STATED_SHARED}")
+            if found := ratios.get((work.stage, *level.key(work, self.machine))):
+                return Estimate(stated * median(found), level.words, len(found))
+        return Estimate(stated, STATED[self.machine.kind])
 
-    def job(self, stage: str, work: Work) -> Estimate:
-        """Return the time of a job: its work and its start-up."""
-        estimate = self.work(work)
-        return estimate._replace(seconds=estimate.seconds + self.startup(stage))
-
-    def startup(self, stage: str) -> float:
-        """Return the seconds before the work of a job of ``stage`` begins."""
-        found = self.history.startups.get(stage)
-        return median(found) if found else STARTUP[stage]
+    @property
+    def startup(self) -> float:
+        """Return the seconds before the work of a job begins."""
+        return median(self.history.startups) if self.history.startups else STARTUP
 
     def rule(self, rule: str) -> Estimate:
         """Return the time of a job that trains and measures nothing, by its rule."""
@@ -99,24 +91,19 @@ class Timing:
         return Estimate(median(found), "like runs", len(found)) if found else Estimate(RULE_SECONDS[rule], ASSUMED)
 
 
-def _ratio(job: Job) -> float:
-    return job.seconds / job.work.stated_seconds(job.machine)
-
-
 def _same_device(recorded: Machine, wanted: Machine) -> bool:
     return recorded.kind == wanted.kind and wanted.hardware in (None, recorded.hardware)
 
 
-def present_machine(device: str, threads: int, cores: int, processes: int = 1) -> Machine:
+def present_machine(device: str, threads: int, cores: int) -> Machine:
     """Return what jobs would run on here, without asking torch.
 
     Args:
         device: ``execution.device`` of the config.
         threads: ``execution.threads`` of the config.
         cores: that the run may use; a job gets no more threads than that.
-        processes: that share each batch of a training.
     """
-    machine = Machine("cpu", cpu_model(), min(threads, cores), processes)
+    machine = Machine("cpu", cpu_model(), min(threads, cores))
     gpus = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
     if device.startswith("cuda") or (device == "auto" and visible_devices()):
         return replace(machine, kind="cuda", hardware=_gpu_name(gpus[0]) if gpus else None)

@@ -7,11 +7,11 @@ their time. On small images and on a GPU at batch 64 the first part decides. A b
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 from vicinal.data.corruptions import NAMES, SEVERITIES
 from vicinal.estimate.shape import Shape
-from vicinal.models.cost import model_cost
+from vicinal.models.cost import Costs
 
 TRAINING, EVALUATION = "training", "evaluation"
 # Passes through a network that a step of training amounts to.
@@ -30,28 +30,31 @@ CPU_SLOWER = {"mobilenet_v2": 2.5, "shufflenet_v1": 2.5, "shufflenet_v2": 2.0}
 # and operations overlap there; the rate is a bound for large networks.
 GPU_CALL = 25e-6
 GPU_MACS = 45e12
-# What n processes that share each batch of a training get through, as a multiple of n: assumed, not measured yet.
-SHARED = 0.8
 # Metrics and tables, on the CPU: of a job's first model (libraries load), of a model, of a pair, of a probability.
 FIRST = 0.5
 TABLES = (0.05, 5e-6, 2e-7)
 
-STATED_CPU = f"operations at the stated rate of {2 * CPU_MACS / 1e9:.0f} GFLOP/s a thread"
-STATED_GPU = f"layers at the stated {GPU_CALL * 1e6:.0f} µs a call (one H100)"
-STATED_SHARED = f"n processes taken for {SHARED} n of one"
+STATED = {
+    "cpu": f"operations at the stated rate of {2 * CPU_MACS / 1e9:.0f} GFLOP/s a thread",
+    "cuda": f"layers at the stated {GPU_CALL * 1e6:.0f} µs a call (one H100)",
+}
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Where jobs compute: ``cpu`` or ``cuda``, the processor's or GPU's name (None: unknown), CPU threads a process.
-
-    ``processes`` share each batch of a training; all else is done by one.
-    """
+    """Where jobs compute: ``cpu`` or ``cuda``, the processor's or GPU's name (None: unknown), CPU threads a job."""
 
     kind: str
     hardware: str | None
     threads: int
-    processes: int = 1
+
+
+class Passes(NamedTuple):
+    """Forward passes of one network: its architecture, and how many images in how many batches it sees."""
+
+    model: Mapping[str, Any]
+    images: float
+    batches: float
 
 
 @dataclass(frozen=True)
@@ -60,83 +63,93 @@ class Work:
 
     Attributes:
         stage: ``TRAINING`` or ``EVALUATION``.
-        models: architecture of the teacher (None without one) and of the model that is trained or measured.
-        image: classes, channels, height, width.
-        calls: of layers.
-        macs: multiply-accumulates.
-        cpu_macs: the same as a CPU feels them.
+        image: classes, channels, height, width, as the networks see them.
+        model: architecture of the network that is trained or measured.
+        teacher: that of its teacher, None without one.
+        passes: of the networks.
         host: seconds on the CPU whatever the device.
     """
 
     stage: str
-    models: tuple[Mapping[str, Any] | None, Mapping[str, Any]]
     image: tuple[int, int, int, int]
-    calls: float
-    macs: float
-    cpu_macs: float
+    model: Mapping[str, Any]
+    teacher: Mapping[str, Any] | None
+    passes: tuple[Passes, ...] = ()
     host: float = 0.0
 
-    def stated_seconds(self, machine: Machine) -> float:
-        """Return the seconds that the job takes at the stated rates, without its start-up."""
+    def stated_seconds(self, machine: Machine, costs: Costs) -> float:
+        """Return the seconds that the job takes at the stated rates, without its start-up.
+
+        Raises:
+            VicinalError: see ``Costs.of``.
+        """
+        priced = [(passes, costs.of(passes.model, *self.image)) for passes in self.passes]
+        calls = sum(cost.calls * passes.batches for passes, cost in priced)
         if machine.kind == "cuda":
-            seconds = max(self.calls * GPU_CALL, self.macs / GPU_MACS)
-        else:
-            seconds = self.calls * CPU_CALL + self.cpu_macs / (CPU_MACS * machine.threads)
-        processes = self.processes(machine)
-        return (seconds if processes == 1 else seconds / (SHARED * processes)) + self.host
-
-    def processes(self, machine: Machine) -> int:
-        """Return how many processes do the job there."""
-        return machine.processes if self.stage == TRAINING else 1
+            macs = sum(cost.macs * passes.images for passes, cost in priced)
+            return max(calls * GPU_CALL, macs / GPU_MACS) + self.host
+        slowed = sum(cost.macs * passes.images * CPU_SLOWER.get(passes.model["family"], 1.0) for passes, cost in priced)
+        return calls * CPU_CALL + slowed / (CPU_MACS * machine.threads) + self.host
 
 
-def training_work(spec: Mapping[str, Any], students: int, shape: Shape) -> Work:
-    """Return the work of training ``students`` networks of one spec, a teacher's or a cohort's, together."""
-    recipe, (teacher, model), shape = spec["recipe"], _models(spec), seen_shape(spec, shape)
+def training_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: int = 0) -> Work:
+    """Return the work of training networks of one spec, a teacher's or a cohort's, together.
+
+    Args, here and below:
+        spec: of the teacher, or of the students of the cohort.
+        models: networks that are trained or measured.
+        shape: of the data set.
+        pairs: vicinal pairs a split that an evaluation measures on.
+    """
+    recipe, teacher, shape = spec["recipe"], teacher_of(spec), seen_shape(spec, shape)
     epochs = recipe["epochs"]
     images, batches = epochs * shape.train, epochs * ceil(shape.train / recipe["batch_size"])
     every = 1 if recipe.get("schedule") == "plateau" else max(1, epochs // VALIDATIONS)
-    looks = ceil(epochs / every)
+    looks = models * ceil(epochs / every)
     # Where the head is trained alone, the rest is only asked.
-    longer = 1 + recipe.get("head_epochs", 0) / (STEP * epochs)
-    parts = [
-        _passes(model, shape, *(STEP * students * longer * number for number in (images, batches))),
-        _passes(model, shape, students * looks * shape.validation, students * looks * ceil(shape.validation / BATCH)),
+    longer = STEP * models * (1 + recipe.get("head_epochs", 0) / (STEP * epochs))
+    passes = [
+        Passes(spec["model"], longer * images, longer * batches),
+        Passes(spec["model"], looks * shape.validation, looks * ceil(shape.validation / BATCH)),
     ]
     if teacher:
-        parts.append(_passes(teacher, shape, images, batches))
-    return Work(TRAINING, (teacher, model), shape.image, *map(sum, zip(*parts, strict=True)))
+        passes.append(Passes(teacher, images, batches))
+    return Work(TRAINING, shape.image, spec["model"], teacher, tuple(passes))
 
 
-def evaluation_work(spec: Mapping[str, Any], models: int, pairs: int, shape: Shape) -> Work:
-    """Return the work of measuring ``models`` networks of one spec, a teacher's or a cohort's, one after the other.
+def evaluation_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: int) -> Work:
+    """Return the work of measuring networks of one spec, a teacher's or a cohort's, one after the other.
 
-    Here and below, ``shape`` is that of the images as the networks see them (``seen_shape``). Each is asked for its
-    logits on all splits and on ``pairs`` vicinal pairs of two of them. The cohort's teacher is asked once, before:
-    see ``answers_work``.
+    Each is asked for its logits on all splits and on vicinal pairs of two of them. The cohort's teacher is asked once,
+    before: see ``answers_work``.
     """
-    images, batches = probe_size(pairs, shape)
-    host = FIRST + models * tables_seconds(pairs, shape)
-    passes = _passes(spec["model"], shape, models * images, models * batches)
-    return Work(EVALUATION, _models(spec), shape.image, *passes, host=host)
+    images, batches = _probe_size(shape, pairs)
+    passes = Passes(spec["model"], models * images, models * batches)
+    return _measurement(spec, shape, models * _tables_seconds(shape, pairs), passes)
 
 
-def robustness_work(spec: Mapping[str, Any], models: int, shape: Shape) -> Work:
-    """Return the work of measuring ``models`` networks of one spec on every set of corrupted test images."""
+def robustness_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: int = 0) -> Work:
+    """Return the work of measuring networks of one spec on every set of corrupted test images."""
     sets = models * len(NAMES) * len(SEVERITIES)
-    host = FIRST + sets * shape.test * shape.classes * TABLES[2]
-    passes = _passes(spec["model"], shape, sets * shape.test, sets * ceil(shape.test / BATCH))
-    return Work(EVALUATION, _models(spec), shape.image, *passes, host=host)
+    passes = Passes(spec["model"], sets * shape.test, sets * ceil(shape.test / BATCH))
+    return _measurement(spec, shape, sets * shape.test * shape.classes * TABLES[2], passes)
 
 
-def tables_work(spec: Mapping[str, Any], pairs: int, shape: Shape) -> Work:
+def tables_work(spec: Mapping[str, Any], shape: Shape, pairs: int) -> Work:
     """Return the work of the tables of one network from its logits."""
-    return Work(EVALUATION, _models(spec), shape.image, 0, 0, 0, host=FIRST + tables_seconds(pairs, shape))
+    return _measurement(spec, shape, _tables_seconds(shape, pairs))
 
 
-def answers_work(model: Mapping[str, Any], pairs: int, shape: Shape) -> Work:
-    """Return the work of asking one network for its logits on all splits and on the pairs of two."""
-    return Work(EVALUATION, (None, model), shape.image, *_passes(model, shape, *probe_size(pairs, shape)))
+def answers_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: int) -> Work:
+    """Return the work of asking the teacher of a spec, once, for its logits on all splits and on the pairs of two."""
+    teacher = teacher_of(spec)
+    passes = (Passes(teacher, *_probe_size(shape, pairs)),) if teacher else ()
+    return Work(EVALUATION, seen_shape(spec, shape).image, teacher or spec["model"], None, passes)
+
+
+def teacher_of(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the architecture of the teacher of a spec, if there is one."""
+    return (spec.get("teacher") or {}).get("model")
 
 
 def seen_shape(spec: Mapping[str, Any], shape: Shape) -> Shape:
@@ -145,25 +158,17 @@ def seen_shape(spec: Mapping[str, Any], shape: Shape) -> Shape:
     return replace(shape, height=crop, width=crop) if crop else shape
 
 
-def probe_size(pairs: int, shape: Shape) -> tuple[int, int]:
+def _measurement(spec: Mapping[str, Any], shape: Shape, host: float, *passes: Passes) -> Work:
+    return Work(EVALUATION, seen_shape(spec, shape).image, spec["model"], teacher_of(spec), passes, FIRST + host)
+
+
+def _probe_size(shape: Shape, pairs: int) -> tuple[int, int]:
     """Return how many images a network is measured on, and in how many batches."""
     parts = (shape.train, shape.validation, shape.test, pairs, pairs)
     return sum(parts), sum(ceil(part / BATCH) for part in parts)
 
 
-def tables_seconds(pairs: int, shape: Shape) -> float:
+def _tables_seconds(shape: Shape, pairs: int) -> float:
     """Return the seconds that metrics and tables of one model take."""
     once, a_pair, a_value = TABLES
     return once + 2 * pairs * a_pair + (2 * pairs + shape.test + shape.validation) * shape.classes * a_value
-
-
-def _passes(model: Mapping[str, Any], shape: Shape, images: float, batches: float) -> tuple[float, float, float]:
-    """Return calls of layers, multiply-accumulates, and the latter as a CPU feels them, of forward passes."""
-    cost = model_cost(model, *shape.image)
-    macs = cost.macs * images
-    return cost.layers * batches, macs, macs * CPU_SLOWER.get(model.get("network", model["family"]), 1.0)
-
-
-def _models(spec: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
-    """Return the architectures of the teacher, if there is one, and of the model."""
-    return (spec.get("teacher") or {}).get("model"), spec["model"]
