@@ -21,7 +21,7 @@ from vicinal.heartbeat import Heartbeat
 from vicinal.plan import read_plan, record_key
 from vicinal.planfiles import write_plans
 from vicinal.planning import RULES, build_plans, resolve
-from vicinal.status import Head, Monitor, Status, benchmark_path, find_head, log_path, tail
+from vicinal.status import Head, Monitor, Status, benchmark_path, find_head, log_path
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -238,18 +238,6 @@ def test_logs_and_benchmarks_lie_where_the_rules_write_them():
         assert str(log_path(Path("results"), stage, id_)) == paths["log"]
         if paths["benchmark"]:
             assert str(benchmark_path(Path("results"), stage, id_)) == paths["benchmark"]
-
-
-def test_the_end_of_a_long_log(tmp_path):
-    path = tmp_path / "log"
-    assert tail(path) == []
-    path.write_text("first\n\nsecond\n")
-    assert tail(path) == ["first", "second"]
-    path.write_text("".join(f"line {k:05}\n" for k in range(20_000)))
-    lines = tail(path, 1000)
-    assert lines[-1] == "line 19999"
-    assert len(lines) == 90  # whole lines of 11 bytes only
-    assert all(len(line) == 10 for line in lines)
 
 
 @pytest.mark.parametrize(
