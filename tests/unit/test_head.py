@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def test_a_job_that_fails_once_is_tried_again(run):
             "epoch: unknown",
         ),
         ("rule all:\n    input: 'missing.txt'\n", [], "missing.txt"),
-        ("rule all\n", [], "Snakefile"),
+        ("1 / 0\n", [], "ZeroDivisionError"),
         ("rule all:\n    input: []\n", ["--no-such-option"], "unrecognized arguments: --no-such-option"),
     ],
 )
@@ -97,8 +98,22 @@ def test_a_snakemake_that_is_killed_is_not_waited_for(run):
     assert err[-1].startswith("not finished (all output: ")
 
 
-STOPPED = """
-import signal, sys
+JOB = """
+import signal, sys, time
+from pathlib import Path
+
+def end(number, frame):
+    Path(f"ended-{sys.argv[1]}").touch()
+    sys.exit(1)
+
+signal.signal(signal.SIGTERM, end)
+signal.signal(signal.SIGINT, end)
+Path(f"began-{sys.argv[1]}").touch()
+while True:
+    time.sleep(1)
+"""
+HEAD = """
+import sys
 from pathlib import Path
 from vicinal.head import head_lock, run_snakemake
 with head_lock(Path("results")) as lock:
@@ -108,12 +123,10 @@ with head_lock(Path("results")) as lock:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)])
 def test_a_signal_ends_the_jobs(tmp_path, number, status):
-    job = "trap 'echo ended >> ended; exit 1' TERM INT; touch began-{wildcards.name}; while :; do sleep 0.1; done"
-    script = tmp_path / "job.sh"
-    script.write_text(job.replace("{wildcards.name}", "$1"))
-    (tmp_path / "Snakefile").write_text(SNAKEFILE % "bash job.sh {wildcards.name}")
+    (tmp_path / "job.py").write_text(JOB)
+    (tmp_path / "Snakefile").write_text(SNAKEFILE % f"{sys.executable} job.py {{wildcards.name}}")
     head = subprocess.Popen(
-        [sys.executable, "-c", STOPPED],
+        [sys.executable, "-c", HEAD],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(WORKFLOW)},
         stdout=subprocess.PIPE,
@@ -122,26 +135,28 @@ def test_a_signal_ends_the_jobs(tmp_path, number, status):
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    deadline = time.monotonic() + 60
-    while len(list(tmp_path.glob("began-*"))) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    if number is signal.SIGINT:
-        os.killpg(head.pid, number)
-    else:
-        os.kill(head.pid, number)
-    out, err = head.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.glob("began-*"))) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        # Ctrl-C reaches the whole group.
+        (os.killpg if number is signal.SIGINT else os.kill)(head.pid, number)
+        out, err = head.communicate(timeout=60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(head.pid, signal.SIGKILL)
     assert head.returncode == status
     assert out == "stopping: Snakemake ends its jobs\n"
     assert err == "stopped; what is finished is kept, run again to go on\n"
-    assert (tmp_path / "ended").read_text().split()[:2] == ["ended", "ended"]
+    assert sorted(path.name for path in tmp_path.glob("ended-*")) == ["ended-a", "ended-b"]
 
 
 def test_the_last_processes_below_one_are_found():
     shell = subprocess.Popen(["sh", "-c", "sh -c 'sleep 60; true'; true"])
     try:
         deadline = time.monotonic() + 10
-        while [process.name() for process in _leaves(os.getpid())] != ["sleep"]:
+        while [process.name() for process in _leaves(shell.pid)] != ["sleep"]:
             assert time.monotonic() < deadline
             time.sleep(0.05)
     finally:
