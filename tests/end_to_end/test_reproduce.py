@@ -41,6 +41,12 @@ def test_first_run_says_what_it_does_and_where_the_results_are(project, first):
     assert first.stderr == ""
 
 
+def test_the_first_run_counts_its_jobs_to_the_end(project, first):
+    wanted = json.loads(project.command("status", "--json").stdout)["wanted"]
+    counts = [line.split("]")[0] for line in first.stdout.splitlines() if line.startswith("[")]
+    assert counts == [f"[{k:>{len(str(wanted))}}/{wanted}" for k in range(1, wanted + 1)]
+
+
 def test_tables_are_tidy_and_whole(project, first):
     folder = project.results / "digits"
     metrics = pd.read_parquet(folder / "metrics.parquet")

@@ -13,7 +13,7 @@ from vicinal.commands import plan as plan_command
 from vicinal.commands import run as command
 from vicinal.commands.experiment import dump, read_experiments, resolve_named
 from vicinal.errors import VicinalError
-from vicinal.finished import is_up_to_date, write_finished
+from vicinal.finished import is_last_run, write_last_run
 from vicinal.skipped import collection_name, read_skipped, skipped_file, write_skipped
 
 RESULTS = Path("results")
@@ -166,9 +166,9 @@ def test_a_finished_run_is_known_until_something_changes(monkeypatch, tmp_path):
     name, experiments, where = read_experiments(arguments())
     artefacts = resolve_named(name, experiments, where)[0]
     config = yaml.safe_dump(dump(name, experiments))
-    assert not is_up_to_date(artefacts, config, RESULTS)
-    write_finished(config, RESULTS)
-    assert not is_up_to_date(artefacts, config, RESULTS)
+    assert not is_last_run(artefacts, config, RESULTS)
+    write_last_run(config, RESULTS)
+    assert not is_last_run(artefacts, config, RESULTS)
     [(data, student, evaluation)] = [
         (f"data/{store}/data.json", f"students/{student}", f"evaluations/{evaluation}/{student}")
         for store in artefacts.stores
@@ -177,15 +177,15 @@ def test_a_finished_run_is_known_until_something_changes(monkeypatch, tmp_path):
     ]
     for path in (data, student, evaluation):
         (RESULTS / path).mkdir(parents=True)
-    assert is_up_to_date(artefacts, config, RESULTS)
-    assert not is_up_to_date(artefacts, config + " ", RESULTS)
+    assert is_last_run(artefacts, config, RESULTS)
+    assert not is_last_run(artefacts, config + " ", RESULTS)
     (RESULTS / student).rmdir()
-    assert not is_up_to_date(artefacts, config, RESULTS)
+    assert not is_last_run(artefacts, config, RESULTS)
     (RESULTS / student).mkdir()
     code = tmp_path / "code"
     code.mkdir()
     monkeypatch.setattr(finished, "CODE", code)
-    write_finished(config, RESULTS)
-    assert is_up_to_date(artefacts, config, RESULTS)
+    write_last_run(config, RESULTS)
+    assert is_last_run(artefacts, config, RESULTS)
     (code / "new.py").write_text("")
-    assert not is_up_to_date(artefacts, config, RESULTS)
+    assert not is_last_run(artefacts, config, RESULTS)

@@ -179,7 +179,9 @@ def test_long_trainings_get_as_many_attempts_as_their_time_needs(monkeypatch, tm
     arguments = slurm.prepare_cluster(artefacts, None, "x", 2, tmp_path)
     assert arguments[arguments.index("--retries") + 1] == "5"
     assert arguments[arguments.index("--slurm-status-command") + 1] == "squeue"
-    assert "10 to 100 minutes a job" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "10 to 100 minutes a job" in said
+    assert f"| grep {arguments[arguments.index('--slurm-jobname-prefix') + 1]}\n" in said
     assert json.loads((tmp_path / "plan/cluster.json").read_text())["minutes"] == {
         "cohorts/c-1": 250,
         "teachers/t-1": 10,

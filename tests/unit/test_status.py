@@ -22,7 +22,7 @@ from vicinal.plan import read_plan, record_key
 from vicinal.planfiles import write_plans
 from vicinal.planning import build_plans, resolve
 from vicinal.results import STAGES
-from vicinal.status import Head, Monitor, Status, find_head, tail
+from vicinal.status import Head, Monitor, Status, find_head
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -224,18 +224,6 @@ def test_it_fits_the_terminal(width):
         for word in ("12.3/240 epochs", "0.500–2.500", "70.0–90.0%", "41,234", "2.2 h", "alive 1 s ago"):
             assert word in text, word
         assert "998877" in text
-
-
-def test_the_end_of_a_long_log(tmp_path):
-    path = tmp_path / "log"
-    assert tail(path) == []
-    path.write_text("first\n\nsecond\n")
-    assert tail(path) == ["first", "second"]
-    path.write_text("".join(f"line {k:05}\n" for k in range(20_000)))
-    lines = tail(path, 1000)
-    assert lines[-1] == "line 19999"
-    assert len(lines) == 90  # whole lines of 11 bytes only
-    assert all(len(line) == 10 for line in lines)
 
 
 def run(capsys, *arguments):

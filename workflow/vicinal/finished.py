@@ -1,22 +1,22 @@
-"""Whether a run that ended well has made all of this already, so that nothing need be checked before the next one.
+"""The last run that ended well: if it was of the same config and code, nothing need be checked before the next one.
 
 What is stale is decided by plans, whose fingerprints of the code take a while (``vicinal.changes``); this compares
 sizes and times alone, and says no where it is not sure.
 """
 
 import hashlib
-import os
 from pathlib import Path
 
+import vicinal
 from vicinal.artefacts import Artefacts
 from vicinal.files import read_object, write_json
 from vicinal.results import PLAN, STAGES, model_path
 
-CODE = Path(__file__).resolve().parents[1]
+CODE = Path(vicinal.__file__).resolve().parents[1]
 
 
-def is_up_to_date(artefacts: Artefacts, config: str, results: Path) -> bool:
-    """Tell whether the last run that ended well was of the same config and code, and its data and models are there."""
+def is_last_run(artefacts: Artefacts, config: str, results: Path) -> bool:
+    """Return whether the last run that ended well was of this config and code, and its data and models are there."""
     if read_object(_mark_file(results)) != _mark(config):
         return False
     made = {STAGES["data"].output_of(id_) for id_ in artefacts.stores}
@@ -26,7 +26,7 @@ def is_up_to_date(artefacts: Artefacts, config: str, results: Path) -> bool:
     return all((results / path).exists() for path in made)
 
 
-def write_finished(config: str, results: Path) -> None:
+def write_last_run(config: str, results: Path) -> None:
     """Remember that a run of a config ended well."""
     write_json(_mark_file(results), _mark(config))
 
@@ -36,12 +36,11 @@ def _mark_file(results: Path) -> Path:
 
 
 def _mark(config: str) -> dict[str, str]:
-    """Return what tells a config and the present code from others."""
-    code = hashlib.sha256()
-    for folder, folders, names in os.walk(CODE):
-        folders[:] = sorted(name for name in folders if name != "__pycache__")
-        for name in sorted(names):
-            path = Path(folder, name)
-            status = path.stat()
-            code.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return {"config": hashlib.sha256(config.encode()).hexdigest(), "code": code.hexdigest()}
+    """Return checksums of a config and of the sizes and times of the present code."""
+    files = [path for path in sorted(CODE.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    code = "".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}\n" for path in files)
+    return {"config": _sha256(config), "code": _sha256(code)}
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

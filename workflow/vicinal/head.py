@@ -1,12 +1,12 @@
 """The head of a run: starts Snakemake, shows how far it is, and says plainly what failed."""
 
 import fcntl
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -14,20 +14,23 @@ from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 
+import psutil
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vicinal.errors import VicinalError
-from vicinal.watcher import Watcher
+from vicinal.watcher import Run, tail
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 # Where nobody watches a terminal, a line about the running jobs after so many seconds without news.
 QUIET_SECONDS = 20
 SHOWN_JOBS = 4
+# Without a failed job: so many lines of what Snakemake says.
+SHOWN_LINES = 15
 # While Snakemake is stopping, jobs that it had just started are looked for so often.
 STOP_SECONDS = 0.5
-# A process that was killed may hold its locks for so long, on a busy machine.
-BURIAL_SECONDS = 1.0
+# A killed process may hold its locks for so long on a busy machine.
+RELEASE_SECONDS = 1.0
 # As shells say it: 128 + SIGINT, 128 + SIGTERM.
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -62,8 +65,8 @@ def head_lock(results: Path) -> Iterator[int]:
 
 
 def _locked(descriptor: int) -> bool:
-    """Take the lock, unless another run has it; one that was killed keeps it until all of its threads are buried."""
-    patient_until = time.monotonic() + BURIAL_SECONDS
+    """Take the lock, unless another run has it; a killed run keeps it until its last thread has ended."""
+    patient_until = time.monotonic() + RELEASE_SECONDS
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -141,38 +144,37 @@ def run_snakemake(arguments: list[str], logs: Path, lock: int) -> int:
     """
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"run-{datetime.now():%Y%m%d-%H%M%S}.log"
-    process = subprocess.Popen(
-        [*SNAKEMAKE, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        pass_fds=(lock,),
-    )
+    reading, writing = os.pipe()
+    plugin = ["--logger", "vicinal", "--logger-vicinal-pipe", str(writing)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*SNAKEMAKE, *arguments, *plugin], stdout=output, stderr=subprocess.STDOUT, pass_fds=(lock, writing)
+        )
+    os.close(writing)
     signal.signal(signal.SIGTERM, _raise_terminated)
-    watcher = Watcher()
-    with log.open("w", encoding="utf-8") as file:
-        try:
-            _follow(process, watcher, file)
-        except KeyboardInterrupt as stop:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            print("stopping: Snakemake ends its jobs", flush=True)
-            # Ctrl-C reached Snakemake and its jobs as well, SIGTERM perhaps this process alone.
-            if isinstance(stop, _Terminated):
-                _stop(process)
-            process.wait()
-            print("stopped; what is finished is kept, run again to go on", file=sys.stderr, flush=True)
-            return TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED
-        status = process.wait()
+    run = Run()
+    try:
+        _follow(reading, run)
+    except KeyboardInterrupt as stop:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("stopping: Snakemake ends its jobs", flush=True)
+        # Ctrl-C reached Snakemake and its jobs as well, SIGTERM perhaps this process alone.
+        if isinstance(stop, _Terminated):
+            _stop(process)
+        process.wait()
+        print("stopped; what is finished is kept, run again to go on", file=sys.stderr, flush=True)
+        return TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED
+    status = process.wait()
     if status:
-        for line in watcher.failures():
+        # What Snakemake prints before it has read its arguments is no event.
+        for line in run.failures() or (run.errors or tail(log))[-SHOWN_LINES:]:
             print(f"error: {line}", file=sys.stderr)
         print(
             f"not finished (all output: {log}); what is finished is kept, run again to go on",
             file=sys.stderr,
             flush=True,
         )
-    elif not watcher.total:
+    elif not run.total:
         print("nothing to do: all results are up to date", flush=True)
     return status
 
@@ -192,41 +194,37 @@ def _stop(process: subprocess.Popen) -> None:
     not reentrant. SIGINT gets it out of there, and keeps it from starting more.
     """
     process.send_signal(signal.SIGINT)
-    told: set[int] = set()
+    told: set[psutil.Process] = set()
     while process.poll() is None:
         # A job is a shell and the script that it waits for; the shell must stay, to see the script end.
         for job in _leaves(process.pid) - told:
             told.add(job)
-            with suppress(ProcessLookupError):
-                os.kill(job, signal.SIGTERM)
+            with suppress(psutil.NoSuchProcess):
+                job.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(STOP_SECONDS)
 
 
-def _leaves(pid: int) -> set[int]:
-    """Return the processes without children below a process, where the system shows them (Linux)."""
-    children = defaultdict(list)
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it ended this moment
-            # After the name, which may hold anything, in parentheses: the state and the parent.
-            state, parent = path.read_text(errors="replace").rpartition(")")[2].split()[:2]
-            if state not in "ZX":
-                children[int(parent)].append(int(path.parent.name))
-    found, todo = set(), list(children[pid])
-    while todo:
-        process = todo.pop()
-        todo += children[process]
-        found |= set() if children[process] else {process}
-    return found
+def _leaves(pid: int) -> set[psutil.Process]:
+    """Return the living processes below a process that have no living children."""
+    living, parents = set(), set()
+    with suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it ended this moment
+                if process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+                    living.add(process)
+                    parents.add(process.ppid())
+    return {process for process in living if process.pid not in parents}
 
 
-def _follow(process: subprocess.Popen, watcher: Watcher, file) -> None:
-    """Read Snakemake's output to its end; show what happens."""
+def _follow(pipe: int, run: Run) -> None:
+    """Take in Snakemake's events until it has ended; show what happens."""
     lines: Queue[str | None] = Queue()
 
     def pump() -> None:
-        for line in process.stdout:
-            lines.put(line)
+        with os.fdopen(pipe, encoding="utf-8") as events:
+            for line in events:
+                lines.put(line)
         lines.put(None)
 
     Thread(target=pump, daemon=True).start()
@@ -246,32 +244,29 @@ def _follow(process: subprocess.Popen, watcher: Watcher, file) -> None:
                 line = lines.get(timeout=0.5)
             except Empty:
                 now = "\n".join(
-                    job.last_line()[: max(20, console.width - 2)] for job in list(watcher.running.values())[:SHOWN_JOBS]
+                    job.last_line()[: max(20, console.width - 2)] for job in list(run.running.values())[:SHOWN_JOBS]
                 )
                 progress.update(task, description=f"\n{now}")
-                if not console.is_terminal and watcher.running and time.monotonic() - last_news > QUIET_SECONDS:
+                if not console.is_terminal and run.running and time.monotonic() - last_news > QUIET_SECONDS:
                     last_news = time.monotonic()
-                    for words in _at_work(watcher):
+                    for words in _at_work(run):
                         print(f"        {_clock(last_news - began)} … {words}", flush=True)
                 continue
-            if line is None:
+            if line is None or not line.endswith("\n"):  # Snakemake ended, or was killed within a line
                 return
-            with suppress(OSError):  # a full disk must not stop the run from saying what failed
-                file.write(line)
-                file.flush()
-            finished = watcher.read(line)
-            while watcher.news:
-                progress.console.print(watcher.news.pop(0), markup=False, soft_wrap=True)
-            progress.update(task, completed=watcher.done, total=watcher.total or None)
-            if finished is not None and finished.rule != "all":
+            finished = run.take(json.loads(line))
+            while run.news:
+                progress.console.print(run.news.pop(0), markup=False, soft_wrap=True)
+            progress.update(task, completed=run.done, total=run.total or None)
+            if finished is not None:
                 last_news = time.monotonic()
-                count = f"[{watcher.done + 1:>{len(str(watcher.total))}}/{watcher.total}]"
+                count = f"[{run.done:>{len(str(run.total))}}/{run.total}]"
                 progress.console.print(f"{count} {_clock(last_news - began)} {finished.label}", markup=False)
 
 
-def _at_work(watcher: Watcher) -> list[str]:
+def _at_work(run: Run) -> list[str]:
     """Return what some of the jobs at work say last, and how many there are besides: a cluster has many of them."""
-    jobs = list(watcher.running.values())
+    jobs = list(run.running.values())
     more = [f"and {len(jobs) - SHOWN_JOBS} more jobs, queued or running"] if len(jobs) > SHOWN_JOBS else []
     return [*(job.last_line() for job in jobs[:SHOWN_JOBS]), *more]
 

@@ -16,6 +16,8 @@ from threading import Event, Thread
 from time import monotonic
 from typing import Any
 
+import psutil
+
 from vicinal.errors import describe
 from vicinal.results import HEARTBEATS
 
@@ -155,18 +157,8 @@ def _sign_of_life(beat: dict[str, Any], mtime: float, now: float) -> dict[str, A
     here = beat.get("host") == socket.gethostname()
     # Not max(0, ...): where a clock was set back, a dead job's file is of the future.
     still = abs(now - mtime) > GONE_SECONDS
-    gone = beat["state"] == "running" and still and here and not _is_process(beat["pid"])
+    gone = beat["state"] == "running" and still and here and not psutil.pid_exists(beat["pid"])
     return {"age": age, "silent": silent and not gone, "gone": gone}
-
-
-def _is_process(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def lives(beat: dict[str, Any]) -> bool:

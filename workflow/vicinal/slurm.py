@@ -149,6 +149,7 @@ def prepare_cluster(artefacts: "Artefacts", execution: "Execution", name: str, c
     minutes = estimate_minutes(artefacts, execution, results)
     write_planned(results, minutes, after)
     print(_describe(cluster, minutes), flush=True)
+    print(f'jobs of this run: squeue --me -o "%i %T %k %j" | grep {prefix}', flush=True)
     if after:
         ids = " ".join(sorted({id_ for found in after.values() for id_ in found}, key=int))
         print(f"jobs of an earlier run that new ones for the same results wait for: {ids}", flush=True)

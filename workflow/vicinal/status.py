@@ -14,6 +14,7 @@ from vicinal.changes import Change, find_changes
 from vicinal.heartbeat import lives, read_beats
 from vicinal.planning import Plan, Ref
 from vicinal.results import STAGES
+from vicinal.watcher import find_errors, tail
 
 # What a run would still do is found out anew after so many seconds, or more where finding out takes long.
 REFRESH_SECONDS = 10.0
@@ -203,7 +204,7 @@ def find_failure(plan: Plan, results: Path, beat: dict[str, Any] | None, now: fl
     path = results / STAGES[plan.stage].log_of(plan.id)
     lines, logged = tail(path), _modified(path)
     failure = {"stage": plan.stage, "id": plan.id, "log": str(path), "lines": lines[-LOG_LINES:]}
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    errors = find_errors(lines)
     if beat is not None:
         words = "stopped without a word: killed, or out of memory?" if beat["gone"] else beat.get("error", "failed")
         return {**failure, "error": errors[0] if errors else words, "age": beat["age"]}
@@ -221,18 +222,6 @@ def job_seconds(results: Path, stage: str, id_: str) -> float | None:
         benchmark = results / STAGES[stage].benchmark_of(id_)
         return float(benchmark.read_text(encoding="utf-8").splitlines()[1].split("\t")[0])
     return None
-
-
-def tail(path: Path, size: int = 65_536) -> list[str]:
-    """Return the lines in the last ``size`` bytes of a log that are not empty; none where there is no log."""
-    try:
-        with path.open("rb") as file:
-            length = file.seek(0, os.SEEK_END)
-            file.seek(max(0, length - size))
-            text = file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return []
-    return [line for line in text.splitlines()[length > size :] if line.strip()]
 
 
 def _modified(path: Path) -> float | None:

@@ -24,7 +24,7 @@ from vicinal.config import Execution, Experiment
 from vicinal.errors import VicinalError
 from vicinal.figures import FIGURES
 from vicinal.files import write_text
-from vicinal.finished import is_up_to_date, write_finished
+from vicinal.finished import is_last_run, write_last_run
 from vicinal.gpus import visible_devices
 from vicinal.head import head_lock, run_snakemake, run_snakemake_as_it_is, unlock_snakemake
 from vicinal.planning import build_plans
@@ -106,7 +106,7 @@ def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
             return run_snakemake_as_it_is([*arguments, *snakemake_arguments], lock)
         status = run_snakemake(arguments, RESULTS / "logs", lock)
         if status == 0:
-            write_finished(_config_text(name, experiments), RESULTS)
+            write_last_run(_config_text(name, experiments), RESULTS)
     if status == 0:
         _say_where(artefacts, time.monotonic() - began)
     return status
@@ -121,7 +121,7 @@ def select(
         VicinalError: something that a run needs is missing, one line a problem, and ``--skip-missing`` does not help.
     """
     artefacts, execution, problems = resolve_each(name, experiments, where)
-    if artefacts is not None and not problems and is_up_to_date(artefacts, _config_text(name, experiments), RESULTS):
+    if artefacts is not None and not problems and is_last_run(artefacts, _config_text(name, experiments), RESULTS):
         return experiments, {}
     if artefacts is not None:
         changes = find_changes(build_plans(artefacts), RESULTS)

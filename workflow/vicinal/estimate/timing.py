@@ -3,13 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 from vicinal.estimate.recorded import History
 from vicinal.estimate.work import STATED, Machine, Work
-from vicinal.gpus import visible_devices
+from vicinal.gpus import list_gpus, visible_devices
 from vicinal.models.cost import Costs
 from vicinal.provenance import cpu_model
 from vicinal.spec import canonical
@@ -104,12 +103,7 @@ def present_machine(device: str, threads: int, cores: int) -> Machine:
         cores: that the run may use; a job gets no more threads than that.
     """
     machine = Machine("cpu", cpu_model(), min(threads, cores))
-    gpus = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
     if device.startswith("cuda") or (device == "auto" and visible_devices()):
-        return replace(machine, kind="cuda", hardware=_gpu_name(gpus[0]) if gpus else None)
+        gpus = list_gpus()
+        return replace(machine, kind="cuda", hardware=gpus[0].model or None if gpus else None)
     return machine
-
-
-def _gpu_name(information: Path) -> str | None:
-    lines = information.read_text(encoding="utf-8").splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("Model:")), None)
