@@ -1,9 +1,14 @@
 """What several test files share."""
 
 import copy
+import os
+import shutil
 import signal
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 # Other jobs may share the cores: no example is too slow.
@@ -35,6 +40,55 @@ CONFIG = {
 def config() -> dict:
     """Return a small, valid config that a test may change."""
     return copy.deepcopy(CONFIG)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Return a function that makes a folder once a session, however many processes the tests have.
+
+    It takes the name of the folder and what fills it. Nobody may change the folder afterwards: tests copy it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, finished = base / name, base / f"{name}.finished"
+        with FileLock(base / f"{name}.lock"):
+            if not finished.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                finished.touch()
+        return folder
+
+    return made
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes minutes; ./run-tests leaves it out, ./run-tests --all does not")
+    config.left_out = 0
+
+
+def pytest_deselected(items):
+    """Count the long tests that are left out."""
+    for item in items:
+        item.config.left_out += item.get_closest_marker("long") is not None
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.left_out
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    # Each process has collected all tests.
+    node.config.left_out = max(node.config.left_out, getattr(node, "workeroutput", {}).get("left_out", 0))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.left_out:
+        terminalreporter.write_line(f"{config.left_out} long tests were left out: ./run-tests --all runs them too")
 
 
 def pytest_runtest_setup(item):

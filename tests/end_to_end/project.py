@@ -7,6 +7,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+from warm import run_scripts
+
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("Snakefile", "config.yaml", "experiments", "profiles", "workflow", "envs")
 # One student pair, one seed, two epochs: a second a job.
@@ -67,6 +70,47 @@ class Project:
             command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600, check=False
         )
 
+    def until(self, rule: str, *arguments, settings=SHORT, **options) -> subprocess.CompletedProcess:
+        """Run all that comes before the end of a rule."""
+        return self.reproduce(*arguments, "--", "--until", rule, settings=settings, **options)
+
+    def scripts(self, *commands) -> list[tuple[int, str, str]]:
+        """Run scripts with their arguments in one process; return status, stdout and stderr of each."""
+        paths = [[Path("workflow/scripts") / script, *arguments] for script, *arguments in commands]
+        return run_scripts(self.folder, paths, self.folder / "workflow")
+
+    def to_the_end(self, *arguments, settings=SHORT, **options) -> subprocess.CompletedProcess:
+        """Run to the end; Snakemake's part ends with the claims: one process draws all figures and makes the reports.
+
+        That takes a third of the time where Snakemake's part in it is not looked at.
+        """
+        result = self.until("judge_claims", *arguments, settings=settings, **options)
+        if result.returncode:
+            return result
+        config = yaml.safe_load((self.results / "plan" / "config.yaml").read_text())
+        commands, names = [], [experiment["name"] for experiment in config.get("experiments", [config])]
+        for name in names:
+            tables = ["--tables", f"results/{name}"]
+            for plan in sorted(self.results.glob(f"plan/figures/{name}/*.json")):
+                output = f"results/{name}/figures/{plan.stem}.pdf"
+                commands.append(["plot.py", "--plan", plan, *tables, "--output", output])
+            plan = f"results/plan/reports/{name}.json"
+            output = ["--results", "results", "--output", f"results/{name}/report.html"]
+            commands.append(["report.py", "--plan", plan, *tables, *output])
+        if "experiments" in config:
+            plan = f"results/plan/collections/{config['name']}.json"
+            tables = ["--tables", *(f"results/{name}" for name in names)]
+            output = ["--results", "results", "--output", f"results/{config['name']}/report.html"]
+            commands.append(["combine.py", "--plan", plan, *tables, *output])
+        for status, out, err in self.scripts(*commands):
+            assert status == 0, out + err
+        return result
+
+    def copy(self, folder: Path) -> "Project":
+        """Return a copy in a folder, with the times of the files: Snakemake looks at these."""
+        shutil.copytree(self.folder, folder, symlinks=True, dirs_exist_ok=True)
+        return Project(folder)
+
     def students(self) -> dict[str, dict[str, tuple[int, bytes]]]:
         """Return the students' files: id → name → (mtime in ns, bytes)."""
         return {
@@ -76,6 +120,8 @@ class Project:
 
 
 def make_project(folder: Path) -> Project:
+    """Return a copy of the project in a folder, in which nothing has run yet."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():

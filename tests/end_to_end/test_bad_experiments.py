@@ -8,8 +8,8 @@ from project import SHORT
 
 from vicinal.claims import CLAIMS
 
-FEW = (*(s for s in SHORT if not s.startswith(("temperatures", "epochs"))), "epochs=1", "temperatures=[2]")
-NO_MIXUP = "kd_mixup resnet8 → resnet8_narrow with α = 1 at T = 2"
+NO_MIXUP = "kd_mixup resnet8 → resnet8_narrow with α = 1 at T = 1"
+ONE_STUDENT = ("methods=[kd_mixup]", "temperatures=[1]", "logit_scales=[1.0]")
 
 
 @pytest.mark.parametrize(
@@ -25,19 +25,19 @@ NO_MIXUP = "kd_mixup resnet8 → resnet8_narrow with α = 1 at T = 2"
             "inconclusive",
             {
                 "C1": "1 seed, at least 3 are needed",
-                "C5": "kd_mixup at α = 1, T = 2 with logit_scales 0.5, 0.75, 1, 1.5, 2",
+                "C5": "kd_mixup at α = 1, T = 1 with logit_scales 0.5, 0.75, 1, 1.5, 2",
                 "C6": "kd_mixup resnet8 → resnet8_narrow with α = 1 and at least 3 numeric temperatures",
                 **dict.fromkeys(("C2", "C3", "C4", "C7"), NO_MIXUP),
             },
         ),
         (
-            ("methods=[kd_mixup]", "logit_scales=[1.0]"),
+            ONE_STUDENT,
             "inconclusive",
             {
                 "C1": "1 seed, at least 3 are needed",
                 "C2": "1 seed, at least 3 are needed",
                 "C3": "needs: accuracy of ce resnet8_narrow; accuracy of ce_mixup resnet8_narrow (α = 1); "
-                "accuracy of kd resnet8 → resnet8_narrow (T = 2)",
+                "accuracy of kd resnet8 → resnet8_narrow (T = 1)",
                 "C4": "needs: oe of ce resnet8_narrow",
                 "C5": "logit_scales 0.5, 0.75, 1, 1.5, 2",
                 "C6": "at least 3 numeric temperatures",
@@ -47,33 +47,34 @@ NO_MIXUP = "kd_mixup resnet8 → resnet8_narrow with α = 1 at T = 2"
     ],
     ids=["no teacher", "no mixup", "one student and one seed"],
 )
-def test_every_verdict_says_what_is_needed(project, settings, verdict, needed):
-    result = project.reproduce(settings=(*FEW, *settings))
+def test_every_verdict_says_what_is_needed(finished, settings, verdict, needed):
+    """Settings that ask for less than there is train nothing."""
+    result = finished.to_the_end(settings=(*SHORT, *settings))
     assert result.returncode == 0, result.stderr
-    verdicts = pd.read_parquet(project.results / "digits" / "claims.parquet").query("kind == 'verdict'")
+    verdicts = pd.read_parquet(finished.results / "digits" / "claims.parquet").query("kind == 'verdict'")
     assert list(verdicts["claim"]) == sorted(needed)
     for row in verdicts.itertuples():
         assert row.verdict == verdict
         assert needed[row.claim] in row.reason
-    page = (project.results / "digits" / "report.html").read_text()
+    page = (finished.results / "digits" / "report.html").read_text()
     assert all(f'id="{claim}"' in page for claim in needed)
 
 
-def test_a_metric_that_is_no_number_is_named_and_gives_no_verdict(project):
-    """Goes on from the last experiment above, of one student and its teacher."""
-    settings = (*FEW, "methods=[kd_mixup]", "logit_scales=[1.0]")
-    spec = json.loads((project.results / "digits" / "provenance.json").read_text())["spec"]
+def test_a_metric_that_is_no_number_is_named_and_gives_no_verdict(finished):
+    settings = (*SHORT, *ONE_STUDENT)
+    assert finished.until("aggregate", settings=settings).returncode == 0
+    spec = json.loads((finished.results / "digits" / "provenance.json").read_text())["spec"]
     [(student, columns)] = [item for item in spec["models"].items() if item[1]["role"] == "student"]
-    folder = project.results / "evaluations" / columns["evaluation"] / student
+    folder = finished.results / "evaluations" / columns["evaluation"] / student
     table = pd.read_parquet(folder / "measures.parquet")
     broken = table.assign(value=table["value"].mask((table["table"] == "metrics") & (table["metric"] == "ece")))
     assert broken["value"].isna().any()
     broken.to_parquet(folder / "measures.parquet", index=False)
-    (project.results / "digits" / "metrics.parquet.key").unlink()
-    result = project.reproduce(settings=settings)
+    (finished.results / "digits" / "metrics.parquet.key").unlink()
+    result = finished.to_the_end(settings=settings)
     assert result.returncode == 0, result.stderr
-    log = (project.results / "logs/aggregate/digits.log").read_text()
+    log = (finished.results / "logs/aggregate/digits.log").read_text()
     assert f"warning: table metrics: ece of {student} is nan" in log
-    verdicts = pd.read_parquet(project.results / "digits" / "claims.parquet").query("kind == 'verdict'")
+    verdicts = pd.read_parquet(finished.results / "digits" / "claims.parquet").query("kind == 'verdict'")
     assert set(verdicts["verdict"]) == {"inconclusive"}
-    assert (project.results / "digits" / "report.html").stat().st_size > 100_000
+    assert (finished.results / "digits" / "report.html").stat().st_size > 100_000

@@ -9,6 +9,7 @@ from project import ROOT
 CIFAR100 = ROOT.parent / "shared" / "data" / "cifar100"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not CIFAR100.is_dir(), reason=f"CIFAR-100 as Parquet is not at {CIFAR100.relative_to(ROOT.parent)}")
 def test_cifar100_from_parquet_to_figures(fresh_project):
     settings = [

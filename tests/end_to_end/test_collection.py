@@ -2,60 +2,67 @@
 
 import json
 
+import pandas as pd
 import pytest
 import yaml
-from project import ROOT
+from project import ROOT, Project
 
 from vicinal.config import read_config
 
-SHORT = {
-    "recipe": {"epochs": 1, "batch_size": 32, "lr": 0.1, "crop_padding": 0, "flip": False},
-    "seeds": [0],
-    "evaluation": {"pairs": 60},
-}
+
+@pytest.fixture(scope="session")
+def both(once, first) -> Project:
+    """The finished project after a run of a collection of two experiments, which are parts of its own; read only."""
+
+    def run(folder):
+        project = first.project.copy(folder)
+        whole = yaml.safe_load((project.results / "plan" / "config.yaml").read_text())
+        plain, scaled = whole["grids"]
+        experiments = [
+            {**whole, "name": "clean", "grids": [{**plain, "methods": ["ce", "kd"]}]},
+            {**whole, "name": "mixed", "grids": [{**plain, "methods": ["ce", "kd_mixup"]}, scaled]},
+        ]
+        (folder / "both.yaml").write_text(yaml.safe_dump({"name": "both", "experiments": experiments}))
+        result = project.to_the_end("both.yaml", settings=())
+        assert result.returncode == 0, result.stdout + result.stderr
+
+    return Project(once("both", run))
 
 
-def experiment(name, methods):
-    data = {"name": "digits", "limit_train": 60, "limit_test": 100}
-    grid = {"teachers": ["resnet8"], "students": ["resnet8_narrow"], "methods": methods, "temperatures": [2]}
-    return {"name": name, "data": data, **SHORT, "grids": [grid]}
+def test_what_the_experiments_share_with_each_other_and_the_finished_one_is_made_once(both, first):
+    assert len(list(both.results.glob("teachers/*"))) == 1
+    assert both.students() == first.project.students()
+    models = {}
+    for name in ("clean", "mixed"):
+        metrics = pd.read_parquet(both.results / name / "metrics.parquet")
+        models[name] = set(metrics["model_id"])
+    assert models["clean"] & models["mixed"] == {id_ for id_ in models["mixed"] if "_from_" not in id_}
+    # the teacher, one on labels; two of kd, ten of kd_mixup
+    assert {name: len(ids) for name, ids in models.items()} == {"clean": 4, "mixed": 12}
 
 
-@pytest.fixture(scope="module")
-def both(project):
-    experiments = [experiment("clean", ["ce", "kd"]), experiment("mixed", ["ce", "kd_mixup"])]
-    (project.folder / "both.yaml").write_text(yaml.safe_dump({"name": "both", "experiments": experiments}))
-    result = project.reproduce("both.yaml", settings=())
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result
-
-
-def test_what_the_experiments_share_is_made_once(project, both):
-    assert len(list(project.results.glob("teachers/*"))) == 1
-    # ce is in both, kd and kd_mixup in one each.
-    assert len(list(project.results.glob("students/*"))) == 3
-
-
-def test_one_report_shows_them_side_by_side(project, both):
-    assert "both: report over all of them in results/both/report.html" in both.stdout
-    page = (project.results / "both" / "report.html").read_text()
+def test_one_report_shows_them_side_by_side(both):
+    page = (both.results / "both" / "report.html").read_text()
     for name in ("clean", "mixed"):
         assert f'href="../{name}/report.html"' in page
-        assert (project.results / name / "report.html").is_file()
-    record = json.loads((project.results / "both" / "report.json").read_text())
+        assert (both.results / name / "report.html").is_file()
+    record = json.loads((both.results / "both" / "report.json").read_text())
     assert {"clean/claims.parquet", "mixed/claims.parquet"} <= record["made_from"].keys()
 
 
-def test_again_there_is_nothing_to_do_and_everything_agrees(project, both):
+def test_again_there_is_nothing_to_do_and_everything_agrees(both, tmp_path):
+    project = both.copy(tmp_path / "project")
     again = project.reproduce("both.yaml", settings=())
     assert again.returncode == 0
     assert "nothing to do" in again.stdout
+    assert "both: report over all of them in results/both/report.html" in again.stdout
     verified = project.command("verify", "both.yaml")
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert "all agree" in verified.stdout
 
 
-def test_one_experiment_of_it_alone_makes_nothing_anew(project, both):
+def test_one_experiment_of_it_alone_makes_nothing_anew(both, tmp_path):
+    project = both.copy(tmp_path / "project")
     config = yaml.safe_load((project.folder / "both.yaml").read_text())["experiments"][0]
     (project.folder / "clean.yaml").write_text(yaml.safe_dump(config))
     plan = json.loads(project.command("plan", "clean.yaml", "--json").stdout)

@@ -5,19 +5,19 @@ import signal
 import time
 
 import pytest
-from project import SHORT
+from project import SHORT, Project, make_project
 
 SETTINGS = (*SHORT, "methods=[ce]", "logit_scales=[1.0]")
 
 
-@pytest.fixture
-def locked(fresh_project):
-    """A project whose run was killed, head, Snakemake and jobs together."""
+def kill_a_run(folder):
+    """Make a project whose run was killed, head, Snakemake and jobs together."""
+    project = make_project(folder)
     arguments = [part for setting in (*SETTINGS, "epochs=5000") for part in ("--set", setting)]
-    run = fresh_project.start(*arguments, start_new_session=True)
-    locks = fresh_project.folder / ".snakemake" / "locks"
+    run = project.start(*arguments, start_new_session=True)
+    locks = project.folder / ".snakemake" / "locks"
     deadline = time.monotonic() + 60
-    while not (locks.is_dir() and any(locks.iterdir()) and (fresh_project.results / "heartbeats").is_dir()):
+    while not (locks.is_dir() and any(locks.iterdir()) and (project.results / "heartbeats").is_dir()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     os.killpg(run.pid, signal.SIGKILL)
@@ -25,13 +25,17 @@ def locked(fresh_project):
     for pipe in (run.stdout, run.stderr):
         pipe.close()
     assert any(locks.iterdir())
-    return fresh_project
+
+
+@pytest.fixture
+def locked(once, tmp_path) -> Project:
+    return Project(once("locked", kill_a_run)).copy(tmp_path / "project")
 
 
 def test_the_lock_of_a_killed_run_is_removed_and_the_run_goes_on(locked):
-    result = locked.reproduce(settings=SETTINGS)
+    result = locked.until("distill", settings=SETTINGS)
     assert result.returncode == 0, result.stderr
-    [line] = [line for line in result.stdout.splitlines() if "lock" in line]
+    [line] = [line for line in result.stdout.splitlines() if line.startswith("removing the lock")]
     assert line.startswith("removing the lock of a Snakemake that was killed (process ")
     assert (locked.results / ".lock").read_text() == ""
 
@@ -46,6 +50,6 @@ def test_the_lock_of_a_snakemake_that_may_work_is_left_to_the_user(locked):
     assert line.startswith("error: .snakemake/locks: a snakemake that ./reproduce did not start is working here")
     assert "./reproduce --unlock" in line
     assert sorted(path.name for path in (locked.folder / ".snakemake/locks").iterdir()) == before
-    result = locked.reproduce("--unlock", settings=SETTINGS)
+    result = locked.until("prepare_data", "--unlock", settings=SETTINGS)
     assert result.returncode == 0, result.stderr
     assert not list(locked.folder.glob(".snakemake/locks/*"))

@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from trial import OFTEN, SOON, make_trial, plan_trial, provenances
+from trial import OFTEN, SOON, Trial, make_trial, plan_trial, provenances
 
 from vicinal.interruption import RESERVE_SECONDS
 
@@ -15,10 +15,11 @@ SETTINGS = ["seeds=[0]", "teachers=[resnet8]", "methods=[kd_mixup]", "temperatur
 SETTINGS += ["epochs=12", "limit_train=200", "teacher_recipe.epochs=30"]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """A finished trial."""
-    return make_trial(tmp_path_factory.mktemp("project"), SETTINGS)
+@pytest.fixture(scope="session")
+def undisturbed(once):
+    """A finished trial; read only."""
+    folder = once("trial", lambda folder: make_trial(folder, SETTINGS))
+    return Trial(folder, folder)
 
 
 def flip(path):
@@ -110,7 +111,7 @@ def test_a_teacher_that_runs_out_of_time_and_is_told_to_stop(undisturbed, tmp_pa
 
 
 @pytest.mark.parametrize("with_lease", [True, False], ids=["lease", "no lease"])
-@pytest.mark.parametrize("number", [2, 5])
+@pytest.mark.parametrize("number", [3, pytest.param(5, marks=pytest.mark.long)])
 def test_several_writers(undisturbed, tmp_path, number, with_lease):
     trial = undisturbed.copy(tmp_path, "teachers")
     if not with_lease:

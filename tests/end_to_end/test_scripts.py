@@ -1,16 +1,14 @@
 """Every script runs by hand, also where Snakemake and pydantic are not installed."""
 
 import json
-import os
 import re
 import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from project import ROOT
+from warm import run_scripts
 
 from vicinal.config import read_config, validate
 from vicinal.data.catalogue import resolve_source
@@ -19,17 +17,32 @@ from vicinal.planfiles import write_plans
 from vicinal.planning import build_plans
 
 SCRIPTS = ROOT / "workflow" / "scripts"
-WITHOUT = "import sys, runpy; sys.modules.update(snakemake=None, pydantic=None); sys.argv = sys.argv[1:]; "
-WITHOUT += "runpy.run_path(sys.argv[0], run_name='__main__')"
-RULE_SCRIPTS = ["fetch_data.py", "prepare_data.py", "train_teacher.py", "distill.py", "evaluate.py", "aggregate.py"]
-RULE_SCRIPTS += ["claims.py", "plot.py", "report.py", "combine.py", "fetch_corruptions.py", "evaluate_corruptions.py"]
-RULE_SCRIPTS += ["fetch_weights.py"]
+WITHOUT = ("snakemake", "pydantic")
+# What each needs beside its plan.
+ARGUMENTS = {
+    "fetch_data.py": ["--record", "out/fetched.json"],
+    "fetch_weights.py": ["--record", "out/weights.json"],
+    "prepare_data.py": ["--output", "out/data.json"],
+    "train_teacher.py": ["--data", "d/data.json", "--record", "out/teacher.json"],
+    "distill.py": ["--data", "d/data.json", "--manifest", "out/manifest.json"],
+    "evaluate.py": ["--data", "d/data.json", "--manifest", "out/manifest.json"],
+    "aggregate.py": ["--output", "out"],
+    "claims.py": ["--tables", "out", "--output", "out/claims.parquet"],
+    "plot.py": ["--tables", "out", "--output", "out/a.pdf"],
+    "report.py": ["--tables", "out", "--output", "out/report.html"],
+    "fetch_corruptions.py": ["--data", "d/data.json", "--record", "out/corruptions.json"],
+    "evaluate_corruptions.py": [
+        "--data", "d/data.json", "--corruptions", "d/c.json", "--manifest", "out/manifest.json"
+    ],
+    "combine.py": ["--tables", "out", "--output", "both/report.html"],
+}  # fmt: skip
+RULE_SCRIPTS = list(ARGUMENTS)
 
 
-def run(script, *arguments, cwd=ROOT):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "COLUMNS": "200"}
-    command = [sys.executable, "-c", WITHOUT, str(SCRIPTS / script), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+def run(folder, *commands):
+    """Run scripts, where Snakemake and pydantic are as good as not installed; return status, stdout, stderr of each."""
+    paths = [[SCRIPTS / script, *arguments] for script, *arguments in commands]
+    return run_scripts(folder, paths, ROOT / "workflow", WITHOUT)
 
 
 def test_every_script_of_a_rule_is_tested_here():
@@ -38,12 +51,23 @@ def test_every_script_of_a_rule_is_tested_here():
     assert {path.name for path in SCRIPTS.glob("*.py")} == {*RULE_SCRIPTS, "export_schema.py"}
 
 
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """What each script answers to --help, and to a plan that is not there."""
+    folder = tmp_path_factory.mktemp("empty")
+    helps = run(folder, *([script, "--help"] for script in RULE_SCRIPTS))
+    plan = ["--plan", "nowhere.json"]
+    errors = run(folder, *([script, *plan, *ARGUMENTS[script]] for script in RULE_SCRIPTS))
+    assert list(folder.iterdir()) == []
+    return {script: pair for script, *pair in zip(RULE_SCRIPTS, helps, errors, strict=True)}
+
+
 @pytest.mark.parametrize("script", RULE_SCRIPTS)
-def test_help(script):
-    result = run(script, "--help")
-    assert result.returncode == 0, result.stderr
-    assert "usage:" in result.stdout
-    options = re.findall(r"^  (--?\w.*(?:\n {8,}.*)*)", result.stdout, re.M)
+def test_help(answers, script):
+    (status, out, err), _ = answers[script]
+    assert status == 0, err
+    assert "usage:" in out
+    options = re.findall(r"^  (--?\w.*(?:\n {8,}.*)*)", out, re.M)
     assert len(options) >= 3
     for option in options:
         # The name and its value, then, after two spaces or on a line of its own, what it means.
@@ -51,28 +75,9 @@ def test_help(script):
 
 
 @pytest.mark.parametrize("script", RULE_SCRIPTS)
-def test_a_missing_plan_is_one_line(script, tmp_path):
-    arguments = {
-        "fetch_data.py": ["--record", "out/fetched.json"],
-        "fetch_weights.py": ["--record", "out/weights.json"],
-        "prepare_data.py": ["--output", "out/data.json"],
-        "train_teacher.py": ["--data", "d/data.json", "--record", "out/teacher.json"],
-        "distill.py": ["--data", "d/data.json", "--manifest", "out/manifest.json"],
-        "evaluate.py": ["--data", "d/data.json", "--manifest", "out/manifest.json"],
-        "aggregate.py": ["--output", "out"],
-        "claims.py": ["--tables", "out", "--output", "out/claims.parquet"],
-        "plot.py": ["--tables", "out", "--output", "out/a.pdf"],
-        "report.py": ["--tables", "out", "--output", "out/report.html"],
-        "fetch_corruptions.py": ["--data", "d/data.json", "--record", "out/corruptions.json"],
-        "evaluate_corruptions.py": [
-            "--data", "d/data.json", "--corruptions", "d/c.json", "--manifest", "out/manifest.json"
-        ],
-        "combine.py": ["--tables", "out", "--output", "both/report.html"],
-    }[script]  # fmt: skip
-    result = run(script, "--plan", "nowhere.json", *arguments, cwd=tmp_path)
-    assert result.returncode == 1
-    assert result.stderr == "error: nowhere.json: no such file\n"
-    assert list(tmp_path.iterdir()) == []
+def test_a_missing_plan_is_one_line(answers, script):
+    _, (status, _, err) = answers[script]
+    assert (status, err) == (1, "error: nowhere.json: no such file\n")
 
 
 def test_the_whole_chain_by_hand(tmp_path):
@@ -84,32 +89,46 @@ def test_the_whole_chain_by_hand(tmp_path):
     of = {plan.stage: plan for plan in plans if plan.stage != "evaluations"}
     teacher_evaluation, cohort_evaluation = (plan for plan in plans if plan.stage == "evaluations")
 
-    def step(script, plan, *arguments):
-        result = run(script, "--plan", f"results/{plan.path}", *arguments, cwd=tmp_path)
-        assert result.returncode == 0, result.stderr
-        return result.stdout
+    def steps(*commands):
+        answers = run(
+            tmp_path, *([script, "--plan", f"results/{plan.path}", *rest] for script, plan, *rest in commands)
+        )
+        for status, _, err in answers:
+            assert status == 0, err
+        return answers[-1][1]
 
     data, teacher = f"results/{of['data'].output}", f"results/{of['teachers'].output}"
     common = ["--data", data, "--device", "cpu"]
-    step("prepare_data.py", of["data"], "--output", data)
-    step("train_teacher.py", of["teachers"], *common, "--record", teacher)
     cohort = ["--teacher", teacher]
-    manifest = ["--manifest", f"results/{of['cohorts'].output}"]
-    assert "1 students to train, 0 finished before" in step("distill.py", of["cohorts"], *common, *cohort, *manifest)
+    distill = ["distill.py", of["cohorts"], *common, *cohort, "--manifest", f"results/{of['cohorts'].output}"]
+    said = steps(
+        ["prepare_data.py", of["data"], "--output", data],
+        ["train_teacher.py", of["teachers"], *common, "--record", teacher],
+        distill,
+    )
+    assert "1 students to train, 0 finished before" in said
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert "0 students to train, 1 finished before" in step("distill.py", of["cohorts"], *common, *cohort, *manifest)
+    assert "0 students to train, 1 finished before" in steps(distill)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # Processor time: the wall time of a test depends on what else runs.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
     if cohort_evaluation.id.startswith("resnet8_s0"):
         teacher_evaluation, cohort_evaluation = cohort_evaluation, teacher_evaluation
-    for plan, models in ((teacher_evaluation, ["--teacher", teacher]), (cohort_evaluation, cohort)):
-        step("evaluate.py", plan, *common, *models, "--manifest", f"results/{plan.output}")
-    step("aggregate.py", of["experiments"], "--data", data, "--results", "results", "--output", "results/digits")
-    step("claims.py", of["claims"], "--tables", "results/digits", "--output", "results/digits/claims.parquet")
-    for plan in (plan for plan in plans if plan.stage == "figures"):
-        step("plot.py", plan, "--tables", "results/digits", "--output", f"results/{plan.output}")
-    step("report.py", of["reports"], "--tables", "results/digits", "--output", f"results/{of['reports'].output}")
+    tables = ["--tables", "results/digits"]
+    steps(
+        *(
+            ["evaluate.py", plan, *common, *models, "--manifest", f"results/{plan.output}"]
+            for plan, models in ((teacher_evaluation, ["--teacher", teacher]), (cohort_evaluation, cohort))
+        ),
+        ["aggregate.py", of["experiments"], "--data", data, "--results", "results", "--output", "results/digits"],
+        ["claims.py", of["claims"], *tables, "--output", "results/digits/claims.parquet"],
+        *(
+            ["plot.py", plan, *tables, "--output", f"results/{plan.output}"]
+            for plan in plans
+            if plan.stage == "figures"
+        ),
+        ["report.py", of["reports"], *tables, "--output", f"results/{of['reports'].output}"],
+    )
     assert pd.read_parquet(tmp_path / "results/digits/metrics.parquet")["model_id"].nunique() == 2
     assert write_plans(plans, tmp_path / "results") == {}
 
@@ -121,13 +140,18 @@ def test_a_device_that_is_not_there(tmp_path):
     write_plans(plans, tmp_path / "results")
     of = {plan.stage: plan for plan in plans}
     data = f"results/{of['data'].output}"
-    run("prepare_data.py", "--plan", f"results/{of['data'].path}", "--output", data, cwd=tmp_path)
     arguments = ["--plan", f"results/{of['cohorts'].path}", "--data", data]
     arguments += ["--manifest", f"results/{of['cohorts'].output}"]
-    for device, says in (("cuda:99", "there are "), ("gpu", "no such device")):
-        result = run("distill.py", *arguments, "--device", device, cwd=tmp_path)
-        assert result.returncode == 1
-        assert result.stderr.startswith(f"error: --device {device}: {says}")
+    prepared, *refused = run(
+        tmp_path,
+        ["prepare_data.py", "--plan", f"results/{of['data'].path}", "--output", data],
+        ["distill.py", *arguments, "--device", "cuda:99"],
+        ["distill.py", *arguments, "--device", "gpu"],
+    )
+    assert prepared[0] == 0
+    for (status, _, err), says in zip(refused, ("cuda:99: there are ", "gpu: no such device"), strict=True):
+        assert status == 1
+        assert err.startswith(f"error: --device {says}")
     assert not (tmp_path / "results/students").exists()
 
 
@@ -138,7 +162,8 @@ def test_a_job_refuses_a_plan_of_other_code(tmp_path):
     path = tmp_path / plans[0].path
     plan = json.loads(path.read_text())
     path.write_text(json.dumps({**plan, "code": "0123456789abcdef"}))
-    result = run("prepare_data.py", "--plan", path, "--output", tmp_path / "out/data.json")
-    assert result.returncode == 1
-    assert "the code changed after this run was planned (0123456789abcdef, now " in result.stderr
+    command = ["prepare_data.py", "--plan", path, "--output", tmp_path / "out/data.json"]
+    [(status, _, err)] = run(tmp_path, command)
+    assert status == 1
+    assert "the code changed after this run was planned (0123456789abcdef, now " in err
     assert not Path(tmp_path / "out/data.json").exists()

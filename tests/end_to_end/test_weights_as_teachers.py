@@ -19,7 +19,6 @@ from vicinal.files import sha256
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
 
-FEW = ("limit_train=60", "limit_test=120", "pairs=100", "recipe.epochs=2", "teachers=[resnet8]", "seeds=[0]")
 FILE = "data/weights/own.safetensors"
 GIVEN = {
     "name": "given",
@@ -34,27 +33,30 @@ GIVEN = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def given(project) -> Project:
-    """The project in which the teacher of another experiment was given to this one, which has run."""
-    trained = project.reproduce("--", "--until", "train_teacher", settings=FEW)
-    assert trained.returncode == 0, trained.stderr
-    [weights] = project.results.glob("teachers/resnet8_s0-*/model/weights.safetensors")
-    (project.folder / FILE).parent.mkdir(parents=True)
-    shutil.copy2(weights, project.folder / FILE)
-    run(project, GIVEN)
-    return project
+@pytest.fixture(scope="session")
+def shared(once, first) -> Project:
+    """The finished project after a run of an experiment to which its teacher is given; read only."""
+
+    def make(folder):
+        project = first.project.copy(folder)
+        [weights] = project.results.glob("teachers/resnet8_s0-*/model/weights.safetensors")
+        (folder / FILE).parent.mkdir(parents=True)
+        shutil.copy2(weights, folder / FILE)
+        write(project, GIVEN)
+        result = project.to_the_end("given.yaml", settings=())
+        assert result.returncode == 0, result.stdout + result.stderr
+
+    return Project(once("given", make))
+
+
+@pytest.fixture
+def given(shared, tmp_path) -> Project:
+    """A copy of it."""
+    return shared.copy(tmp_path / "project")
 
 
 def write(project: Project, config: dict) -> None:
     (project.folder / "given.yaml").write_text(yaml.safe_dump(config))
-
-
-def run(project: Project, config: dict) -> str:
-    write(project, config)
-    result = project.reproduce("given.yaml", settings=())
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
 
 
 def trained(project: Project, config: dict) -> list[str]:
@@ -68,62 +70,60 @@ def teachers(project: Project) -> dict:
     return {path.name: path for path in project.results.glob("teachers/*_given-*")}
 
 
-def test_it_is_the_teacher_that_was_trained(given):
-    [folder] = teachers(given).values()
+def test_it_is_the_teacher_that_was_trained(shared):
+    [folder] = teachers(shared).values()
     made = load_file(folder / "model" / "weights.safetensors")
-    own = load_file(given.folder / FILE)
+    own = load_file(shared.folder / FILE)
     assert all(torch.equal(made[name], value) for name, value in own.items())
     assert "nothing to train: the weights are given" in (folder / "train.log").read_text()
     spec = json.loads((folder / "model" / "model.json").read_text())["spec"]
-    assert spec["given"] == {"sha256": sha256(given.folder / FILE)}
+    assert spec["given"] == {"sha256": sha256(shared.folder / FILE)}
     assert not {"seed", "loss", "alpha"} & spec.keys()
 
 
-def test_the_tables_have_it_once_without_a_seed(given):
-    metrics = pd.read_parquet(given.results / "given" / "metrics.parquet")
+def test_the_tables_have_it_once_without_a_seed(shared):
+    metrics = pd.read_parquet(shared.results / "given" / "metrics.parquet")
     models = metrics.drop_duplicates("model_id")
     [teacher] = models[models["role"] == "teacher"].to_dict("records")
     assert pd.isna(teacher["seed"])
-    assert teacher["weights"] == f"file {sha256(given.folder / FILE)[:8]}"
+    assert teacher["weights"] == f"file {sha256(shared.folder / FILE)[:8]}"
     students = models[models["role"] == "student"]
     assert sorted(zip(students["method"], students["seed"], strict=True)) == [
         ("ce", 0), ("ce", 1), ("kd_mixup", 0), ("kd_mixup", 1),
     ]  # fmt: skip
     assert set(students.loc[students["method"] == "kd_mixup", "teacher_id"]) == {teacher["model_id"]}
-    summary = pd.read_parquet(given.results / "given" / "summary.parquet")
+    summary = pd.read_parquet(shared.results / "given" / "summary.parquet")
     assert set(summary.loc[summary["role"] == "teacher", "n"]) == {1}
     assert set(summary.loc[summary["role"] == "student", "n"]) == {2}
-    history = pd.read_parquet(given.results / "given" / "history.parquet")
+    history = pd.read_parquet(shared.results / "given" / "history.parquet")
     assert set(history["role"]) == {"student"}
     assert history["epoch"].dtype == "int64"
 
 
-def test_claims_and_report_say_what_the_intervals_are_over(given):
-    claims = pd.read_parquet(given.results / "given" / "claims.parquet")
+def test_claims_and_report_say_what_the_intervals_are_over(shared):
+    claims = pd.read_parquet(shared.results / "given" / "claims.parquet")
     c2 = claims[(claims["claim"] == "C2") & (claims["kind"] == "primary")]
     assert list(c2["n"]) == [2, 2]
     assert c2["warning"].str.contains(GIVEN_TEACHER, regex=False).all()
-    assert GIVEN_TEACHER in (given.results / "given" / "claims.md").read_text()
-    page = unescape((given.results / "given" / "report.html").read_text())
+    assert GIVEN_TEACHER in (shared.results / "given" / "claims.md").read_text()
+    page = unescape((shared.results / "given" / "report.html").read_text())
     assert GIVEN_TEACHER in page
-    assert f"<code>{next(iter(teachers(given)))}</code>" in page
-    verified = given.command("verify", "given.yaml")
+    assert f"<code>{next(iter(teachers(shared)))}</code>" in page
+    verified = shared.command("verify", "given.yaml")
     assert verified.returncode == 0, verified.stdout
     assert "all agree" in verified.stdout
 
 
 def test_where_the_file_is_gone_results_stay_of_use_and_the_teacher_cannot_be_made_anew(given):
     path = given.folder / FILE
-    away = path.rename(path.with_name("away"))
-    assert "nothing to do" in run(given, GIVEN)
+    path.unlink()
+    assert "nothing to do" in given.reproduce("given.yaml", settings=()).stdout
     [folder] = teachers(given).values()
-    kept = folder.rename(folder.with_name("kept"))
+    shutil.rmtree(folder)
     refused = given.reproduce("given.yaml", settings=())
     assert refused.returncode == 1
     [line] = [line for line in refused.stderr.splitlines() if "not there any more" in line]
     assert line.endswith(f"grids.0.teachers.0.weights: {FILE}: not there any more: put it back, or name another file")
-    kept.rename(folder)
-    away.rename(path)
 
 
 def test_another_file_retrains_its_students_alone(given):
@@ -140,12 +140,11 @@ def test_another_file_retrains_its_students_alone(given):
 
 def test_a_file_that_changes_after_planning_is_refused(given):
     path = given.folder / FILE
-    before = path.read_bytes()
     [folder] = teachers(given).values()
-    kept = folder.rename(folder.with_name("kept"))
+    shutil.rmtree(folder)
     [plan] = (given.results / "plan" / "teachers").glob("resnet8_given-*.json")
     [data] = given.results.glob("data/digits-*/data.json")
-    path.write_bytes(before + b" ")
+    path.write_bytes(path.read_bytes() + b" ")
     command = [sys.executable, "workflow/scripts/train_teacher.py", "--plan", plan, "--data", data]
     command += ["--record", folder / "teacher.json", f"--weights={path}"]
     result = subprocess.run(
@@ -154,9 +153,6 @@ def test_a_file_that_changes_after_planning_is_refused(given):
     assert result.returncode == 1
     [line] = result.stderr.splitlines()
     assert "not the file that this run was planned with" in line
-    path.write_bytes(before)
-    shutil.rmtree(folder, ignore_errors=True)
-    kept.rename(folder)
 
 
 def test_a_file_with_a_normalisation_of_its_own_is_asked_in_it_everywhere(given):
@@ -171,7 +167,7 @@ def test_a_file_with_a_normalisation_of_its_own_is_asked_in_it_everywhere(given)
     config["grids"][0]["methods"] = ["kd_mixup"]
     before = {path.name for path in given.results.glob("evaluations/*/*")}
     write(given, config)
-    result = given.reproduce("given.yaml", "--", "--until", "evaluate", settings=())
+    result = given.until("evaluate", "given.yaml", settings=())
     assert result.returncode == 0, result.stderr
     made = {path.name: path for path in given.results.glob("evaluations/*/*/") if path.name not in before}
     assert len(made) == 2
@@ -194,15 +190,16 @@ def test_published_weights_are_taken_as_they_are(fresh_project):
     module.write_text(f'{module.read_text()}\nWEIGHTS["resnet8"] = {entry}\n')
     config = copy.deepcopy(GIVEN)
     config["grids"][0]["teachers"] = [{"model": "resnet8", "weights": "published"}]
+    config["grids"][0]["methods"], config["seeds"] = ["kd_mixup"], [0]
     write(fresh_project, config)
 
     refused = fresh_project.reproduce("given.yaml", settings=())
     assert refused.returncode == 1
     assert "published ones of resnet8 know the 1,000 classes of ImageNet, digits has 10" in refused.stderr
     module.write_text(f"{module.read_text()}\nCLASSES = 10\n")
-    result = fresh_project.reproduce("given.yaml", "--", "--until", "distill", settings=())
+    result = fresh_project.until("distill", "given.yaml", settings=())
     assert result.returncode == 0, result.stderr
     [made] = fresh_project.results.glob("teachers/resnet8_published-*/model/weights.safetensors")
     published = torch.load(path, weights_only=True)
     assert all(torch.equal(value, published[name]) for name, value in load_file(made).items())
-    assert len(list(fresh_project.results.glob("students/*_from_resnet8_published_*/weights.safetensors"))) == 2
+    assert len(list(fresh_project.results.glob("students/*_from_resnet8_published_*/weights.safetensors"))) == 1

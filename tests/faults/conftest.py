@@ -1,6 +1,5 @@
 """Copies of the project to break, one of them finished."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,19 +20,20 @@ def fresh_project(tmp_path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def measured(tmp_path_factory) -> Project:
+def measured(once) -> Project:
     """A project in which all models are trained and measured; read only: tests break copies of it."""
-    project = make_project(tmp_path_factory.mktemp("measured"))
-    result = project.reproduce("--", "--until", "evaluate", "--quiet", "all", settings=SMALL)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return project
+
+    def run(folder):
+        result = make_project(folder).reproduce("--", "--until", "evaluate", "--quiet", "all", settings=SMALL)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+    return Project(once("measured", run))
 
 
 @pytest.fixture
 def copy(measured, tmp_path) -> Project:
     """A copy of it."""
-    shutil.copytree(measured.folder, tmp_path, dirs_exist_ok=True)
-    return Project(tmp_path)
+    return measured.copy(tmp_path)
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from project import Project
 DAY = 86_400
 
 
-def until(project: Project, rule: str, **options):
+def until(project: Project, rule: str, settings=SMALL, **options):
     """Run all that comes before the end of a rule; returns the result with Snakemake's output as ``stdout``."""
-    return project.reproduce("--", "--until", rule, settings=options.pop("settings", SMALL), **options)
+    return project.until(rule, settings=settings, **options)
 
 
 def trained(project: Project) -> dict[str, tuple[bytes, bytes]]:
@@ -120,71 +120,22 @@ def test_results_that_are_read_only(copy, mount):
     assert result.stderr == ""
 
 
-# Files that are damaged
+# Files that are damaged: checkpoints in end_to_end/test_resume.py
 
 
-@pytest.fixture
-def interrupted(copy) -> Project:
-    """A project whose cohort was killed in the middle of its training, with two generations of checkpoints."""
+def test_a_damaged_data_store_is_named_and_rebuilt_on_request(measured, copy):
     for folder in ("students", "cohorts", "evaluations"):
         shutil.rmtree(copy.results / folder)
-    settings = (*SMALL, "epochs=5000", "teacher_recipe.epochs=20")
-    arguments = [part for setting in settings for part in ("--set", setting)]
-    run = copy.start(*arguments, start_new_session=True)
-    deadline = time.monotonic() + 60
-    while len(list(copy.results.glob("checkpoints/*/[!.]*.safetensors"))) < 2:
-        assert time.monotonic() < deadline
-        assert run.poll() is None, run.communicate()
-        time.sleep(0.02)
-    os.killpg(run.pid, signal.SIGKILL)
-    run.communicate()
-    return copy
-
-
-@pytest.mark.parametrize("fault", ["flipped", "truncated", "both"])
-def test_a_damaged_checkpoint(interrupted, fault):
-    older, newer = sorted(interrupted.results.glob("checkpoints/*/[!.]*.safetensors"), key=lambda p: p.stat().st_mtime)
-    for path in (older, newer) if fault == "both" else (newer,):
-        if fault == "truncated":
-            os.truncate(path, path.stat().st_size // 2)
-        else:
-            flip(path)
-    [path] = interrupted.results.glob("cohorts/*/distill.log")
-    path.unlink()
-    run = interrupted.start(
-        *(part for setting in (*SMALL, "epochs=5000", "teacher_recipe.epochs=20") for part in ("--set", setting))
-    )
-    said, deadline = "", time.monotonic() + 60
-    try:
-        while "epochs," not in said:
-            assert time.monotonic() < deadline
-            assert run.poll() is None, run.communicate()
-            time.sleep(0.1)
-            said = path.read_text() if path.exists() else ""
-    finally:
-        run.terminate()
-        run.communicate(timeout=60)
-    damaged = [line for line in said.splitlines() if "a damaged checkpoint, left out" in line]
-    assert len(damaged) == (2 if fault == "both" else 1)
-    assert newer.name in said
-    assert (": going on after epoch " in said) == (fault != "both")
-    assert ("no checkpoint is whole; starting from the beginning" in said) == (fault == "both")
-
-
-@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "splits.parquet", "meta.json"])
-def test_a_damaged_data_store_is_named_and_rebuilt_on_request(measured, copy, name):
-    for folder in ("students", "cohorts", "evaluations"):
-        shutil.rmtree(copy.results / folder)
-    [path] = copy.results.glob(f"data/*/{name}")
+    [path] = copy.results.glob("data/*/images.npy")
     whole = path.read_bytes()
-    path.unlink() if name == "meta.json" else flip(path)
+    flip(path)
     result = until(copy, "distill")
     assert result.returncode == 1
     said = errors(result)
     store = f"results/data/{path.parent.name}"
     assert said
     for line in said:
-        assert line.startswith(f"error: {store}/{name}: ")
+        assert line.startswith(f"error: {store}/images.npy: ")
         assert line.endswith(f"delete {store} and run again to build the store anew")
     assert not list(copy.results.glob("students/*"))
     shutil.rmtree(copy.folder / store)

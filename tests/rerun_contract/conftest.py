@@ -2,23 +2,41 @@
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from finished import BASE, ROOT, artefacts_of, finish, write_squares
+from finished import BASE, ROOT, artefacts_of, dry_runs, finish, write_squares
+
+from vicinal.files import read_json, write_json
 
 sys.path.insert(0, str(ROOT / "tests" / "end_to_end"))
 from project import make_project
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory) -> Path:
-    """A copy of the project in which BASE is finished; read only: copy it before changing a file."""
-    folder = make_project(tmp_path_factory.mktemp("contract")).folder
-    write_squares(folder / "data" / "squares")
-    write_squares(folder / "data" / "other", shade=5)
-    (folder / "data" / "weights").mkdir()
-    (folder / "data" / "weights" / "teacher.pt").write_bytes(b"weights")
-    shutil.copytree(folder / "data", folder / "moved")
-    finish(artefacts_of(BASE, folder), folder / "results")
-    return folder
+def project(once, tmp_path_factory) -> Path:
+    """A copy of the project in which BASE is finished, of this process alone; copy it before changing a file."""
+
+    def make(folder):
+        make_project(folder)
+        write_squares(folder / "data" / "squares")
+        write_squares(folder / "data" / "other", shade=5)
+        (folder / "data" / "weights").mkdir()
+        (folder / "data" / "weights" / "teacher.pt").write_bytes(b"weights")
+        shutil.copytree(folder / "data", folder / "moved")
+        finish(artefacts_of(BASE, folder), folder / "results")
+
+    folder = tmp_path_factory.mktemp("contract") / "project"
+    return shutil.copytree(once("contract", make), folder)
+
+
+@pytest.fixture(scope="session")
+def ask_once(once, project) -> Callable[[str, list[dict]], list[dict]]:
+    """Return a function: the answers of ``dry_runs`` for many cases, asked once for all processes of the tests."""
+
+    def ask(name: str, cases: list[dict]) -> list[dict]:
+        folder = once(f"answers-{name}", lambda folder: write_json(folder / "all.json", dry_runs(project, cases)))
+        return read_json(folder / "all.json")
+
+    return ask

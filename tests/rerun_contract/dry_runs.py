@@ -1,6 +1,7 @@
 """Many dry runs in one process, started in the folder of a project: what Snakemake would run, and what we say it would.
 
-Standard input: JSON, a list of cases: {"config": the settings, "resources": {...}, "cores": n, "append": {file: byte}}.
+Standard input: JSON, a list of cases: {"config": the settings, "resources": {...}, "cores": n, "append": {file: byte},
+"edit": {file: text}}. What is appended or edited is put back afterwards. The edited code is fingerprinted, not run.
 Standard output: JSON, a list of {"snakemake": jobs, "planned": jobs, "trained": model ids}, jobs as [rule, id].
 """
 
@@ -9,6 +10,7 @@ import contextlib
 import json
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -23,6 +25,7 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
+from vicinal import fingerprint
 from vicinal.changes import find_changes
 from vicinal.commands.experiment import RESULTS, read_artefacts
 from vicinal.planning import build_plans
@@ -70,7 +73,22 @@ def answer(case: dict) -> dict:
     }
 
 
+def once_a_content(function: Callable[..., object]) -> Callable[..., object]:
+    """Return a function of a file that works once for each content of the file, instead of once a file."""
+    known: dict[tuple, object] = {}
+
+    def answer(path: Path, *others: object) -> object:
+        key = (path, path.read_bytes(), *others)
+        if key not in known:
+            known[key] = function.__wrapped__(path, *others)
+        return known[key]
+
+    return answer
+
+
 def main() -> None:
+    for name in ("_tree", "_imports", "_code_hash"):
+        setattr(fingerprint, name, once_a_content(getattr(fingerprint, name)))
     answers = []
     for case in json.load(sys.stdin):
         with contextlib.ExitStack() as stack:
@@ -78,6 +96,11 @@ def main() -> None:
                 path = Path(name)
                 stack.callback(path.write_bytes, path.read_bytes())
                 path.write_bytes(path.read_bytes() + bytes([byte]))
+            for name, text in case.get("edit", {}).items():
+                path = Path(name)
+                stack.callback(path.write_bytes, path.read_bytes())
+                path.write_text(text, encoding="utf-8")
+            fingerprint._fingerprint.cache_clear()
             with contextlib.redirect_stdout(sys.stderr):
                 answers.append(answer(case))
     print(json.dumps(answers))

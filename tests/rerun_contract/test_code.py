@@ -1,11 +1,11 @@
 """Changing code reruns the stages that use it and what follows; comments, docstrings and formatting run nothing."""
 
 import shutil
-from pathlib import Path
+from collections import Counter
 
 import pytest
 from dependencies import changed
-from finished import BASE, dry_runs
+from finished import BASE, ROOT, dry_runs
 
 from vicinal.figures import FIGURES
 
@@ -51,79 +51,95 @@ EDITS = {
 }
 
 
+COMMENTS, TEMPLATE = "comments", "report/report.css"
+
+
+def source(name: str) -> str:
+    return (ROOT / "workflow" / name).read_text(encoding="utf-8")
+
+
+def commented(name: str) -> str:
+    """Return a module with comments, blank lines and another docstring."""
+    lines = source(name).splitlines()
+    start = next((i for i, line in enumerate(lines) if line.startswith("def ")), len(lines))
+    lines[start:start] = ["# A comment.", "", "", ""]
+    return "\n".join(lines).replace('"""', '"""Of course: ', 1) + "\n\n"
+
+
+@pytest.fixture(scope="module")
+def answers(ask_once) -> dict[str, dict]:
+    """The answers after each edit."""
+    modules = [str(path.relative_to(ROOT / "workflow")) for path in sorted((ROOT / "workflow").rglob("*.py"))]
+    edits = {name: {name: source(name) + STATEMENT} for name in EDITS}
+    edits[COMMENTS] = {name: commented(name) for name in modules}
+    edits[TEMPLATE] = {TEMPLATE: source(TEMPLATE) + "/* wider */\n"}
+    cases = [
+        {"config": BASE, "edit": {f"workflow/{name}": text for name, text in texts.items()}} for texts in edits.values()
+    ]
+    found = dict(zip(edits, ask_once("code", cases), strict=True))
+    assert all(answer["planned"] == answer["snakemake"] for answer in found.values())
+    return found
+
+
 @pytest.fixture
 def edited(project, tmp_path):
-    """Return a function that edits files of a copy of the project and returns the answer there."""
-    folder = tmp_path / "project"
-    shutil.copytree(project, folder, symlinks=True)
+    """Return a function that edits files of a copy of the project, which run then, and returns the answers there."""
+    folder = shutil.copytree(project, tmp_path / "project")
 
-    def answer(edits: dict[str, str], config: dict = BASE) -> dict:
+    def answer(edits: dict[str, str], *configs: dict) -> list[dict]:
         for name, text in edits.items():
-            (folder / "workflow" / name).write_text(text)
-        [found] = dry_runs(folder, [{"config": config}])
-        assert found["planned"] == found["snakemake"]
+            (folder / "workflow" / name).write_text(text, encoding="utf-8")
+        found = dry_runs(folder, [{"config": config} for config in configs])
+        assert all(answer["planned"] == answer["snakemake"] for answer in found)
         return found
 
-    answer.workflow = folder / "workflow"
     return answer
 
 
 def count(answer: dict) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for rule, _ in answer["snakemake"]:
-        found[rule] = found.get(rule, 0) + 1
-    return found
+    return dict(Counter(rule for rule, _ in answer["snakemake"]))
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_a_statement_reruns_the_stages_that_use_it(edited, name):
+def test_a_statement_reruns_the_stages_that_use_it(answers, name):
     jobs, trainings = EDITS[name]
-    answer = edited({name: (edited.workflow / name).read_text() + STATEMENT})
+    answer = answers[name]
     assert count(answer) == {rule: number for rule, number in jobs.items() if number}
     assert len(answer["trained"]) == trainings
     if jobs:
         assert any(reason.startswith("code of ") for reason in answer["reasons"])
 
 
-def test_comments_docstrings_and_formatting_run_nothing(edited):
-    edits = {}
-    for path in sorted(Path(edited.workflow).rglob("*.py")):
-        lines = path.read_text().splitlines()
-        start = next((i for i, line in enumerate(lines) if line.startswith("def ")), len(lines))
-        lines[start:start] = ["# A comment.", "", "", ""]
-        edits[str(path.relative_to(edited.workflow))] = "\n".join(lines).replace('"""', '"""Of course: ', 1) + "\n\n"
-    assert edited(edits) == {"snakemake": [], "planned": [], "trained": [], "reasons": []}
+def test_comments_docstrings_and_formatting_run_nothing(answers):
+    assert answers[COMMENTS] == {"snakemake": [], "planned": [], "trained": [], "reasons": []}
 
 
-def test_a_template_of_the_report_makes_the_report_anew(edited):
-    style = "report/report.css"
-    answer = edited({style: (edited.workflow / style).read_text() + "/* wider */\n"})
-    assert answer["snakemake"] == [["make_report", "squares"]]
-    assert answer["reasons"] == ["template of the report"]
+def test_a_template_of_the_report_makes_the_report_anew(answers):
+    assert answers[TEMPLATE]["snakemake"] == [["make_report", "squares"]]
+    assert answers[TEMPLATE]["reasons"] == ["template of the report"]
 
 
 def test_a_changed_default_is_a_changed_setting(edited):
-    schema = "vicinal/config/schema.py"
-    text = (edited.workflow / schema).read_text()
-    assert "weight_decay: NotNegative = Field(5e-4" in text
-    edits = {schema: text.replace("weight_decay: NotNegative = Field(5e-4", "weight_decay: NotNegative = Field(1e-4")}
-    answer = edited(edits)
+    schema, default = "vicinal/config/schema.py", "weight_decay: NotNegative = Field(5e-4"
+    text = source(schema)
+    assert default in text
+    # Where the setting is written out its default does not matter.
+    written = changed(BASE, "recipe.weight_decay", 5e-4)
+    answer, same = edited({schema: text.replace(default, default.replace("5e-4", "1e-4"))}, BASE, written)
     assert len(answer["trained"]) == TRAININGS
     assert "recipe.weight_decay: 0.0005 → 0.0001" in answer["reasons"]
-    # Where the setting is written out its default does not matter.
-    assert edited({}, changed(BASE, "recipe.weight_decay", 5e-4))["snakemake"] == []
+    assert same["snakemake"] == []
 
 
 def test_a_new_field_at_its_neutral_value_only_adds_a_column_to_the_tables(edited):
     schema, spec = "vicinal/config/schema.py", "vicinal/spec.py"
     field = '    label_smoothing: NotNegative = Field(0.0, description="label smoothing")\n'
-    text = (edited.workflow / schema).read_text()
     place = '    flip: bool = Field(True, description="random horizontal flip")\n'
-    assert place in text
-    neutral = (edited.workflow / spec).read_text()
+    assert place in source(schema)
     edits = {
-        schema: text.replace(place, place + field),
-        spec: neutral.replace('    "nesterov": False,', '    "label_smoothing": 0,\n    "nesterov": False,'),
+        schema: source(schema).replace(place, place + field),
+        spec: source(spec).replace('    "nesterov": False,', '    "label_smoothing": 0,\n    "nesterov": False,'),
     }
-    assert count(edited(edits)) == ANALYSIS
-    assert len(edited({}, changed(BASE, "recipe.label_smoothing", 0.1))["trained"]) == TRAININGS
+    neutral, other = edited(edits, BASE, changed(BASE, "recipe.label_smoothing", 0.1))
+    assert count(neutral) == ANALYSIS
+    assert len(other["trained"]) == TRAININGS

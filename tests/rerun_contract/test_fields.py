@@ -4,7 +4,7 @@ import json
 
 import pytest
 from dependencies import FIELDS, Effect, changed, every, leaves
-from finished import BASE, artefacts_of, dry_runs
+from finished import BASE, artefacts_of
 
 from vicinal.artefacts import Artefacts
 from vicinal.figures import FIGURES
@@ -18,9 +18,9 @@ def base(project) -> Artefacts:
 
 
 @pytest.fixture(scope="module")
-def answers(project) -> list[dict]:
+def answers(ask_once) -> list[dict]:
     """The answers for the unchanged config, then for each effect."""
-    return dry_runs(project, [{"config": BASE}, *({"config": config_of(effect)} for effect in EFFECTS)])
+    return ask_once("fields", [{"config": BASE}, *({"config": config_of(effect)} for effect in EFFECTS)])
 
 
 def config_of(effect: Effect) -> dict:

@@ -41,8 +41,8 @@ SAME = {
 
 
 @pytest.fixture(scope="module")
-def answers(project):
-    return dict(zip(SAME, dry_runs(project, list(SAME.values())), strict=True))
+def answers(ask_once):
+    return dict(zip(SAME, ask_once("same", list(SAME.values())), strict=True))
 
 
 @pytest.mark.parametrize("name", SAME)
@@ -50,25 +50,23 @@ def test_nothing_runs(answers, name):
     assert answers[name] == NOTHING
 
 
-def test_swapped_values_are_seen(project):
+def test_swapped_values_and_a_changed_byte_of_the_data_are_seen(project):
     swapped = copy.deepcopy(BASE)
     swapped["recipe"] |= {"momentum": BASE["recipe"]["gamma"], "gamma": BASE["recipe"]["momentum"]}
     swapped_loss = changed(BASE, "grids.1.loss", {"kd_weight": 0.1, "ce_weight": 0.9})
-    of_recipe, of_loss = dry_runs(project, [{"config": swapped}, {"config": swapped_loss}])
+    more = {"config": BASE, "append": {"data/squares/train-0.parquet": 0}}
+    of_recipe, of_loss, of_data = dry_runs(project, [{"config": swapped}, {"config": swapped_loss}, more])
     # 2 × 2 teachers and the one with mixup; by seed 2 alone, 2 × 2 × 2 distilled; 2 of the second block.
     assert len(of_recipe["trained"]) == 5 + 2 * (2 + 8) + 2
     assert {"recipe.gamma: 0.1 → 0.9", "recipe.momentum: 0.9 → 0.1"} <= set(of_recipe["reasons"])
     assert len(of_loss["trained"]) == 2
     assert all("mix0.5" in id_ for id_ in of_loss["trained"])
-
-
-def test_a_changed_byte_of_the_data_makes_everything_anew(project):
-    [answer] = dry_runs(project, [{"config": BASE, "append": {"data/squares/train-0.parquet": 0}}])
-    rules = {rule for rule, _ in answer["snakemake"]}
+    # A byte more in the data: everything is made anew.
+    rules = {rule for rule, _ in of_data["snakemake"]}
     assert {"prepare_data", "train_teacher", "distill", "evaluate", "aggregate"} <= rules
-    assert len(answer["trained"]) == 5 + 2 * (2 + 8) + 2
-    assert answer["planned"] == answer["snakemake"]
-    assert any(reason.startswith("data.files.train-0.parquet: ") for reason in answer["reasons"])
+    assert len(of_data["trained"]) == 5 + 2 * (2 + 8) + 2
+    assert of_data["planned"] == of_data["snakemake"]
+    assert any(reason.startswith("data.files.train-0.parquet: ") for reason in of_data["reasons"])
 
 
 def test_an_alpha_less_or_in_another_order_trains_nothing(project, tmp_path):

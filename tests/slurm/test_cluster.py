@@ -3,8 +3,11 @@
 import itertools
 from collections import Counter
 
+import pytest
 from cluster_runs import MEMORY
 from project import SHORT
+
+pytestmark = pytest.mark.long
 
 
 def test_the_default_experiment_shortened(cluster, fresh_project, hooks):

@@ -7,8 +7,11 @@ import signal
 import subprocess
 import time
 
+import pytest
 from cluster import wait_for
 from cluster_runs import assert_same_tables, distill_job, finish, hold_training, start
+
+pytestmark = pytest.mark.long
 
 
 def shown(cluster, job):

@@ -1,4 +1,4 @@
-"""The tests of the claims on simulated experiments with a known truth: error rates and power, the fast version."""
+"""The tests of the claims on simulated experiments with a known truth: error rates and power."""
 
 import importlib.util
 from pathlib import Path
@@ -12,7 +12,8 @@ spec = importlib.util.spec_from_file_location("claims_validity", FILE)
 simulation = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(simulation)
 
-REPETITIONS = 50
+# A short run finds gross errors, a long one what is a little off: the seeds are fixed.
+REPETITIONS = [50, pytest.param(simulation.REPETITIONS, marks=pytest.mark.long)]
 
 
 def name(scenario):
@@ -23,11 +24,12 @@ def of_truth(truth):
     return [scenario for scenario in simulation.SCENARIOS if scenario.truth == truth]
 
 
+@pytest.mark.parametrize("repetitions", REPETITIONS)
 @pytest.mark.parametrize("scenario", simulation.SCENARIOS, ids=name)
-def test_error_rates_and_power_are_within_their_limits(scenario):
-    rows = simulation.verdicts(scenario, REPETITIONS)
+def test_error_rates_and_power_are_within_their_limits(scenario, repetitions):
+    rows = simulation.verdicts(scenario, repetitions)
     counts = simulation.count(rows)
-    assert sum(counts.values()) == REPETITIONS
+    assert sum(counts.values()) == repetitions
     assert simulation.passes(scenario, counts), counts
     assert simulation.warned_rightly(scenario, rows)
 
