@@ -1,5 +1,7 @@
 """Does a better teacher make a better student? Student against teacher, one point a teacher."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,9 +16,9 @@ CAPTION = (
     "without a teacher (with band). {distilled}{mixup}{interval}"
 )
 MISSING = "No student was distilled from two teachers trained without mixup at one temperature."
-ROWS = {"accuracy": "Student accuracy (%)", "ece": "Student ECE (%)"}
-COLUMNS = 2  # panels side by side; more students go below
+METRICS = {"accuracy": "Student accuracy (%)", "ece": "Student ECE (%)"}
 ALONE = ("ce", "ce_mixup")
+GAP = 0.08  # between names of teachers, as a share of the axis
 
 
 def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -27,11 +29,7 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """
     models = runs.models_of(tables["metrics"])
     students = runs.main_students(models)
-    members = _members(models, students)
-    table = tables["metrics"]
-    table = table[(table["split"] == "test") & table["metric"].isin(list(ROWS))]
-    values = runs.with_values(members, table, ["metric", "value"])
-    values["value"] = 100 * values["value"].astype(float)
+    values = runs.scores(_members(models, students), tables["metrics"], METRICS)
     of_teacher = values["method"] == style.TEACHER
     scores = runs.over_seeds(values[~of_teacher], [*runs.PANEL, "metric"])
     teachers = runs.over_seeds(values[of_teacher & (values["metric"] == "accuracy")], ["teacher", "student"])
@@ -46,11 +44,11 @@ def _members(models: pd.DataFrame, students: pd.DataFrame) -> pd.DataFrame:
     trained = set(runs.plain_teachers(models)["model"])
     wanted = []
     for student in dict.fromkeys(pair.student for pair in runs.pairs_of(students)):
-        pairs = [pair for pair in runs.pairs_of(students) if pair.student == student and pair.teacher in trained]
         by_temperature: dict[str, list[runs.Pair]] = {}
-        for pair in pairs:
-            for temperature in runs.temperatures(students, pair):
-                by_temperature.setdefault(temperature, []).append(pair)
+        for pair in runs.pairs_of(students):
+            if pair.student == student and pair.teacher in trained:
+                for temperature in runs.temperatures(students, pair):
+                    by_temperature.setdefault(temperature, []).append(pair)
         chosen = runs.nearest_temperature(t for t, found in by_temperature.items() if len(found) > 1)
         if chosen:
             wanted += [(pair, [chosen]) for pair in by_temperature[chosen]]
@@ -61,66 +59,48 @@ def _members(models: pd.DataFrame, students: pd.DataFrame) -> pd.DataFrame:
 
 def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the temperature and the seeds of this figure."""
-    return runs.fill_caption(CAPTION, data) if len(data) else MISSING
+    return runs.fill_caption(CAPTION, data)
 
 
-@style.styled
 def draw(data: pd.DataFrame) -> Figure:
-    """Return the figure: a row a metric, a column a student."""
-    if not len(data):
-        return style.message(MISSING)
+    """Return the figure: a row a student, a column a metric."""
     students = list(dict.fromkeys(data["student"]))
-    figure, grid = panels.wrapped(len(students), COLUMNS, head=0.0, height=0.8 + 1.7 * len(ROWS), rows=len(ROWS))
-    for axes, student in zip(grid, students, strict=True):
-        own = data[data["student"] == student]
-        for ax, metric in zip(axes, ROWS, strict=True):
-            _panel(ax, own[own["metric"] == metric])
-            ax.set_ylabel(ROWS[metric])
-            ax.tick_params(labelbottom=ax is axes[-1])
-        _name_teachers(axes[0], own[own["metric"] == next(iter(ROWS))])
-        # Above the names, which slope up by about 3 pt a letter.
-        axes[0].set_title(f"Student {student}", pad=14 + 3 * data["teacher"].dropna().str.len().max())
-        axes[-1].set_xlabel("Teacher accuracy (%)")
+    longest = data["teacher"].dropna().str.len().max()
+    heights = [1.9 + 0.04 * longest] * len(students)
+    names = [f"Student {student}" for student in students]
+    figure, axes = panels.grid(names, METRICS.values(), "Teacher accuracy (%)", heights)
+    for ax, (student, metric) in zip(axes.flat, product(students, METRICS), strict=True):
+        rows = data[(data["student"] == student) & (data["metric"] == metric)]
+        _panel(ax, rows)
+        _name_teachers(ax, rows)
+    for ax in axes[:, 0]:  # above the names, which slope up by about 3 pt a letter
+        ax.set_title(ax.get_title(loc="left"), loc="left", pad=14 + 3 * longest)
     figure.align_ylabels()
-    style.legend_below(figure, [style.handle(m, m not in ALONE) for m in style.ordered(data["method"])])
+    style.legend_below(figure, style.handles(data["method"], plain=ALONE))
     return figure
 
 
 def _panel(ax: Axes, rows: pd.DataFrame) -> None:
-    for method in style.ordered(rows["method"]):
-        own = rows[rows["method"] == method].sort_values("teacher_mean")
-        look = style.line(method, method not in ALONE)
-        if method in ALONE:
-            ax.axhline(own["mean"].iloc[0], **look, zorder=1.5)
-            if own["n"].iloc[0] > 1:
-                ax.axhspan(own["low"].iloc[0], own["high"].iloc[0], color=look["color"], alpha=0.15, linewidth=0)
-            continue
-        reach = {
-            axis: None if np.isnan(half).all() else half
-            for axis, half in {
-                "xerr": ((own["teacher_high"] - own["teacher_low"]) / 2).to_numpy(),
-                "yerr": ((own["high"] - own["low"]) / 2).to_numpy(),
-            }.items()
-        }
-        ax.errorbar(own["teacher_mean"], own["mean"], **reach, **look, capsize=2, elinewidth=0.6)
+    alone = rows["method"].isin(ALONE)
+    panels.levels(ax, rows[alone])
+    axes = {f"teacher_{name}": f"{name}_x" for name in ("mean", "low", "high")}
+    axes |= {name: f"{name}_y" for name in ("mean", "low", "high")}
+    for method, own in rows[~alone].rename(columns=axes).sort_values("mean_x").groupby("method"):
+        panels.crosses(ax, own, method)
     ax.margins(x=0.08)
+    panels.percent(ax)
 
 
 def _name_teachers(ax: Axes, rows: pd.DataFrame) -> None:
-    """Write the teachers' names along the top edge, spread so that none overlap, each tied to its point's x."""
-    teachers = rows.dropna(subset="teacher_mean").drop_duplicates("teacher")
+    """Write the teachers' names along the top edge, each tied to the x of its points."""
+    teachers = rows.dropna(subset="teacher_mean").drop_duplicates("teacher").sort_values("teacher_mean")
     left, right = ax.get_xlim()
-    at = (teachers["teacher_mean"].to_numpy() - left) / (right - left)
-    labels = style.spread(at, gap=0.07, low=0.02, high=0.98)
-    for name, x, label in zip(teachers["teacher"], at, labels, strict=True):
-        ax.annotate(
-            name,
-            xy=(x, 1.0),
-            xytext=(label, 1.08),
-            xycoords="axes fraction",
-            rotation=45,
-            rotation_mode="anchor",
-            ha="left",
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": "0.5", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0},
-        )
+    places = (teachers["teacher_mean"].to_numpy() - left) / (right - left)
+    # From above their points so far towards even places that they are not on each other.
+    even, gaps = np.linspace(0, 0.9, len(places)), np.diff(places)
+    moved = ((GAP - gaps) / (even[1] - gaps))[gaps < GAP].max(initial=0) if even[1] > GAP else 1
+    labels = places + moved * (even - places)
+    tie = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
+    for name, x, label in zip(teachers["teacher"], places, labels, strict=True):
+        where = {"xy": (x, 1.0), "xytext": (label, 1.08), "xycoords": "axes fraction", "ha": "left", "va": "center"}
+        ax.annotate(name, **where, rotation=45, rotation_mode="anchor", arrowprops=tie)

@@ -1,6 +1,6 @@
 """What teachers make of mixed inputs: how entropy and source mass are distributed, by the share of the first image."""
 
-import math
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -31,21 +31,19 @@ ROWS = {
 AXES = {"entropy": "Entropy (nats)", "source_mass": "Source mass"}
 UNITS = {"entropy": "nat", "source_mass": "1"}
 LABELS = {"clean": "Clean images", "mixed": "Mixed image", "linear": "Linear mixture"}
-# Okabe and Ito's colours that no method has; the line of the mixed image is a darker shade, to stand out on its bands.
-LOOKS = {
-    "clean": {"color": "#000000", "linestyle": "none", "marker": "o"},
-    "mixed": {"color": "#8C3B6B", "linestyle": "-", "marker": "o"},
-    "linear": {"color": "#009E73", "linestyle": "-.", "marker": "s"},
-}
+# Colours that no method has. The line of the mixed image is a darker shade, to stand out on its bands.
+COLOURS = {"clean": "#000000", "mixed": "#8C3B6B", "linear": "#009E73"}
 BAND = "#CC79A7"
+MARKERS = {"mixed": "o", "linear": "s"}
+MEDIANS = {"palette": COLOURS, "dashes": {"mixed": "", "linear": (4, 1, 1, 1)}, "markers": MARKERS}
 OUTER, INNER, MEDIAN = (0.05, 0.95), (0.25, 0.75), 0.5
 SHADES = {OUTER: 0.25, INNER: 0.6}  # of the bands
 DASHES = {OUTER: ":", INNER: "--"}  # of the lines
 BARS = {OUTER: 0.8, INNER: 3.5}  # widths, over all λ
-DOT = {"marker": "o", "markersize": 3, "markerfacecolor": "white", "markeredgewidth": 0.7}
+DOT = {"marker": "o", "linestyle": "none", "markersize": 3, "markerfacecolor": "white", "markeredgewidth": 0.7}
 PLACES = {"clean": 1.06, "mixed": 1.13, "linear": 1.2}  # on the axis of λ, of what is over all λ
 RIGHT = 1.25
-COLUMNS = 4  # teachers side by side; more go below
+MANY = 4  # more teachers than this stand two side by side
 
 
 def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -72,8 +70,6 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the bins and the seeds of this figure."""
-    if not len(data):
-        return MISSING
     several = data["n"].max() > 1
     return CAPTION.format(
         bins=data.loc[~_whole(data), "lam_low"].nunique(),
@@ -83,43 +79,22 @@ def caption(data: pd.DataFrame) -> str:
     )
 
 
-@style.styled
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: panels for entropy and source mass of each teacher."""
-    if not len(data):
-        return style.message(MISSING)
     # As text, so that equal are equal: without mixup alpha is NaN.
     titles = data["teacher"] + data["alpha"].map(lambda alpha: "" if np.isnan(alpha) else f"\nmixup α = {alpha:g}")
-    teachers = list(dict.fromkeys(titles))
     quantities = [name for name in ROWS if name in set(data["quantity"])]
+    shown = list(product(dict.fromkeys(titles), quantities))
+    columns = len(quantities) * (1 if titles.nunique() <= MANY else 2)
+    names = [title for title, _ in shown]
+    figure, axes = panels.wrapped(names, 1.9, "Share λ of the first image", "", columns, share=False)
     # Intervals of a mean may leave the range of the quantity; the axis does not.
     top = {"entropy": 1.04 * data.loc[data["quantity"] == "entropy", "mean"].max() or 1.0, "source_mass": 1.02}
-    figure, grid, columns = _panels(len(teachers), len(quantities))
-    alone = len(teachers) == 1
-    for place, (title, axes) in enumerate(zip(teachers, grid, strict=True)):
-        for ax, name in zip(axes, quantities, strict=True):
-            _panel(ax, data[(titles == title) & (data["quantity"] == name)])
-            ax.set(xlim=(0, RIGHT), ylim=(-0.02 * top[name], top[name]))  # markers at 0 are drawn whole
-            at_bottom, at_left = alone or ax is axes[-1], alone or place % columns == 0
-            ax.tick_params(labelbottom=at_bottom, labelleft=at_left)
-            ax.set_xlabel("Share λ of the first image" if at_bottom else "")
-            ax.set_ylabel(AXES[name] if at_left else "")
-            ax.set_title(f"Teacher {title}" if alone or ax is axes[0] else "")
-    figure.align_ylabels()
-    _legend(figure)
+    for ax, (title, name) in zip(axes, shown, strict=True):
+        _panel(ax, data[(titles == title) & (data["quantity"] == name)])
+        ax.set(xlim=(0, RIGHT), ylim=(-0.02 * top[name], top[name]), ylabel=AXES[name])  # markers at 0 are drawn whole
+    style.legend_below(figure, _legend(), columns=3)
     return figure
-
-
-def _panels(teachers: int, quantities: int) -> tuple[Figure, np.ndarray, int]:
-    """Return the figure, its axes, shape (teachers, quantities), and how many teachers stand side by side."""
-    head, height = 0.6, 2.0
-    if teachers == 1:  # its quantities side by side
-        figure, axes = panels.wrapped(quantities, quantities, head, height + 0.3)
-        return figure, axes.T, 1
-    # Of five teachers three and two rather than four and one.
-    columns = math.ceil(teachers / math.ceil(teachers / COLUMNS))
-    figure, axes = panels.wrapped(teachers, columns, head, 0.5 + height * quantities, rows=quantities)
-    return figure, axes, columns
 
 
 def _whole(data: pd.DataFrame) -> pd.Series:
@@ -129,27 +104,20 @@ def _whole(data: pd.DataFrame) -> pd.Series:
 
 def _panel(ax: Axes, rows: pd.DataFrame) -> None:
     whole = _whole(rows)
-    centres = ((rows["lam_low"] + rows["lam_high"]) / 2).round(6)
-    bins = rows.assign(lam=centres)[~whole]
-    mixed, linear = (bins[bins["input"] == kind] for kind in ("mixed", "linear"))
-    for (low, high), share in SHADES.items():
-        band = _quantiles(mixed, low, high)
-        ax.fill_between(band.index, band[low], band[high], color=style.tint(BAND, share), linewidth=0)
-    for ends, dashes in DASHES.items():
-        ax.plot(_quantiles(linear, *ends), color=LOOKS["linear"]["color"], linestyle=dashes, linewidth=0.8)
-    for kind, own in (("linear", linear), ("mixed", mixed)):
-        own = own[own["quantile"] == MEDIAN]
-        half = (own["high"] - own["low"]) / 2
-        reach = half if half.notna().any() else None
-        ax.errorbar(own["lam"], own["mean"], reach, **LOOKS[kind], markersize=2.5, elinewidth=0.6)
+    bins = rows.assign(lam=((rows["lam_low"] + rows["lam_high"]) / 2).round(6))[~whole]
+    for ends in SHADES:
+        band = _quantiles(bins[bins["input"] == "mixed"], *ends)
+        ax.fill_between(band.index, *band.to_numpy().T, color=style.tint(BAND, SHADES[ends]), linewidth=0)
+        edges = _quantiles(bins[bins["input"] == "linear"], *ends)
+        ax.plot(edges, color=COLOURS["linear"], linestyle=DASHES[ends], linewidth=0.8)
+    medians = bins[(bins["quantile"] == MEDIAN) & (bins["input"] != "clean")]
+    panels.lines(ax, medians, "lam", bars=True, hue="input", **MEDIANS, markersize=3.5)
     ax.axvline(1, color="0.6", linewidth=0.6)
     for kind, x in PLACES.items():
-        own = rows[whole & (rows["input"] == kind)]
+        own = rows[whole & (rows["input"] == kind)].assign(lam=x)
         for ends, width in BARS.items():
-            for bar in _quantiles(own.assign(lam=x), *ends).to_numpy():
-                ax.plot([x, x], bar, color=LOOKS[kind]["color"], linewidth=width, solid_capstyle="butt")
-        median = own.loc[own["quantile"] == MEDIAN, "mean"]
-        ax.plot([x] * len(median), median, color=LOOKS[kind]["color"], **DOT)
+            ax.vlines([x], *_quantiles(own, *ends).to_numpy().T, color=COLOURS[kind], linewidth=width)
+        ax.plot(_quantiles(own, MEDIAN), color=COLOURS[kind], **DOT)
     ticks = np.linspace(0, 1, 5)
     ax.set_xticks([*ticks, PLACES["mixed"]], [*(f"{tick:g}" for tick in ticks), "all"])
 
@@ -159,22 +127,21 @@ def _quantiles(rows: pd.DataFrame, *wanted: float) -> pd.DataFrame:
     return rows.pivot(index="lam", columns="quantile", values="mean").reindex(columns=list(wanted))
 
 
-def _legend(figure: Figure) -> None:
-    """Write what marks the quantiles, a column an input, the median first."""
-    handles = []
-    for kind, label in LABELS.items():
-        look = LOOKS[kind]
+def _legend() -> list:
+    """Return what marks the quantiles, a column an input, the median first."""
+    entries = []
+    for kind, colour in COLOURS.items():
+        look = {"color": colour}
         if kind == "clean":
-            own = [Line2D([], [], color=look["color"], linestyle="none", **DOT)]
-            own += [Line2D([], [], color=look["color"], linewidth=BARS[ends]) for ends in (INNER, OUTER)]
-        elif kind == "mixed":
-            own = [Line2D([], [], **look)] + [Patch(color=style.tint(BAND, SHADES[ends])) for ends in (INNER, OUTER)]
+            own = [Line2D([], [], **look, **DOT), *(Line2D([], [], **look, linewidth=BARS[q]) for q in (INNER, OUTER))]
         else:
-            own = [Line2D([], [], **look)]
-            own += [
-                Line2D([], [], color=look["color"], linestyle=DASHES[ends], linewidth=0.8) for ends in (INNER, OUTER)
-            ]
+            dashes = style.linestyle(MEDIANS["dashes"][kind])
+            own = [Line2D([], [], **look, linestyle=dashes, marker=MARKERS[kind], **style.EDGE)]
+            if kind == "mixed":
+                own += [Patch(color=style.tint(BAND, SHADES[ends])) for ends in (INNER, OUTER)]
+            else:
+                own += [Line2D([], [], **look, linestyle=DASHES[ends], linewidth=0.8) for ends in (INNER, OUTER)]
         for handle, part in zip(own, ("median", "25 % to 75 %", "5 % to 95 %"), strict=True):
-            handle.set_label(f"{label}, {part}")
-            handles.append(handle)
-    style.legend_below(figure, handles, columns=3)
+            handle.set_label(f"{LABELS[kind]}, {part}")
+            entries.append(handle)
+    return entries

@@ -1,13 +1,19 @@
-"""The files of a figure: the tables of an experiment in; PDF, PNG, the data behind it and a JSON record out."""
+"""The files of a figure: the tables of an experiment in; PDF, PNG, the data behind it and a JSON record out.
+
+A figure is a module that has TABLES (the names of the tables it is made from), data(tables), draw(data), caption(data),
+and MISSING, the sentence that takes the place of picture and caption where there are no data.
+"""
 
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from vicinal.figures.style import save
+from vicinal.figures import style
 from vicinal.files import atomic_path, sha256, write_json
 from vicinal.provenance import Stopwatch, provenance
 from vicinal.tidy import read_tidy
@@ -16,6 +22,14 @@ from vicinal.tidy import read_tidy
 def figure_tables(name: str, tables: Path) -> list[Path]:
     """Return the tables in a folder that a figure of ``FIGURES`` is made from, whether they are there or not."""
     return [tables / f"{table}.parquet" for table in import_module(f"vicinal.figures.{name}").TABLES]
+
+
+def drawn(figure: ModuleType, data: pd.DataFrame) -> tuple[Figure, str]:
+    """Return a figure and its caption; without data both say why there is nothing to draw."""
+    with style.look():
+        if not len(data):
+            return style.message(figure.MISSING), figure.MISSING
+        return figure.draw(data), figure.caption(data)
 
 
 def write_figure(
@@ -40,17 +54,17 @@ def write_figure(
     figure = import_module(f"vicinal.figures.{name}")
     paths = figure_tables(name, tables)
     data = figure.data({path.stem: read_tidy(path) for path in paths})
-    drawn = figure.draw(data)
+    picture, caption = drawn(figure, data)
     written = [output.with_suffix(ending) for ending in (".pdf", ".png", ".parquet")]
     for path in written[:2]:
         with atomic_path(path) as temporary:
-            save(drawn, temporary)
+            style.save(picture, temporary)
     with atomic_path(written[2]) as temporary:
         data.to_parquet(temporary, index=False)
     record = {
         "spec": spec,
         "code": code,
-        "caption": figure.caption(data),
+        "caption": caption,
         "sha256": {path.name: sha256(path) for path in written},
         "made_from": {path.name: sha256(path) for path in paths},
         "provenance": provenance(watch),

@@ -1,8 +1,9 @@
 """Is calibration inherited? The student's confidence gap against that of its teacher with scaled logits."""
 
-import matplotlib
+from itertools import cycle
+
 import pandas as pd
-from matplotlib.axes import Axes
+import seaborn as sns
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -20,7 +21,6 @@ CAPTION = (
 )
 MISSING = "No student was distilled with mixup from a teacher trained without mixup at three logit scales."
 SCALES = 3  # a pair with fewer logit scales is left out
-COLUMNS = 3  # panels side by side; more pairs go below
 METRICS = {"confidence_gap": "student_gap", "accuracy": "accuracy"}
 MARKERS = ("v", "s", "o", "D", "^", "P", "X")
 KEYS = ["teacher", "student", "temperature", "logit_scale", "seed"]
@@ -85,33 +85,33 @@ def _enough(students: pd.DataFrame) -> pd.DataFrame:
 
 def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the temperature, the mixup strength and the seeds of this figure."""
-    if not len(data):
-        return MISSING
     seeds = runs.seeds_text(data.groupby(["teacher", "student", "logit_scale"])["seed"].nunique())
     temperatures = sorted(data["temperature"].unique(), key=runs.position)
     text = CAPTION.format(seeds=f"seeds ({seeds})", temperature=" or ".join(temperatures), alpha=data["alpha"].iloc[0])
     return text.replace("all seeds (n = 1 seeds)", "one seed")
 
 
-@style.styled
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: a panel a pair, one scale of colours for all."""
-    if not len(data):
-        return style.message(MISSING)
     pairs = runs.pairs_in(data)
-    labels = {"xlabel": "Teacher's confidence gap (pp)", "ylabel": "Student's confidence gap (pp)"}
-    figure, axes = panels.one_a_pair(pairs, COLUMNS, head=0.6, height=2.4, **labels)
-    shades = ScalarMappable(_range(data["accuracy"]), matplotlib.colormaps["viridis_r"])
-    scales = sorted(data["logit_scale"].unique())
-    markers = {scale: MARKERS[i % len(MARKERS)] for i, scale in enumerate(scales)}
+    names = [style.pair_title(*pair) for pair in pairs]
+    figure, axes = panels.wrapped(names, 2.4, "Teacher's confidence gap (pp)", "Student's confidence gap (pp)")
+    shades = ScalarMappable(_range(data["accuracy"]), "viridis_r")
+    markers = dict(zip(sorted(data["logit_scale"].unique()), cycle(MARKERS)))
+    colours = {"hue": "accuracy", "hue_norm": shades.norm, "palette": "viridis_r"}
+    shapes = {"style": "logit_scale", "markers": markers, "s": 22, "edgecolor": "0.2", "linewidth": 0.4}
     for ax, pair in zip(axes, pairs, strict=True):
-        _panel(ax, runs.of_pair(data, pair), shades, markers)
-    bar = figure.colorbar(shades, ax=axes, label="Student accuracy (%)", aspect=30, pad=0.02)
+        ax.axline((0, 0), slope=1, color="0.3", linestyle="--", linewidth=0.8, zorder=1)
+        gaps = {"data": runs.of_pair(data, pair), "x": "teacher_gap", "y": "student_gap", "ax": ax, "legend": False}
+        with panels.own_labels(ax):
+            sns.lineplot(**gaps, units="seed", estimator=None, sort=False, color="0.6", linewidth=0.7, zorder=1.5)
+            sns.scatterplot(**gaps, **colours, **shapes, zorder=3)
+    bar = figure.colorbar(shades, ax=list(axes), label="Student accuracy (%)", aspect=30, pad=0.02)
     bar.outline.set_linewidth(0.6)
     look = {"color": "0.3", "linestyle": "none"}
-    handles = [Line2D([], [], marker=markers[scale], label=f"c = {scale:g}", **look) for scale in scales]
-    handles.append(Line2D([], [], color="0.3", linestyle="--", linewidth=0.8, label="Equal gaps"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles) if len(pairs) > 1 else 3)
+    entries = [Line2D([], [], marker=marker, label=f"c = {scale:g}", **look) for scale, marker in markers.items()]
+    entries.append(Line2D([], [], color="0.3", linestyle="--", linewidth=0.8, label="Equal gaps"))
+    figure.legend(handles=entries, loc="outside lower center", ncols=len(entries) if len(pairs) > 1 else 3)
     return figure
 
 
@@ -120,13 +120,3 @@ def _range(accuracy: pd.Series) -> Normalize:
     low, high = accuracy.min(), accuracy.max()
     short = max(0.0, 1.0 - (high - low)) / 2
     return Normalize(low - short, high + short)
-
-
-def _panel(ax: Axes, rows: pd.DataFrame, shades: ScalarMappable, markers: dict[float, str]) -> None:
-    ax.axline((0, 0), slope=1, color="0.3", linestyle="--", linewidth=0.8, zorder=1)
-    for _, own in rows.groupby("seed"):
-        ax.plot(own["teacher_gap"], own["student_gap"], color="0.6", linewidth=0.7, zorder=1.5)
-    for scale, own in rows.groupby("logit_scale"):
-        colours = shades.to_rgba(own["accuracy"].to_numpy())
-        look = {"marker": markers[scale], "s": 18, "edgecolor": "0.2", "linewidth": 0.4, "zorder": 3}
-        ax.scatter(own["teacher_gap"], own["student_gap"], color=colours, **look)

@@ -1,11 +1,12 @@
 """How far from linear models are between two images, against the share of the first one."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vicinal.figures import runs, style
+from vicinal.figures import panels, runs, style
 
 TABLES = ("vicinal",)
 CAPTION = (
@@ -14,7 +15,7 @@ CAPTION = (
     "linear between them. The pairs are the same for all models. {pairs}{distilled}{mixup}{interval}"
 )
 MISSING = "No model of the main comparison was evaluated on mixed pairs of different classes."
-SPLITS = {"test": "Test pairs", "train": "Training pairs"}
+SPLITS = {"test": "$L_\\mathrm{NL}$, test pairs (nats)", "train": "$L_\\mathrm{NL}$, training pairs (nats)"}
 
 
 def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -33,34 +34,17 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the temperature and the seeds of this figure."""
-    return runs.fill_caption(CAPTION, data, "Bands") if len(data) else MISSING
+    return runs.fill_caption(CAPTION, data, "Bands")
 
 
-@style.styled
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: a row a pair, a column a split."""
-    if not len(data):
-        return style.message(MISSING)
     pairs = runs.pairs_in(data)
-    splits = [split for split in SPLITS if split in set(data["split"])]
-    width = style.PAGE if len(splits) > 1 else style.COLUMN
-    figure = Figure(figsize=(width, 0.45 + 2.1 * len(pairs)))
-    grid = figure.subplots(len(pairs), len(splits), sharex=True, sharey=True, squeeze=False)
-    for axes, pair in zip(grid, pairs, strict=True):
-        for ax, split in zip(axes, splits, strict=True):
-            _panel(ax, runs.of_pair(data[data["split"] == split], pair))
-            ax.set_title(f"{SPLITS[split]}, {style.pair_title(*pair)}")
-        axes[0].set(ylabel="Non-linearity $L_\\mathrm{NL}$ (nats)")
-    grid[0, 0].set(xlim=(0, 1), ylim=(0, None))
-    for ax in grid[-1]:
-        ax.set_xlabel("Share λ of the first image")
-    style.legend_below(figure, [style.handle(method) for method in style.ordered(data["method"])])
+    labels = {split: label for split, label in SPLITS.items() if split in set(data["split"])}
+    names = [style.pair_title(*pair) for pair in pairs]
+    figure, axes = panels.grid(names, labels.values(), "Share λ of the first image", sharex=True, sharey=True)
+    for ax, (pair, split) in zip(axes.flat, product(pairs, labels), strict=True):
+        panels.lines(ax, runs.of_pair(data[data["split"] == split], pair), "lam", markersize=3.5)
+    axes[0, 0].set(xlim=(0, 1), ylim=(0, None))
+    style.legend_below(figure, style.handles(data["method"]))
     return figure
-
-
-def _panel(ax: Axes, rows: pd.DataFrame) -> None:
-    for method in style.ordered(rows["method"]):
-        own = rows[rows["method"] == method].sort_values("lam")
-        look = style.line(method)
-        ax.plot(own["lam"], own["mean"], **look, markersize=3)
-        ax.fill_between(own["lam"], own["low"], own["high"], color=look["color"], alpha=0.15, linewidth=0)

@@ -1,13 +1,10 @@
 """How many times less overconfident are students distilled with mixup? A forest plot against the other methods."""
 
-import math
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from vicinal.figures import panels, runs, style
 
@@ -22,9 +19,8 @@ CAPTION = (
 MISSING = "No student was distilled with mixup at a numeric temperature beside a student of another method."
 BASELINES = ("ce", "ce_mixup", "kd")
 LINES = {1.0: "-", 10**0.5: "--", 10.0: ":"}
-COLUMNS = 3  # panels side by side; more pairs go below
-REACH = 100.0  # the axis ends at most this factor beyond the means and the lines
 BAND = 0.25  # between baselines at one temperature, where temperatures are 1 apart
+REACH = 100.0  # the axis ends at most this factor beyond the means and the lines
 
 
 def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -33,11 +29,8 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     ``method`` is the baseline, ``zero`` the number of seeds left out because an OE is 0; where that is all of them, n
     is 0 and the mean NaN. ``alpha`` is the mixup strength.
     """
-    table = tables["metrics"]
-    students = runs.main_students(runs.models_of(table))
-    table = table[(table["split"] == "test") & (table["metric"] == "oe")]
-    values = runs.with_values(students.rename(columns={"model": "student"}), table, ["value"])
-    values = values[[*runs.PANEL, "seed", "value"]]
+    students = runs.main_students(runs.models_of(tables["metrics"])).rename(columns={"model": "student"})
+    values = runs.scores(students, tables["metrics"], ["oe"])[[*runs.PANEL, "seed", "value"]]
     own = values[(values["method"] == "kd_mixup") & (values["temperature"] != "std")].drop(columns="method")
     own = own.rename(columns={"value": "own"})
     parts = []
@@ -57,8 +50,6 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the mixup strength, the seeds and what was left out of this figure."""
-    if not len(data):
-        return MISSING
     number, nothing = int(data["zero"].sum()), int((data["n"] == 0).sum())
     zero = ""
     if number:
@@ -71,30 +62,20 @@ def caption(data: pd.DataFrame) -> str:
     return CAPTION.format(alpha=data["alpha"].iloc[0], zero=zero, cut=cut, interval=interval).rstrip()
 
 
-@style.styled
 def draw(data: pd.DataFrame) -> Figure:
-    """Return the figure: a panel a pair, a row a temperature, in it a bar a baseline."""
-    if not len(data):
-        return style.message(MISSING)
+    """Return the figure: a panel a pair, a row a temperature, in it a point and a bar a baseline."""
     pairs = runs.pairs_in(data)
     temperatures = sorted(data["temperature"].unique(), key=runs.position)
-    labels = {"xlabel": "OE / OE of KD + mixup", "ylabel": ""}
-    figure, axes = panels.one_a_pair(pairs, COLUMNS, head=0.6, height=0.5 + 0.42 * len(temperatures), **labels)
+    names = [style.pair_title(*pair) for pair in pairs]
+    figure, axes = panels.wrapped(names, 0.5 + 0.42 * len(temperatures), "OE / OE of KD + mixup", "T of distillation")
     methods = [method for method in BASELINES if method in set(data["method"])]
+    axes[0].set(xscale="log", xlim=np.exp(_limits(data)))
     for ax, pair in zip(axes, pairs, strict=True):
         _panel(ax, runs.of_pair(data, pair), temperatures, methods)
-    low, high = np.exp(_limits(data))
-    ax = axes[0]
-    ax.set(xscale="log", xlim=(low, high), ylim=(len(temperatures) - 0.5, -0.5))
-    ax.set_yticks(range(len(temperatures)), [f"T = {t}" for t in temperatures])
-    ax.set_xticks(_decades(low, high, 8 // min(COLUMNS, len(pairs))))
-    ax.xaxis.set_major_formatter(FuncFormatter("{:g}×".format))
-    ax.xaxis.set_minor_formatter(NullFormatter())
-    handles = []
-    for method in methods:
-        look = style.line(method) | {"linestyle": "-"}
-        handles.append(Line2D([], [], label=style.LABELS[method], **look))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    axes[0].xaxis.set_major_locator(LogLocator(numticks=8 // min(3, len(pairs)) + 1))
+    axes[0].xaxis.set_major_formatter(FuncFormatter("{:g}×".format))
+    axes[0].xaxis.set_minor_formatter(NullFormatter())
+    style.legend_below(figure, style.handles(methods, linestyle="-"), columns=3)
     return figure
 
 
@@ -108,24 +89,19 @@ def _limits(data: pd.DataFrame) -> tuple[float, float]:
     return min(low, -np.log(10) - margin), high
 
 
-def _decades(low: float, high: float, number: int) -> np.ndarray:
-    """Return powers of ten from ``low`` to ``high``, 1 among them, about ``number`` steps at most."""
-    first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))
-    step = max(1, math.ceil((last - first) / number))
-    return 10.0 ** np.array([power for power in range(first, last + 1) if power % step == 0])
-
-
 def _panel(ax: Axes, rows: pd.DataFrame, temperatures: list[str], methods: list[str]) -> None:
     for ratio, line in LINES.items():
         ax.axvline(ratio, color="0.3", linestyle=line, linewidth=0.8, zorder=1)
-    ax.grid(False, axis="y")
-    ax.tick_params(axis="y", length=0)
     for border in range(1, len(temperatures)):
         ax.axhline(border - 0.5, color="0.85", linewidth=0.5, zorder=0.5)
-    for row in rows[rows["n"] > 0].itertuples():
-        y = temperatures.index(row.temperature) + BAND * (methods.index(row.method) - (len(methods) - 1) / 2)
-        look = style.line(row.method) | {"linestyle": "-"}
-        if row.n > 1:
-            ax.plot(np.exp([row.low, row.high]), [y, y], color=look["color"], linewidth=1.2, zorder=2)
-        face = "white" if row.zero else look["color"]
-        ax.plot([np.exp(row.mean)], [y], **look, markerfacecolor=face, markeredgewidth=0.9, zorder=3)
+    middle = (len(methods) - 1) / 2
+    order = {method: BAND * (place - middle) for place, method in enumerate(methods)}
+    rows = rows[rows["n"] > 0].assign(**{name: np.exp(rows[name].astype(float)) for name in ("mean", "low", "high")})
+    rows["place"] = [temperatures.index(t) + order[m] for t, m in zip(rows["temperature"], rows["method"], strict=True)]
+    for method, own in rows.dropna(subset="low").groupby("method"):
+        ax.hlines(own["place"], own["low"], own["high"], color=style.COLOURS[method], linewidth=1.2, zorder=2)
+    panels.points(ax, rows, "mean", "place", hollow=rows["zero"] > 0)
+    ax.set_yticks(range(len(temperatures)), temperatures)
+    ax.set_ylim(len(temperatures) - 0.5, -0.5)
+    ax.grid(visible=False, axis="y")
+    ax.tick_params(axis="y", length=0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -56,94 +56,73 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 def _scores(members: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     """Return the mean over seeds of ECE and gap of each panel, in %."""
     names = {"ece": "ece", "confidence_gap": "gap"}
-    rows = metrics[(metrics["split"] == "test") & metrics["metric"].isin(list(names))]
-    scores = runs.over_seeds(runs.with_values(members, rows, ["metric", "value"]), [*runs.PANEL, "metric"])
-    table = members[runs.PANEL].drop_duplicates()
-    for metric, name in names.items():
-        own = scores.loc[scores["metric"] == metric, [*runs.PANEL, "mean"]]
-        table = table.merge(own.rename(columns={"mean": name}), on=runs.PANEL, how="left")
-        table[name] = 100 * table[name].astype(float)
-    return table
+    scores = runs.scores(members, metrics, names).replace({"metric": names})
+    scores = scores.groupby([*runs.PANEL, "metric"], dropna=False)["value"].mean().unstack().reset_index()
+    return members[runs.PANEL].drop_duplicates().merge(scores, on=runs.PANEL, how="left")
 
 
 def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the temperature and the seeds of this figure."""
-    if not len(data):
-        return MISSING
     spread = f"Error bars: lowest to highest seed, {runs.seeds_text(data['n'])}, not in pale bins."
     if data["n"].max() == 1:
         spread = "One seed: no spread is shown."
     return runs.fill_caption(CAPTION, data, spread=spread, sparse=str(SPARSE))
 
 
-@style.styled
+GAP = {"facecolor": "none", "edgecolor": "0.25", "hatch": "//////", "linewidth": 0.5}
+DIAGONAL = {"color": "0.3", "linestyle": "--", "linewidth": 0.8}
+
+
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: two rows a pair (diagram, histogram), a column a method."""
-    if not len(data):
-        return style.message(MISSING)
     pairs = runs.pairs_in(data)
     methods = style.ordered(data["method"])
-    width = style.PAGE if len(methods) > 2 else style.COLUMN
-    figure = Figure(figsize=(width, 0.3 + 2.6 * len(pairs)))
-    parts = np.atleast_1d(figure.subfigures(len(pairs), 1))
-    top = 1.18 * data["share"].max()
-    for part, pair in zip(parts, pairs, strict=True):
+    figure = Figure(figsize=(style.PAGE if len(methods) > 2 else style.COLUMN, 0.3 + 2.6 * len(pairs)))
+    for part, pair in zip(np.atleast_1d(figure.subfigures(len(pairs), 1)), pairs, strict=True):
         part.suptitle(style.pair_title(*pair), fontweight="bold")
-        grid = part.subplots(2, len(methods), sharex=True, sharey="row", squeeze=False, height_ratios=[3, 1])
-        for column, method in enumerate(methods):
-            rows = runs.of_pair(data[data["method"] == method], pair)
-            if len(rows):
-                _panel(*grid[:, column], rows)
-            else:
-                for ax in grid[:, column]:
-                    ax.set_axis_off()
-        grid[0, 0].set(ylabel="Accuracy (%)", ylim=(0, 100), yticks=[0, 50, 100])
-        grid[1, 0].set(ylabel="Images (%)", ylim=(0, top), xlim=(0, 100), xticks=[0, 50, 100])
-        part.supxlabel("Confidence (%)", fontsize=8)
-        part.align_ylabels()
-    style.legend_below(figure, _legend())
+        _of_pair(part, runs.of_pair(data, pair), methods, 1.18 * data["share"].max())
+    entries = [
+        Patch(facecolor=style.tint("0.5", 0.75), label="Accuracy"),
+        Patch(**GAP, label="Gap to confidence"),
+        Line2D([], [], **DIAGONAL, label="Perfect calibration"),
+    ]
+    style.legend_below(figure, entries)
     return figure
 
 
-GAP = {"facecolor": "none", "edgecolor": "0.25", "hatch": "//////", "linewidth": 0.5}
-PALE_GAP = {**GAP, "edgecolor": "0.7"}
-
-
-def _legend() -> list:
-    return [
-        Patch(facecolor=style.tint("0.5", 0.75), label="Accuracy"),
-        Patch(**GAP, label="Gap to confidence"),
-        Line2D([], [], color="0.3", linestyle="--", linewidth=0.8, label="Perfect calibration"),
-    ]
+def _of_pair(part: SubFigure, rows: pd.DataFrame, methods: list[str], top: float) -> None:
+    grid = part.subplots(2, len(methods), sharex=True, sharey="row", squeeze=False, height_ratios=[3, 1])
+    for (above, below), method in zip(grid.T, methods, strict=True):
+        own = rows[rows["method"] == method]
+        if len(own):
+            _panel(above, below, own)
+        else:
+            above.set_axis_off()
+            below.set_axis_off()
+    grid[0, 0].set(ylabel="Accuracy (%)", ylim=(0, 100), yticks=[0, 50, 100])
+    grid[1, 0].set(ylabel="Images (%)", ylim=(0, top), xlim=(0, 100), xticks=[0, 50, 100])
+    part.supxlabel("Confidence (%)", fontsize="medium")
+    part.align_ylabels()
 
 
 def _panel(above: Axes, below: Axes, rows: pd.DataFrame) -> None:
-    method, temperature = rows["method"].iloc[0], rows["temperature"].iloc[0]
-    above.set_title(style.LABELS[method] + (f", T = {temperature}" if pd.notna(temperature) else ""), pad=22)
-    above.text(0.5, 1.03, _numbers(rows), transform=above.transAxes, ha="center", va="bottom", linespacing=1.2)
-    colour = "0.5" if method == style.TEACHER else style.COLOURS[method]
+    first = rows.iloc[0]
+    at = f", T = {first['temperature']}" if pd.notna(first["temperature"]) else ""
+    above.set_title(style.LABELS[first["method"]] + at, pad=22)
+    numbers = f"ECE {first['ece']:.1f} %\ngap {first['gap']:+.1f} pp".replace("-", "−")
+    above.text(0.5, 1.03, numbers, transform=above.transAxes, ha="center", va="bottom", linespacing=1.2)
+    colour = "0.5" if first["method"] == style.TEACHER else style.COLOURS[first["method"]]
 
-    edges = 100 * rows["low_edge"].to_numpy()
-    width = 100 * (rows["high_edge"] - rows["low_edge"]).to_numpy()
-    count, accuracy, confidence = (rows[name].to_numpy() for name in ("count", "accuracy", "confidence"))
-    for some, share in ((count >= SPARSE, 0.75), ((count > 0) & (count < SPARSE), 0.25)):
-        x, y, wide = edges[some], accuracy[some], width[some]
-        box = {"align": "edge", "zorder": 2}
-        above.bar(x, y, wide, color=style.tint(colour, share), edgecolor="white", linewidth=0.4, **box)
-        gap = GAP if share > 0.5 else PALE_GAP
-        above.bar(x, confidence[some] - y, wide, bottom=y, **gap, **box)
-    above.plot([0, 100], [0, 100], color="0.3", linestyle="--", linewidth=0.8, zorder=3)
+    rows = rows.assign(left=100 * rows["low_edge"], width=100 * (rows["high_edge"] - rows["low_edge"]))
+    sparse = rows["count"] < SPARSE
+    bars = {"align": "edge", "edgecolor": "white", "linewidth": 0.4, "zorder": 2}
+    for own, share, edge in ((rows[~sparse], 0.75, "0.25"), (rows[sparse & (rows["count"] > 0)], 0.25, "0.7")):
+        above.bar(own["left"], own["accuracy"], own["width"], color=style.tint(colour, share), **bars)
+        gap = {**bars, **GAP, "edgecolor": edge}
+        above.bar(own["left"], own["confidence"] - own["accuracy"], own["width"], bottom=own["accuracy"], **gap)
+    below.bar(rows["left"], rows["share"], rows["width"], color=style.tint(colour, 0.75), **bars)
+    above.plot([0, 100], [0, 100], **DIAGONAL, zorder=3)
     if rows["n"].max() > 1:
-        shown = rows[count >= SPARSE]
-        reach = np.array([shown["accuracy"] - shown["accuracy_min"], shown["accuracy_max"] - shown["accuracy"]])
-        centre = (edges + width / 2)[count >= SPARSE]
-        look = {"linestyle": "none", "color": "0.15", "elinewidth": 0.6, "capsize": 1.2, "zorder": 4}
-        above.errorbar(centre, shown["accuracy"], np.maximum(reach, 0.0), **look)
-    shares = {"color": style.tint(colour, 0.75), "edgecolor": "white", "linewidth": 0.4, "zorder": 2}
-    below.bar(edges, rows["share"], width, align="edge", **shares)
-
-
-def _numbers(rows: pd.DataFrame) -> str:
-    """Return ECE and gap as they stand above a panel."""
-    ece, gap = rows["ece"].iloc[0], rows["gap"].iloc[0]
-    return f"ECE {ece:.1f} %\ngap {gap:+.1f} pp".replace("-", "−")
+        own = rows[~sparse]
+        centre = own["left"] + own["width"] / 2
+        above.vlines(centre, own["accuracy_min"], own["accuracy_max"], color="0.15", linewidth=0.6, zorder=4)

@@ -164,13 +164,20 @@ def with_values(members: pd.DataFrame, table: pd.DataFrame, columns: list[str]) 
     return members.merge(values.astype(dict.fromkeys(texts, object)), on="model_id")
 
 
-def over_seeds(values: pd.DataFrame, keys: list[str], value: str = "value") -> pd.DataFrame:
+def scores(members: pd.DataFrame, metrics: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """Return the panels' models with those of their test metrics that are in ``names``: metric and value, in %."""
+    table = metrics[(metrics["split"] == "test") & metrics["metric"].isin(list(names))]
+    values = with_values(members, table, ["metric", "value"])
+    return values.assign(value=100 * values["value"].astype(float))
+
+
+def over_seeds(values: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Return mean, sd (n − 1), n, the 95 % interval of the mean (low, high) and the range (min, max) of ``value``.
 
     low and high are mean ∓ t(0.975, n − 1) · sd / √n, NaN where n = 1. Rows are ordered by pair, method and temperature
     as in the figures, then by the other keys.
     """
-    groups = values.groupby(keys, dropna=False, observed=True, sort=False)[value]
+    groups = values.groupby(keys, dropna=False, observed=True, sort=False)["value"]
     table = groups.agg(mean="mean", sd="std", n="count", min="min", max="max").reset_index()
     n = table["n"].to_numpy(dtype=float)
     half = stdtrit(np.where(n > 1, n - 1, np.nan), 0.975) * table["sd"] / np.sqrt(n)
@@ -193,9 +200,7 @@ def over_temperatures(metrics: pd.DataFrame, names: Iterable[str]) -> pd.DataFra
     students = main_students(models)
     wanted = [(pair, temperatures(students, pair)) for pair in pairs_of(students)]
     members = panel_models(models, students, [(pair, ts) for pair, ts in wanted if len(ts) > 1])
-    table = metrics[(metrics["split"] == "test") & metrics["metric"].isin(list(names))]
-    values = with_values(members, table, ["metric", "value"])
-    values["value"] = 100 * values["value"].astype(float)
+    values = scores(members, metrics, names)
     return over_seeds(values, [*PANEL, "metric"]).assign(unit="%", alpha=mixup_alpha(students))
 
 

@@ -1,12 +1,12 @@
 """Class similarity as a teacher tells it: on clean images, on mixed ones, and on the linear mixture."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from vicinal.confusion import KINDS, SIMILARITY_TEMPERATURE
@@ -37,9 +37,9 @@ TICKS = [digit * 10.0**power for power in range(-8, 1) for digit in (1, 2, 5)]  
 def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Return one row an entry of a matrix of the first teacher of the main pairs, mean over seeds.
 
-    Columns: teacher; kind (``clean``, ``mixed``, ``linear``); row and column (labels); row_name and column_name;
-    row_place and column_place (in the order in which classes are drawn); superclass (of the row's class, NaN where
-    there is none); mean and n. For kinds clean and linear also rho, rho_low, rho_high, rho_n and p: see the caption.
+    Columns: teacher; kind (``clean``, ``mixed``, ``linear``); row and column (labels); of both sides the name, the
+    superclass (NaN where there is none) and the place in the order in which classes are drawn (row_name, …); mean and
+    n. For kinds clean and linear also rho, rho_low, rho_high, rho_n and p: see the caption.
     """
     models = runs.models_of(tables["confusion"])
     pairs = runs.main_pairs(runs.main_students(models))
@@ -56,8 +56,8 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
     classes = _classes(tables["classes"])
     for side in ("row", "column"):
-        own = classes.rename(columns={"label": side, "name": f"{side}_name", "place": f"{side}_place"})
-        entries = entries.merge(own if side == "row" else own.drop(columns="superclass"), on=side)
+        own = classes.rename(columns=lambda name, side=side: side if name == "label" else f"{side}_{name}")
+        entries = entries.merge(own, on=side)
     entries = entries.merge(_tests(members, tables["confusion"]), on=["teacher", "kind"], how="left")
     order = entries["kind"].map({kind: i for i, kind in enumerate(KINDS)}).rename("kind_place")
     entries = entries.assign(kind_place=order.astype("int64"))
@@ -90,37 +90,42 @@ def _tests(members: pd.DataFrame, confusion: pd.DataFrame) -> pd.DataFrame:
 
 def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the teacher and the seeds of this figure."""
-    if not len(data):
-        return MISSING
-    n = data.groupby("kind")["n"].max()
-    seeds = "one seed" if n.max() == 1 else runs.seeds_text(n)
+    one = data["n"].max() == 1
+    seeds = "one seed" if one else runs.seeds_text(data.groupby("kind")["n"].max())
     below = ""
     if data["rho"].notna().any():
         below = BELOW.format(interval=" with its 95 % t-interval" if data["rho_low"].notna().any() else "")
-    if n.max() == 1:
-        below = f"{below} One seed: no interval is shown.".lstrip()
-    ordered = "Classes by superclass (lines between them)." if data["superclass"].notna().all() else "Classes by label."
-    teacher = data["teacher"].iloc[0]
-    filled = CAPTION.format(
-        teacher=teacher, temperature=SIMILARITY_TEMPERATURE, seeds=seeds, order=ordered, below=below
-    )
-    return filled.rstrip()
+    below += " One seed: no interval is shown." if one else ""
+    grouped = _classes_in(data)[1].notna().all()
+    order = "Classes by superclass (lines between them)." if grouped else "Classes by label."
+    filled = {"teacher": data["teacher"].iloc[0], "temperature": SIMILARITY_TEMPERATURE, "seeds": seeds}
+    return CAPTION.format(**filled, order=order, below=below.strip()).strip()
 
 
-@style.styled
+def _classes_in(data: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Return name and superclass of each class by its place; a class of which no image was seen has only a column."""
+    sides = []
+    for side in ("row", "column"):
+        own = data[[f"{side}_place", f"{side}_name", f"{side}_superclass"]].drop_duplicates()
+        sides.append(own.set_axis(["place", "name", "superclass"], axis=1))
+    classes = pd.concat(sides).drop_duplicates("place").set_index("place").sort_index()
+    return classes["name"].map(_shown), classes["superclass"].astype(float)
+
+
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: the three matrices side by side, one scale of colours."""
-    if not len(data):
-        return style.message(MISSING)
-    longest = max(len(_shown(name)) for name in data["row_name"]) if data["row"].nunique() <= NAMED else 0
+    names, superclass = _classes_in(data)
+    longest = names.str.len().max() if len(names) <= NAMED else 0
     figure = Figure(figsize=(style.PAGE, 3.0 + (0.05 * longest if longest > UPRIGHT else 0.0)))
     axes = figure.subplots(1, len(KINDS), sharey=True)
     high = data["mean"].max()
     norm = LogNorm(max(data["mean"][data["mean"] > 0].min(), high / CONTRAST), high)
     for ax, kind in zip(axes, KINDS, strict=True):
-        drawn = _panel(ax, data, kind, norm)
+        _panel(ax, data[data["kind"] == kind], names, superclass, norm)
     axes[0].set_ylabel("Class of the image")
-    bar = figure.colorbar(drawn, ax=axes, label="Probability", aspect=25, pad=0.015, shrink=0.8)
+    bar = figure.colorbar(
+        ScalarMappable(norm, "viridis"), ax=axes, label="Probability", aspect=25, pad=0.015, shrink=0.8
+    )
     bar.outline.set_linewidth(0.6)
     bar.set_ticks([tick for tick in TICKS if norm.vmin <= tick <= norm.vmax])
     bar.ax.yaxis.set_major_formatter(FuncFormatter("{:g}".format))
@@ -128,31 +133,22 @@ def draw(data: pd.DataFrame) -> Figure:
     return figure
 
 
-def _panel(ax: Axes, data: pd.DataFrame, kind: str, norm: LogNorm) -> AxesImage:
-    rows = data[data["kind"] == kind]
-    classes = data.drop_duplicates("row").sort_values("row_place")
-    matrix = np.full((len(classes), len(classes)), np.nan)
-    matrix[rows["row_place"], rows["column_place"]] = rows["mean"]
-    shades = matplotlib.colormaps["viridis"].with_extremes(bad="white")
-    drawn = ax.imshow(np.ma.masked_invalid(matrix), cmap=shades, norm=norm, interpolation="nearest")
-    ax.grid(False)
-    ax.set_title(LABELS[kind])
-    if len(classes) <= NAMED:
-        names = [_shown(name) for name in classes["row_name"]]
-        rotation = 90 if max(map(len, names)) > UPRIGHT else 0
-        # A name is a text of the data, not mathematics, whatever dollar signs it has.
-        ax.set_xticks(range(len(names)), names, rotation=rotation, parse_math=False)
-        ax.set_yticks(range(len(names)), names, parse_math=False)
-        ax.tick_params(length=0, pad=2)
-    else:
-        ax.set(xticks=[], yticks=[])
-    superclass = classes["superclass"].to_numpy(dtype=float)
-    if not np.isnan(superclass).any():
-        for border in np.flatnonzero(np.diff(superclass)) + 0.5:
-            for line in (ax.axhline, ax.axvline):
-                line(border, color="white", linewidth=0.5)
+def _panel(ax: Axes, rows: pd.DataFrame, names: pd.Series, superclass: pd.Series, norm: LogNorm) -> None:
+    matrix = rows.pivot(index="row_place", columns="column_place", values="mean")
+    matrix = matrix.reindex(index=names.index, columns=names.index)
+    sns.heatmap(matrix, norm=norm, cmap="viridis", square=True, cbar=False, rasterized=True, ax=ax)
+    ticks, labels = (np.arange(len(names)) + 0.5, names) if len(names) <= NAMED else ([], [])
+    # A name is a text of the data, not mathematics, whatever dollar signs it has.
+    ax.set_xticks(ticks, labels, rotation=90 if names.str.len().max() > UPRIGHT else 0, parse_math=False)
+    ax.set_yticks(ticks, labels, rotation=0, parse_math=False)
+    ax.tick_params(length=0, pad=2)
+    if superclass.notna().all():
+        for border in np.flatnonzero(np.diff(superclass)) + 1:
+            ax.axhline(border, color="white", linewidth=0.5)
+            ax.axvline(border, color="white", linewidth=0.5)
+    ax.grid(visible=False)
+    ax.set(title=LABELS[rows["kind"].iloc[0]], ylabel="")
     ax.set_xlabel("\n".join(["Other class", *_numbers(rows)]), linespacing=1.4)
-    return drawn
 
 
 def _shown(name: object) -> str:

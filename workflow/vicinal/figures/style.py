@@ -1,12 +1,12 @@
 """One look for all figures: sizes, colours, markers, and how they are saved byte for byte the same."""
 
 import re
-from collections.abc import Callable, Iterable
-from functools import wraps
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import matplotlib
-import numpy as np
+import seaborn as sns
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -16,33 +16,34 @@ COLUMN = 3.4
 PAGE = 6.9
 
 RC = {
-    "axes.axisbelow": True,
+    **sns.axes_style("ticks"),
+    **sns.plotting_context("paper", font_scale=0.8),
     "axes.edgecolor": "0.3",
     "axes.grid": True,
-    "axes.labelsize": 8,
     "axes.linewidth": 0.6,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.titlesize": 8,
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.h_pad": 0.03,
     "figure.constrained_layout.w_pad": 0.03,
+    "figure.constrained_layout.wspace": 0.04,
     "figure.dpi": 100,
-    "figure.titlesize": 8,
     "font.family": "DejaVu Sans",  # ships with matplotlib, so that every machine draws the same letters
-    "font.size": 7,
+    "font.size": 7.2,
     "grid.color": "0.9",
     "grid.linewidth": 0.5,
     "hatch.linewidth": 0.5,
-    "legend.fontsize": 7,
     "legend.frameon": False,
-    "legend.handlelength": 2.6,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 4,
+    "legend.handlelength": 2.8,
+    "lines.markersize": 5,
     "pdf.fonttype": 42,  # TrueType, as journals ask; the default Type 3 is refused by some
     "savefig.dpi": 300,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
+    "xtick.major.size": 3,
+    "xtick.major.width": 0.6,
+    "xtick.minor.size": 2,
+    "ytick.major.size": 3,
+    "ytick.major.width": 0.6,
+    "ytick.minor.size": 2,
 }
 
 TEACHER = "teacher"
@@ -55,34 +56,25 @@ LABELS = {
     "kd": "KD",
     "kd_mixup": "KD + mixup",
 }
-# Okabe and Ito's colours, told apart by colour-blind readers too: warm without mixup, cool with it.
-COLOURS = {
-    TEACHER: "#000000",
-    "ce": "#E69F00",
-    "ce_mixup": "#56B4E9",
-    "kd": "#D55E00",
-    "kd_mixup": "#0072B2",
-}
-MARKERS = {TEACHER: "x", "ce": "s", "ce_mixup": "D", "kd": "o", "kd_mixup": "^"}
-# Line styles and markers tell the methods apart in black and white.
-LINES = {TEACHER: "--", "ce": ":", "ce_mixup": "-.", "kd": "-", "kd_mixup": "-"}
+# Colours that colour-blind readers tell apart: warm without mixup, cool with it.
+_BLUE, _ORANGE, _GREEN, _RED, _PINK, _BROWN, _ROSE, _GREY, _YELLOW, _SKY = sns.color_palette("colorblind").as_hex()
+COLOURS = {TEACHER: "#000000", "ce": _ORANGE, "ce_mixup": _SKY, "kd": _RED, "kd_mixup": _BLUE}
+# Dashes (in line widths; "" is a solid line) and markers tell the methods apart in black and white.
+DASHES = {TEACHER: (8, 2), "ce": (1, 1), "ce_mixup": (5, 1.5, 1, 1.5), "kd": (3, 1.5), "kd_mixup": ""}
+MARKERS = {TEACHER: "X", "ce": "^", "ce_mixup": "D", "kd": "o", "kd_mixup": "s"}
+EDGE = {"markeredgecolor": "white", "markeredgewidth": 0.5}  # parts markers that lie on each other
+SCORES = {"accuracy": "Accuracy (%)", "ece": "ECE (%)", "oe": "OE (%)"}
 
 
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Make a function draw in this style, whatever the caller's matplotlib settings are."""
-
-    @wraps(draw)
-    def inner(*args, **kwargs) -> Figure:
-        with matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "agg", **RC}):
-            return draw(*args, **kwargs)
-
-    return inner
+def look() -> AbstractContextManager:
+    """Return a context in which matplotlib and seaborn draw in this style, whatever the caller's settings are."""
+    return matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "agg", **RC})
 
 
 def save(figure: Figure, path: Path) -> None:
     """Save a figure as PDF or PNG (300 dpi), by the ending of ``path``; equal figures give equal bytes."""
     undated = {".pdf": {"CreationDate": None}, ".png": {"Software": None}}
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "agg", **RC}):
+    with look():
         _settle_layout(figure)
         figure.savefig(path, metadata=undated[path.suffix])
 
@@ -96,7 +88,6 @@ def _settle_layout(figure: Figure) -> None:
         axes.set_position(bounds)
 
 
-@styled
 def message(text: str) -> Figure:
     """Return a figure that says in one sentence why there is nothing to draw."""
     figure = Figure(figsize=(COLUMN, 0.8))
@@ -104,23 +95,30 @@ def message(text: str) -> Figure:
     return figure
 
 
-def handle(method: str, marker: bool = True) -> Line2D:
-    """Return a legend entry of a method."""
-    return Line2D([], [], label=LABELS[method], **line(method, marker))
+def linestyle(dashes: tuple[float, ...] | str) -> tuple | str:
+    """Return dashes as seaborn has them as a line style of matplotlib."""
+    return (0, dashes) if dashes else "-"
 
 
 def line(method: str, marker: bool = True) -> dict:
     """Return colour, line style and marker of a method, as keywords of ``plot``."""
-    keywords = {"color": COLOURS[method], "linestyle": LINES[method]}
-    return keywords | {"marker": MARKERS[method]} if marker else keywords
+    keywords = {"color": COLOURS[method], "linestyle": linestyle(DASHES[method])}
+    return keywords | ({"marker": MARKERS[method], **EDGE} if marker else {})
 
 
-def legend_below(figure: Figure, handles: list, columns: int = 5) -> None:
+def handles(methods: Iterable[str], plain: Iterable[str] = (), **changes: object) -> list[Line2D]:
+    """Return legend entries of methods, in the order of ``METHODS``; those in ``plain`` have no marker."""
+    return [
+        Line2D([], [], label=LABELS[method], **{**line(method, method not in plain), **changes})
+        for method in ordered(methods)
+    ]
+
+
+def legend_below(figure: Figure, entries: list, columns: int = 5) -> None:
     """Put one legend below all panels, where it covers no data; in two columns where the figure is narrow."""
     if figure.get_figwidth() < PAGE:
         columns = 2
-    if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))
+    figure.legend(handles=entries, loc="outside lower center", ncols=min(columns, len(entries)))
 
 
 def tint(colour: str, share: float) -> tuple[float, ...]:
@@ -142,22 +140,3 @@ def natural(name: str | None) -> list:
 def pair_title(teacher: str | None, student: str) -> str:
     """Return how a pair is written above its panels."""
     return f"{teacher} → {student}" if teacher else student
-
-
-def spread(positions: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
-    """Return places for labels: near ``positions``, in their order, ``gap`` apart, between ``low`` and ``high``.
-
-    Labels that would overlap form a block around the mean of what they label.
-    """
-    order = np.argsort(positions, kind="stable")
-    blocks: list[tuple[float, int]] = []  # mean of (position − rank · gap) over the block, its size
-    for rank, index in enumerate(order):
-        blocks.append((float(positions[index]) - rank * gap, 1))
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            (left, n), (right, m) = blocks[-2:]
-            blocks[-2:] = [((left * n + right * m) / (n + m), n + m)]
-    starts = np.repeat([start for start, _ in blocks], [size for _, size in blocks])
-    starts = np.maximum(np.minimum(starts, high - (len(starts) - 1) * gap), low)
-    places = np.empty(len(positions))
-    places[order] = starts + gap * np.arange(len(positions))
-    return places
