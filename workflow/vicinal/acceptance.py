@@ -126,7 +126,7 @@ def _rewrite(path: Path, content: Any) -> None:
 
 
 def _differs_by_code(plan: Plan, results: Path, fresh: set[Ref]) -> bool:
-    """Tell whether an output is there and differs by nothing but code, its own or that of what it is made from."""
+    """Return whether an output exists and differs only by code, its own or that of what it is made from."""
     output = results / plan.output
     parts = recorded_parts(output)
     return (

@@ -50,8 +50,8 @@ def model_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 def collect(models: pd.DataFrame, folders: Mapping[str, Path], trained: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
     """Return the tables of an experiment, tidy: metrics, vicinal, confusion, reliability, history, spread, similarity.
 
-    All have the columns of the models beside their own, but for similarity: that has many rows and ``model_id`` only.
-    It and spread are of teachers. In confusion the temperature that was measured at is ``softmax_temperature``.
+    All have the columns of the models beside their own, except similarity: it has many rows, and ``model_id`` only.
+    Similarity and spread are of teachers. In confusion the temperature that was measured at is ``softmax_temperature``.
 
     Args:
         models: see ``model_table``.

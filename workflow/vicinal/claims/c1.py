@@ -3,7 +3,7 @@
 from vicinal.claims.cells import Runs
 from vicinal.claims.samples import Sample, paired
 from vicinal.claims.settings import PRIMARY_TEMPERATURE, Setting
-from vicinal.claims.verdict import Test
+from vicinal.claims.verdict import Test, decidable
 
 TITLE = "Distributional confusion, not dark knowledge"
 SENTENCE = (
@@ -16,7 +16,7 @@ LIMIT = 0.5  # a perfectly linear teacher scores 1
 def tests(runs: Runs) -> tuple[list[Test], str]:
     """Return the tests of C1, and which runs it lacks."""
     students = runs.students("kd_mixup") + runs.students("kd")
-    named = [runs.teacher_of(s) for s in students if s.teacher_mixup_alpha is None]  # those in no table too
+    named = [runs.teacher_of(s) for s in students if s.teacher_mixup_alpha is None]  # also those that no table has
     plain = list(dict.fromkeys([*(s for s in runs.teachers() if s.alpha is None), *named]))
     if not plain:
         return [], f"teachers without mixup, explained_share at T = {PRIMARY_TEMPERATURE:g} (table confusion)"
@@ -46,7 +46,7 @@ def _others(runs: Runs, s: Setting) -> list[Test]:
     masses = [runs.confusion(s, f"source_mass_{kind}", t) for kind in ("clean", "mixed")]
     words = "source mass of the linear mixture − on mixed inputs"
     found.append(_test(runs, s, t, words, paired(masses, lambda linear, mixed: linear - mixed)))
-    return [test for test in found if not test.sample.needs]
+    return decidable(found)
 
 
 def _test(runs: Runs, s: Setting, t: float, estimand: str, sample: Sample, primary: bool = False) -> Test:

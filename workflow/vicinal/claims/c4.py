@@ -8,7 +8,7 @@ import numpy as np
 from vicinal.claims.cells import Runs, missing_primary, primary_students
 from vicinal.claims.samples import Sample, paired
 from vicinal.claims.settings import Setting, baseline, is_primary
-from vicinal.claims.verdict import Test
+from vicinal.claims.verdict import Test, decidable
 from vicinal.tidy import STD
 
 TITLE = "An order of magnitude less overconfidence"
@@ -28,7 +28,7 @@ def tests(runs: Runs) -> tuple[list[Test], str]:
     found += [_test(runs, s, BASELINE, 2 * THRESHOLD) for s in primary]
     found += [_test(runs, s, BASELINE, THRESHOLD) for s in students if not is_primary(s)]
     found += [_test(runs, s, method, THRESHOLD) for s in students for method in OTHERS]
-    return [test for test in found if test.primary or not test.sample.needs], ""
+    return decidable(found), ""
 
 
 def _test(runs: Runs, s: Setting, method: str, threshold: float, primary: bool = False) -> Test:

@@ -6,7 +6,7 @@ from vicinal.claims.cells import Runs
 from vicinal.claims.samples import Series, paired
 from vicinal.claims.settings import PRIMARY_ALPHA, PRIMARY_TEMPERATURE, Setting, is_primary
 from vicinal.claims.statistics import Within, partial_correlation, slopes
-from vicinal.claims.verdict import Test
+from vicinal.claims.verdict import Test, decidable
 from vicinal.tidy import STD
 
 TITLE = "Calibration is inherited"
@@ -43,7 +43,7 @@ def tests(runs: Runs) -> tuple[list[Test], str]:
             common = tuple(c for c in SCALES if c in scales)
             found.append(_slope(runs, s, common, primary=False))
             found += [_accuracy(runs, s, c, primary=False) for c in common if c != 1]
-    return [test for test in found if test.primary or not test.sample.needs], ""
+    return decidable(found), ""
 
 
 def _gaps(runs: Runs, s: Setting, scales: tuple[float, ...]) -> list[Series]:

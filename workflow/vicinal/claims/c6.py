@@ -9,7 +9,7 @@ from vicinal.claims.cells import Runs, lost_pairs, missing_primary
 from vicinal.claims.samples import Sample, Series, paired
 from vicinal.claims.settings import PRIMARY_ALPHA, Setting, baseline, is_default
 from vicinal.claims.statistics import SameSign, slopes
-from vicinal.claims.verdict import Test
+from vicinal.claims.verdict import Test, decidable
 from vicinal.tidy import STD
 
 TITLE = "Temperature trades accuracy against calibration"
@@ -35,13 +35,13 @@ def tests(runs: Runs) -> tuple[list[Test], str]:
     found = _short_grids(runs, grids)
     for s, grid in grids.items():
         found += _tests(runs, s, grid, _is_primary(s))
-    return [test for test in found if test.primary or not test.sample.needs], ""
+    return decidable(found), ""
 
 
 def _short_grids(runs: Runs, grids: Mapping[Setting, list[float]]) -> list[Test]:
     """Return primary tests of the pairs that were distilled at several temperatures, but not at enough of them.
 
-    They can decide nothing, and say what is missing: a pair that lost its runs must not go unnoticed.
+    They decide nothing and name what is missing, so that a pair that lost its runs does not go unnoticed.
     """
     own: dict[Setting, set[float]] = {}
     both: dict[Setting, set[float]] = {s._replace(temperature=None): set() for s in lost_pairs(runs)}
@@ -53,7 +53,7 @@ def _short_grids(runs: Runs, grids: Mapping[Setting, list[float]]) -> list[Test]
                 own.setdefault(key, set()).add(s.temperature)
     found = []
     for s, temperatures in both.items():
-        if s not in grids and len(temperatures) != 1:  # one alone is no grid that lost its runs
+        if s not in grids and len(temperatures) != 1:  # a single temperature was never meant as a grid
             lost = sorted(temperatures - own.get(s, set()))
             wanted = f"at T = {', '.join(f'{t:g}' for t in lost)}" if lost else "at more temperatures"
             needs = f"{runs.describe(s)} {wanted} (at least {MIN_TEMPERATURES} numeric temperatures)"
@@ -72,24 +72,29 @@ def _tests(runs: Runs, s: Setting, grid: list[float], primary: bool) -> list[Tes
     shared = both if len(both) >= MIN_TEMPERATURES else grid  # then the runs that kd lacks are named
     own, common = (f"{runs.label(s)}, T = {{{', '.join(f'{t:g}' for t in part)}}}" for part in (grid, shared))
 
+    def steeper(*columns: np.ndarray) -> np.ndarray:
+        mixed, ordinary = _two_slopes(shared, columns)
+        return abs(mixed) - abs(ordinary)
+
     series = [one for metric in _METRICS for one in _series(runs, s, grid, metric)]
-    sample = paired(series, lambda *v: np.stack([_slopes(grid, part) for part in np.split(np.array(v), 2)], axis=1))
+    sample = paired(series, lambda *columns: np.stack(_two_slopes(grid, columns), axis=1))
     found = [Test(own, _SAME_SIGN, sample, SameSign(), primary=primary)]
     for metric, name in _METRICS.items():
         series = _series(runs, s, shared, metric) + _series(runs, plain, shared, metric)
-        sample = paired(series, lambda *v: np.subtract(*(abs(_slopes(shared, p)) for p in np.split(np.array(v), 2))))
+        sample = paired(series, steeper)
         estimand = f"|slope of {name} on log2 T|: kd_mixup − kd"
         found.append(Test(f"{common}, vs kd", estimand, sample, primary=primary and metric == "confidence_gap"))
     for setting, temperatures, cell in ((s, grid, own), (plain, shared, common)):
         for metric, name in _METRICS.items():
-            sample = paired(_series(runs, setting, temperatures, metric), lambda *v, g=temperatures: _slopes(g, v))
+            series = _series(runs, setting, temperatures, metric)
+            sample = paired(series, lambda *columns, t=temperatures: _slopes(t, columns))
             estimand = f"slope of {name} on log2 T, {setting.method}"
             found.append(Test(cell, estimand, sample, descriptive=True))
     return found
 
 
 def _series(runs: Runs, s: Setting, grid: list[float], metric: str) -> list[Series]:
-    """Return a metric at every temperature; of the confidence gap the size."""
+    """Return a metric at every temperature; of the confidence gap its absolute value."""
     found = [runs.metric(s._replace(temperature=t), metric) for t in grid]
     if metric != "confidence_gap":
         return found
@@ -97,6 +102,11 @@ def _series(runs: Runs, s: Setting, grid: list[float], metric: str) -> list[Seri
         replace(one, values={seed: [abs(value) for value in values] for seed, values in one.values.items()})
         for one in found
     ]
+
+
+def _two_slopes(grid: list[float], columns: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return the slopes (n,) of the first half of the columns and of the second, each with one a temperature."""
+    return [_slopes(grid, half) for half in np.split(np.array(columns), 2)]
 
 
 def _slopes(grid: list[float], columns: Sequence[np.ndarray]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The runs of an experiment by setting, and which of them a claim compares."""
+"""The runs of an experiment by setting, and the runs that a claim compares."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from vicinal.tidy import TEACHER, VARIANT, missing
 
 WHOLE, PEAK = ("all", 0.0, 1.0), ("different", 0.45, 0.55)
 GIVEN_TEACHER = "a given teacher, one for all seeds: the interval is over the seeds of its students alone"
-# Flags of the weights that a run started from, and of those that its teacher did; absent from older tables.
+# Whether the weights that a run, and its teacher, started from were trained with mixup; not in every experiment.
 PRETRAINED, TEACHER_PRETRAINED = "pretraining_mixup", "teacher_pretraining_mixup"
 
 
@@ -195,8 +195,8 @@ class Runs:
 def primary_students(runs: Runs) -> list[Setting]:
     """Return the kd_mixup settings of the primary cells of all pairs; none where there are no such runs at all.
 
-    A pair that was distilled in another way only (by kd, at another T or α) has a primary cell too, so has a teacher
-    without any student: the runs are missing, and the claim must say so, or a lost pair would go unnoticed.
+    A pair that was only distilled otherwise (by kd, at another T or α) has a primary cell too, and so has a teacher
+    without any student: the claim names their missing runs, so that a lost pair does not go unnoticed.
     """
     present = [s for s in runs.students() if is_primary(s)]
     pairs = [primary_of(s) for s in runs.students() + runs.students("kd") if is_default(s)]
@@ -217,7 +217,7 @@ def lost_pairs(runs: Runs) -> list[Setting]:
 
 
 def missing_primary(runs: Runs, what: str = "") -> str:
-    """Return which runs a claim needs that has no primary cell at all."""
+    """Return the runs that a claim without a primary cell needs; ``what`` replaces "at T = 2, logit_scale 1"."""
     pairs = sorted({arrow(s) for s in runs.students("kd_mixup") + runs.students("kd")})
     of = f" {', '.join(pairs)}" if pairs else " students"
     weights = f"kd_weight {PRIMARY_WEIGHTS[0]:g}, ce_weight {PRIMARY_WEIGHTS[1]:g}"

@@ -7,7 +7,7 @@ import numpy as np
 
 # So many equal values of a metric are not a coincidence; the accuracies of three seeds on few images may be.
 MIN_COPIES = 4
-# In place of a seed: of a network that has none, and is compared with the runs of every seed.
+# In place of the seed of a network that has none: it is compared with the runs of every seed.
 ALL_SEEDS = None
 
 
@@ -15,8 +15,8 @@ ALL_SEEDS = None
 class Series:
     """One number of one setting: its values by seed (several where a seed occurs twice), and its name in messages.
 
-    The only value of a network that is one for all seeds stands under ``ALL_SEEDS``. ``note`` is said of every sample
-    that the values are in.
+    A network that is one for all seeds has its only value under ``ALL_SEEDS``. Every sample made from these values gets
+    the ``note``.
     """
 
     name: str
@@ -28,8 +28,9 @@ class Series:
 class Sample:
     """What a test compares: ``values`` (n, k) over the seeds that all series have.
 
-    ``needs`` names missing runs, with semicolons between them; ``problem`` says why the values cannot be used, ``note``
-    which seeds were left out, and what holds of all. ``seeds`` is [``ALL_SEEDS``] where no network has a seed.
+    ``needs`` names the missing runs, separated by semicolons. ``problem`` says why the values cannot be used. ``note``
+    names the seeds that were left out, and repeats the notes of the series. ``seeds`` is [``ALL_SEEDS``] where no
+    network has a seed.
     """
 
     seeds: list[int | None] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What determines a run but its seed: read off a row of a table, compared, and put into words."""
+"""The setting of a run, everything that determines it except the seed: read from a table, compared, described."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ PRIMARY_ALPHA, PRIMARY_TEMPERATURE, PRIMARY_WEIGHTS = 1.0, 2.0, (1.0, 0.0)
 
 
 class Setting(NamedTuple):
-    """What determines a run but its seed; None where it does not apply. ``temperature`` is a number or ``std``.
+    """What determines a run except its seed; None where it does not apply. ``temperature`` is a number or ``std``.
 
     ``others`` are the terms of the loss beside kd and ce, each as (name of its weight, weight), without those at 0.
     """
@@ -57,7 +57,7 @@ def is_true(value: Any) -> bool:
 
 
 def baseline(setting: Setting, method: str) -> Setting:
-    """Return the setting of the baseline of a kd_mixup student: the same but for what the method does not have."""
+    """Return the setting of a kd_mixup student's baseline: the same, without what the method does not have."""
     if method == "kd":
         return setting._replace(method="kd", alpha=None)
     alpha = setting.alpha if method == "ce_mixup" else None
@@ -67,7 +67,7 @@ def baseline(setting: Setting, method: str) -> Setting:
 
 
 def is_default(setting: Setting) -> bool:
-    """Return whether a distilled student has a teacher without mixup, whose logits are not scaled, and the weights."""
+    """Return whether a distilled student has the primary weights, and a teacher without mixup or scaled logits."""
     return setting.teacher_mixup_alpha is None and setting.logit_scale == 1 and _has_primary_weights(setting)
 
 
@@ -91,7 +91,7 @@ def arrow(setting: Setting) -> str:
 
 
 def in_words(setting: Setting, brief: bool) -> list[str]:
-    """Return the settings of a student in words; ``brief`` leaves out those of the primary cells, but for T."""
+    """Return a student's settings as text; ``brief`` leaves out those of the primary cells, except T."""
     parts = []
     if setting.alpha is not None and not (brief and setting.alpha == PRIMARY_ALPHA):
         parts.append(f"α = {setting.alpha:g}")

@@ -12,6 +12,7 @@ from vicinal.claims.statistics import ERROR, Mean, Rule, holm, summary
 MIN_SEEDS = 3
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE = "reproduced", "not reproduced", "inconclusive"
 NOT_JUDGED = "not judged"  # in an experiment that no claim is about
+_NUMBERS = ("estimate", "low", "high", "low_bonferroni", "high_bonferroni", "p", "p_holm")
 COLUMNS = [
     "claim", "title", "sentence", "kind", "cell", "estimand", "estimate", "low", "high", "low_bonferroni",
     "high_bonferroni", "n", "threshold", "p", "p_holm", "verdict", "reason", "warning",
@@ -61,6 +62,11 @@ class Test:
         return self.undecided
 
 
+def decidable(tests: list[Test]) -> list[Test]:
+    """Return the tests without the secondary ones whose runs are missing: only primary ones need to name these."""
+    return [test for test in tests if test.primary or not test.sample.needs]
+
+
 def rows(tests: list[Test], needs: str) -> list[dict[str, Any]]:
     """Return the rows of one claim, the verdict first.
 
@@ -80,19 +86,19 @@ def rows(tests: list[Test], needs: str) -> list[dict[str, Any]]:
 
 def _row(test: Test, cells: int) -> dict[str, Any]:
     """Return the row of a test; ``cells`` is the number of Bonferroni intervals."""
-    numbers = dict.fromkeys(("estimate", "low", "high", "low_bonferroni", "high_bonferroni", "p", "p_holm"), math.nan)
+    numbers = dict.fromkeys(_NUMBERS, math.nan)
     s = test.sample
-    if test.n >= 2 and len(s.values) and not s.problem:
+    usable = len(s.values) > 0 and not s.problem
+    if test.n >= 2 and usable:
         over_seeds = summary(s.values)
         numbers["estimate"] = test.rule.estimate(over_seeds)
         numbers["low"], numbers["high"] = test.rule.interval(over_seeds, ERROR)
         if test.primary:
-            within = test.rule.interval(over_seeds, ERROR / cells)
-            numbers["low_bonferroni"], numbers["high_bonferroni"] = within
+            numbers["low_bonferroni"], numbers["high_bonferroni"] = test.rule.interval(over_seeds, ERROR / cells)
         if test.n >= MIN_SEEDS and not test.descriptive and not test.undecided:
             numbers["p"] = test.rule.p(over_seeds, test.threshold)
-    elif test.n == 1 and len(s.values) and not s.problem:
-        numbers["estimate"] = float(s.values[0, 0]) if s.values.shape[1] == 1 and test.rule == Mean() else math.nan
+    elif test.n == 1 and usable and s.values.shape[1] == 1 and test.rule == Mean():
+        numbers["estimate"] = float(s.values[0, 0])
     return {
         "kind": "primary" if test.primary else "secondary",
         "cell": test.cell,
@@ -116,9 +122,7 @@ def unjudged() -> list[dict[str, Any]]:
 def _no_numbers() -> dict[str, Any]:
     """Return the verdict row of a claim without a test."""
     row: dict[str, Any] = {"kind": "verdict", "cell": "", "estimand": "", "n": 0, "warning": ""}
-    return row | dict.fromkeys(
-        ("estimate", "low", "high", "low_bonferroni", "high_bonferroni", "threshold", "p", "p_holm"), math.nan
-    )
+    return row | dict.fromkeys((*_NUMBERS, "threshold"), math.nan)
 
 
 def _verdict(tests: list[Test], primary: list[dict[str, Any]], needs: str) -> dict[str, Any]:
@@ -139,7 +143,7 @@ def _verdict(tests: list[Test], primary: list[dict[str, Any]], needs: str) -> di
 def _decide(tests: list[Test], primary: list[dict[str, Any]]) -> tuple[str, int, str]:
     """Return the verdict, the position of the cell that decides, and the reason."""
     for at, test in enumerate(tests):
-        if test.sample.problem:  # broken values: nothing beside them is to be trusted
+        if test.sample.problem:  # where values are broken the others cannot be trusted either
             return INCONCLUSIVE, at, f"{test.name}: {test.sample.problem}"
     usable = [at for at, test in enumerate(tests) if not test.obstacle]
     refuted = [at for at in usable if primary[at]["high_bonferroni"] < primary[at]["threshold"]]
