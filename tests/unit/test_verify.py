@@ -92,6 +92,7 @@ def test_a_missing_file_is_named(tree, file):
         ("teachers/*/teacher.json", "weights_sha256", "0", "made from other weights"),
         ("cohorts/*/manifest.json", "students", {}, "does not list"),
         ("evaluations/*/*/evaluation.json", "weights_sha256", "0", "made from other weights"),
+        ("evaluations/*/*/evaluation.json", "teacher_sha256", "0", "made from another teacher"),
         ("evaluations/*/*/evaluation.json", "sha256", {}, "lists no checksum of measures.parquet, predictions.parquet"),
         ("evaluations/*/manifest.json", "models", {"x-00000000": "0"}, "lists x-00000000, which is not wanted"),
         ("data/*/meta.json", "sha256", "0", "its checksum of all content"),
@@ -204,6 +205,16 @@ def test_mixtures_are_counted(tree):
     assert "1 result made by code with changes that were not committed" in notes
     assert "several CPU models" in notes
     assert "numpy" not in notes
+
+
+def test_the_device_on_which_given_weights_were_read_is_no_mixture():
+    trained, given = {**MADE, "device": "cpu"}, {**MADE, "device": "cuda", "gpu": "H100"}
+    found = Findings()
+    found.made = [("teachers", (), {"spec": {}, "code": "c", "provenance": trained})]
+    found.made += [("teachers", (), {"spec": {"given": {}}, "code": "c", "provenance": given})]
+    assert mixture_notes(found) == []
+    found.made += [("cohorts", (), {"spec": {}, "code": "c", "provenance": given})]
+    assert mixture_notes(found) == ["trained or measured on several devices: cpu (1 result), H100 (1 result)"]
 
 
 def test_of_many_alike_the_first_are_shown(tmp_path):
