@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,7 @@ def test_results_that_cannot_be_written_are_one_problem_of_several(monkeypatch):
         command.main(arguments(), [])
     assert [line.partition(": ")[0] for line in str(error.value).splitlines()] == ["third", "results", "third"]
     write(second=DIGITS)
+    shutil.rmtree(RESULTS)
     RESULTS.write_text("")
     with pytest.raises(VicinalError, match=r"^results: cannot be written \(.*/results is no folder\)"):
         command.main(arguments(), [])

@@ -1,1 +1,1 @@
-"""What a run would take: wall time from recorded runs or from operations at a stated rate, and disk. Without torch."""
+"""What a run would take: wall time by recorded runs or at stated rates, disk, GPU memory; and what each part adds."""

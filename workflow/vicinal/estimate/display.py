@@ -84,8 +84,9 @@ def _add_stage(table: Table, stage: Stage, overview: Overview) -> None:
 
 
 def _show_parts(overview: Overview, console: Console) -> None:
-    """Print what each block of the grid and each seed alone asks for; nothing where there is one of each."""
-    if len(overview.blocks) == len(overview.seeds) == 2:  # one, and what it shares: nothing
+    """Print what each block of the grid and each seed alone asks for; nothing where there is one, or no training."""
+    one_of_each = len(overview.blocks) == len(overview.seeds) == 2  # the second is what is shared
+    if one_of_each or not any(part.hours for part in overview.blocks):
         return
     unit = "core-hours" if overview.times.device == "cpu" else "GPU-hours"
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")

@@ -36,7 +36,7 @@ class Shape:
 
     @property
     def image(self) -> tuple[int, int, int, int]:
-        """Return what ``model_cost`` takes after the architecture: classes, channels, height, width."""
+        """Return what ``Costs.of`` takes after the architecture: classes, channels, height, width."""
         return self.classes, self.channels, self.height, self.width
 
 

@@ -85,7 +85,7 @@ class Costs:
         cost = count_cost(*asked)
         self._kept[key] = list(cost)
         if self.file is not None:
-            with suppress(OSError):  # results that cannot be written can still be planned
+            with suppress(VicinalError, OSError):  # results that cannot be written can still be planned
                 write_json(self.file, self._kept)
         return cost
 
