@@ -22,17 +22,17 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from training_loops import BATCH, RECIPE, device_name, learner_of, random_images, random_teacher, synchronize
 
-from vicinal.batches import batch_plan
-from vicinal.device import select_device, whole_number
 from vicinal.errors import run
 from vicinal.files import write_json
-from vicinal.graphs import WARM_UP, CudaCapture
-from vicinal.inputs import EpochTables, make_batch, to_device
-from vicinal.losses import total_loss
-from vicinal.numerics import PRECISIONS, Numerics, select_numerics
-from vicinal.phases import phase_at
-from vicinal.step import CohortStep
-from vicinal.task import Training
+from vicinal.jobs.device import select_device, whole_number
+from vicinal.training.batch_plan import batch_plan
+from vicinal.training.cuda_graph import WARM_UP, CudaCapture
+from vicinal.training.inputs import EpochTables, make_batch, to_device
+from vicinal.training.losses import total_loss
+from vicinal.training.numerics import PRECISIONS, Numerics, select_numerics
+from vicinal.training.phases import phase_at
+from vicinal.training.step import CohortStep
+from vicinal.training.task import Training
 
 PROFILED, SHOWN = 5, 15  # steps at most, kernels
 Function = Callable[[], object]
@@ -112,13 +112,13 @@ class Parts:
 
 
 def _without_update(step: CohortStep) -> None:
-    with patch("vicinal.step.update", lambda optimizers, lr: None):
+    with patch("vicinal.training.step.update", lambda optimizers, lr: None):
         step(BATCH)
 
 
 def _forward_alone(step: CohortStep) -> None:
     """Run a step whose losses have no gradient but that of themselves."""
-    with patch("vicinal.step.total_loss", lambda *given: total_loss(*given).detach().requires_grad_()):
+    with patch("vicinal.training.step.total_loss", lambda *given: total_loss(*given).detach().requires_grad_()):
         _without_update(step)
 
 

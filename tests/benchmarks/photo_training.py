@@ -22,20 +22,20 @@ import torch
 from photo_loading import CLASSES, enlarged, packed, small_photos, write_folder
 from training_loops import device_name, synchronize
 
-from vicinal.batches import BatchPlan, batch_plan
-from vicinal.data.photos.inputs import Photos
 from vicinal.data.photos.ordered import available_cores
-from vicinal.device import select_device, whole_number
-from vicinal.engine import train
 from vicinal.errors import run
 from vicinal.files import write_json
-from vicinal.inputs import adapt, to_device
-from vicinal.learner import make_learner
+from vicinal.jobs.device import select_device, whole_number
+from vicinal.jobs.progress import Progress
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
-from vicinal.numerics import PRECISIONS, Numerics, select_numerics
-from vicinal.progress import Progress
-from vicinal.task import Callbacks, Training
+from vicinal.training.batch_plan import BatchPlan, batch_plan
+from vicinal.training.inputs import adapt, to_device
+from vicinal.training.learner import make_learner
+from vicinal.training.loop import train
+from vicinal.training.numerics import PRECISIONS, Numerics, select_numerics
+from vicinal.training.photos import Photos
+from vicinal.training.task import Callbacks, Training
 
 LIMIT = 1.2
 LOADER, TRAINING, BOTH = "loader", "training", "both"

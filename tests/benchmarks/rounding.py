@@ -29,16 +29,16 @@ from training_loops import device_name
 
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
-from vicinal.device import select_device, whole_number
-from vicinal.engine import logits_on, train
 from vicinal.errors import run
 from vicinal.files import write_json
-from vicinal.inputs import Images
-from vicinal.learner import Learner, make_learner
+from vicinal.jobs.device import select_device, whole_number
+from vicinal.jobs.progress import Progress
 from vicinal.models.registry import architecture
-from vicinal.numerics import Numerics, select_numerics
-from vicinal.progress import Progress
-from vicinal.task import Callbacks, Moment, Training
+from vicinal.training.inputs import Images
+from vicinal.training.learner import Learner, make_learner
+from vicinal.training.loop import logits_on, train
+from vicinal.training.numerics import Numerics, select_numerics
+from vicinal.training.task import Callbacks, Moment, Training
 
 # As in config.yaml.
 TEACHER, STUDENT, TEMPERATURE, ALPHA = "resnet14", "resnet8_narrow", 2.0, 1.0

@@ -13,15 +13,15 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
 
-from vicinal.batches import batch_plan
-from vicinal.engine import train
-from vicinal.inputs import EpochTables, Images, MixedBatch, make_batch
-from vicinal.learner import Learner, make_learner
+from vicinal.jobs.provenance import cpu_model
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
-from vicinal.numerics import Numerics
-from vicinal.provenance import cpu_model
-from vicinal.task import Callbacks, Training
+from vicinal.training.batch_plan import batch_plan
+from vicinal.training.inputs import EpochTables, Images, MixedBatch, make_batch
+from vicinal.training.learner import Learner, make_learner
+from vicinal.training.loop import train
+from vicinal.training.numerics import Numerics
+from vicinal.training.task import Callbacks, Training
 
 BATCH, CLASSES = 64, 100
 RECIPE = {

@@ -12,8 +12,8 @@ from project import ROOT
 sys.path.insert(0, str(ROOT / "tests" / "unit"))
 from corruption_archive import FILE, NOTHING, arrays_of, make_images, write_archive, write_parquet
 
-from vicinal.data.corruptions import NAMES
-from vicinal.figures.corruptions import MISSING
+from vicinal.analysis.figures.corruptions import MISSING
+from vicinal.data.corruptions.catalogue import NAMES
 
 CONFIG = """
 name: tiny

@@ -24,9 +24,9 @@ from scipy.special import softmax
 
 from vicinal.errors import VicinalError
 from vicinal.files import sha256
-from vicinal.losses import Answers
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
+from vicinal.training.losses import Answers
 
 torch.set_num_threads(1)
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from project import SHORT
 
-from vicinal.figures import FIGURES
+from vicinal.analysis.figures import FIGURES
 
 
 def trained(result):

@@ -12,9 +12,9 @@ from warm import run_scripts
 
 from vicinal.config import read_config, validate
 from vicinal.data.catalogue import resolve_source
-from vicinal.grid import expand
-from vicinal.planfiles import write_plans
-from vicinal.planning import build_plans
+from vicinal.planning.files import write_plans
+from vicinal.planning.grid import expand
+from vicinal.planning.plans import build_plans
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 WITHOUT = ("snakemake", "pydantic")

@@ -12,16 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from vicinal.acceptance import code_records
-from vicinal.artefacts import Artefacts
+from vicinal.audit.acceptance import code_records
 from vicinal.config import validate
+from vicinal.evaluation.files import TABLES, table_files
+from vicinal.evaluation.robustness import VALUES
 from vicinal.files import write_json
-from vicinal.measurements import TABLES, table_files
-from vicinal.plan import record_key
-from vicinal.planfiles import write_plans
-from vicinal.planning import build_plans, resolve
+from vicinal.jobs.plan import record_key
+from vicinal.planning.artefacts import Artefacts
+from vicinal.planning.files import write_plans
+from vicinal.planning.plans import build_plans, resolve
 from vicinal.results import HISTORY, STAGES
-from vicinal.robustness import VALUES
 
 ROOT = Path(__file__).resolve().parents[2]
 # What a rule declares beside the output that carries the key.

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from vicinal.evaluation.files import table_files
 from vicinal.files import write_table
-from vicinal.history import history_table
-from vicinal.measurements import table_files
 from vicinal.results import HISTORY
+from vicinal.training.history import history_table
 
 SEEDS = (0, 1, 2)
 

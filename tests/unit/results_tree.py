@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vicinal.artefacts import Artefacts
 from vicinal.config import read_config, validate
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
+from vicinal.evaluation.files import OF_TEACHERS, TABLES, table_files
+from vicinal.evaluation.robustness import VALUES
 from vicinal.files import sha256, write_json, write_table
-from vicinal.grid import expand
-from vicinal.history import history_table
-from vicinal.measurements import OF_TEACHERS, TABLES, table_files
-from vicinal.plan import record_key
-from vicinal.planfiles import write_plans
-from vicinal.planning import Plan, build_plans
-from vicinal.robustness import VALUES
+from vicinal.jobs.plan import record_key
+from vicinal.planning.artefacts import Artefacts
+from vicinal.planning.files import write_plans
+from vicinal.planning.grid import expand
+from vicinal.planning.plans import Plan, build_plans
+from vicinal.training.history import history_table
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = "[{teachers: [resnet8], students: [resnet8_narrow], methods: [ce, kd_mixup], temperatures: [1, 2]}]"

@@ -8,14 +8,14 @@ import torch
 
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
-from vicinal.engine import train
-from vicinal.inputs import EpochTables, Images
-from vicinal.learner import make_learner
 from vicinal.models.registry import architecture
-from vicinal.numerics import Numerics
-from vicinal.phases import phase_at
-from vicinal.step import CohortStep
-from vicinal.task import Callbacks, Training
+from vicinal.training.inputs import EpochTables, Images
+from vicinal.training.learner import make_learner
+from vicinal.training.loop import train
+from vicinal.training.numerics import Numerics
+from vicinal.training.phases import phase_at
+from vicinal.training.step import CohortStep
+from vicinal.training.task import Callbacks, Training
 
 RECIPE = {
     "optimizer": "sgd", "epochs": 3, "batch_size": 16, "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4,

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from results_tree import made_up_tables, make_tree
 
-from vicinal.acceptance import accept_code
-from vicinal.data.corruptions import ARCHIVES, CorruptionArchive
+from vicinal.audit.acceptance import accept_code
+from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive
+from vicinal.evaluation.files import MEASURES, table_files
 from vicinal.files import sha256, write_json
-from vicinal.measurements import MEASURES, table_files
-from vicinal.plan import record_key
-from vicinal.planfiles import write_plans
+from vicinal.jobs.plan import record_key
+from vicinal.planning.files import write_plans
 
 OLD = "0" * 16
 ON = "evaluation.corruptions=true"

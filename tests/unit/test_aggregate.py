@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 from measured_models import MODELS, SEEDS, columns, metric, tables_of, write, write_files
 
-from vicinal import fingerprint
-from vicinal.aggregate import MODEL_COLUMNS, class_table, collect, model_table, not_finite, reliability, summarise
+from vicinal.analysis.tables import MODEL_COLUMNS, class_table, collect, model_table, not_finite, reliability, summarise
 from vicinal.errors import VicinalError
+from vicinal.jobs import fingerprint
 from vicinal.results import HISTORY, model_folder
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "aggregate.py"

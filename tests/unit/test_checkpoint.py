@@ -9,18 +9,18 @@ import torch
 from full_disk import full_disk
 from safetensors import safe_open
 
-from vicinal import checkpoint, weights
-from vicinal.checkpoint import Checkpoints, describe_machine, find_checkpoint, resumption
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
-from vicinal.engine import train
-from vicinal.inputs import Images
-from vicinal.learner import make_learner
+from vicinal.jobs.records import remove_checkpoints
 from vicinal.models.registry import architecture
-from vicinal.numerics import Numerics
-from vicinal.records import remove_checkpoints
 from vicinal.results import checkpoint_folder
-from vicinal.task import Callbacks, Training
+from vicinal.training import checkpoint, weights
+from vicinal.training.checkpoint import Checkpoints, describe_machine, find_checkpoint, resumption
+from vicinal.training.inputs import Images
+from vicinal.training.learner import make_learner
+from vicinal.training.loop import train
+from vicinal.training.numerics import Numerics
+from vicinal.training.task import Callbacks, Training
 
 CPU = torch.device("cpu")
 RECIPE = {

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from vicinal.commands import plan as command
-from vicinal.commands.experiment import read_artefacts
-from vicinal.estimate.display import duration, hours, reason_groups, shown_groups, size
-from vicinal.plan import read_plan, record_key
-from vicinal.planfiles import write_plans
-from vicinal.planning import build_plans
+from vicinal.jobs.plan import read_plan, record_key
+from vicinal.planning.experiments import read_artefacts
+from vicinal.planning.files import write_plans
+from vicinal.planning.plans import build_plans
+from vicinal.running.estimate.display import duration, hours, reason_groups, shown_groups, size
 
 ROOT = Path(__file__).resolve().parents[2]
 ON_CPU = ("--set", "execution.device=cpu", "--cores", "2")
@@ -36,7 +36,7 @@ def project(tmp_path, monkeypatch):
     shutil.copy(ROOT / "config.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr("vicinal.preflight.unreachable", lambda urls: {})
+    monkeypatch.setattr("vicinal.running.preflight.unreachable", lambda urls: {})
     return tmp_path
 
 

@@ -14,11 +14,11 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 
-from vicinal import fingerprint
-from vicinal.claims import CLAIMS, evaluate_claims
+from vicinal.analysis.claims import CLAIMS, evaluate_claims
+from vicinal.analysis.figures import FIGURES
 from vicinal.commands import report
 from vicinal.errors import VicinalError
-from vicinal.figures import FIGURES
+from vicinal.jobs import fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW = ("inheritance",)  # for tests that need not draw them all

@@ -10,10 +10,10 @@ import pytest
 import torch
 from gpu_machine import A, B, install_nvidia_smi, listing
 
-from vicinal import device
-from vicinal.device import add_device_arguments, select_device
 from vicinal.errors import VicinalError
-from vicinal.gpus import VISIBLE, list_gpus
+from vicinal.jobs import device
+from vicinal.jobs.device import add_device_arguments, select_device
+from vicinal.jobs.gpus import VISIBLE, list_gpus
 
 LIBRARY = Path(__file__).parents[2] / "workflow"
 
@@ -23,7 +23,7 @@ def machine(tmp_path, monkeypatch):
     """Return a function that makes this a machine with the GPUs A and B, and tells whether torch can use them."""
     threads = torch.get_num_threads()
     monkeypatch.setattr(device, "_leased", [])
-    monkeypatch.setattr("vicinal.gpus.PROC", tmp_path / "proc")
+    monkeypatch.setattr("vicinal.jobs.gpus.PROC", tmp_path / "proc")
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     monkeypatch.setenv(VISIBLE, "")  # so that it is put back afterwards
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
@@ -143,14 +143,14 @@ def test_arguments(capsys):
 
 
 def test_commands_start_without_torch():
-    code = "import sys, vicinal.device, vicinal.commands.run; sys.exit('torch' in sys.modules)"
+    code = "import sys, vicinal.jobs.device, vicinal.commands.run; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=LIBRARY, check=False).returncode == 0
 
 
 @pytest.mark.gpu
 def test_a_real_gpu():
     code = (
-        "import torch; from vicinal.device import select_device; device = select_device('cuda', 1);"
+        "import torch; from vicinal.jobs.device import select_device; device = select_device('cuda', 1);"
         "print(torch.cuda.device_count(), torch.ones(1, device=device).device)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -5,15 +5,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vicinal.batches import batch_plan
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
-from vicinal.engine import logits_on, train
-from vicinal.inputs import EpochTables, Images, make_batch
-from vicinal.learner import make_learner
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
-from vicinal.task import Callbacks, Moment, Training
+from vicinal.training.batch_plan import batch_plan
+from vicinal.training.inputs import EpochTables, Images, make_batch
+from vicinal.training.learner import make_learner
+from vicinal.training.loop import logits_on, train
+from vicinal.training.task import Callbacks, Moment, Training
 
 RECIPE = {
     "optimizer": "sgd",

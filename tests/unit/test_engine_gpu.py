@@ -7,14 +7,14 @@ import pytest
 import torch
 from small_cohort import IMAGES, RECIPE, assert_same, cohort_step, splits, students, trained, training_on
 
-from vicinal.batches import batch_plan
-from vicinal.engine import logits_on, train
-from vicinal.graphs import ReplayedStep
-from vicinal.inputs import EpochTables, make_batch
-from vicinal.learner import make_learner
 from vicinal.models.registry import architecture
-from vicinal.numerics import Numerics
-from vicinal.task import Callbacks, Moment, Training
+from vicinal.training.batch_plan import batch_plan
+from vicinal.training.cuda_graph import ReplayedStep
+from vicinal.training.inputs import EpochTables, make_batch
+from vicinal.training.learner import make_learner
+from vicinal.training.loop import logits_on, train
+from vicinal.training.numerics import Numerics
+from vicinal.training.task import Callbacks, Moment, Training
 
 pytestmark = pytest.mark.gpu
 FP32, BF16 = Numerics("fp32"), Numerics("bf16")
@@ -155,7 +155,7 @@ def test_compiled_networks_learn_the_same():
 
 
 def test_memory_that_runs_out_is_found_again():
-    """A cohort that is too large fails, and what it took is free for a smaller one (as vicinal.training does)."""
+    """A cohort that is too large fails, and what it took is free for a smaller one (as training/cohort.py does)."""
     data = splits("cuda")
     gc.collect()
     torch.cuda.empty_cache()

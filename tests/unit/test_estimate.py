@@ -6,22 +6,23 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vicinal import engine, measure
-from vicinal.artefacts import Store
 from vicinal.data.catalogue import DATA_SETS
 from vicinal.data.split import hold_out_test, make_splits
-from vicinal.estimate import disk, shape
-from vicinal.estimate import work as rates
-from vicinal.estimate.disk import Disk
-from vicinal.estimate.jobs import DEVICE_STAGES, total
-from vicinal.estimate.recorded import History, benchmark_seconds, read_history
-from vicinal.estimate.shape import Shape, recorded_shape, shape_of
-from vicinal.estimate.timing import RULE_SECONDS, STARTUP, Timing, present_machine
-from vicinal.estimate.work import Machine, evaluation_work, training_work
+from vicinal.evaluation import probe as measure
 from vicinal.models.cost import Costs
 from vicinal.models.registry import architecture
+from vicinal.planning.artefacts import Store
 from vicinal.results import STAGES
+from vicinal.running.estimate import disk, shape
+from vicinal.running.estimate import work as rates
+from vicinal.running.estimate.disk import Disk
+from vicinal.running.estimate.jobs import DEVICE_STAGES, total
+from vicinal.running.estimate.recorded import History, benchmark_seconds, read_history
+from vicinal.running.estimate.shape import Shape, recorded_shape, shape_of
+from vicinal.running.estimate.timing import RULE_SECONDS, STARTUP, Timing, present_machine
+from vicinal.running.estimate.work import Machine, evaluation_work, training_work
 from vicinal.spec import artefact_id
+from vicinal.training import loop as engine
 
 COSTS = Costs()
 CPU = Machine("cpu", "a processor", 1)

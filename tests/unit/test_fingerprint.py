@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import vicinal
-from vicinal.fingerprint import NEUTRAL, fingerprint_code, named_modules, stage_fingerprint
+from vicinal.jobs.fingerprint import NEUTRAL, fingerprint_code, named_modules, stage_fingerprint
 from vicinal.results import STAGES
 
 PACKAGE = Path(vicinal.__file__).parent
@@ -236,7 +236,7 @@ def test_module_with_a_syntax_error_is_not_passed_over(fingerprint):
 
 def test_named_module_that_is_not_there(fingerprint):
     with pytest.raises(FileNotFoundError):
-        fingerprint(CODE, ("vicinal.losses.none",))
+        fingerprint(CODE, ("vicinal.training.losses.none",))
 
 
 # The stages of the workflow
@@ -250,14 +250,14 @@ STUDENT = {
 
 
 def test_modules_that_a_spec_names():
-    assert named_modules(TEACHER) == ("vicinal.losses.ce", "vicinal.models.cifar_resnet")
+    assert named_modules(TEACHER) == ("vicinal.training.losses.ce", "vicinal.models.cifar_resnet")
     assert named_modules(STUDENT) == (
-        "vicinal.losses.ce",
-        "vicinal.losses.kd",
+        "vicinal.training.losses.ce",
+        "vicinal.training.losses.kd",
         "vicinal.models.mobilenet_v2",
         "vicinal.models.wide_resnet",
     )
-    assert named_modules({**STUDENT, "loss": {"kd_weight": 1}})[0] == "vicinal.losses.kd"
+    assert named_modules({**STUDENT, "loss": {"kd_weight": 1}})[0] == "vicinal.training.losses.kd"
     assert named_modules({}) == ()
 
 
@@ -314,7 +314,7 @@ def test_imports_are_absolute():
         {"vicinal/losses/new_term.py": lambda text: "def loss(answers):\n    return 0\n"},
         {"vicinal/models/vgg.py": add_statement},
         {"vicinal/config/schema.py": add_statement},
-        {"vicinal/planning.py": add_statement},
+        {"vicinal/planning/plans.py": add_statement},
         {"vicinal/figures/new_figure.py": add_statement},
         {"scripts/plot.py": add_statement},
     ],
@@ -357,7 +357,7 @@ PRINT_FINGERPRINTS = """
 import json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from vicinal.fingerprint import fingerprint_code, stage_fingerprint
+from vicinal.jobs.fingerprint import fingerprint_code, stage_fingerprint
 from vicinal.results import STAGES
 tricky = Path(sys.argv[2])
 stages = {stage: stage_fingerprint(stage, tuple(sys.argv[3:])) for stage in STAGES}

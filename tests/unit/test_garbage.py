@@ -14,13 +14,13 @@ import pytest
 import yaml
 from results_tree import GRID, ROOT, make_tree
 
+from vicinal.audit.garbage import Item, by_kind, find_garbage, remove
+from vicinal.audit.references import find_references
 from vicinal.commands import gc
 from vicinal.config import read_config, validate
 from vicinal.errors import VicinalError
 from vicinal.files import write_json
-from vicinal.garbage import Item, by_kind, find_garbage, remove
-from vicinal.lease import free_lease, held_leases, is_held, lease
-from vicinal.references import find_references
+from vicinal.jobs.lease import free_lease, held_leases, is_held, lease
 
 OTHER = GRID.replace("[1, 2]", "[2, 8]")
 RESULTS = Path("results")
@@ -260,7 +260,7 @@ def test_a_directory_that_was_just_written_to_is_young(project):
 
 
 def test_files_that_another_process_removes_at_the_same_time(project, monkeypatch):
-    monkeypatch.setattr("vicinal.garbage.YOUNG", -1e9)
+    monkeypatch.setattr("vicinal.audit.garbage.YOUNG", -1e9)
     references = find_references(RESULTS, gc.configs([]))
     folder, stop = RESULTS / "students/.tmp-a-1", Event()
 

@@ -12,19 +12,19 @@ from configs import load, problems
 from safetensors.torch import save_file
 from test_given_teachers import finish
 
-from vicinal.changes import find_changes
 from vicinal.config import validate
 from vicinal.data.store import Store
 from vicinal.errors import VicinalError
-from vicinal.estimate.memory import training_bytes
-from vicinal.estimate.shape import shape_of
-from vicinal.given_checks import other_channels
-from vicinal.inputs import Images, adapt, mix, normalisation_of
 from vicinal.models import build_model
 from vicinal.models.cost import Costs
-from vicinal.models.given import take_weights
 from vicinal.models.registry import ARCHITECTURES, architecture, input_of
-from vicinal.planning import build_plans, resolve
+from vicinal.planning.changes import find_changes
+from vicinal.planning.plans import build_plans, resolve
+from vicinal.running.estimate.memory import training_bytes
+from vicinal.running.estimate.shape import shape_of
+from vicinal.running.given_teachers import other_channels
+from vicinal.training.given_weights import take_weights
+from vicinal.training.inputs import Images, adapt, mix, normalisation_of
 
 CPU = torch.device("cpu")
 FILE = "teacher.safetensors"

@@ -15,14 +15,14 @@ import pytest
 from gpu_machine import A, B, install_nvidia_smi, listing
 
 from vicinal.errors import VicinalError, describe
-from vicinal.gpu_leases import slot_folder, take_slot
-from vicinal.gpus import VISIBLE, list_gpus
+from vicinal.jobs.gpu_slots import slot_folder, take_slot
+from vicinal.jobs.gpus import VISIBLE, list_gpus
 
 # Leases one of the devices, says so, and holds it as argv says: for so many seconds, or until it is killed.
 JOB = """
 import json, os, subprocess, sys, time
 from pathlib import Path
-from vicinal.gpu_leases import take_slot
+from vicinal.jobs.gpu_slots import take_slot
 
 how = json.loads(sys.argv[1])
 if how.get("start"):
@@ -60,7 +60,7 @@ def no_gpus_but_these(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere:/bin")
     monkeypatch.setenv(VISIBLE, "before")
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    monkeypatch.setattr("vicinal.gpus.PROC", Path("/nowhere"))
+    monkeypatch.setattr("vicinal.jobs.gpus.PROC", Path("/nowhere"))
     list_gpus.cache_clear()
     yield
     list_gpus.cache_clear()
@@ -183,7 +183,7 @@ def test_a_lock_file_that_was_removed_is_made_anew(tmp_path):
     script = """
 import fcntl, sys
 from pathlib import Path
-from vicinal.gpu_leases import take_slot
+from vicinal.jobs.gpu_slots import take_slot
 folder, flock, removed = Path(sys.argv[1]), fcntl.flock, []
 def remove_first(descriptor, how):
     if not removed:

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from vicinal.estimate.memory import training_bytes
-from vicinal.estimate.shape import Shape
 from vicinal.models import build_model
 from vicinal.models.cost import Costs
 from vicinal.models.registry import architecture
+from vicinal.running.estimate.memory import training_bytes
+from vicinal.running.estimate.shape import Shape
 
 COSTS = Costs()
 CIFAR = Shape(10, 32, 32, 3, 45_000, 5_000, 10_000, 60_000)

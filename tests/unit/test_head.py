@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vicinal.head import INTERRUPTED, TERMINATED, _leaves, head_lock, run_snakemake
+from vicinal.running.runner import INTERRUPTED, TERMINATED, _leaves, head_lock, run_snakemake
 
 WORKFLOW = Path(__file__).resolve().parents[2] / "workflow"
 SNAKEFILE = """
@@ -115,7 +115,7 @@ while True:
 HEAD = """
 import sys
 from pathlib import Path
-from vicinal.head import head_lock, run_snakemake
+from vicinal.running.runner import head_lock, run_snakemake
 with head_lock(Path("results")) as lock:
     sys.exit(run_snakemake(["--cores", "2"], Path("results/logs"), lock))
 """

@@ -8,8 +8,8 @@ import pytest
 
 from vicinal.errors import VicinalError
 from vicinal.files import write_table
-from vicinal.history import COLUMNS, history_table, training_history
 from vicinal.results import HISTORY
+from vicinal.training.history import COLUMNS, history_table, training_history
 
 ROWS = [
     {"epoch": 1, "lr": 0.1, "loss": 0.1 + 0.2},

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torchvision.transforms import functional as tv
 
-from vicinal.batches import BatchPlan, batch_plan
-from vicinal.inputs import EpochTables, Images, Window, adapt, as_input, make_batch, mix, to_device, window_of
 from vicinal.models.registry import architecture, input_of
+from vicinal.training.batch_plan import BatchPlan, batch_plan
+from vicinal.training.inputs import EpochTables, Images, Window, adapt, as_input, make_batch, mix, to_device, window_of
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")

@@ -12,14 +12,14 @@ from threading import Event, Thread
 
 import pytest
 
-from vicinal import lease as module
 from vicinal.files import exclusive
-from vicinal.lease import STALE_SECONDS, Owner, free_lease, held_leases, is_held, lease, this_owner
+from vicinal.jobs import lease as module
+from vicinal.jobs.lease import STALE_SECONDS, Owner, free_lease, held_leases, is_held, lease, this_owner
 
 WORK = """
 import sys, time
 from pathlib import Path
-from vicinal.lease import lease
+from vicinal.jobs.lease import lease
 results, seconds = Path(sys.argv[1]), float(sys.argv[2])
 with lease(results, "x"):
     log = (results / "log").open("a", buffering=1)

@@ -12,18 +12,18 @@ from planted_claims import planted, rows, simulation
 from pydantic import Field, ValidationError
 from report_tables import metrics_table
 
-from vicinal.aggregate import corruption_table, model_table
-from vicinal.claims import evaluate_claims
-from vicinal.claims.settings import in_words, is_primary, read_setting
+from vicinal.analysis.claims import evaluate_claims
+from vicinal.analysis.claims.settings import in_words, is_primary, read_setting
+from vicinal.analysis.figures.runs import main_students, models_of
+from vicinal.analysis.published import compare, read_published
+from vicinal.analysis.report.runs import runs_context
+from vicinal.analysis.schema import tidy
+from vicinal.analysis.tables import corruption_table, model_table
 from vicinal.config import Experiment, Loss, read_config, validate
 from vicinal.config.schema import NotNegative
 from vicinal.errors import VicinalError
-from vicinal.figures.runs import main_students, models_of
-from vicinal.grid import expand
-from vicinal.published import compare, read_published
-from vicinal.report.runs import runs_context
+from vicinal.planning.grid import expand
 from vicinal.spec import more_weights, normalise
-from vicinal.tidy import tidy
 
 CONTENT = {"source": "torchvision", "files": {"archive.tar.gz": "0" * 32}}
 
@@ -62,7 +62,7 @@ def artefacts_of(experiments):
 def test_a_new_term_changes_no_spec_and_no_id_of_what_there_is(path, monkeypatch):
     experiments = validate(read_config(path), path.name, folder=path.parent)
     before = artefacts_of(experiments)
-    monkeypatch.setattr("vicinal.grid.Loss", WithExtra)
+    monkeypatch.setattr("vicinal.planning.grid.Loss", WithExtra)
     after = artefacts_of(with_field(experiments))
     assert list(after.evaluations) == list(before.evaluations)
     assert list(after.cohorts) == list(before.cohorts)
@@ -75,7 +75,7 @@ def test_a_new_term_changes_no_spec_and_no_id_of_what_there_is(path, monkeypatch
 
 
 def test_the_term_is_in_spec_id_and_columns(config, monkeypatch):
-    monkeypatch.setattr("vicinal.grid.Loss", WithExtra)
+    monkeypatch.setattr("vicinal.planning.grid.Loss", WithExtra)
     experiments = validate(config, "test")
     before = artefacts_of(experiments).students
     found = artefacts_of(with_field(experiments, kd_weight=0.5, ce_weight=0.25, extra_weight=2.0)).students

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from measured_models import tables_of, write_files
 
-from vicinal.acceptance import lacking_tables
+from vicinal.audit.acceptance import lacking_tables
 from vicinal.errors import VicinalError
+from vicinal.evaluation.files import MEASURES, join_tables, read_measures, split_tables, table_files, write_measurements
 from vicinal.files import read_json, sha256, write_json
-from vicinal.measurements import MEASURES, join_tables, read_measures, split_tables, table_files, write_measurements
-from vicinal.records import is_finished, manifest_of
+from vicinal.jobs.records import is_finished, manifest_of
 
 
 @pytest.mark.parametrize("id_", ["teacher_s0", "student_s0"])

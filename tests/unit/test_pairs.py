@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 from vicinal.errors import VicinalError
-from vicinal.pairs import Pairs, vicinal_pairs
+from vicinal.evaluation.pairs import Pairs, vicinal_pairs
 
 WORD = 2**64 - 1
 

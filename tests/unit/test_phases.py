@@ -5,15 +5,15 @@ import torch
 import torch.nn.functional as F
 from small_cohort import RECIPE, assert_same, splits, students, trained, training_on
 
-from vicinal.batches import batch_plan
-from vicinal.checkpoint import Checkpoints, find_checkpoint
-from vicinal.engine import logits_on, train
-from vicinal.inputs import EpochTables, make_batch
-from vicinal.learner import make_learner
 from vicinal.models.registry import architecture
-from vicinal.optim import learning_rate, plateau_rate
-from vicinal.phases import all_epochs, phase_at, phases
-from vicinal.task import Callbacks, Training
+from vicinal.training.batch_plan import batch_plan
+from vicinal.training.checkpoint import Checkpoints, find_checkpoint
+from vicinal.training.inputs import EpochTables, make_batch
+from vicinal.training.learner import make_learner
+from vicinal.training.loop import logits_on, train
+from vicinal.training.optimizers import learning_rate, plateau_rate
+from vicinal.training.phases import all_epochs, phase_at, phases
+from vicinal.training.task import Callbacks, Training
 
 torch.set_num_threads(1)
 TWO = {**RECIPE, "epochs": 2, "head_epochs": 2, "head_lr": 0.01}

@@ -4,10 +4,10 @@ import torch
 from photo_files import small_store
 from torch.testing import assert_close
 
-from vicinal.batches import batch_plan
 from vicinal.data.photos.crops import random_boxes
-from vicinal.data.photos.inputs import Photos
 from vicinal.data.photos.loader import photo_batches
+from vicinal.training.batch_plan import batch_plan
+from vicinal.training.photos import Photos
 
 CPU = torch.device("cpu")
 SIZE = 32

@@ -9,17 +9,18 @@ import pytest
 from gpu_machine import MIG_1, A, B, listing
 from https_server import Site, make_certificate, serving
 
-from vicinal import download, gpus, preflight
-from vicinal.changes import find_changes
 from vicinal.config import validate
+from vicinal.data.archive_urls import Archive
 from vicinal.data.catalogue import DATA_SETS
-from vicinal.data.published import Archive
+from vicinal.jobs import download, gpus
+from vicinal.jobs.plan import read_plan, record_key
 from vicinal.models.pretrained import WEIGHTS
-from vicinal.plan import read_plan, record_key
-from vicinal.planfiles import write_plans
-from vicinal.planning import build_plans, resolve
-from vicinal.preflight import find_problems, full_disks, unwritable
-from vicinal.problems import NOTE, WARNING, Problem, reasons
+from vicinal.planning.changes import find_changes
+from vicinal.planning.files import write_plans
+from vicinal.planning.plans import build_plans, resolve
+from vicinal.planning.problems import NOTE, WARNING, Problem, reasons
+from vicinal.running import preflight
+from vicinal.running.preflight import find_problems, full_disks, unwritable
 
 CIFAR = "cifar-10-python.tar.gz"
 GRID = {"teachers": ["resnet56"], "students": ["resnet20"], "methods": ["kd"], "temperatures": [1, 2, 4]}
@@ -37,7 +38,7 @@ def project(tmp_path, monkeypatch):
     set_free(monkeypatch, 1000 * GB)
     set_gpus(monkeypatch, tmp_path, None)
     # In colour: the networks for photographs take nothing else.
-    monkeypatch.setattr("vicinal.estimate.shape._DIGITS", (10, (32, 32, 3), 1_797, 0))
+    monkeypatch.setattr("vicinal.running.estimate.shape._DIGITS", (10, (32, 32, 3), 1_797, 0))
     return tmp_path
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from report_tables import WORDS, Page, claims_table, metrics_table, png, record, write_experiment
 
-from vicinal import fingerprint
-from vicinal.claims import CLAIMS
+from vicinal.analysis.claims import CLAIMS
+from vicinal.analysis.report import context, read_config, read_inputs, render
+from vicinal.analysis.report.figures import BUDGET, Figure, embed, must_shrink
+from vicinal.analysis.report.page import minus
+from vicinal.analysis.report.records import provenance_context, revision_of
+from vicinal.analysis.report.runs import runs_context
 from vicinal.errors import VicinalError
-from vicinal.report import context, read_config, read_inputs, render
-from vicinal.report.figures import BUDGET, Figure, embed, must_shrink
-from vicinal.report.page import minus
-from vicinal.report.records import provenance_context, revision_of
-from vicinal.report.runs import runs_context
+from vicinal.jobs import fingerprint
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "report.py"
 HOSTILE = "<script>alert('x')</script>\"&"

@@ -14,10 +14,10 @@ import pytest
 from report_tables import WORDS, Page, claims_table, metrics_table, record, write_experiment
 from shipped_metrics import shipped_metrics
 
-from vicinal import fingerprint
-from vicinal.claims import CLAIMS, evaluate_claims
-from vicinal.report import combined_context, read_inputs, render
-from vicinal.report.combined import agreement
+from vicinal.analysis.claims import CLAIMS, evaluate_claims
+from vicinal.analysis.report import combined_context, read_inputs, render
+from vicinal.analysis.report.combined import agreement
+from vicinal.jobs import fingerprint
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "combine.py"
 HOSTILE = "<script>alert('x')</script>\"&"

@@ -8,12 +8,12 @@ import pytest
 from corruption_archive import NOTHING, corrupt, make_images
 from sklearn.metrics import accuracy_score
 
-from vicinal.aggregate import corruption_sources, corruption_table, model_table
-from vicinal.data.corruptions import NAMES, SEVERITIES
+from vicinal.analysis.schema import tidy
+from vicinal.analysis.tables import corruption_sources, corruption_table, model_table
+from vicinal.data.corruptions.catalogue import NAMES, SEVERITIES
 from vicinal.errors import VicinalError
-from vicinal.evaluation import clean_metrics
-from vicinal.files import write_json
-from vicinal.robustness import (
+from vicinal.evaluation.measures import clean_metrics
+from vicinal.evaluation.robustness import (
     COLUMNS,
     IMAGES,
     METRICS,
@@ -23,7 +23,7 @@ from vicinal.robustness import (
     read_robustness,
     robustness_rows,
 )
-from vicinal.tidy import tidy
+from vicinal.files import write_json
 
 CLEAN, LABELS = make_images(40, 1)
 ARCHIVE = {name: np.stack([corrupt(CLEAN, name, severity) for severity in SEVERITIES]) for name in NAMES}

@@ -10,23 +10,23 @@ import pytest
 import yaml
 from results_tree import GRID, ROOT, artefacts, make_tree
 
+from vicinal.audit.garbage import find_garbage
+from vicinal.audit.references import find_references
+from vicinal.audit.verify.artefacts import Walk
+from vicinal.audit.verify.findings import Findings, Ledger
+from vicinal.audit.verify.layout import find_foreign
 from vicinal.commands import gc
 from vicinal.config import Execution, read_config, validate
-from vicinal.data.corruptions import ARCHIVES, CorruptionArchive, record_name
+from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive, record_name
 from vicinal.errors import VicinalError
-from vicinal.estimate.display import totals
-from vicinal.estimate.overview import corruption_notes, make_overview
-from vicinal.estimate.recorded import History
-from vicinal.estimate.shape import Shape
-from vicinal.estimate.work import robustness_work
 from vicinal.files import write_json
-from vicinal.garbage import find_garbage
-from vicinal.planfiles import write_plans
-from vicinal.planning import build_plans
-from vicinal.references import find_references
-from vicinal.verify.artefacts import Walk
-from vicinal.verify.findings import Findings, Ledger
-from vicinal.verify.layout import find_foreign
+from vicinal.planning.files import write_plans
+from vicinal.planning.plans import build_plans
+from vicinal.running.estimate.display import totals
+from vicinal.running.estimate.overview import corruption_notes, make_overview
+from vicinal.running.estimate.recorded import History
+from vicinal.running.estimate.shape import Shape
+from vicinal.running.estimate.work import robustness_work
 
 ON = "evaluation.corruptions=true"
 RESULTS = Path("results")
@@ -130,7 +130,7 @@ def test_what_no_experiment_asks_for_any_more_can_be_removed(project):
 
 
 def overview(monkeypatch):
-    monkeypatch.setattr("vicinal.estimate.overview.read_history", lambda results: History())
+    monkeypatch.setattr("vicinal.running.estimate.overview.read_history", lambda results: History())
     return make_overview("digits", artefacts(ON), Execution(device="cpu"), 2, RESULTS)
 
 

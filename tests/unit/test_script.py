@@ -5,11 +5,11 @@ import json
 import pytest
 
 from vicinal.errors import VicinalError
-from vicinal.fingerprint import stage_fingerprint
-from vicinal.lease import FOLDER as LEASES
-from vicinal.plan import recorded_key
+from vicinal.jobs.fingerprint import stage_fingerprint
+from vicinal.jobs.lease import FOLDER as LEASES
+from vicinal.jobs.plan import recorded_key
+from vicinal.jobs.script import checked_plan, job_parser, leased_job, write_output
 from vicinal.results import HEARTBEATS
-from vicinal.script import checked_plan, job_parser, leased_job, write_output
 
 VGG = ("vicinal.models.vgg",)
 PLAN = {"stage": "teachers", "id": "resnet8_s0-1", "key": "k", "spec": {}, "code": stage_fingerprint("teachers", VGG)}

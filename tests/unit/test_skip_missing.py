@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vicinal import finished, preflight
 from vicinal.commands import plan as plan_command
 from vicinal.commands import run as command
-from vicinal.commands.experiment import dump, read_experiments, resolve_named
 from vicinal.errors import VicinalError
-from vicinal.finished import is_last_run, write_last_run
-from vicinal.skipped import collection_name, read_skipped, skipped_file, write_skipped
+from vicinal.planning.experiments import dump, read_experiments, resolve_named
+from vicinal.planning.left_out import collection_name, read_skipped, skipped_file, write_skipped
+from vicinal.running import last_run as finished
+from vicinal.running import preflight
+from vicinal.running.last_run import is_last_run, write_last_run
 
 RESULTS = Path("results")
 GRID = {"students": ["resnet8_narrow"], "methods": ["ce"]}

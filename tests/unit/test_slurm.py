@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vicinal import slurm
 from vicinal.config import Cluster, read_cluster, validate
 from vicinal.errors import VicinalError
-from vicinal.slurm import QueuedJob, Requests, ask_slurm, deadline_options, find_jobs, find_makers, with_cluster
+from vicinal.running import slurm
+from vicinal.running.slurm import QueuedJob, Requests, ask_slurm, deadline_options, find_jobs, find_makers, with_cluster
 
 SETTINGS = {"partition": "gpu", "account": "a1", "gpu_type": "h100", "mem_mb": 1000, "max_mem_mb": 3000}
 

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from vicinal.changes import find_changes
 from vicinal.commands import status as command
 from vicinal.config import read_config, validate
 from vicinal.errors import VicinalError
-from vicinal.head import head_lock
-from vicinal.heartbeat import Heartbeat
-from vicinal.plan import read_plan, record_key
-from vicinal.planfiles import write_plans
-from vicinal.planning import build_plans, resolve
+from vicinal.jobs.heartbeat import Heartbeat
+from vicinal.jobs.plan import read_plan, record_key
+from vicinal.planning.changes import find_changes
+from vicinal.planning.files import write_plans
+from vicinal.planning.plans import build_plans, resolve
 from vicinal.results import STAGES
-from vicinal.status import Head, Monitor, Status, find_head
+from vicinal.running.runner import head_lock
+from vicinal.running.status import Head, Monitor, Status, find_head
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,12 +8,12 @@ from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
 from vicinal.data.store import Store
 from vicinal.files import read_json
-from vicinal.interruption import Interruption
+from vicinal.jobs.interruption import Interruption
 from vicinal.models.registry import architecture
-from vicinal.numerics import Numerics
 from vicinal.results import RECORD, WEIGHTS
-from vicinal.step import CohortStep
-from vicinal.training import TrainingJob, train_models
+from vicinal.training.cohort import TrainingJob, train_models
+from vicinal.training.numerics import Numerics
+from vicinal.training.step import CohortStep
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")

@@ -8,15 +8,15 @@ import torch
 from configs import EXPERIMENTS, load
 
 from vicinal.config import read_config
-from vicinal.engine import train
-from vicinal.inputs import Images, adapt, window_of
-from vicinal.learner import make_learner
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
-from vicinal.numerics import Numerics
-from vicinal.optim import learning_rate
-from vicinal.recipes import resolve_recipe
-from vicinal.task import Training
+from vicinal.planning.recipes import resolve_recipe
+from vicinal.training.inputs import Images, adapt, window_of
+from vicinal.training.learner import make_learner
+from vicinal.training.loop import train
+from vicinal.training.numerics import Numerics
+from vicinal.training.optimizers import learning_rate
+from vicinal.training.task import Training
 
 torch.set_num_threads(2)
 CPU = torch.device("cpu")

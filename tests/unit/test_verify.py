@@ -7,16 +7,16 @@ import pandas as pd
 import pytest
 from results_tree import MADE, make_tree
 
+from vicinal.audit.verify.analysis import first_difference, source_paths
+from vicinal.audit.verify.artefacts import Walk, weights_fault
+from vicinal.audit.verify.findings import SHOWN, Findings, Ledger
+from vicinal.audit.verify.folder import verify_folder
+from vicinal.audit.verify.layout import find_foreign
+from vicinal.audit.verify.mixtures import mixture_notes
 from vicinal.errors import VicinalError
 from vicinal.files import sha256, write_json
-from vicinal.plan import record_key
-from vicinal.planning import Plan
-from vicinal.verify.analysis import first_difference, source_paths
-from vicinal.verify.artefacts import Walk, weights_fault
-from vicinal.verify.findings import SHOWN, Findings, Ledger
-from vicinal.verify.folder import verify_folder
-from vicinal.verify.layout import find_foreign
-from vicinal.verify.mixtures import mixture_notes
+from vicinal.jobs.plan import record_key
+from vicinal.planning.plans import Plan
 
 
 @pytest.fixture(scope="module")

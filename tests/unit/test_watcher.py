@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from vicinal.checkpoint import find_checkpoint
-from vicinal.watcher import SHOWN_WARNINGS, TARGET, Job, Run, tail
+from vicinal.running.log_reader import SHOWN_WARNINGS, TARGET, Job, Run, tail
+from vicinal.training.checkpoint import find_checkpoint
 
 FINISHED = {"event": "job_finished", "job_id": 7}
 

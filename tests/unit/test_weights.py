@@ -12,13 +12,13 @@ import torch
 from full_disk import full_disk
 from safetensors.torch import save_file
 
-from vicinal import weights
 from vicinal.errors import VicinalError, describe
-from vicinal.history import training_history
+from vicinal.jobs.records import is_finished, weights_sha256
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
-from vicinal.records import is_finished, weights_sha256
 from vicinal.results import RECORD, WEIGHTS
+from vicinal.training import weights
+from vicinal.training.history import training_history
 
 WANTED = {"id": "student-1", "spec": {"seed": 1}, "code": "abc", "data_sha256": "d", "teacher_sha256": None}
 
@@ -221,7 +221,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from vicinal.files import atomic_directory, sha256, write_json
-from vicinal.records import is_finished
+from vicinal.jobs.records import is_finished
 wanted = {"id": "student-1", "code": "new"}
 print("ready", flush=True)
 sys.stdin.readline()

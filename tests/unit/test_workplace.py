@@ -11,8 +11,8 @@ import pytest
 
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
+from vicinal.data.scratch import LOCK, PREFIX, SILENT_SECONDS, workplace
 from vicinal.data.store import FILES, Store
-from vicinal.data.workplace import LOCK, PREFIX, SILENT_SECONDS, workplace
 from vicinal.files import exclusive
 
 SPEC = {"name": "digits", **resolve_source("digits", "nowhere"), "split_seed": 0}

@@ -15,14 +15,14 @@ if "{" in LIBRARY or "}" in LIBRARY:
 # Jobs find the library too, installed or not.
 shell.prefix(f"export PYTHONPATH={shlex.quote(LIBRARY)}:$PYTHONPATH; ")
 
-from vicinal.artefacts import robustness_inputs
+from vicinal.planning.artefacts import robustness_inputs
 from vicinal.errors import VicinalError, describe
-from vicinal.figures import FIGURES
+from vicinal.analysis.figures import FIGURES
 from vicinal.files import read_json
-from vicinal.numerics import numerics_options
-from vicinal.planfiles import keep_plans
-from vicinal.planning import plan_experiments
-from vicinal.slurm import Requests, cluster_of, deadline_options
+from vicinal.training.numerics import numerics_options
+from vicinal.planning.files import keep_plans
+from vicinal.planning.plans import plan_experiments
+from vicinal.running.slurm import Requests, cluster_of, deadline_options
 
 try:
     ARTEFACTS, EXECUTION = plan_experiments(

@@ -4,7 +4,7 @@
 import sys
 from pathlib import Path
 
-from vicinal.aggregate import (
+from vicinal.analysis.tables import (
     class_table,
     collect,
     corruption_sources,
@@ -14,14 +14,14 @@ from vicinal.aggregate import (
     not_finite,
     summarise,
 )
-from vicinal.data.corruptions import unpublished
+from vicinal.data.corruptions.catalogue import unpublished
 from vicinal.data.store import read_meta
 from vicinal.errors import run
 from vicinal.files import atomic_path, read_json, sha256, write_json, write_table
-from vicinal.plan import record_key
-from vicinal.provenance import Stopwatch, provenance
+from vicinal.jobs.plan import record_key
+from vicinal.jobs.provenance import Stopwatch, provenance
+from vicinal.jobs.script import checked_plan, job_parser
 from vicinal.results import model_folder
-from vicinal.script import checked_plan, job_parser
 
 
 def main() -> None:

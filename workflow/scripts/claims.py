@@ -4,9 +4,9 @@
 from pathlib import Path
 
 from vicinal.errors import VicinalError, run
-from vicinal.plan import record_key
-from vicinal.provenance import Stopwatch
-from vicinal.script import checked_plan, job_parser
+from vicinal.jobs.plan import record_key
+from vicinal.jobs.provenance import Stopwatch
+from vicinal.jobs.script import checked_plan, job_parser
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
         raise VicinalError(f"--output {args.output}: must end in .parquet")
 
     # Imported only now: SciPy and pandas take a while to load, and the checks above need not wait for them.
-    from vicinal.claims.files import verdicts_of, write_claims
+    from vicinal.analysis.claims.files import verdicts_of, write_claims
 
     table = write_claims(args.tables, args.output, plan["spec"], plan["code"], watch)
     record_key(args.output, plan)

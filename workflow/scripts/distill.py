@@ -4,16 +4,16 @@
 import argparse
 from pathlib import Path
 
-from vicinal.device import add_device_arguments, job_device, whole_number
+from vicinal.data.open import open_store
 from vicinal.errors import run
-from vicinal.fingerprint import named_modules, stage_fingerprint
-from vicinal.interruption import Interruption, add_interruption_arguments
-from vicinal.numerics import add_numerics_arguments, select_numerics
-from vicinal.opening import open_store
-from vicinal.plan import check_code, read_plan
-from vicinal.records import is_finished, remove_checkpoints, weights_sha256
+from vicinal.jobs.device import add_device_arguments, job_device, whole_number
+from vicinal.jobs.fingerprint import named_modules, stage_fingerprint
+from vicinal.jobs.interruption import Interruption, add_interruption_arguments
+from vicinal.jobs.plan import check_code, read_plan
+from vicinal.jobs.records import is_finished, remove_checkpoints, weights_sha256
+from vicinal.jobs.script import job_parser, leased_job, write_output
 from vicinal.results import RECORD, model_folder
-from vicinal.script import job_parser, leased_job, write_output
+from vicinal.training.numerics import add_numerics_arguments, select_numerics
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
             f"{plan['id']}: {len(missing)} students to train, {len(wanted) - len(missing)} finished before", flush=True
         )
         if missing:
-            from vicinal.training import TrainingJob, train_models
+            from vicinal.training.cohort import TrainingJob, train_models
 
             device = job_device(args, plan["id"])
             job = TrainingJob(

@@ -4,20 +4,21 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vicinal.data.open import open_store
 from vicinal.data.store import Store
-from vicinal.device import add_device_arguments, job_device
 from vicinal.errors import run
-from vicinal.fingerprint import named_modules
-from vicinal.opening import open_images, open_store
-from vicinal.progress import Progress
-from vicinal.records import is_finished, manifest_of, weights_sha256
+from vicinal.jobs.device import add_device_arguments, job_device
+from vicinal.jobs.fingerprint import named_modules
+from vicinal.jobs.progress import Progress
+from vicinal.jobs.records import is_finished, manifest_of, weights_sha256
+from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser, write_output
 from vicinal.results import EVALUATION, model_folder
-from vicinal.script import checked_plan, heartbeat_of, job_parser, write_output
+from vicinal.training.inputs import open_images
 
 if TYPE_CHECKING:
     import torch
 
-    from vicinal.measure import Logits
+    from vicinal.evaluation.probe import Logits
 
 
 def main() -> None:
@@ -61,9 +62,9 @@ def measure(
     device: "torch.device",
 ) -> None:
     """Measure the models in ``places`` and write each one's tables into ``folder``/ID."""
-    from vicinal.measure import make_probe, mean_entropy, model_tables, probe_logits, trained_network
-    from vicinal.measurements import table_files, write_measurements
-    from vicinal.numerics import allow_tf32
+    from vicinal.evaluation.files import table_files, write_measurements
+    from vicinal.evaluation.probe import make_probe, mean_entropy, model_tables, probe_logits, trained_network
+    from vicinal.training.numerics import allow_tf32
 
     unit = plan["spec"]["unit"]
     allow_tf32(False)

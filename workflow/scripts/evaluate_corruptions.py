@@ -5,18 +5,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vicinal.data.corruptions import ARCHIVES, NAMES, SEVERITIES
+from vicinal.data.corruptions.catalogue import ARCHIVES, NAMES, SEVERITIES
 from vicinal.data.store import Store
-from vicinal.device import add_device_arguments, job_device
 from vicinal.errors import VicinalError, run
+from vicinal.evaluation.files import write_measurements
+from vicinal.evaluation.robustness import IMAGES, VALUES, measure_robustness
 from vicinal.files import read_json
-from vicinal.fingerprint import named_modules
-from vicinal.measurements import write_measurements
-from vicinal.progress import Progress
-from vicinal.records import is_finished, manifest_of, weights_sha256
+from vicinal.jobs.device import add_device_arguments, job_device
+from vicinal.jobs.fingerprint import named_modules
+from vicinal.jobs.progress import Progress
+from vicinal.jobs.records import is_finished, manifest_of, weights_sha256
+from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser, write_output
 from vicinal.results import EVALUATION, model_folder
-from vicinal.robustness import IMAGES, VALUES, measure_robustness
-from vicinal.script import checked_plan, heartbeat_of, job_parser, write_output
 from vicinal.spec import digest
 
 if TYPE_CHECKING:
@@ -92,10 +92,10 @@ def measure(
     import numpy as np
     import torch
 
-    from vicinal.data.corrupted import open_corrupted
-    from vicinal.inputs import Images, window_of
-    from vicinal.measure import image_logits, trained_network
-    from vicinal.numerics import allow_tf32
+    from vicinal.data.corruptions.arrays import open_corrupted
+    from vicinal.evaluation.probe import image_logits, trained_network
+    from vicinal.training.inputs import Images, window_of
+    from vicinal.training.numerics import allow_tf32
 
     unit = plan["spec"]["unit"]
     allow_tf32(False)

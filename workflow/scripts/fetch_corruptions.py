@@ -4,11 +4,11 @@
 import sys
 from pathlib import Path
 
-from vicinal.data.corruptions_fetch import fetch_corruptions
+from vicinal.data.corruptions.fetch import fetch_corruptions
 from vicinal.data.store import Store
 from vicinal.errors import run
-from vicinal.plan import read_plan
-from vicinal.script import heartbeat_of, job_parser, write_output
+from vicinal.jobs.plan import read_plan
+from vicinal.jobs.script import heartbeat_of, job_parser, write_output
 
 
 def main() -> None:

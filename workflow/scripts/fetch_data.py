@@ -5,8 +5,8 @@ from pathlib import Path
 
 from vicinal.data.fetch import fetch
 from vicinal.errors import run
-from vicinal.plan import read_plan
-from vicinal.script import heartbeat_of, job_parser, write_output
+from vicinal.jobs.plan import read_plan
+from vicinal.jobs.script import heartbeat_of, job_parser, write_output
 
 
 def main() -> None:

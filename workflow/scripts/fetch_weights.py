@@ -6,10 +6,10 @@ from pathlib import Path
 
 from vicinal.errors import run
 from vicinal.files import write_json
+from vicinal.jobs.plan import read_plan
+from vicinal.jobs.script import heartbeat_of, write_output
 from vicinal.models.fetch import fetch_weights
 from vicinal.models.pretrained import FOLDER, WEIGHTS
-from vicinal.plan import read_plan
-from vicinal.script import heartbeat_of, write_output
 
 
 def main() -> None:

@@ -8,9 +8,9 @@ from vicinal.data.prepare import prepare
 from vicinal.data.store import META
 from vicinal.errors import run
 from vicinal.files import write_json
-from vicinal.fingerprint import data_modules
-from vicinal.plan import record_key
-from vicinal.script import checked_plan, heartbeat_of, job_parser
+from vicinal.jobs.fingerprint import data_modules
+from vicinal.jobs.plan import record_key
+from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser
 from vicinal.spec import PHOTOS
 
 

@@ -4,9 +4,9 @@
 from pathlib import Path
 
 from vicinal.errors import VicinalError, run
-from vicinal.plan import record_key
-from vicinal.provenance import Stopwatch
-from vicinal.script import checked_plan, job_parser
+from vicinal.jobs.plan import record_key
+from vicinal.jobs.provenance import Stopwatch
+from vicinal.jobs.script import checked_plan, job_parser
 
 
 def main() -> None:
@@ -24,8 +24,8 @@ def main() -> None:
         raise VicinalError(f"--output {args.output}: must end in .html")
 
     # Imported only now: pandas and SciPy take a while to load, and the checks above need not wait for them.
-    from vicinal.report import read_config, read_inputs, read_records
-    from vicinal.report.files import write_report
+    from vicinal.analysis.report import read_config, read_inputs, read_records
+    from vicinal.analysis.report.files import write_report
 
     inputs = read_inputs(args.tables)
     inputs.records |= read_records(args.results, inputs.spec)

@@ -4,16 +4,16 @@
 import argparse
 from pathlib import Path
 
-from vicinal.device import add_device_arguments, job_device
+from vicinal.data.open import open_store
 from vicinal.errors import run
-from vicinal.fingerprint import named_modules
-from vicinal.interruption import Interruption, add_interruption_arguments
-from vicinal.numerics import add_numerics_arguments, select_numerics
-from vicinal.opening import open_store
-from vicinal.records import is_finished, remove_checkpoints, weights_sha256
+from vicinal.jobs.device import add_device_arguments, job_device
+from vicinal.jobs.fingerprint import named_modules
+from vicinal.jobs.interruption import Interruption, add_interruption_arguments
+from vicinal.jobs.records import is_finished, remove_checkpoints, weights_sha256
+from vicinal.jobs.script import checked_plan, job_parser, leased_job, write_output
 from vicinal.results import RECORD
-from vicinal.script import checked_plan, job_parser, leased_job, write_output
 from vicinal.spec import is_given
+from vicinal.training.numerics import add_numerics_arguments, select_numerics
 
 
 def main() -> None:
@@ -44,12 +44,12 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
             print(f"{plan['id']}: finished before", flush=True)
             remove_checkpoints(args.results, plan["id"])
         elif is_given(plan["spec"]):
-            from vicinal.models.given import take_weights
+            from vicinal.training.given_weights import take_weights
 
             print(f"{plan['id']}: nothing to train: the weights are given ({args.weights})", flush=True)
             take_weights(model, wanted, store, args.weights)
         else:
-            from vicinal.training import TrainingJob, train_models
+            from vicinal.training.cohort import TrainingJob, train_models
 
             device = job_device(args, plan["id"])
             job = TrainingJob(

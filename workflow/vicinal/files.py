@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from vicinal.errors import VicinalError
 
+# The folder of the library, and that of the workflow around it: rules, scripts, templates, published numbers.
+PACKAGE = Path(__file__).resolve().parent
+WORKFLOW = PACKAGE.parent
 # How the names of temporary files and directories begin; a process that is killed leaves them behind.
 LEFT_OVER = (".tmp-", ".old-")
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ results/ were made from. Nothing that runs is touched, nor anything in results/p
 import argparse
 from pathlib import Path
 
-from vicinal.commands.experiment import RESULTS
+from vicinal.audit.garbage import Garbage, Item, by_kind, find_garbage, remove
+from vicinal.audit.references import EXPERIMENTS, References, find_references
 from vicinal.errors import VicinalError
-from vicinal.garbage import Garbage, Item, by_kind, find_garbage, remove
-from vicinal.head import head_lock
-from vicinal.references import EXPERIMENTS, References, find_references
+from vicinal.planning.experiments import RESULTS
 from vicinal.results import PLAN
+from vicinal.running.runner import head_lock
 from vicinal.words import size
 
 

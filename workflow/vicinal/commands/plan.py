@@ -5,7 +5,7 @@ import json
 import sys
 from dataclasses import asdict
 
-from vicinal.commands.experiment import (
+from vicinal.planning.experiments import (
     RESULTS,
     SETTINGS,
     add_cores_argument,
@@ -13,7 +13,7 @@ from vicinal.commands.experiment import (
     read_experiments,
     resolve_each,
 )
-from vicinal.problems import Problem, errors_of, refuse
+from vicinal.planning.problems import Problem, errors_of, refuse
 
 ELSEWHERE = "Times are for this machine; for a GPU of another one add --set execution.device=cuda."
 # The fields of --json; test_command_plan.py compares them with what is printed.
@@ -49,9 +49,9 @@ def main(args: argparse.Namespace) -> int:
     """Print the plan; return the exit status."""
     from rich.console import Console
 
-    from vicinal.estimate.display import show, show_lines
-    from vicinal.estimate.overview import make_overview
-    from vicinal.preflight import find_problems
+    from vicinal.running.estimate.display import show, show_lines
+    from vicinal.running.estimate.overview import make_overview
+    from vicinal.running.preflight import find_problems
 
     name, experiments, where = read_experiments(args)
     artefacts, execution, problems = resolve_each(name, experiments, where)

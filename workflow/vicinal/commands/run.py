@@ -7,9 +7,14 @@ from functools import partial
 
 import yaml
 
-from vicinal.artefacts import Artefacts, Study
-from vicinal.changes import find_changes
-from vicinal.commands.experiment import (
+from vicinal.analysis.figures import FIGURES
+from vicinal.config import Execution, Experiment
+from vicinal.errors import VicinalError
+from vicinal.files import write_text
+from vicinal.jobs.gpus import visible_devices
+from vicinal.planning.artefacts import Artefacts, Study
+from vicinal.planning.changes import find_changes
+from vicinal.planning.experiments import (
     RESULTS,
     SETTINGS,
     SNAPSHOT,
@@ -20,18 +25,13 @@ from vicinal.commands.experiment import (
     resolve_each,
     resolve_named,
 )
-from vicinal.config import Execution, Experiment
-from vicinal.errors import VicinalError
-from vicinal.figures import FIGURES
-from vicinal.files import write_text
-from vicinal.finished import is_last_run, write_last_run
-from vicinal.gpus import visible_devices
-from vicinal.head import head_lock, run_snakemake, run_snakemake_as_it_is, unlock_snakemake
-from vicinal.planning import build_plans
-from vicinal.preflight import find_problems, unwritable
-from vicinal.problems import ERROR, reasons, refuse
-from vicinal.skipped import write_skipped
-from vicinal.slurm import prepare_cluster, with_cluster
+from vicinal.planning.left_out import write_skipped
+from vicinal.planning.plans import build_plans
+from vicinal.planning.problems import ERROR, reasons, refuse
+from vicinal.running.last_run import is_last_run, write_last_run
+from vicinal.running.preflight import find_problems, unwritable
+from vicinal.running.runner import head_lock, run_snakemake, run_snakemake_as_it_is, unlock_snakemake
+from vicinal.running.slurm import prepare_cluster, with_cluster
 from vicinal.words import count
 
 EPILOG = f"Anything after -- goes to Snakemake as it is, e.g. -- --dry-run. {SETTINGS}"
@@ -94,7 +94,7 @@ def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
         arguments = ["--configfile", str(SNAPSHOT)]
         unlock_snakemake(lock, [*arguments, "--cores", "1"], args.unlock)
         if args.accept_code:
-            from vicinal.acceptance import accept_code
+            from vicinal.audit.acceptance import accept_code
 
             for line in accept_code(build_plans(artefacts), RESULTS):
                 print(line, flush=True)

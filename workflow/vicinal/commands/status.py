@@ -13,10 +13,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from vicinal.commands.experiment import RESULTS, SNAPSHOT, add_experiment_arguments, read_experiments, resolve_named
-from vicinal.planning import build_plans
+from vicinal.planning.experiments import RESULTS, SNAPSHOT, add_experiment_arguments, read_experiments, resolve_named
+from vicinal.planning.plans import build_plans
 from vicinal.results import STAGES
-from vicinal.status import Monitor, Status
+from vicinal.running.status import Monitor, Status
 from vicinal.words import duration
 
 SHOWN_RUNNING, SHOWN_FAILED = 16, 5
@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_experiment_arguments(parser)
     parser.add_argument("--once", action="store_true", help="print once and end, as it does without a terminal")
-    parser.add_argument("--json", action="store_true", help="print one JSON object (fields: vicinal.status.Status)")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object (fields: vicinal.running.status.Status)"
+    )
     parser.epilog = "Without EXPERIMENT: the last run, or the one that is working. Writes nothing and waits for nobody."
 
 

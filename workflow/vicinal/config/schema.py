@@ -171,8 +171,8 @@ RecipeChanges = create_model(
 class Loss(Section):
     """Weights of the loss: ce_weight · CE + kd_weight · T² · KL(teacher ‖ student)."""
 
-    # A field a term: NAME_weight is the weight of ``loss`` in vicinal.losses.NAME; 0 by default, so that all that there
-    # is keeps its id.
+    # One field a term: NAME_weight is the weight of ``loss`` in training.losses.NAME. It is 0 by default, so that
+    # results without the term keep their ids.
 
     kd_weight: NotNegative = Field(1.0, description="weight of the distillation term")
     ce_weight: NotNegative = Field(0.0, description="weight of the cross-entropy with the (mixed) labels")

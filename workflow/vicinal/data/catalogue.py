@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vicinal.data.published import ARCHIVES, Archive
+from vicinal.data.archive_urls import ARCHIVES, Archive
 from vicinal.errors import VicinalError, nearest
 from vicinal.files import remembered_sums
 

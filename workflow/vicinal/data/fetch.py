@@ -6,7 +6,7 @@ from typing import Any
 
 from vicinal.data import catalogue
 from vicinal.data.sources import verify_archive
-from vicinal.download import download
+from vicinal.jobs.download import download
 
 
 def fetch(name: str, root: Path | str, source: str = "auto", progress: Callable[[str], None] = print) -> dict[str, Any]:

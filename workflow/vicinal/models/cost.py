@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vicinal.errors import VicinalError
-from vicinal.files import read_json, write_json
-from vicinal.fingerprint import fingerprint_code
+from vicinal.files import PACKAGE, read_json, write_json
+from vicinal.jobs.fingerprint import fingerprint_code
 from vicinal.spec import canonical, digest
 
-PACKAGE = Path(__file__).resolve().parents[1]
 # Images of the counted batch: so many that what is kept once a batch hardly counts as a part of an image.
 BATCH = 64
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from vicinal import files
-from vicinal.download import download
 from vicinal.errors import VicinalError
+from vicinal.jobs.download import download
 from vicinal.models.pretrained import Weights, pretrained_weights, weights_path
 
 

@@ -18,10 +18,10 @@ from vicinal.data.photos.splits import photo_splits
 from vicinal.data.photos.statistics import photo_statistics
 from vicinal.data.photos.store import FILES, FORMAT, PhotoStore
 from vicinal.data.prepare import Say, content_hash, is_kept
+from vicinal.data.scratch import naming, publish
 from vicinal.data.store import META, SPLITS
-from vicinal.data.workplace import naming, publish
 from vicinal.errors import VicinalError, nearest
-from vicinal.provenance import Stopwatch, provenance
+from vicinal.jobs.provenance import Stopwatch, provenance
 
 BAD_FILES = "bad_files.txt"
 STATISTICS = ("imagenet", "sample")
