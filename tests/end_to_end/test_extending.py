@@ -35,7 +35,7 @@ _BLOCK = re.compile(
     r"(?:^`(?P<path>[^`\n]+)`:\n\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 WEIGHTS = ["kd_weight", "ce_weight", "jsd_weight"]
-LOSS = "workflow/vicinal/losses/jsd.py"
+LOSS = "workflow/vicinal/training/losses/jsd.py"
 MODEL = "workflow/vicinal/models/all_conv.py"
 # One pair, one seed, two methods; of the temperatures one is that of the claims' primary cells.
 FEW = (*(s for s in SHORT if not s.startswith("temperatures")), "temperatures=[1,2]", "methods=[ce, kd_mixup]")

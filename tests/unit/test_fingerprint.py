@@ -311,11 +311,11 @@ def test_imports_are_absolute():
             )
         },
         {"vicinal/models/new_family.py": lambda text: "def build():\n    return None\n"},
-        {"vicinal/losses/new_term.py": lambda text: "def loss(answers):\n    return 0\n"},
+        {"vicinal/training/losses/new_term.py": lambda text: "def loss(answers):\n    return 0\n"},
         {"vicinal/models/vgg.py": add_statement},
         {"vicinal/config/schema.py": add_statement},
         {"vicinal/planning/plans.py": add_statement},
-        {"vicinal/figures/new_figure.py": add_statement},
+        {"vicinal/analysis/figures/new_figure.py": add_statement},
         {"scripts/plot.py": add_statement},
     ],
     ids=lambda changes: next(iter(changes)),
