@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from vicinal.claims import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, evaluate_claims
+from vicinal.analysis.claims import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, evaluate_claims
 
 REPETITIONS, SEEDS = 1000, 5
 ALLOWED, POWER = 0.05, 0.90  # of errors on the boundary; of planted effects that are found

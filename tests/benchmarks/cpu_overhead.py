@@ -13,7 +13,7 @@ import statistics
 import torch
 from training_loops import BATCH, bare_epoch, engine_epochs, learner_of, random_images, ready_batches
 
-from vicinal.provenance import cpu_model
+from vicinal.jobs.provenance import cpu_model
 
 STUDENT = "resnet20"
 LIMIT = 1.10

@@ -12,7 +12,6 @@ Images are random, of CIFAR-100's shape, in batches of 64.
 import argparse
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,15 +22,17 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from training_loops import BATCH, RECIPE, device_name, learner_of, random_images, random_teacher, synchronize
 
-from vicinal.batches import batch_plan
-from vicinal.device import select_device, whole_number
 from vicinal.errors import run
 from vicinal.files import write_json
-from vicinal.graphs import WARM_UP, CudaCapture
-from vicinal.inputs import EpochTables, make_batch, to_device
-from vicinal.losses import total_loss
-from vicinal.numerics import PRECISIONS, Numerics, select_numerics
-from vicinal.step import CohortStep
+from vicinal.jobs.device import select_device, whole_number
+from vicinal.training.batch_plan import batch_plan
+from vicinal.training.cuda_graph import WARM_UP, CudaCapture
+from vicinal.training.inputs import EpochTables, make_batch, to_device
+from vicinal.training.losses import total_loss
+from vicinal.training.numerics import PRECISIONS, Numerics, select_numerics
+from vicinal.training.phases import phase_at
+from vicinal.training.step import CohortStep
+from vicinal.training.task import Training
 
 PROFILED, SHOWN = 5, 15  # steps at most, kernels
 Function = Callable[[], object]
@@ -48,16 +49,16 @@ class Parts:
         data = random_images(BATCH * steps, device)["train"]
         plan = batch_plan(len(data), BATCH, seed=0, epoch=0, alpha=1.0, crop_padding=4, flip=True)
         tables, here = EpochTables(plan, device), torch.arange(BATCH, device=device)
-        transform = partial(torch.compile, dynamic=False) if numerics.compile == "on" else lambda model: model
         model = numerics.freeze(to_device(random_teacher(teacher, data), device))
-        asked = transform(model)
         learners = [learner_of(student, data, float(k + 1)) for k in range(students)]
         for learner in learners:
             learner.model.train()
 
-        self.whole = CohortStep(
-            learners, data, tables, RECIPE, numerics, mixed=True, teacher=model, transform=transform
-        )
+        training = Training(data, data, RECIPE, seed=0, alpha=1.0, teacher=model, numerics=numerics)
+        self.whole = CohortStep(learners, training, tables, phase_at(RECIPE, 0))
+        if numerics.compile == "on":
+            self.whole.compile_networks()
+        asked = torch.compile(model, dynamic=False) if numerics.compile == "on" else model
         self._batch = lambda: make_batch(data, tables, here, RECIPE, mixed=True)
 
         @torch.no_grad()
@@ -111,13 +112,13 @@ class Parts:
 
 
 def _without_update(step: CohortStep) -> None:
-    with patch("vicinal.step.update", lambda optimizers, lr: None):
+    with patch("vicinal.training.step.update", lambda optimizers, lr: None):
         step(BATCH)
 
 
 def _forward_alone(step: CohortStep) -> None:
     """Run a step whose losses have no gradient but that of themselves."""
-    with patch("vicinal.step.total_loss", lambda *given: total_loss(*given).detach().requires_grad_()):
+    with patch("vicinal.training.step.total_loss", lambda *given: total_loss(*given).detach().requires_grad_()):
         _without_update(step)
 
 

@@ -30,11 +30,11 @@ import torch
 from throughput import BARE, COMPILED, EPOCH_IMAGES, PLAIN, STANDARD, Benchmark, Row
 from training_loops import BATCH, device_name
 
-from vicinal.device import select_device, whole_number
 from vicinal.errors import VicinalError, run
 from vicinal.files import write_json
+from vicinal.jobs.device import select_device, whole_number
 from vicinal.models.registry import architecture
-from vicinal.numerics import PRECISIONS, select_numerics
+from vicinal.training.numerics import PRECISIONS, select_numerics
 
 PAIRS = "resnet56:resnet20,resnet32x4:resnet8x4,wrn_40_2:wrn_16_2"
 GATE = "resnet56→resnet20"

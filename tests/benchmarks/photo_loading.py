@@ -32,13 +32,13 @@ from PIL import Image
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from vicinal.batches import batch_plan
 from vicinal.data.photos.crops import random_boxes
 from vicinal.data.photos.folders import folder_identity
 from vicinal.data.photos.loader import photo_batches
 from vicinal.data.photos.prepare import prepare_photos
 from vicinal.data.photos.store import PhotoStore
-from vicinal.provenance import cpu_model
+from vicinal.jobs.provenance import cpu_model
+from vicinal.training.batch_plan import batch_plan
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "imagenette160"
 LIMIT, PACKING_LIMIT = 1.8, 1000.0

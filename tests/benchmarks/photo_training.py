@@ -3,8 +3,7 @@
 
 Three rates, in photos a second, of the same engine on the same photos, by turns: the loader alone (read, decode, crop,
 to the device), the training alone (photos that lie on the device already), and both as a run has them. On a GPU the
-loader must reach 1.2 times the training's rate, else it is what limits a run; photos are decoded by the host's threads
-and, on an NVIDIA GPU, by nvJPEG as well, and the faster way counts.
+loader must reach 1.2 times the training's rate, else it is what limits a run; photos are decoded by the host's threads.
 
 The photos are those of ``photo_loading.py``, which see.
 """
@@ -23,22 +22,23 @@ import torch
 from photo_loading import CLASSES, enlarged, packed, small_photos, write_folder
 from training_loops import device_name, synchronize
 
-from vicinal.batches import BatchPlan, batch_plan
-from vicinal.data.photos.inputs import Photos
 from vicinal.data.photos.ordered import available_cores
-from vicinal.device import select_device, whole_number
-from vicinal.engine import train
 from vicinal.errors import run
 from vicinal.files import write_json
-from vicinal.inputs import adapt, to_device
-from vicinal.learner import make_learner
+from vicinal.jobs.device import select_device, whole_number
+from vicinal.jobs.progress import Progress
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
-from vicinal.numerics import PRECISIONS, Numerics, select_numerics
-from vicinal.progress import Progress
+from vicinal.training.batch_plan import BatchPlan, batch_plan
+from vicinal.training.inputs import adapt, to_device
+from vicinal.training.learner import make_learner
+from vicinal.training.loop import train
+from vicinal.training.numerics import PRECISIONS, Numerics, select_numerics
+from vicinal.training.photos import Photos
+from vicinal.training.task import Callbacks, Training
 
 LIMIT = 1.2
-LOADER, NVJPEG, TRAINING, BOTH = "loader", "loader, nvJPEG", "training", "both"
+LOADER, TRAINING, BOTH = "loader", "training", "both"
 
 
 class ReadyPhotos(Photos):
@@ -67,7 +67,6 @@ class Trial:
         }  # fmt: skip
         options = {"size": args.size, "threads": args.threads}
         self.photos = Photos(store, "train", device, **options)
-        self.nvjpeg = Photos(store, "train", device, nvjpeg=True, **options)
         self.ready = ReadyPhotos(store, "train", device, batch_size=args.batch, **options)
         kind = architecture(args.teacher)
         torch.manual_seed(1)
@@ -96,21 +95,17 @@ class Trial:
             synchronize(self._device)
             marks.append(time.perf_counter())
 
-        train(
-            [learner], photos, [], recipe=recipe, seed=0, alpha=1.0,
-            teacher=self._teacher, numerics=self._numerics, on_epoch=after_epoch,
-        )  # fmt: skip
+        training = Training(photos, [], recipe, 0, 1.0, self._teacher, self._numerics)
+        train([learner], training, callbacks=Callbacks(on_epoch=after_epoch))
         if learner.diverged:
             raise RuntimeError("its loss became NaN or infinite: what was timed was another training")
         return epochs * len(photos) / (marks[-1] - marks[0])
 
 
-def ways(trial: Trial, epochs: int, on_nvidia: bool) -> dict[str, Callable[[], float]]:
+def ways(trial: Trial, epochs: int) -> dict[str, Callable[[], float]]:
     """Return what is timed, by name."""
-    found = {LOADER: lambda: trial.load(trial.photos, epochs)}
-    if on_nvidia:
-        found[NVJPEG] = lambda: trial.load(trial.nvjpeg, epochs)
-    return found | {
+    return {
+        LOADER: lambda: trial.load(trial.photos, epochs),
         TRAINING: lambda: trial.train(trial.ready, epochs),
         BOTH: lambda: trial.train(trial.photos, epochs),
     }
@@ -142,15 +137,14 @@ def main(arguments: list[str] | None = None) -> int:
         small = small_photos(args.photos)
         write_folder(root / "large", [enlarged(small[i % len(small)], i) for i in range(args.photos)])
         trial = Trial(args, packed(root, "large", statistics="imagenet")[0], device, numerics)
-        timed = ways(trial, args.epochs, device.type == "cuda" and torch.version.cuda is not None)
+        timed = ways(trial, args.epochs)
         progress = Progress("photo_training", args.repeats * len(timed), "measurements")
         for repeat in range(args.repeats):
             for number, (name, measure) in enumerate(timed.items(), 1):
                 rates[name].append(measure())
                 progress.update(repeat * len(timed) + number, f"{name}: {rates[name][-1]:,.0f} photos/s")
     medians = {name: median(values) for name, values in rates.items()}
-    fastest = max(medians[name] for name in (LOADER, NVJPEG) if name in medians)
-    ratio = fastest / medians[TRAINING]
+    ratio = medians[LOADER] / medians[TRAINING]
     for name, rate in medians.items():
         print(f"{name}: {rate:,.1f} photos/s")
     print(f"loader / training: {ratio:.2f} (at least {LIMIT} wanted on a GPU)")

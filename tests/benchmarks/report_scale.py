@@ -19,18 +19,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vicinal.aggregate import MODEL_COLUMNS, SOFTMAX_TEMPERATURE, model_table, summarise
-from vicinal.claims.files import verdicts_of, write_claims
+from vicinal.analysis.claims.files import verdicts_of, write_claims
+from vicinal.analysis.figures import FIGURES
+from vicinal.analysis.figures.files import write_figure
+from vicinal.analysis.report import read_inputs
+from vicinal.analysis.report.files import write_report
+from vicinal.analysis.tables import MODEL_COLUMNS, SOFTMAX_TEMPERATURE, model_table, summarise
 from vicinal.config import read_config, validate
-from vicinal.data.corruptions import NAMES, SEVERITIES
-from vicinal.figures import FIGURES
-from vicinal.figures.files import write_figure
+from vicinal.data.corruptions.catalogue import NAMES, SEVERITIES
 from vicinal.files import write_json
-from vicinal.fingerprint import stage_fingerprint
-from vicinal.grid import expand
-from vicinal.provenance import Stopwatch, peak_memory
-from vicinal.report import read_inputs
-from vicinal.report.files import write_report
+from vicinal.jobs.fingerprint import stage_fingerprint
+from vicinal.jobs.provenance import Stopwatch, peak_memory
+from vicinal.planning.grid import expand
 
 SECONDS, MEMORY = 60.0, 2e9  # the limits
 SEEDS = 7  # 76 models a seed
@@ -161,7 +161,7 @@ def step(name: str, folder: Path) -> None:
         code = stage_fingerprint("reports")
         write_report(read_inputs(folder), folder / "report.html", {}, code, watch)
     else:
-        code = stage_fingerprint("figures", (f"vicinal.figures.{name}",))
+        code = stage_fingerprint("figures", (f"vicinal.analysis.figures.{name}",))
         write_figure(name, folder, folder / "figures" / f"{name}.pdf", {}, code, watch)
 
 

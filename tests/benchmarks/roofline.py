@@ -9,7 +9,7 @@ import torch
 from training_loops import BATCH, CLASSES, synchronize
 
 from vicinal.models import build_model
-from vicinal.models.cost import Cost, model_cost
+from vicinal.models.cost import Cost, Costs
 from vicinal.models.registry import architecture
 
 SIZE = (3, 32, 32)
@@ -44,7 +44,7 @@ def step_work(teacher: str, student: str, students: int, precision: str) -> Work
 
 
 def _cost(name: str) -> Cost:
-    return model_cost(architecture(name), CLASSES, *SIZE)
+    return Costs().of(architecture(name), CLASSES, *SIZE)
 
 
 @cache

@@ -29,15 +29,16 @@ from training_loops import device_name
 
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
-from vicinal.device import select_device, whole_number
-from vicinal.engine import Moment, logits_on, train
 from vicinal.errors import run
 from vicinal.files import write_json
-from vicinal.inputs import Images
-from vicinal.learner import Learner, make_learner
+from vicinal.jobs.device import select_device, whole_number
+from vicinal.jobs.progress import Progress
 from vicinal.models.registry import architecture
-from vicinal.numerics import Numerics, select_numerics
-from vicinal.progress import Progress
+from vicinal.training.inputs import Images
+from vicinal.training.learner import Learner, make_learner
+from vicinal.training.loop import logits_on, train
+from vicinal.training.numerics import Numerics, select_numerics
+from vicinal.training.task import Callbacks, Moment, Training
 
 # As in config.yaml.
 TEACHER, STUDENT, TEMPERATURE, ALPHA = "resnet14", "resnet8_narrow", 2.0, 1.0
@@ -102,18 +103,15 @@ def first_losses(
             raise _EnoughError
 
     with suppress(_EnoughError):
-        train(
-            learners, data["train"], data["validation"], recipe=RECIPE, seed=0, alpha=ALPHA, teacher=teacher,
-            numerics=numerics, on_step=on_step,
-        )  # fmt: skip
+        training = Training(data["train"], data["validation"], RECIPE, 0, ALPHA, teacher, numerics)
+        train(learners, training, callbacks=Callbacks(on_step=on_step))
     return torch.stack(losses).double().numpy()
 
 
 def trained(name: str, seed: int, data: dict[str, Images], numerics: Numerics, **options: Any) -> torch.nn.Module:
     """Return a network after the whole training."""
     learner = network(name, seed, data["train"], TEMPERATURE if options else None)
-    options = options or {"alpha": None}
-    train([learner], data["train"], data["validation"], recipe=RECIPE, seed=seed, numerics=numerics, **options)
+    train([learner], Training(data["train"], data["validation"], RECIPE, seed, numerics=numerics, **options))
     if learner.diverged:
         raise RuntimeError(f"{learner.id}: its loss became NaN or infinite")
     return learner.model

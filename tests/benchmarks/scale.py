@@ -32,11 +32,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "end_to_end"))
 from project import Project, make_project
 
-from vicinal.commands.experiment import read_artefacts
 from vicinal.files import write_json
-from vicinal.plan import record_key
-from vicinal.planning import build_plans
-from vicinal.provenance import cpu_model
+from vicinal.jobs.plan import record_key
+from vicinal.jobs.provenance import cpu_model
+from vicinal.planning.experiments import read_artefacts
+from vicinal.planning.plans import build_plans
 
 COHORTS_A_SEED, STUDENTS = 4, 20
 MODELS = {"data", "teachers", "cohorts", "evaluations"}  # stages that are finished in the end

@@ -23,8 +23,8 @@ from training_loops import (
     standard_epochs,
 )
 
-from vicinal.inputs import to_device
-from vicinal.numerics import Numerics
+from vicinal.training.inputs import to_device
+from vicinal.training.numerics import Numerics
 
 EPOCH_IMAGES = 45_000  # CIFAR-100 without its validation split
 STANDARD, BARE, PLAIN, COMPILED = "usual loop", "bare loop", "engine", "engine, compiled"

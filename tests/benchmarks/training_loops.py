@@ -13,14 +13,15 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
 
-from vicinal.batches import batch_plan
-from vicinal.engine import train
-from vicinal.inputs import Batch, EpochTables, Images, make_batch
-from vicinal.learner import Learner, make_learner
+from vicinal.jobs.provenance import cpu_model
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
-from vicinal.numerics import Numerics
-from vicinal.provenance import cpu_model
+from vicinal.training.batch_plan import batch_plan
+from vicinal.training.inputs import EpochTables, Images, MixedBatch, make_batch
+from vicinal.training.learner import Learner, make_learner
+from vicinal.training.loop import train
+from vicinal.training.numerics import Numerics
+from vicinal.training.task import Callbacks, Training
 
 BATCH, CLASSES = 64, 100
 RECIPE = {
@@ -105,25 +106,16 @@ def engine_epochs(
             synchronize(device)
             first.append(time.perf_counter() - marks[0])
 
-    train(
-        learners,
-        data["train"],
-        data["validation"],
-        recipe={**RECIPE, "epochs": epochs},
-        seed=0,
-        alpha=1.0,
-        teacher=teacher,
-        numerics=numerics,
-        on_epoch=lambda epoch, active: marks.append(time.perf_counter()),
-        on_step=on_step,
-        say=say,
-    )
+    recipe = {**RECIPE, "epochs": epochs}
+    training = Training(data["train"], data["validation"], recipe, 0, 1.0, teacher, numerics or Numerics())
+    callbacks = Callbacks(lambda epoch, active: marks.append(time.perf_counter()), on_step, say)
+    train(learners, training, callbacks=callbacks)
     if diverged := [learner.id for learner in learners if learner.diverged]:
         raise RuntimeError(f"a loss became NaN or infinite: {', '.join(diverged)}")
     return Times(first[0], np.diff(marks).tolist())
 
 
-def ready_batches(data: Images, steps: int) -> list[Batch]:
+def ready_batches(data: Images, steps: int) -> list[MixedBatch]:
     """Return the batches of the engine's first epoch, made beforehand."""
     plan = batch_plan(BATCH * steps, BATCH, seed=0, epoch=0, alpha=1.0, crop_padding=4, flip=True)
     tables = EpochTables(plan, data.device)
@@ -131,7 +123,7 @@ def ready_batches(data: Images, steps: int) -> list[Batch]:
 
 
 def bare_epoch(
-    batches: list[Batch],
+    batches: list[MixedBatch],
     student: str,
     memory_format: torch.memory_format,
     teacher: torch.nn.Module | None = None,
@@ -226,7 +218,7 @@ def _asked(teacher: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     return teacher(inputs)
 
 
-def _mixed_ce(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+def _mixed_ce(logits: torch.Tensor, batch: MixedBatch) -> torch.Tensor:
     first = F.cross_entropy(logits, batch.labels, reduction="none")
     second = F.cross_entropy(logits, batch.partner_labels, reduction="none")
     return (batch.lam * first + (1 - batch.lam) * second).mean()

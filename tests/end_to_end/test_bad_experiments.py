@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from project import SHORT
 
-from vicinal.claims import CLAIMS
+from vicinal.analysis.claims import CLAIMS
 
 NO_MIXUP = "kd_mixup resnet8 → resnet8_narrow with α = 1 at T = 1"
 ONE_STUDENT = ("methods=[kd_mixup]", "temperatures=[1]", "logit_scales=[1.0]")

@@ -12,8 +12,8 @@ from project import ROOT
 sys.path.insert(0, str(ROOT / "tests" / "unit"))
 from corruption_archive import FILE, NOTHING, arrays_of, make_images, write_archive, write_parquet
 
-from vicinal.data.corruptions import NAMES
-from vicinal.figures.corruptions import MISSING
+from vicinal.analysis.figures.corruptions import MISSING
+from vicinal.data.corruptions.catalogue import NAMES
 
 CONFIG = """
 name: tiny
@@ -101,7 +101,7 @@ def test_corrupted_images_absent_then_there(prepared):
     assert "Nothing to be done" in again.stdout + again.stderr
     # as workflow/docs/scale.md counts them
     for student in project.results.glob("students/*"):
-        assert len(list(student.iterdir())) == 2
+        assert len(list(student.iterdir())) == 3
         assert len(list(project.results.glob(f"evaluations/*/{student.name}/*"))) == 3
         assert len(list(project.results.glob(f"robustness/*/{student.name}/*"))) == 1
     for stage in ("cohorts", "evaluations", "robustness"):

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from vicinal.claims import CLAIMS
-from vicinal.claims.verdict import COLUMNS
-from vicinal.report import combined_context, context, read_inputs, render
+from vicinal.analysis.claims import CLAIMS
+from vicinal.analysis.claims.verdict import COLUMNS
+from vicinal.analysis.report import combined_context, context, read_inputs, render
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [

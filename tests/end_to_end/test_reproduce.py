@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from project import SHORT
 
-from vicinal.figures import FIGURES
+from vicinal.analysis.figures import FIGURES
 
 
 def trained(result):
@@ -32,6 +32,12 @@ def test_first_run_says_what_it_does_and_where_the_results_are(first):
     assert "finished after" in first.stdout
     assert len(trained(first)) == 1 + 4
     assert first.stderr == ""
+
+
+def test_the_first_run_counts_its_jobs_to_the_end(first):
+    wanted = json.loads(first.project.command("status", "--json").stdout)["wanted"]
+    counts = [line.split("]")[0] for line in first.stdout.splitlines() if line.startswith("[")]
+    assert counts == [f"[{k:>{len(str(wanted))}}/{wanted}" for k in range(1, wanted + 1)]
 
 
 def test_tables_are_tidy_and_whole(first):

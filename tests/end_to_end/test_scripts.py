@@ -12,9 +12,9 @@ from warm import run_scripts
 
 from vicinal.config import read_config, validate
 from vicinal.data.catalogue import resolve_source
-from vicinal.grid import expand
-from vicinal.planfiles import write_plans
-from vicinal.planning import build_plans
+from vicinal.planning.files import write_plans
+from vicinal.planning.grid import expand
+from vicinal.planning.plans import build_plans
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 WITHOUT = ("snakemake", "pydantic")
@@ -24,7 +24,7 @@ ARGUMENTS = {
     "fetch_weights.py": ["--record", "out/weights.json"],
     "prepare_data.py": ["--output", "out/data.json"],
     "train_teacher.py": ["--data", "d/data.json", "--record", "out/teacher.json"],
-    "distill.py": ["--data", "d/data.json", "--manifest", "out/manifest.json", "--students", "out"],
+    "distill.py": ["--data", "d/data.json", "--manifest", "out/manifest.json"],
     "evaluate.py": ["--data", "d/data.json", "--manifest", "out/manifest.json"],
     "aggregate.py": ["--output", "out"],
     "claims.py": ["--tables", "out", "--output", "out/claims.parquet"],
@@ -32,7 +32,7 @@ ARGUMENTS = {
     "report.py": ["--tables", "out", "--output", "out/report.html"],
     "fetch_corruptions.py": ["--data", "d/data.json", "--record", "out/corruptions.json"],
     "evaluate_corruptions.py": [
-        "--data", "d/data.json", "--corruptions", "d/c.json", "--students", "out", "--manifest", "out/manifest.json"
+        "--data", "d/data.json", "--corruptions", "d/c.json", "--manifest", "out/manifest.json"
     ],
     "combine.py": ["--tables", "out", "--output", "both/report.html"],
 }  # fmt: skip
@@ -99,7 +99,7 @@ def test_the_whole_chain_by_hand(tmp_path):
 
     data, teacher = f"results/{of['data'].output}", f"results/{of['teachers'].output}"
     common = ["--data", data, "--device", "cpu"]
-    cohort = ["--teacher", teacher, "--students", "results/students"]
+    cohort = ["--teacher", teacher]
     distill = ["distill.py", of["cohorts"], *common, *cohort, "--manifest", f"results/{of['cohorts'].output}"]
     said = steps(
         ["prepare_data.py", of["data"], "--output", data],
@@ -140,7 +140,7 @@ def test_a_device_that_is_not_there(tmp_path):
     write_plans(plans, tmp_path / "results")
     of = {plan.stage: plan for plan in plans}
     data = f"results/{of['data'].output}"
-    arguments = ["--plan", f"results/{of['cohorts'].path}", "--data", data, "--students", "results/students"]
+    arguments = ["--plan", f"results/{of['cohorts'].path}", "--data", data]
     arguments += ["--manifest", f"results/{of['cohorts'].output}"]
     prepared, *refused = run(
         tmp_path,

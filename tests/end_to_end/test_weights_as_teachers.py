@@ -14,7 +14,7 @@ import yaml
 from project import Project
 from safetensors.torch import load_file, save_file
 
-from vicinal.claims.cells import GIVEN_TEACHER
+from vicinal.analysis.claims.cells import GIVEN_TEACHER
 from vicinal.files import sha256
 from vicinal.models import build_model
 from vicinal.models.registry import architecture

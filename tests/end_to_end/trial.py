@@ -16,18 +16,18 @@ import sys
 from pathlib import Path
 from vicinal.config import read_config, validate
 from vicinal.data.catalogue import resolve_source
-from vicinal.grid import expand
-from vicinal.planfiles import write_plans
-from vicinal.planning import build_plans
+from vicinal.planning.grid import expand
+from vicinal.planning.files import write_plans
+from vicinal.planning.plans import build_plans
 [experiment] = validate(read_config("config.yaml"), "config.yaml", sys.argv[1:])
 write_plans(build_plans(expand([(experiment, resolve_source("digits", "data"))])), Path("results"))
 """
 # Checkpoints as often as asked for, whatever they cost: a test cannot wait for them.
-OFTEN = "import vicinal.checkpoint; vicinal.checkpoint.COST = 0"
+OFTEN = "import vicinal.training.checkpoint; vicinal.training.checkpoint.COST = 0"
 # A deadline that comes in the middle of the training, however slow the machine is.
 SOON = """
 import time
-from vicinal.interruption import RESERVE_SECONDS, Interruption
+from vicinal.jobs.interruption import RESERVE_SECONDS, Interruption
 def defer(self, defer=Interruption.defer):
     defer(self)
     self._deadline = time.monotonic() + RESERVE_SECONDS + 0.2
@@ -58,7 +58,6 @@ class Trial:
             [teacher] = self.results.glob("teachers/*/teacher.json")
             manifest = f"results/cohorts/{plan.stem}/manifest.json"
             arguments = ["distill.py", *arguments, "--teacher", teacher, "--manifest", manifest]
-            arguments += ["--students", "results/students"]
         arguments[0] = scripts / arguments[0]
         command = [sys.executable, *(["-c", first + SCRIPT] if first else []), *map(str, arguments)]
         environment = {**os.environ, "PYTHONPATH": str(self.project / "workflow")}

@@ -20,12 +20,12 @@ def until(project: Project, rule: str, settings=SMALL, **options):
     return project.until(rule, settings=settings, **options)
 
 
-def trained(project: Project) -> dict[str, tuple[bytes, dict]]:
+def trained(project: Project) -> dict[str, tuple[bytes, bytes]]:
     """Return the weights and histories of all models, by their folder."""
     records = [*project.results.glob("students/*/model.json"), *project.results.glob("teachers/*/model/model.json")]
     return {
         path.parent.relative_to(project.results).as_posix(): (
-            (path.parent / "weights.safetensors").read_bytes(), json.loads(path.read_bytes())["history"],
+            (path.parent / "weights.safetensors").read_bytes(), (path.parent / "history.parquet").read_bytes(),
         )
         for path in sorted(records)
     }  # fmt: skip

@@ -233,7 +233,6 @@ FIELDS: dict[str, list[Effect]] = {
     "execution.compile": [Effect("execution.compile", "off")],
     "execution.cohort_size": [Effect("execution.cohort_size", 2)],
     "execution.gpu_slots": [Effect("execution.gpu_slots", 2)],
-    "execution.gpus_per_job": [Effect("execution.gpus_per_job", 2)],
     "execution.checkpoint_seconds": [Effect("execution.checkpoint_seconds", 30)],
     "cluster.partition": [Effect("cluster.partition", "gpu")],
     "cluster.account": [Effect("cluster.account", "project")],

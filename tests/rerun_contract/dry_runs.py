@@ -25,10 +25,10 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
-from vicinal import fingerprint
-from vicinal.changes import find_changes
-from vicinal.commands.experiment import RESULTS, read_artefacts
-from vicinal.planning import build_plans
+from vicinal.jobs import fingerprint
+from vicinal.planning.changes import find_changes
+from vicinal.planning.experiments import RESULTS, read_artefacts
+from vicinal.planning.plans import build_plans
 
 CONFIG = Path("case.yaml")
 

@@ -12,16 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from vicinal.acceptance import code_records
-from vicinal.artefacts import Artefacts
+from vicinal.audit.acceptance import code_records
 from vicinal.config import validate
+from vicinal.evaluation.files import TABLES, table_files
+from vicinal.evaluation.robustness import VALUES
 from vicinal.files import write_json
-from vicinal.history import history_fields
-from vicinal.model_tables import TABLES, table_files
-from vicinal.plan import record_key
-from vicinal.planfiles import write_plans
-from vicinal.planning import RULES, build_plans, resolve
-from vicinal.robustness import VALUES
+from vicinal.jobs.plan import record_key
+from vicinal.planning.artefacts import Artefacts
+from vicinal.planning.files import write_plans
+from vicinal.planning.plans import build_plans, resolve
+from vicinal.results import HISTORY, STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 # What a rule declares beside the output that carries the key.
@@ -113,11 +113,11 @@ def finish(artefacts: Artefacts, results: Path) -> None:
         for directory in plan.directories:
             (results / directory).mkdir(parents=True, exist_ok=True)
         for path, spec, code in code_records(plan, results):
-            write_json(path, {"spec": spec, "code": code, "sha256": {}, VALUES: {}, **history_fields([])})
+            write_json(path, {"spec": spec, "code": code, "sha256": {HISTORY: ""}, VALUES: {}})
             if plan.stage == "evaluations":
                 write_tables(path.parent)
         record_key(output, plan.content)
-    assert set(RULES) >= {plan.stage for plan in plans}
+    assert set(STAGES) >= {plan.stage for plan in plans}
     write_plans(plans, results)
 
 

@@ -13,8 +13,8 @@ import yaml
 from dependencies import changed
 from finished import BASE, artefacts_of, dry_runs
 
-from vicinal.acceptance import code_records
-from vicinal.planning import build_plans
+from vicinal.audit.acceptance import code_records
+from vicinal.planning.plans import build_plans
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def folder(project, tmp_path):
     """A copy of the project whose engine and evaluation have changed."""
     folder = tmp_path / "project"
     shutil.copytree(project, folder)
-    for name in ("vicinal/engine.py", "scripts/evaluate.py", "scripts/prepare_data.py"):
+    for name in ("vicinal/training/loop.py", "scripts/evaluate.py", "scripts/prepare_data.py"):
         with (folder / "workflow" / name).open("a") as file:
             file.write("\n_ADDED = 1\n")
     return folder

@@ -7,7 +7,7 @@ import pytest
 from dependencies import changed
 from finished import BASE, ROOT, dry_runs
 
-from vicinal.figures import FIGURES
+from vicinal.analysis.figures import FIGURES
 
 STATEMENT = "\n_ADDED = 1\n"
 # The jobs of the unchanged config by rule.
@@ -31,20 +31,20 @@ def rules(*names):
 ANALYSIS = rules("aggregate", "judge_claims", "plot_figure", "make_report")
 # file in workflow/ → the jobs by rule, and the number of trainings, after a statement is added to it
 EDITS = {
-    "vicinal/engine.py": (ALL | {"prepare_data": 0}, TRAININGS),
-    "vicinal/batches.py": (ALL | {"prepare_data": 0}, TRAININGS),
+    "vicinal/training/loop.py": (ALL | {"prepare_data": 0}, TRAININGS),
+    "vicinal/training/batch_plan.py": (ALL | {"prepare_data": 0}, TRAININGS),
     "vicinal/models/cifar_resnet.py": (ALL | {"prepare_data": 0}, TRAININGS),
     "vicinal/models/vgg.py": ({}, 0),
     "scripts/distill.py": (ALL | {"prepare_data": 0, "train_teacher": 0, "evaluate": 13}, 22),
     "scripts/evaluate.py": (rules("evaluate") | ANALYSIS, 0),
-    "vicinal/metrics/calibration.py": (rules("evaluate") | ANALYSIS, 0),
+    "vicinal/evaluation/metrics/calibration.py": (rules("evaluate") | ANALYSIS, 0),
     "scripts/aggregate.py": (ANALYSIS, 0),
-    "vicinal/claims/c3.py": (rules("judge_claims", "make_report"), 0),
-    "vicinal/figures/capacity.py": ({"plot_figure": 1, "make_report": 1}, 0),
-    "vicinal/figures/style.py": (rules("plot_figure", "make_report"), 0),
-    "vicinal/report/page.py": (rules("make_report"), 0),
+    "vicinal/analysis/claims/c3.py": (rules("judge_claims", "make_report"), 0),
+    "vicinal/analysis/figures/capacity.py": ({"plot_figure": 1, "make_report": 1}, 0),
+    "vicinal/analysis/figures/style.py": (rules("plot_figure", "make_report"), 0),
+    "vicinal/analysis/report/page.py": (rules("make_report"), 0),
     "vicinal/cli.py": ({}, 0),
-    "vicinal/planning.py": ({}, 0),
+    "vicinal/planning/plans.py": ({}, 0),
     "vicinal/files.py": ({}, 0),
     # The store is built anew; if it holds the same, no model is trained: they are kept by its checksum.
     "scripts/prepare_data.py": (ALL, 0),

@@ -8,8 +8,8 @@ import pytest
 from dependencies import changed
 from finished import BASE, artefacts_of, dry_runs, finish, write_squares
 
-from vicinal.data.corruptions import ARCHIVES
-from vicinal.figures import FIGURES
+from vicinal.analysis.figures import FIGURES
+from vicinal.data.corruptions.catalogue import ARCHIVES
 
 # Of CIFAR-10 corrupted images are published; a dry run does not look into the images.
 OFF = changed(changed(BASE, "data.name", "cifar10"), "data.validation", 4)
@@ -88,7 +88,7 @@ def test_a_new_temperature_is_measured_on_them_too(folder):
     assert len(answer["trained"]) == 8
 
 
-@pytest.mark.parametrize("name", ["scripts/evaluate_corruptions.py", "vicinal/data/corrupted.py"])
+@pytest.mark.parametrize("name", ["scripts/evaluate_corruptions.py", "vicinal/data/corruptions/arrays.py"])
 def test_their_code_reruns_no_other_measurement(folder, name):
     with (folder / "workflow" / name).open("a") as file:
         file.write("\n_ADDED = 1\n")

@@ -6,8 +6,8 @@ import pytest
 from dependencies import FIELDS, Effect, changed, every, leaves
 from finished import BASE, artefacts_of
 
-from vicinal.artefacts import Artefacts
-from vicinal.figures import FIGURES
+from vicinal.analysis.figures import FIGURES
+from vicinal.planning.artefacts import Artefacts
 
 EFFECTS = [effect for effects in FIELDS.values() for effect in effects]
 

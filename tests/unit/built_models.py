@@ -23,8 +23,7 @@ def need_timm(name):
 
 def timm_name(name):
     """Return what timm calls a network of ours."""
-    trunk = TRUNKS[name]
-    return {"vit_b_16_in21k": "vit_base_patch16_224"}.get(name) or trunk["variant"]
+    return TRUNKS[name]["network"]
 
 
 def count(model):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from vicinal.data.corruptions import NAMES, SEVERITIES, CorruptionArchive
+from vicinal.data.corruptions.catalogue import NAMES, SEVERITIES, CorruptionArchive
 
 CLASSES, SIZE = 4, 12
 FOLDER, FILE = "CIFAR-10-C", "CIFAR-10-C.tar"

@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.stats
 from matplotlib.axes import Axes
 
-from vicinal.figures import style
+from vicinal.analysis.figures import style
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = ("ce", "ce_mixup", "kd", "kd_mixup")
@@ -117,7 +117,7 @@ def usual():
 
 
 def module(name):
-    return import_module(f"vicinal.figures.{name}")
+    return import_module(f"vicinal.analysis.figures.{name}")
 
 
 def make(name, tables):

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from vicinal.artefacts import Artefacts
 from vicinal.config import read_config, validate
-from vicinal.grid import expand
+from vicinal.planning.artefacts import Artefacts
+from vicinal.planning.grid import expand
 
 REPOSITORY = Path(__file__).parents[2]
 CONTENT = {"source": "torchvision", "files": {"archive.tar.gz": "0" * 32}}

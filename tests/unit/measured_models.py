@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from vicinal.files import write_json
-from vicinal.history import history_fields
-from vicinal.model_tables import table_files
-from vicinal.records import RECORD
+from vicinal.evaluation.files import table_files
+from vicinal.files import write_table
+from vicinal.results import HISTORY
+from vicinal.training.history import history_table
 
 SEEDS = (0, 1, 2)
 
@@ -101,7 +101,7 @@ def write(folder, id_):
     folder.mkdir(parents=True)
     write_files(folder, tables_of(id_))
     rows = [{"epoch": epoch, "lr": 0.1, "loss": 3.0 - epoch} for epoch in (1, 2)]
-    write_json(folder / RECORD, {"id": id_, **history_fields(rows)})
+    write_table(folder / HISTORY, history_table(rows))
 
 
 def write_files(folder, tables):

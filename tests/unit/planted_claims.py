@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vicinal import claims
-from vicinal.claims import evaluate_claims
+from vicinal.analysis import claims
+from vicinal.analysis.claims import evaluate_claims
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = list(claims.CLAIMS)

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from vicinal.claims import CLAIMS
-from vicinal.claims.verdict import COLUMNS
-from vicinal.report.context import OF_CLAIM
+from vicinal.analysis.claims import CLAIMS
+from vicinal.analysis.claims.verdict import COLUMNS
+from vicinal.analysis.report.context import OF_CLAIM
 
 WORDS = ("reproduced", "not reproduced", "inconclusive")
 

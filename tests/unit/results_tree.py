@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vicinal.artefacts import Artefacts
 from vicinal.config import read_config, validate
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
-from vicinal.files import sha256, write_json
-from vicinal.grid import expand
-from vicinal.history import history_fields
-from vicinal.model_tables import OF_TEACHERS, TABLES, table_files
-from vicinal.plan import record_key
-from vicinal.planfiles import write_plans
-from vicinal.planning import Plan, build_plans
-from vicinal.robustness import VALUES
+from vicinal.evaluation.files import OF_TEACHERS, TABLES, table_files
+from vicinal.evaluation.robustness import VALUES
+from vicinal.files import sha256, write_json, write_table
+from vicinal.jobs.plan import record_key
+from vicinal.planning.artefacts import Artefacts
+from vicinal.planning.files import write_plans
+from vicinal.planning.grid import expand
+from vicinal.planning.plans import Plan, build_plans
+from vicinal.training.history import history_table
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = "[{teachers: [resnet8], students: [resnet8_narrow], methods: [ce, kd_mixup], temperatures: [1, 2]}]"
@@ -69,9 +69,9 @@ def _data_sum(results: Path) -> str:
 def _model(folder: Path, record: dict) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder / "weights.safetensors", zlib.crc32(record["id"].encode()))
-    sums = {"weights.safetensors": sha256(folder / "weights.safetensors")}
-    history = history_fields([{"epoch": 1, "lr": 0.1, "loss": 1.0}])
-    write_json(folder / "model.json", {**record, "sha256": sums, **history, "provenance": MADE})
+    write_table(folder / "history.parquet", history_table([{"epoch": 1, "lr": 0.1, "loss": 1.0}]))
+    sums = {name: sha256(folder / name) for name in ("weights.safetensors", "history.parquet")}
+    write_json(folder / "model.json", {**record, "sha256": sums, "provenance": MADE})
     return sums["weights.safetensors"]
 
 

@@ -5,7 +5,7 @@ from itertools import cycle
 import pandas as pd
 from grid_artefacts import expanded, shipped
 
-from vicinal.aggregate import model_table
+from vicinal.analysis.tables import model_table
 
 VALUES = {"accuracy": 0.8, "ece": 0.03, "confidence_gap": -0.01}
 

@@ -6,15 +6,16 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from vicinal.batches import batch_plan
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
-from vicinal.engine import train
-from vicinal.inputs import EpochTables, Images
-from vicinal.learner import make_learner
 from vicinal.models.registry import architecture
-from vicinal.numerics import Numerics
-from vicinal.step import CohortStep
+from vicinal.training.inputs import EpochTables, Images
+from vicinal.training.learner import make_learner
+from vicinal.training.loop import train
+from vicinal.training.numerics import Numerics
+from vicinal.training.phases import phase_at
+from vicinal.training.step import CohortStep
+from vicinal.training.task import Callbacks, Training
 
 RECIPE = {
     "optimizer": "sgd", "epochs": 3, "batch_size": 16, "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4,
@@ -42,6 +43,12 @@ def frozen_teacher(device: str = "cpu", numerics: Numerics | None = None) -> tor
     return (numerics or Numerics()).freeze(make_learner("teacher", spec, splits(device)["train"]).model)
 
 
+def training_on(device: str = "cpu", numerics: Numerics | None = None, recipe=RECIPE) -> Training:
+    """Return what the students are trained on."""
+    data, numerics = splits(device), numerics or Numerics()
+    return Training(data["train"], data["validation"], recipe, 3, 1.0, frozen_teacher(device, numerics), numerics)
+
+
 def students(device: str = "cpu", temperatures=TEMPERATURES, recipe=RECIPE):
     loss = {"kd_weight": 0.9, "ce_weight": 0.1}
     spec = {"model": architecture("resnet8_narrow"), "recipe": recipe, "seed": 3, "loss": loss}
@@ -51,23 +58,19 @@ def students(device: str = "cpu", temperatures=TEMPERATURES, recipe=RECIPE):
 
 def cohort_step(learners, numerics=None, device: str = "cpu") -> tuple[CohortStep, list[int]]:
     """Return a step at the start of the first epoch, and the sizes of its batches."""
-    data, numerics = splits(device)["train"], numerics or Numerics()
-    plan = batch_plan(len(data), RECIPE["batch_size"], seed=3, epoch=0, alpha=1.0, crop_padding=1, flip=True)
-    step = CohortStep(
-        learners, data, EpochTables(plan, data.device), RECIPE, numerics, mixed=True,
-        teacher=frozen_teacher(device, numerics),
-    )  # fmt: skip
+    training, phase = training_on(device, numerics), phase_at(RECIPE, 0)
+    plan = training.plan(0, phase)
+    step = CohortStep(learners, training, EpochTables(plan, training.device), phase)
     step.begin([0.05] * len(plan.bounds))
     for learner in learners:
         learner.model.train()
     return step, [stop - start for start, stop in plan.bounds]
 
 
-def trained(numerics: Numerics | None = None, device: str = "cpu", temperatures=TEMPERATURES, **options):
+def trained(numerics: Numerics | None = None, device: str = "cpu", temperatures=TEMPERATURES, recipe=RECIPE, **calls):
     """Return students after a short training."""
-    learners, data = students(device, temperatures, options.get("recipe", RECIPE)), splits(device)
-    arguments = {"recipe": RECIPE, "seed": 3, "alpha": 1.0, "teacher": frozen_teacher(device, numerics), **options}
-    train(learners, data["train"], data["validation"], numerics=numerics, **arguments)
+    learners = students(device, temperatures, recipe)
+    train(learners, training_on(device, numerics, recipe), callbacks=Callbacks(**calls))
     return learners
 
 

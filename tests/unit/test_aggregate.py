@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 from measured_models import MODELS, SEEDS, columns, metric, tables_of, write, write_files
 
-from vicinal import fingerprint
-from vicinal.aggregate import MODEL_COLUMNS, class_table, collect, model_table, not_finite, reliability, summarise
+from vicinal.analysis.tables import MODEL_COLUMNS, class_table, collect, model_table, not_finite, reliability, summarise
 from vicinal.errors import VicinalError
-from vicinal.records import RECORD, model_folder
+from vicinal.jobs import fingerprint
+from vicinal.results import HISTORY, model_folder
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "aggregate.py"
 TABLES = ("metrics", "vicinal", "confusion", "reliability", "history", "spread", "similarity", "corruptions", "summary")
@@ -239,7 +239,7 @@ def results(tmp_path):
         (place / "evaluation.json").write_text(json.dumps({"id": id_}))
         trained = model_folder(tmp_path, model["role"], id_)
         trained.mkdir(parents=True)
-        (place / RECORD).rename(trained / RECORD)
+        (place / HISTORY).rename(trained / HISTORY)
     code = fingerprint.stage_fingerprint("experiments")
     plan = {"stage": "experiments", "id": "made_up", "key": "k", "code": code, "spec": {"models": MODELS}}
     (tmp_path / "plan.json").write_text(json.dumps(plan))

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vicinal.aggregate import summarise
-from vicinal.claims import CLAIMS, INCONCLUSIVE, NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, evaluate_claims
+from vicinal.analysis.claims import CLAIMS, INCONCLUSIVE, NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, evaluate_claims
+from vicinal.analysis.figures import FIGURES
+from vicinal.analysis.published import read_published
+from vicinal.analysis.report.context import Inputs, context
+from vicinal.analysis.report.page import render
+from vicinal.analysis.schema import tidy
+from vicinal.analysis.tables import summarise
 from vicinal.errors import VicinalError
-from vicinal.figures import FIGURES
-from vicinal.published import read_published
-from vicinal.report.context import Inputs, context
-from vicinal.report.page import render
-from vicinal.tidy import tidy
 
 TEXTS = ("model_id", "role", "data", "model", "method", "teacher", "temperature", "split", "metric", "pairs", "kind")
 
@@ -143,6 +143,13 @@ CASES = {
     "one temperature": (only(lambda t: t["temperature"].isna() | (t["temperature"] == "2")), ("C6",),
                         "at least 3 numeric temperatures"),
     "only std": (std_only, tuple(STUDENTS), "needs: "),
+    "a recipe that changes within a run": (
+        lambda tables: {**tables, "metrics": tables["metrics"].assign(recipe_epochs=range(len(tables["metrics"])))},
+        None, "two runs have the id"),
+    "a seed that is none": (constant("seed", 0.5), None, "table metrics: seed: 0.5 is no whole number"),
+    "a value that is no number": (
+        lambda tables: {**tables, "vicinal": tables["vicinal"].astype({"value": object}).assign(value="much")},
+        None, "table vicinal: column value"),
     "a temperature that is none": (constant("temperature", "warm"), None, "'warm' is no number above 0 and not std"),
     "empty tables": (lambda tables: {n: t[:0] for n, t in tables.items()}, tuple(CLAIMS), "needs: "),
     "unused categories": (unused_categories, ("C3", "C6"), "kd resnet"),
@@ -219,7 +226,7 @@ def test_figures_and_report_show_what_there_is_or_say_why_not(case):
         return
     tables = tidied(case)
     for name in FIGURES:
-        figure = import_module(f"vicinal.figures.{name}")
+        figure = import_module(f"vicinal.analysis.figures.{name}")
         data = figure.data({table: tables[table] for table in figure.TABLES})
         caption = figure.caption(data)
         assert caption
@@ -236,7 +243,7 @@ DRAWN = ("one seed", "only ce", "only std", "empty tables", "a constant value")
 @pytest.mark.parametrize("case", DRAWN)
 def test_every_figure_is_drawn_from_what_there_is(case):
     for name in FIGURES:
-        figure = import_module(f"vicinal.figures.{name}")
+        figure = import_module(f"vicinal.analysis.figures.{name}")
         drawn = figure.draw(figure.data({table: tidied(case)[table] for table in figure.TABLES}))
         assert drawn.axes or drawn.texts, name
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vicinal.batches import batch_bounds, batch_plan
+from vicinal.training.batch_plan import batch_bounds, batch_plan
 
 FIELDS = ("order", "partner", "lam", "row", "column", "flip")
 

@@ -13,7 +13,7 @@ from vicinal.config import read_config, validate
 from vicinal.errors import VicinalError
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
-from vicinal.recipes import resolve_recipe
+from vicinal.planning.recipes import resolve_recipe
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import gpu_profile

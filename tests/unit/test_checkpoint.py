@@ -9,16 +9,18 @@ import torch
 from full_disk import full_disk
 from safetensors import safe_open
 
-from vicinal import checkpoint, weights
-from vicinal.checkpoint import Checkpoints, describe_machine, find_checkpoint, resumption
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
-from vicinal.engine import train
-from vicinal.inputs import Images
-from vicinal.learner import make_learner
+from vicinal.jobs.records import remove_checkpoints
 from vicinal.models.registry import architecture
-from vicinal.numerics import Numerics
-from vicinal.records import checkpoint_folder, remove_checkpoints
+from vicinal.results import checkpoint_folder
+from vicinal.training import checkpoint, weights
+from vicinal.training.checkpoint import Checkpoints, describe_machine, find_checkpoint, resumption
+from vicinal.training.inputs import Images
+from vicinal.training.learner import make_learner
+from vicinal.training.loop import train
+from vicinal.training.numerics import Numerics
+from vicinal.training.task import Callbacks, Training
 
 CPU = torch.device("cpu")
 RECIPE = {
@@ -74,9 +76,9 @@ def make(records, splits, breaks=None):
     return learners
 
 
-def run(learners, splits, teacher, **options):
-    arguments = {"recipe": RECIPE, "seed": 3, "alpha": 1.0, "teacher": teacher, **options}
-    train(learners, splits["train"], splits["validation"], **arguments)
+def run(learners, splits, teacher, moment=None, **calls):
+    training = Training(splits["train"], splits["validation"], RECIPE, 3, 1.0, teacher)
+    train(learners, training, moment, Callbacks(**calls))
     return learners
 
 

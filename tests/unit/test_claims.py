@@ -6,8 +6,8 @@ import pytest
 import scipy.stats
 from planted_claims import NAMES, changed, planted, rows, simulation, verdict
 
-from vicinal import claims
-from vicinal.claims import evaluate_claims, statistics
+from vicinal.analysis import claims
+from vicinal.analysis.claims import evaluate_claims, statistics
 from vicinal.errors import VicinalError
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vicinal.claims import REPRODUCED, evaluate_claims
+from vicinal.analysis.claims import REPRODUCED, evaluate_claims
 
 FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "claims_validity.py"
 spec = importlib.util.spec_from_file_location("claims_validity_for_flags", FILE)

@@ -7,10 +7,10 @@ import pytest
 from planted_claims import NAMES, planted, rows, simulation, verdict
 from scipy import stats
 
-from vicinal.claims import INCONCLUSIVE, REPRODUCED
-from vicinal.claims.cells import GIVEN_TEACHER
-from vicinal.claims.report import markdown
-from vicinal.claims.samples import ALL_SEEDS, Series, paired
+from vicinal.analysis.claims import INCONCLUSIVE, REPRODUCED
+from vicinal.analysis.claims.cells import GIVEN_TEACHER
+from vicinal.analysis.claims.report import markdown
+from vicinal.analysis.claims.samples import ALL_SEEDS, Series, paired
 from vicinal.errors import VicinalError
 
 # Claims that compare runs of students, or these with their teacher.

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from planted_claims import NAMES, ROOT, load, planted
 
-from vicinal import fingerprint
-from vicinal.claims import evaluate_claims
-from vicinal.claims.report import markdown
+from vicinal.analysis.claims import evaluate_claims
+from vicinal.analysis.claims.report import markdown
 from vicinal.errors import VicinalError
-from vicinal.plan import recorded_key
+from vicinal.jobs import fingerprint
+from vicinal.jobs.plan import recorded_key
 
 
 def test_page_has_the_scorecard_and_every_row():
@@ -30,7 +30,6 @@ def test_page_has_the_scorecard_and_every_row():
 
 
 def run_script(monkeypatch, tmp_path, tables, key="k"):
-    monkeypatch.setitem(fingerprint.STAGE_SCRIPTS, "claims", "claims.py")
     plan = {"stage": "claims", "id": "made_up", "key": key, "spec": {}, "code": fingerprint.stage_fingerprint("claims")}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     for name, table in tables.items():
@@ -65,7 +64,7 @@ def test_script_without_metrics_or_with_a_broken_table_says_so(monkeypatch, tmp_
 
 def test_the_claims_load_without_torch():
     code = (
-        "import sys, vicinal.claims; "
+        "import sys, vicinal.analysis.claims; "
         "print([name for name in ('torch', 'pydantic', 'snakemake', 'sklearn') if name in sys.modules])"
     )
     path = str(ROOT / "workflow")

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from planted_claims import changed, planted, rows, verdict
 
-from vicinal import claims
-from vicinal.claims import c4, c7
+from vicinal.analysis import claims
+from vicinal.analysis.claims import c4, c7
 
 
 def test_floor_is_the_oe_of_a_calibrated_model_image_by_image():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from vicinal.claims import statistics
-from vicinal.claims.statistics import Largest, Mean, SameSign, Within
+from vicinal.analysis.claims import statistics
+from vicinal.analysis.claims.statistics import Largest, Mean, SameSign, Within
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 12])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vicinal.claims import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED
+from vicinal.analysis.claims import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED
 
 FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "claims_validity.py"
 spec = importlib.util.spec_from_file_location("claims_validity", FILE)

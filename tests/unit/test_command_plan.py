@@ -1,9 +1,7 @@
-"""./reproduce plan: what it says before anything, after everything, and of a change; what fits in a budget."""
+"""./reproduce plan: what it says before anything, after everything, and of a change; blocks and seeds."""
 
 import argparse
-import itertools
 import json
-import shlex
 import shutil
 import subprocess
 import sys
@@ -13,13 +11,11 @@ from pathlib import Path
 import pytest
 
 from vicinal.commands import plan as command
-from vicinal.commands.experiment import read_artefacts
-from vicinal.errors import VicinalError
-from vicinal.estimate.display import duration, hours, reason_groups, shown_groups, size
-from vicinal.estimate.selection import Axes, merge
-from vicinal.plan import read_plan, record_key
-from vicinal.planfiles import write_plans
-from vicinal.planning import build_plans
+from vicinal.jobs.plan import read_plan, record_key
+from vicinal.planning.experiments import read_artefacts
+from vicinal.planning.files import write_plans
+from vicinal.planning.plans import build_plans
+from vicinal.running.estimate.display import duration, hours, reason_groups, shown_groups, size
 
 ROOT = Path(__file__).resolve().parents[2]
 ON_CPU = ("--set", "execution.device=cpu", "--cores", "2")
@@ -40,7 +36,7 @@ def project(tmp_path, monkeypatch):
     shutil.copy(ROOT / "config.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr("vicinal.preflight.unreachable", lambda urls: {})
+    monkeypatch.setattr("vicinal.running.preflight.unreachable", lambda urls: {})
     return tmp_path
 
 
@@ -90,7 +86,8 @@ def row(text, stage):
 
 
 def files():
-    return sorted(path for path in Path().rglob("*") if path.name != "sources.json" and path != RESULTS / "plan")
+    caches = {RESULTS / "plan", RESULTS / "plan" / "sources.json", RESULTS / "plan" / "costs.json"}
+    return sorted(path for path in Path().rglob("*") if path not in caches)
 
 
 def test_a_first_run_is_all_new_and_nothing_is_written(say):
@@ -107,10 +104,16 @@ def test_a_first_run_is_all_new_and_nothing_is_written(say):
     assert [path for path in files() if path not in before and path != RESULTS] == []
 
 
-def test_no_torch_is_imported():
+def test_no_torch_is_imported_where_costs_are_kept_or_nothing_is_to_do(say):
     code = "import sys; from vicinal.cli import main; main(); sys.exit('torch' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code, "plan", "--budget-hours", "1"], capture_output=True, check=False)
-    assert run.returncode == 0, run.stderr.decode()
+    command_line = [sys.executable, "-c", code, "plan", "--set", "execution.device=cpu"]
+    assert subprocess.run(command_line, capture_output=True, check=False).returncode == 1  # the networks are counted
+    assert subprocess.run(command_line, capture_output=True, check=False).returncode == 0
+    make()
+    (RESULTS / "plan" / "costs.json").unlink()
+    run = subprocess.run(command_line, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "nothing to do" in run.stdout
 
 
 def test_when_all_is_made_there_is_nothing_to_do(say, say_json):
@@ -175,115 +178,90 @@ def test_reasons_are_grouped_by_number_and_consequences_by_stage():
 def test_lines_fit_the_console(say, monkeypatch, columns):
     make("--set", "seeds=[0]")
     monkeypatch.setenv("COLUMNS", str(columns))
-    text = say(*ON_CPU, "--set", "seeds=[0]", "--set", "epochs=31", "--budget-hours", "0.01")
+    text = say(*ON_CPU, "--set", "seeds=[0]", "--set", "epochs=31")
     assert "recipe.epochs:" in text
     assert max(map(len, text.splitlines())) <= columns
 
 
 def test_the_fields_of_the_json_are_those_of_the_help(say_json):
-    found = say_json("--budget-hours", "0.1", *ON_CPU)
-    assert list(found) == ["experiment", "jobs", "stages", "totals", "time", "disk", "notes", "problems", "budget"]
-    parts = [found["jobs"][0], found["stages"][0], found["totals"], found["time"], found["disk"], found["budget"]]
-    for name in (*found, *(name for part in parts for name in part), *found["budget"]["chosen"][0]):
+    found = say_json(*ON_CPU)
+    fields = ["experiment", "jobs", "stages", "totals", "time", "disk", "blocks", "seeds", "notes", "problems"]
+    assert list(found) == fields
+    parts = [found["jobs"][0], found["stages"][0], found["totals"], found["time"], found["disk"], found["blocks"][0]]
+    for name in (*found, *(name for part in parts for name in part)):
         assert name in command.SCHEMA
-    assert say_json(*ON_CPU)["budget"] is None
 
 
 def test_the_grid_of_the_paper_is_planned_in_seconds(say):
+    say("paper", *ON_GPU)  # counts the networks
     began = time.perf_counter()
     text = say("paper", *ON_GPU)
     assert time.perf_counter() - began < 10
-    assert "1270 students trained" in text  # without ImageNet, which is not there
+    assert "1,270 students trained" in text  # without ImageNet, which is not there
     assert "imagenet: data/imagenet: no such folder" in text
     assert "GPU-hours" in text
+    assert "cifar100 grids.0: " in text
 
 
-def students(*words):
-    return set(read_artefacts(arguments(*words))[1].students)
+# Blocks and seeds
+
+OVERLAPPING = (
+    "{teachers: [resnet14], students: [resnet8_narrow], methods: [ce, kd], temperatures: [1, 2]}",
+    "{teachers: [resnet14], students: [resnet8_narrow], methods: [ce, kd], temperatures: [2, 4, 8]}",
+    "{teachers: [{model: resnet8, mixup_alpha: 0.5}], students: [resnet8_narrow], methods: [kd], seeds: [0]}",
+)
 
 
-def test_a_large_budget_takes_all(say_json):
-    budget = say_json("--budget-hours", "1000", *ON_CPU)["budget"]
-    assert budget["complete"]
-    assert budget["left_out"] == []
-    assert all(done == wanted > 0 for done, wanted in budget["claims"].values())
-    assert students(*shlex.split(budget["command"])[1:]) == students()
+def setting(*blocks, seeds="[0,1,2]"):
+    return (*ON_CPU, "--set", f"seeds={seeds}", "--set", f"grids=[{','.join(blocks)}]")
 
 
-def test_a_small_budget_takes_nothing(say):
-    text = say("--budget-hours", "0.001", *ON_CPU)
-    assert "nothing more fits" in text
-    assert "C3 0 of 2" in text
+def test_a_block_has_what_only_it_asks_for_and_what_is_shared_counts_once(say, say_json):
+    found = say_json(*setting(*OVERLAPPING))
+    # ce and T = 2 are in both of the first blocks, in three seeds, and so is their teacher.
+    numbers = {part["name"]: (part["students"], part["teachers"]) for part in found["blocks"]}
+    assert numbers == {"grids.0": (3, 0), "grids.1": (6, 0), "grids.2": (1, 1), "shared": (6, 3)}
+    assert sum(part["hours"] for part in found["blocks"]) == pytest.approx(found["time"]["device_hours"], abs=1e-3)
+    text = say(*setting(*OVERLAPPING))
+    assert "grids.1: ce, kd: resnet14 → resnet8_narrow; temperatures 2, 4, 8" in " ".join(text.split())
+    assert "resnet8 (mixup 0.5) → resnet8_narrow" in " ".join(text.split())
 
 
-@pytest.mark.parametrize("hours", [5, 14, 23, 32])
-def test_what_is_chosen_fits_and_is_what_the_written_experiment_asks_for(say_json, hours):
-    words = ("--budget-hours", str(hours), "--write", "some.yaml")
-    budget = say_json("cifar100", *ON_GPU, *words)["budget"]
-    assert 0 < budget["cost_hours"] <= hours
-    assert budget["command"] == "./reproduce some.yaml"
-    written = say_json("some.yaml")
-    assert written["totals"]["students"] == budget["students"]
-    assert written["time"]["device_hours"] == pytest.approx(budget["cost_hours"], rel=1e-3)
-    assert students("some.yaml") < students("cifar100")
+@pytest.mark.parametrize("left_out", range(3))
+def test_leaving_a_block_out_saves_what_its_line_says(say_json, left_out):
+    whole = say_json(*setting(*OVERLAPPING))
+    rest = say_json(*setting(*(block for number, block in enumerate(OVERLAPPING) if number != left_out)))
+    part = whole["blocks"][left_out]
+    for name in ("students", "teachers"):
+        assert whole["totals"][name] - rest["totals"][name] == part[name]
+    saved = whole["time"]["device_hours"] - rest["time"]["device_hours"]
+    assert saved == pytest.approx(part["hours"], abs=2e-4)
 
 
-def test_the_primary_cells_come_first_and_nothing_is_chosen_without_them(say_json):
-    budget = say_json("cifar100", *ON_GPU, "--budget-hours", "14")["budget"]
-    assert [entry["seeds"] for entry in budget["chosen"][:4]] == [[0, 1, 2]] * 4
-    assert [entry["rank"] for entry in budget["chosen"]] == sorted(entry["rank"] for entry in budget["chosen"])
-    primary = {entry["what"].partition(",")[0] for entry in budget["chosen"] if entry["rank"] == 1}
-    assert {entry["what"].partition(",")[0] for entry in budget["chosen"] if entry["rank"] == 3} <= primary
-    assert budget["claims"]["C3"][0] >= 4
+def test_leaving_a_seed_out_saves_what_its_line_says(say, say_json):
+    whole, rest = say_json(*setting(*OVERLAPPING)), say_json(*setting(*OVERLAPPING, seeds="[0,1]"))
+    part = next(part for part in whole["seeds"] if part["name"] == "seed 2")
+    assert (part["students"], part["teachers"]) == (5, 1)
+    assert whole["totals"]["students"] - rest["totals"]["students"] == 5
+    saved = whole["time"]["device_hours"] - rest["time"]["device_hours"]
+    assert saved == pytest.approx(part["hours"], abs=2e-4)
+    rows = [line for line in say(*setting(*OVERLAPPING)).splitlines() if "seed" in line]
+    assert [row.rsplit(maxsplit=3)[0] for row in rows if "students" not in row] == ["seed 0", "each of the seeds 1, 2"]
 
 
-def test_a_long_list_is_cut_unless_all_is_asked_for(say):
-    words = ("cifar100", *ON_GPU, "--budget-hours", "5")
-    assert "     and 8 more (--all)" in say(*words)
-    text = say(*words, "--all")
-    assert "more (--all)" not in text
-    assert text.count("teacher with mixup") == 2
-
-
-def test_finished_students_cost_nothing(say_json):
+def test_finished_students_add_nothing(say_json):
     make("--set", "seeds=[0,1,2]")
-    budget = say_json("--budget-hours", "0.0001", *ON_CPU)["budget"]
-    assert (budget["students"], budget["chosen"]) == (54, [])
-    assert all(done == wanted for done, wanted in budget["claims"].values())
-    assert students(*shlex.split(budget["command"])[1:]) == students("--set", "seeds=[0,1,2]")
+    found = say_json("--set", "seeds=[0,1,2,3]", *ON_CPU)
+    added = {part["name"]: part["students"] for part in found["seeds"]}
+    assert added == {"seed 0": 0, "seed 1": 0, "seed 2": 0, "seed 3": 18, "shared": 0}
+    assert [part["hours"] for part in found["seeds"] if part["students"] == 0] == pytest.approx([0.0] * 4)
 
 
-def test_experiments_of_a_collection_are_written_as_one(say_json):
-    say_json("paper", *ON_GPU, "--budget-hours", "14", "--write", "part.yaml")
-    name, artefacts, _ = read_artefacts(arguments("part.yaml"))
-    assert name == "part"
-    assert set(artefacts.studies) == {"cifar100-part", "cifar10-part"}
-
-
-def test_what_cannot_be_written_is_said():
-    with pytest.raises(VicinalError, match="--write: needs --budget-hours"):
-        command.main(arguments("--write", "a.yaml"))
-    with pytest.raises(VicinalError, match=r"--write a.txt: must end with .yaml"):
-        command.main(arguments("--budget-hours", "1", "--write", "a.txt"))
-    with pytest.raises(VicinalError, match=r"--write config.yaml: there is such a file already"):
-        command.main(arguments("--budget-hours", "1", "--write", "config.yaml"))
-
-
-@pytest.mark.parametrize("words", [("--budget-hours", "0"), ("--budget-hours", "soon"), ("--cores", "0")])
+@pytest.mark.parametrize("words", [("--cores", "0"), ("--cores", "many")])
 def test_wrong_numbers_are_refused(words, capsys):
     with pytest.raises(SystemExit):
         arguments(*words)
     assert "must be a" in capsys.readouterr().err
-
-
-def test_merged_blocks_have_the_same_students():
-    points = set(itertools.product("ab", "s", ("kd", "kd_mixup"), (1,), (1, 2, 4), (1,), ("l",), (0, 1, 2)))
-    points -= {point for point in points if point[4] == 4 and point[7] == 2}
-    blocks = merge(Axes(*((entry,) for entry in point)) for point in sorted(points))
-    found = [point for block in blocks for point in itertools.product(*block)]
-    assert len(found) == len(points)
-    assert set(found) == points
-    assert len(blocks) == 2
 
 
 @pytest.mark.parametrize(

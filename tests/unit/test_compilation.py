@@ -4,8 +4,8 @@ import pytest
 import torch
 from small_cohort import RECIPE, assert_same, trained
 
-from vicinal.compilation import Compilation
-from vicinal.numerics import Numerics
+from vicinal.training.compilation import Compilation
+from vicinal.training.numerics import Numerics
 
 torch.set_num_threads(1)
 

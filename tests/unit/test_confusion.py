@@ -9,7 +9,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from vicinal.confusion import (
+from vicinal.evaluation.confusion import (
     COLUMNS,
     KINDS,
     PERMUTATIONS,
@@ -24,11 +24,11 @@ from vicinal.confusion import (
     similarity_tests,
     spearman,
 )
-from vicinal.evaluation import spread_table
-from vicinal.measure import Logits, Probe, model_tables
-from vicinal.metrics import MetricError
-from vicinal.model_tables import MEASURES, split_tables, table_files
-from vicinal.pairs import Pairs, vicinal_pairs
+from vicinal.evaluation.files import MEASURES, split_tables, table_files
+from vicinal.evaluation.measures import spread_table
+from vicinal.evaluation.metrics import MetricError
+from vicinal.evaluation.pairs import Pairs, vicinal_pairs
+from vicinal.evaluation.probe import Logits, Probe, model_tables
 
 CLASSES = 6
 

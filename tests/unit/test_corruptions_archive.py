@@ -10,8 +10,8 @@ import pytest
 from corruption_archive import CLASSES, FOLDER, arrays_of, corrupt, make_images, write_archive
 from PIL import Image
 
-from vicinal.data.corrupted import Corrupted, match_rows, open_corrupted
-from vicinal.data.corruptions import ARCHIVES, CORRUPTIONS, EXTRA, NAMES
+from vicinal.data.corruptions.arrays import Corrupted, match_rows, open_corrupted
+from vicinal.data.corruptions.catalogue import ARCHIVES, CORRUPTIONS, EXTRA, NAMES
 from vicinal.errors import VicinalError
 
 IMAGES, LABELS = make_images(40, 1)

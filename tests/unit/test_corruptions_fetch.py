@@ -13,16 +13,23 @@ import pytest
 from corruption_archive import FILE, arrays_of, make_images, write_archive, write_parquet
 from https_server import Site, make_certificate, serving
 
-from vicinal.data import corruptions
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.corrupted import open_corrupted
-from vicinal.data.corruptions import ARCHIVES, CorruptionArchive, file_state, outlook, planned_state, read_record
-from vicinal.data.corruptions_fetch import fetch_corruptions
+from vicinal.data.corruptions import catalogue as corruptions
+from vicinal.data.corruptions.arrays import open_corrupted
+from vicinal.data.corruptions.catalogue import (
+    ARCHIVES,
+    CorruptionArchive,
+    file_state,
+    outlook,
+    planned_state,
+    read_record,
+)
+from vicinal.data.corruptions.fetch import fetch_corruptions
 from vicinal.data.prepare import prepare
 from vicinal.data.store import Store
-from vicinal.download import checksum, download
 from vicinal.errors import VicinalError
-from vicinal.files import write_json
+from vicinal.files import checksum, write_json
+from vicinal.jobs.download import download
 
 SCRIPT = Path(corruptions.__file__).parents[2] / "scripts" / "fetch_corruptions.py"
 TEST = make_images(60, 1)
@@ -98,11 +105,11 @@ def test_the_archive_is_downloaded_once_and_its_rows_are_those_of_the_test_image
     json.dumps(record)
 
 
-def test_a_download_that_broke_off_is_gone_on_with(tmp_path, store, site, content):
+def test_an_interrupted_download_is_resumed(tmp_path, store, site, content):
     site.cut = 100_000
     record, _ = fetch(tmp_path, store)
     assert not record["available"]
-    assert "run again to go on" in record["reason"]
+    assert "run again to resume it" in record["reason"]
     site.cut = None
     record, _ = fetch(tmp_path, store)
     assert record["available"]
@@ -166,7 +173,7 @@ def test_those_that_want_the_same_wait_for_each_other(tmp_path, site, content, m
             time.sleep(0.3)
             return checksum(*arguments)
 
-        patch.setattr("vicinal.download.checksum", look)
+        patch.setattr("vicinal.jobs.download.checksum", look)
         for done in [pool.submit(download, *wanted) for _ in range(4)]:
             done.result()
         assert late

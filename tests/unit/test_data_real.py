@@ -21,7 +21,7 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 CODE = """
 import json, sys
 from vicinal.data.prepare import prepare
-from vicinal.provenance import peak_memory
+from vicinal.jobs.provenance import peak_memory
 prepare(json.loads(sys.argv[1]), sys.argv[2], sys.argv[3])
 print(peak_memory() / 2**20)
 """

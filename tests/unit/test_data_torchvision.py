@@ -17,7 +17,7 @@ import torchvision.datasets
 from https_server import make_certificate
 
 from vicinal.data import catalogue
-from vicinal.data.archives import CIFAR, FASHION_MNIST_CLASSES, Inert, read_cifar, read_data, read_idx
+from vicinal.data.archive_readers import CIFAR, FASHION_MNIST_CLASSES, Inert, read_cifar, read_data, read_idx
 from vicinal.data.catalogue import Archive, resolve_source
 from vicinal.data.fetch import fetch
 from vicinal.data.prepare import prepare

@@ -10,10 +10,10 @@ import pytest
 import torch
 from gpu_machine import A, B, install_nvidia_smi, listing
 
-from vicinal import device
-from vicinal.device import add_device_arguments, leased_gpus, select_device
 from vicinal.errors import VicinalError
-from vicinal.gpus import VISIBLE, list_gpus
+from vicinal.jobs import device
+from vicinal.jobs.device import add_device_arguments, select_device
+from vicinal.jobs.gpus import VISIBLE, list_gpus
 
 LIBRARY = Path(__file__).parents[2] / "workflow"
 
@@ -23,7 +23,7 @@ def machine(tmp_path, monkeypatch):
     """Return a function that makes this a machine with the GPUs A and B, and tells whether torch can use them."""
     threads = torch.get_num_threads()
     monkeypatch.setattr(device, "_leased", [])
-    monkeypatch.setattr("vicinal.gpus.PROC", tmp_path / "proc")
+    monkeypatch.setattr("vicinal.jobs.gpus.PROC", tmp_path / "proc")
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     monkeypatch.setenv(VISIBLE, "")  # so that it is put back afterwards
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
@@ -118,52 +118,6 @@ def test_gpus_that_only_torch_knows_are_used_as_they_are(machine, name, expected
     assert device._leased == []
 
 
-def test_several_gpus_are_leased_and_this_process_sees_the_first(machine):
-    machine(True)
-    assert select_device("auto", 1, number=2) == torch.device("cuda")
-    assert os.environ[VISIBLE] == A
-    assert leased_gpus() == [A, B]
-
-
-@pytest.mark.parametrize(
-    ("name", "number", "says"),
-    [
-        ("auto", 3, "--gpus-per-job 3: 2 GPUs can be leased here; set execution.gpus_per_job to 2"),
-        ("cuda:1", 2, "--device cuda:1: is one GPU, and --gpus-per-job (execution.gpus_per_job) 2: use cuda"),
-    ],
-)
-def test_gpus_that_are_too_few(machine, name, number, says):
-    machine(True)
-    with pytest.raises(VicinalError) as error:
-        select_device(name, 1, number=number)
-    assert str(error.value) == says
-    assert device._leased == []
-
-
-def test_gpus_that_only_torch_knows_are_not_shared_by_processes(machine):
-    machine(True, listed=False)
-    with pytest.raises(VicinalError, match="0 GPUs can be leased here; set execution"):
-        select_device("auto", 1, number=2)
-
-
-def test_several_gpus_that_torch_cannot_use_are_given_back(machine):
-    machine(False)
-    assert select_device("auto", 1, number=2) == torch.device("cpu")
-    assert VISIBLE not in os.environ
-    assert leased_gpus() == []
-
-
-@pytest.mark.parametrize("rank", [0, 1])
-def test_torchrun_gives_each_process_a_gpu(machine, monkeypatch, tmp_path, rank):
-    machine(True, visible=f"{B},{A}")
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 29500}
-    for name, value in place.items():
-        monkeypatch.setenv(name, str(value))
-    assert select_device("auto", 1, number=2) == torch.device("cuda")
-    assert os.environ[VISIBLE] == [B, A][rank]
-    assert not list(tmp_path.glob("vicinal-gpus*"))
-
-
 def test_a_lease_after_cuda_has_started_is_a_mistake_of_the_caller(machine, monkeypatch):
     machine(True)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
@@ -189,14 +143,14 @@ def test_arguments(capsys):
 
 
 def test_commands_start_without_torch():
-    code = "import sys, vicinal.device, vicinal.commands.run; sys.exit('torch' in sys.modules)"
+    code = "import sys, vicinal.jobs.device, vicinal.commands.run; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=LIBRARY, check=False).returncode == 0
 
 
 @pytest.mark.gpu
 def test_a_real_gpu():
     code = (
-        "import torch; from vicinal.device import select_device; device = select_device('cuda', 1);"
+        "import torch; from vicinal.jobs.device import select_device; device = select_device('cuda', 1);"
         "print(torch.cuda.device_count(), torch.ones(1, device=device).device)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

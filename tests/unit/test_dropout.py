@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.stats import binomtest, chisquare
 
-from vicinal.models.imagenet import Dropout, _mixed
+from vicinal.models.heads import Dropout, _mixed
 
 
 def layer(share=0.3, seed=0):
@@ -61,17 +61,6 @@ def test_seeds_and_calls_differ_and_the_count_goes_with_the_weights():
     state = torch.random.get_rng_state()
     first(x)
     assert torch.equal(state, torch.random.get_rng_state())
-
-
-def test_rows_of_a_slice_drop_what_they_would_in_the_whole_batch():
-    x = torch.ones(7, 32)
-    expected = layer()(x)
-    parts = []
-    for first, last in ((0, 3), (3, 3), (3, 7)):
-        dropout = layer()
-        dropout.first_row = first
-        parts.append(dropout(x[first:last]))
-    assert torch.equal(torch.cat(parts), expected)
 
 
 def test_gradients_are_those_of_what_was_kept():

@@ -5,14 +5,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vicinal.batches import batch_plan
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
-from vicinal.engine import Moment, logits_on, train
-from vicinal.inputs import EpochTables, Images, make_batch
-from vicinal.learner import make_learner
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
+from vicinal.training.batch_plan import batch_plan
+from vicinal.training.inputs import EpochTables, Images, make_batch
+from vicinal.training.learner import make_learner
+from vicinal.training.loop import logits_on, train
+from vicinal.training.task import Callbacks, Moment, Training
 
 RECIPE = {
     "optimizer": "sgd",
@@ -59,9 +60,13 @@ def frozen_teacher(splits):
     return learner.model.eval().requires_grad_(False)
 
 
+def training_on(splits, recipe=RECIPE, seed=3, alpha=1.0, teacher=None):
+    return Training(splits["train"], splits["validation"], recipe, seed, alpha, teacher)
+
+
 def run(specs, splits, teacher=None, alpha=1.0, recipe=RECIPE, seed=3):
     learners = [make_learner(f"student-{k}", s, splits["train"]) for k, s in enumerate(specs)]
-    train(learners, splits["train"], splits["validation"], recipe=recipe, seed=seed, alpha=alpha, teacher=teacher)
+    train(learners, training_on(splits, recipe=recipe, seed=seed, alpha=alpha, teacher=teacher))
     return learners
 
 
@@ -171,8 +176,7 @@ def test_a_diverged_student_stops_and_the_others_go_on(splits):
         return term(answers) * (float("nan") if len(calls) == 6 else 1.0)
 
     broken.terms[0] = (broken.terms[0][0], nan_in_the_sixth_step)
-    arguments = {"recipe": RECIPE, "seed": 3, "alpha": 1.0, "teacher": teacher}
-    train([fine, broken, also_fine], splits["train"], splits["validation"], **arguments)
+    train([fine, broken, also_fine], training_on(splits, teacher=teacher))
 
     # 97 images in batches of 32 are three steps: the last batch, of one image, is dropped.
     assert broken.diverged == (2, 3)
@@ -197,7 +201,7 @@ def test_the_last_good_weights_are_those_after_the_last_finite_epoch(splits):
         return term(answers) * (float("nan") if len(calls) == 4 else 1.0)
 
     learner.terms = [(1.0, nan_later)]
-    train([learner], splits["train"], splits["validation"], recipe=recipe, seed=3, alpha=1.0)
+    train([learner], training_on(splits, recipe))
     assert learner.diverged == (2, 1)
     for name, value in one_epoch.model.state_dict().items():
         assert torch.equal(value, learner.good_state[name]), name
@@ -210,7 +214,7 @@ def test_each_step_is_told_and_changes_nothing(splits):
     def on_step(moment):
         told.append((moment.epoch, moment.step, moment.epochs))
 
-    train([learner], splits["train"], splits["validation"], recipe=RECIPE, seed=3, alpha=1.0, on_step=on_step)
+    train([learner], training_on(splits), callbacks=Callbacks(on_step=on_step))
     # 97 images: three batches of 32, and one of 1, which is dropped
     assert [(epoch, step) for epoch, step, _ in told] == [(e, s) for e in range(3) for s in (1, 2, 3)]
     assert [epochs for *_, epochs in told] == pytest.approx([step / 3 for step in range(1, 10)])
@@ -219,10 +223,8 @@ def test_each_step_is_told_and_changes_nothing(splits):
 
 def test_the_time_of_all_steps_is_kept(splits):
     learner, moment, seen = make_learner("a", spec(), splits["train"]), Moment(seconds=100.0), []
-    train(
-        [learner], splits["train"], splits["validation"], recipe=RECIPE, seed=3, alpha=None, moment=moment,
-        on_step=lambda moment: seen.append(moment.seconds),
-    )  # fmt: skip
+    on_step = Callbacks(on_step=lambda moment: seen.append(moment.seconds))
+    train([learner], training_on(splits, alpha=None), moment, on_step)
     assert (moment.epoch, moment.step, moment.losses) == (3, 0, None)
     assert 100 < seen[0] < seen[-1] <= moment.seconds < 200
     assert seen == sorted(seen)
@@ -232,6 +234,5 @@ def test_the_time_of_all_steps_is_kept(splits):
 def test_epochs_that_are_finished_are_not_trained_again(splits):
     [learner] = run([spec()], splits)
     before = {name: value.clone() for name, value in learner.model.state_dict().items()}
-    arguments = {"recipe": RECIPE, "seed": 3, "alpha": 1.0, "moment": Moment(epoch=3)}
-    train([learner], splits["train"], splits["validation"], **arguments)
+    train([learner], training_on(splits), Moment(epoch=3))
     assert all(torch.equal(before[name], value) for name, value in learner.model.state_dict().items())

@@ -5,15 +5,16 @@ import gc
 
 import pytest
 import torch
-from small_cohort import IMAGES, RECIPE, assert_same, cohort_step, frozen_teacher, splits, students, trained
+from small_cohort import IMAGES, RECIPE, assert_same, cohort_step, splits, students, trained, training_on
 
-from vicinal.batches import batch_plan
-from vicinal.engine import Moment, logits_on, train
-from vicinal.graphs import ReplayedStep
-from vicinal.inputs import EpochTables, make_batch
-from vicinal.learner import make_learner
 from vicinal.models.registry import architecture
-from vicinal.numerics import Numerics
+from vicinal.training.batch_plan import batch_plan
+from vicinal.training.cuda_graph import ReplayedStep
+from vicinal.training.inputs import EpochTables, make_batch
+from vicinal.training.learner import make_learner
+from vicinal.training.loop import logits_on, train
+from vicinal.training.numerics import Numerics
+from vicinal.training.task import Callbacks, Moment, Training
 
 pytestmark = pytest.mark.gpu
 FP32, BF16 = Numerics("fp32"), Numerics("bf16")
@@ -31,17 +32,15 @@ def _switches():
 
 def losses(numerics, device="cuda", temperatures=(1.0, 4.0), said=None):
     """Return the losses of the first steps, (steps, learners)."""
-    learners, data, seen, held = students(device, temperatures, EPOCHS), splits(device), [], []
+    learners, seen, held = students(device, temperatures, EPOCHS), [], []
 
     def on_step(moment: Moment):
         held[:] = [moment.losses]
         if moment.step == len(moment.losses):
             seen.append(moment.losses.cpu().clone())
 
-    train(
-        learners, data["train"], data["validation"], recipe=EPOCHS, seed=3, alpha=1.0, numerics=numerics,
-        teacher=frozen_teacher(device, numerics), on_step=on_step, say=(said if said is not None else []).append,
-    )  # fmt: skip
+    callbacks = Callbacks(on_step=on_step, say=(said if said is not None else []).append)
+    train(learners, training_on(device, numerics, EPOCHS), callbacks=callbacks)
     return torch.cat(seen)[:STEPS]
 
 
@@ -92,7 +91,7 @@ def test_a_short_training_ends_where_the_cpu_ends():
         for seed in range(3):
             spec = {"model": architecture("resnet8"), "recipe": recipe, "seed": seed, "loss": {"ce_weight": 1}}
             learner = make_learner("teacher", spec, data["train"])
-            train([learner], data["train"], data["validation"], recipe=recipe, seed=seed, alpha=None, numerics=numerics)
+            train([learner], Training(data["train"], data["validation"], recipe, seed, numerics=numerics))
             of_device.append((logits_on(learner.model, data["train"]).argmax(1) == data["train"].labels).float().mean())
         accuracies[device] = torch.stack([value.cpu() for value in of_device])
     spread = max(0.03, 2 * accuracies["cpu"].std().item())
@@ -136,17 +135,16 @@ def test_deterministic_runs_are_equal_bit_for_bit_and_after_a_stop_too():
             stopped.append(copy.deepcopy((now, [(x.model.state_dict(), x.optimizer.buffers) for x in learners])))
             raise StopError
 
-    learners, data = students("cuda"), splits("cuda")
-    options = {"recipe": RECIPE, "seed": 3, "alpha": 1.0, "teacher": frozen_teacher("cuda", numerics)}
+    learners, training = students("cuda"), training_on("cuda", numerics)
     with pytest.raises(StopError):
-        train(learners, data["train"], data["validation"], numerics=numerics, moment=moment, on_step=stop, **options)
+        train(learners, training, moment, Callbacks(on_step=stop))
     [(moment, states)] = stopped
     again = students("cuda")
     for learner, old, (state, momentum) in zip(again, learners, states, strict=True):
         learner.model.load_state_dict(state)
         learner.optimizer.load(momentum)
         learner.history = old.history
-    train(again, data["train"], data["validation"], numerics=numerics, moment=moment, **options)
+    train(again, training, moment)
     assert_same(first, again)
 
 
@@ -157,7 +155,7 @@ def test_compiled_networks_learn_the_same():
 
 
 def test_memory_that_runs_out_is_found_again():
-    """A cohort that is too large fails, and what it took is free for a smaller one (as vicinal.training does)."""
+    """A cohort that is too large fails, and what it took is free for a smaller one (as training/cohort.py does)."""
     data = splits("cuda")
     gc.collect()
     torch.cuda.empty_cache()
@@ -168,7 +166,7 @@ def test_memory_that_runs_out_is_found_again():
             recipe = {**RECIPE, "batch_size": 104}
             spec = {"model": architecture("wrn_40_2"), "recipe": recipe, "seed": 0, "loss": {"ce_weight": 1}}
             learners = [make_learner(f"{k}", spec, data["train"]) for k in range(64)]
-            train(learners, data["train"], data["validation"], recipe=recipe, seed=0, alpha=None, numerics=BF16)
+            train(learners, Training(data["train"], data["validation"], recipe, seed=0, numerics=BF16))
         learners = None
         gc.collect()
         torch.cuda.empty_cache()

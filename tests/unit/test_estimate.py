@@ -1,29 +1,30 @@
 """Estimates of time and disk: against the engine's own numbers, measured rates and records with known answers."""
 
 import json
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from vicinal import engine, measure
-from vicinal.artefacts import Store
 from vicinal.data.catalogue import DATA_SETS
 from vicinal.data.split import hold_out_test, make_splits
-from vicinal.estimate import disk, shape
-from vicinal.estimate import work as rates
-from vicinal.estimate.disk import Disk
-from vicinal.estimate.jobs import DEVICE_STAGES, total
-from vicinal.estimate.recorded import History, benchmark_seconds, read_history
-from vicinal.estimate.shape import Shape, recorded_shape, shape_of
-from vicinal.estimate.timing import RULE_SECONDS, STARTUP, Timing, present_machine
-from vicinal.estimate.work import Machine, evaluation_work, training_work
-from vicinal.models.cost import model_cost
+from vicinal.evaluation import probe as measure
+from vicinal.models.cost import Costs
 from vicinal.models.registry import architecture
-from vicinal.planning import RULES
+from vicinal.planning.artefacts import Store
+from vicinal.results import STAGES
+from vicinal.running.estimate import disk, shape
+from vicinal.running.estimate import work as rates
+from vicinal.running.estimate.disk import Disk
+from vicinal.running.estimate.jobs import DEVICE_STAGES, total
+from vicinal.running.estimate.recorded import History, benchmark_seconds, read_history
+from vicinal.running.estimate.shape import Shape, recorded_shape, shape_of
+from vicinal.running.estimate.timing import RULE_SECONDS, STARTUP, Timing, present_machine
+from vicinal.running.estimate.work import Machine, evaluation_work, training_work
 from vicinal.spec import artefact_id
+from vicinal.training import loop as engine
 
+COSTS = Costs()
 CPU = Machine("cpu", "a processor", 1)
 CIFAR = Shape(100, 32, 32, 3, 50_000, 0, 10_000, 60_000)
 DATA = {"stage": "data", "name": "digits", "source": "digits", "validation": 597, "limit_train": 150}
@@ -37,6 +38,14 @@ def spec(model, teacher=None, **recipe):
     return {**shared, **({"teacher": teacher} if teacher else {})}
 
 
+def macs(work):
+    return sum(COSTS.of(part.model, *work.image).macs * part.images for part in work.passes)
+
+
+def calls(work):
+    return sum(COSTS.of(part.model, *work.image).calls * part.batches for part in work.passes)
+
+
 def test_the_constants_are_those_of_the_engine():
     assert rates.VALIDATIONS == engine.VALIDATIONS
     assert rates.BATCH == measure.BATCH == engine.VALIDATION_BATCH
@@ -45,8 +54,8 @@ def test_the_constants_are_those_of_the_engine():
 def test_every_rule_and_data_set_is_known():
     downloaded = {name for name, known in DATA_SETS.items() if known.torchvision}
     assert downloaded == shape._KNOWN.keys() == disk.DOWNLOADS.keys()
-    assert {RULES[stage] for stage in RULES.keys() - STARTUP.keys()} == RULE_SECONDS.keys()
-    assert set(STARTUP) == set(DEVICE_STAGES)
+    assert {STAGES[stage].rule for stage in STAGES.keys() - set(DEVICE_STAGES)} == RULE_SECONDS.keys()
+    assert disk.BYTES.keys() >= STAGES.keys() - {"claims", "figures", "reports", "collections"}
 
 
 # Measured on an H100: seconds an epoch and student, 50,000 images at batch 64, a step as one CUDA graph.
@@ -61,29 +70,29 @@ def test_every_rule_and_data_set_is_known():
 )
 def test_the_stated_rate_of_a_gpu_gives_the_measured_seconds_an_epoch(teacher, student, students, seconds):
     work = training_work(spec(student, teacher, epochs=240, batch_size=64), students, CIFAR)
-    assert work.stated_seconds(Machine("cuda", None, 1)) / 240 / students == pytest.approx(seconds, rel=0.16)
+    assert work.stated_seconds(Machine("cuda", None, 1), COSTS) / 240 / students == pytest.approx(seconds, rel=0.16)
 
 
 def test_the_operations_of_a_cohort_are_those_of_its_steps_and_looks():
-    student, teacher = (model_cost(architecture(name), *DIGITS.image) for name in ("resnet8_narrow", "resnet14"))
+    student, teacher = (COSTS.of(architecture(name), *DIGITS.image) for name in ("resnet8_narrow", "resnet14"))
     work = training_work(spec("resnet8_narrow", "resnet14"), 7, DIGITS)
     # 30 epochs of 150 images; the teacher answers once for all seven; ten looks at 597 images each
-    assert work.macs == 30 * 150 * (7 * 3 * student.macs + teacher.macs) + 7 * 10 * 597 * student.macs
-    assert work.calls == 30 * 5 * (7 * 3 * student.layers + teacher.layers) + 7 * 10 * 3 * student.layers
+    assert macs(work) == 30 * 150 * (7 * 3 * student.macs + teacher.macs) + 7 * 10 * 597 * student.macs
+    assert calls(work) == 30 * 5 * (7 * 3 * student.calls + teacher.calls) + 7 * 10 * 3 * student.calls
     alone = training_work(spec("resnet8_narrow"), 1, DIGITS)
-    assert alone.macs == 30 * 150 * 3 * student.macs + 10 * 597 * student.macs
+    assert macs(alone) == 30 * 150 * 3 * student.macs + 10 * 597 * student.macs
 
 
 def test_the_operations_of_an_evaluation_are_those_of_its_inputs():
-    cost = model_cost(architecture("resnet8"), *DIGITS.image)
-    work = evaluation_work(spec("resnet8"), 3, 4000, DIGITS)
-    assert work.macs == 3 * (150 + 597 + 900 + 2 * 4000) * cost.macs
-    assert work.calls == 3 * (1 + 3 + 4 + 2 * 16) * cost.layers
+    cost = COSTS.of(architecture("resnet8"), *DIGITS.image)
+    work = evaluation_work(spec("resnet8"), 3, DIGITS, 4000)
+    assert macs(work) == 3 * (150 + 597 + 900 + 2 * 4000) * cost.macs
+    assert calls(work) == 3 * (1 + 3 + 4 + 2 * 16) * cost.calls
 
 
 def test_threads_share_the_operations_and_not_the_calls():
     work = training_work(spec("resnet20"), 1, CIFAR)
-    one, two = work.stated_seconds(CPU), work.stated_seconds(Machine("cpu", None, 2))
+    one, two = work.stated_seconds(CPU, COSTS), work.stated_seconds(Machine("cpu", None, 2), COSTS)
     assert one / 2 < two < one
 
 
@@ -145,19 +154,17 @@ def results(tmp_path):
     write(tmp_path / "data" / artefact_id("digits", DATA) / "data.json", meta)
     for seed in range(3):
         own = {**spec("resnet14"), "seed": seed}
-        seconds = 3 * training_work(own, 1, DIGITS).stated_seconds(CPU)
+        seconds = 3 * training_work(own, 1, DIGITS).stated_seconds(CPU, COSTS)
         folder = tmp_path / "teachers" / f"resnet14_s{seed}"
         write(folder / "model" / "model.json", {"id": folder.name, "spec": own, "provenance": provenance(seconds)})
         benchmark(folder / "benchmark.tsv", seconds + 2)
     for seed, students in enumerate((2, 4, 3)):
         shared = {**spec("resnet8_narrow", "resnet14"), "seed": seed}
-        seconds = 2 * training_work(shared, students, DIGITS).stated_seconds(CPU)
+        seconds = 2 * training_work(shared, students, DIGITS).stated_seconds(CPU, COSTS)
         ids = [f"student_t{t}_s{seed}" for t in range(students)]
         for t, id_ in enumerate(ids):
             record = {"id": id_, "spec": {**shared, "temperature": t + 1}, "provenance": provenance(seconds)}
             write(tmp_path / "students" / id_ / "model.json", record)
-        write(tmp_path / "cohorts" / f"cohort_s{seed}" / "manifest.json", {"students": dict.fromkeys(ids, "")})
-        benchmark(tmp_path / "cohorts" / f"cohort_s{seed}" / "benchmark.tsv", seconds + 2)
     benchmark(tmp_path / "benchmarks" / "plot_figure" / "digits" / "training.tsv", 7.5)
     return tmp_path
 
@@ -165,20 +172,20 @@ def results(tmp_path):
 def test_like_runs_decide(results):
     history = read_history(results)
     assert len(history.jobs) == 6
-    timing = Timing(CPU, history)
+    timing = Timing(CPU, history, COSTS)
     work = training_work(spec("resnet8_narrow", "resnet14", epochs=90), 5, DIGITS)
     found = timing.work(work)
-    assert found.seconds == pytest.approx(2 * work.stated_seconds(CPU))
+    assert found.seconds == pytest.approx(2 * work.stated_seconds(CPU, COSTS))
     assert (found.source, found.runs) == ("like runs", 3)
-    assert timing.job("cohorts", work).seconds == pytest.approx(found.seconds + 2)
+    assert timing.startup == pytest.approx(2)
     assert timing.rule("plot_figure").seconds == 7.5
 
 
 def test_each_cohort_is_estimated_from_the_others(results):
     history = read_history(results)
     for left_out in history.jobs:
-        others = History([job for job in history.jobs if job is not left_out], history.startups, history.rules)
-        assert Timing(CPU, others).work(left_out.work).seconds == pytest.approx(left_out.seconds)
+        others = History([job for job in history.jobs if job is not left_out])
+        assert Timing(CPU, others, COSTS).work(left_out.work).seconds == pytest.approx(left_out.seconds)
 
 
 @pytest.mark.parametrize(
@@ -194,8 +201,8 @@ def test_each_cohort_is_estimated_from_the_others(results):
 )
 def test_where_there_are_no_like_runs_the_source_says_so(results, wanted, machine, factor, source, runs):
     work = training_work(wanted, 1, DIGITS)
-    found = Timing(machine, read_history(results)).work(work)
-    assert found.seconds == pytest.approx(factor * work.stated_seconds(machine))
+    found = Timing(machine, read_history(results), COSTS).work(work)
+    assert found.seconds == pytest.approx(factor * work.stated_seconds(machine, COSTS))
     assert (found.source, found.runs) == (source, runs)
 
 
@@ -204,45 +211,15 @@ def test_records_of_a_gpu_count_on_any_machine_that_knows_none(results):
     record["provenance"] |= {"device": "cuda:0", "gpu": "H100"}
     write(results / "teachers/resnet14_s0/model/model.json", record)
     history, work = read_history(results), training_work(spec("resnet14"), 1, DIGITS)
-    assert Timing(Machine("cuda", None, 1), history).work(work).runs == 1
-    assert Timing(Machine("cuda", "H100", 1), history).work(work).runs == 1
-    assert Timing(Machine("cuda", "A100", 1), history).work(work).runs == 0
-
-
-@pytest.mark.parametrize(
-    ("wanted", "factor", "source", "runs"),
-    [
-        (1, 3, "like runs", 2),  # as if the third were not there
-        (4, 5 / (0.8 * 4), "like runs", 1),
-        (2, 3 / (0.8 * 2), "like runs, n processes taken for 0.8 n of one", 3),
-    ],
-)
-def test_runs_of_several_processes_are_told_from_those_of_one(results, wanted, factor, source, runs):
-    path = results / "teachers/resnet14_s0/model/model.json"
-    record = json.loads(path.read_text())
-    work = training_work(spec("resnet14"), 1, DIGITS)
-    # Stated: four processes take 1 / 3.2 of the time of one; this took five times as long.
-    record["provenance"] |= {"processes": 4, "wall_seconds": 5 * work.stated_seconds(CPU) / (0.8 * 4)}
-    write(path, record)
-    found = Timing(replace(CPU, processes=wanted), read_history(results)).work(work)
-    assert found.seconds == pytest.approx(factor * work.stated_seconds(CPU))
-    assert (found.source, found.runs) == (source, runs)
-
-
-def test_several_processes_that_nothing_is_known_of_are_a_stated_share():
-    four, nothing = Machine("cuda", None, 1, 4), History([], {}, {})
-    training, evaluation = training_work(spec("resnet14"), 1, DIGITS), evaluation_work(spec("resnet14"), 1, 100, DIGITS)
-    one, several = (Timing(machine, nothing).work(training) for machine in (replace(four, processes=1), four))
-    assert several.seconds == pytest.approx(one.seconds / 3.2)
-    assert several.source == f"{one.source}, n processes taken for 0.8 n of one"
-    # One process measures.
-    assert Timing(four, nothing).work(evaluation) == Timing(replace(four, processes=1), nothing).work(evaluation)
+    assert Timing(Machine("cuda", None, 1), history, COSTS).work(work).runs == 1
+    assert Timing(Machine("cuda", "H100", 1), history, COSTS).work(work).runs == 1
+    assert Timing(Machine("cuda", "A100", 1), history, COSTS).work(work).runs == 0
 
 
 def test_the_benchmark_of_a_job_that_kept_everything_tells_no_startup(results):
     for seed in range(3):
-        benchmark(results / "cohorts" / f"cohort_s{seed}" / "benchmark.tsv", 0.001)
-    assert Timing(CPU, read_history(results)).startup("cohorts") == STARTUP["cohorts"]
+        benchmark(results / "teachers" / f"resnet14_s{seed}" / "benchmark.tsv", 0.001)
+    assert Timing(CPU, read_history(results), COSTS).startup == STARTUP
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"spec": 1}'])
@@ -265,17 +242,9 @@ def test_jobs_run_side_by_side_on_cores_and_one_by_one_on_a_gpu():
     assert (times.slots, times.wall_seconds, times.hours) == (1, 10_800 + 40 / 8, 3)
 
 
-def test_a_training_takes_as_many_gpus_as_it_has_processes(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
-    jobs = [("cohorts", 3600.0), ("evaluations", 3600.0)]
-    times = total(jobs, SimpleNamespace(machine=Machine("cuda", None, 2, 4)), 8)
-    assert (times.slots, times.wall_seconds, times.hours) == (4, 5 * 3600 / 4, 5)
-
-
 def test_the_device_is_the_one_that_the_config_names():
     assert present_machine("cpu", 4, 2) == Machine("cpu", present_machine("cpu", 1, 1).hardware, 2)
     assert present_machine("cuda:1", 1, 2).kind == "cuda"
-    assert present_machine("cuda", 1, 2, 4).processes == 4
 
 
 def test_what_does_not_fit_is_known():

@@ -10,8 +10,9 @@ import scipy.stats
 import torch
 from scipy.spatial.distance import jensenshannon
 
-from vicinal import evaluation, metrics
-from vicinal.evaluation import (
+from vicinal.evaluation import measures as evaluation
+from vicinal.evaluation import metrics
+from vicinal.evaluation.measures import (
     clean_metrics,
     entropy_matching_temperature,
     fidelity_metrics,
@@ -19,8 +20,8 @@ from vicinal.evaluation import (
     spread_table,
     vicinal_table,
 )
-from vicinal.metrics import MetricError
-from vicinal.pairs import Pairs, vicinal_pairs
+from vicinal.evaluation.metrics import MetricError
+from vicinal.evaluation.pairs import Pairs, vicinal_pairs
 
 torch.set_num_threads(1)
 CLASSES = 6

@@ -19,7 +19,7 @@ from figure_tables import (
     words,
 )
 
-from vicinal.figures import runs, style
+from vicinal.analysis.figures import runs, style
 
 
 @pytest.mark.parametrize("method", ["kd", "kd_mixup"])

@@ -12,8 +12,8 @@ from figure_tables import frame, interval, make, module, panel, words
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
-from vicinal.confusion import similarity_table, similarity_tests
-from vicinal.figures import FIGURES, style
+from vicinal.analysis.figures import FIGURES, style
+from vicinal.evaluation.confusion import similarity_table, similarity_tests
 
 NAMES = ("confusion", "similarity", "inheritance", "overconfidence")
 SCALES = (0.5, 0.75, 1.0, 1.5, 2.0)

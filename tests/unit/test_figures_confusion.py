@@ -10,7 +10,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgba
 from test_figures_claims import QUANTILES, tables_of
 
-from vicinal.figures import style
+from vicinal.analysis.figures import style
 
 LOOKS = module("confusion").LOOKS
 QUANTITIES = ("entropy", "source_mass")

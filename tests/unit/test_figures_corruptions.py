@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from figure_tables import ALL, frame, grid, make, tables_of, words
 
-from vicinal.data.corruptions import NAMES, SEVERITIES
-from vicinal.figures import corruptions, style
-from vicinal.tidy import tidy
+from vicinal.analysis.figures import corruptions, style
+from vicinal.analysis.schema import tidy
+from vicinal.data.corruptions.catalogue import NAMES, SEVERITIES
 
 MODELS = grid(teachers=("big",), temperatures=("2", "4"), seeds=3)
 

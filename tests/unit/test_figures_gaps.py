@@ -7,7 +7,7 @@ import pytest
 from figure_tables import ALL, FIGURES, grid, make, module, tables_of, usual_figure, words
 from matplotlib.figure import Figure
 
-from vicinal.figures import style
+from vicinal.analysis.figures import style
 
 CASES = {
     "one_seed": grid(teachers=("big", "bigger"), seeds=1),

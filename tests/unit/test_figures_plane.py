@@ -20,7 +20,7 @@ from figure_tables import (
 )
 from matplotlib.text import Text
 
-from vicinal.figures import labels, style
+from vicinal.analysis.figures import style
 
 SIX = ("0.5", "1", "2", "4", "8", "16", "std")
 

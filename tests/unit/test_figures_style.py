@@ -8,7 +8,7 @@ import pytest
 from figure_tables import module, usual_figure
 from matplotlib import font_manager
 
-from vicinal.figures import panels, runs, style
+from vicinal.analysis.figures import panels, runs, style
 
 
 def test_style_ignores_the_callers_settings():

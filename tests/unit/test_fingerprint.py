@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import vicinal
-from vicinal.fingerprint import NEUTRAL, STAGE_SCRIPTS, fingerprint_code, named_modules, stage_fingerprint
+from vicinal.jobs.fingerprint import NEUTRAL, fingerprint_code, named_modules, stage_fingerprint
+from vicinal.results import STAGES
 
 PACKAGE = Path(vicinal.__file__).parent
 WORKFLOW = PACKAGE.parent
@@ -52,7 +53,7 @@ def edited(tmp_path) -> Callable[..., str]:
         for name, change in changes.items():
             path = folder / name
             path.write_text(change(path.read_text(encoding="utf-8") if path.exists() else ""), encoding="utf-8")
-        return fingerprint_code(folder / "scripts" / STAGE_SCRIPTS[stage], named, folder / "vicinal")
+        return fingerprint_code(folder / "scripts" / STAGES[stage].script, named, folder / "vicinal")
 
     return edit
 
@@ -235,7 +236,7 @@ def test_module_with_a_syntax_error_is_not_passed_over(fingerprint):
 
 def test_named_module_that_is_not_there(fingerprint):
     with pytest.raises(FileNotFoundError):
-        fingerprint(CODE, ("vicinal.losses.none",))
+        fingerprint(CODE, ("vicinal.training.losses.none",))
 
 
 # The stages of the workflow
@@ -249,27 +250,27 @@ STUDENT = {
 
 
 def test_modules_that_a_spec_names():
-    assert named_modules(TEACHER) == ("vicinal.losses.ce", "vicinal.models.cifar_resnet")
+    assert named_modules(TEACHER) == ("vicinal.training.losses.ce", "vicinal.models.cifar_resnet")
     assert named_modules(STUDENT) == (
-        "vicinal.losses.ce",
-        "vicinal.losses.kd",
+        "vicinal.training.losses.ce",
+        "vicinal.training.losses.kd",
         "vicinal.models.mobilenet_v2",
         "vicinal.models.wide_resnet",
     )
-    assert named_modules({**STUDENT, "loss": {"kd_weight": 1}})[0] == "vicinal.losses.kd"
+    assert named_modules({**STUDENT, "loss": {"kd_weight": 1}})[0] == "vicinal.training.losses.kd"
     assert named_modules({}) == ()
 
 
 def test_stage_fingerprints():
-    fingerprints = {stage: stage_fingerprint(stage) for stage in STAGE_SCRIPTS}
-    assert len(set(fingerprints.values())) == len(STAGE_SCRIPTS)
+    fingerprints = {stage: stage_fingerprint(stage) for stage in STAGES}
+    assert len(set(fingerprints.values())) == len(STAGES)
     assert all(len(value) == 16 and int(value, 16) >= 0 for value in fingerprints.values())
     named = named_modules(STUDENT)
     assert stage_fingerprint("cohorts", named) == stage_fingerprint("cohorts", named[::-1])
     assert stage_fingerprint("cohorts", named) != stage_fingerprint("cohorts")
 
 
-@pytest.mark.parametrize("stage", STAGE_SCRIPTS)
+@pytest.mark.parametrize("stage", STAGES)
 def test_copy_elsewhere_has_the_same_fingerprint(edited, stage):
     assert edited(stage, (), {}) == stage_fingerprint(stage)
 
@@ -285,7 +286,7 @@ def test_all_code_may_be_reformatted(edited):
 @pytest.mark.parametrize("stage", ["data", "cohorts", "evaluations"])
 def test_every_module_that_a_stage_can_import_counts(edited, stage):
     finder = ModuleFinder(path=[str(WORKFLOW)])
-    finder.run_script(str(WORKFLOW / "scripts" / STAGE_SCRIPTS[stage]))
+    finder.run_script(str(WORKFLOW / "scripts" / STAGES[stage].script))
     modules = sorted(name for name in finder.modules if name.startswith("vicinal.") and name not in NEUTRAL)
     assert len(modules) > 5
     for name in modules:
@@ -310,11 +311,11 @@ def test_imports_are_absolute():
             )
         },
         {"vicinal/models/new_family.py": lambda text: "def build():\n    return None\n"},
-        {"vicinal/losses/new_term.py": lambda text: "def loss(answers):\n    return 0\n"},
+        {"vicinal/training/losses/new_term.py": lambda text: "def loss(answers):\n    return 0\n"},
         {"vicinal/models/vgg.py": add_statement},
         {"vicinal/config/schema.py": add_statement},
-        {"vicinal/planning.py": add_statement},
-        {"vicinal/figures/new_figure.py": add_statement},
+        {"vicinal/planning/plans.py": add_statement},
+        {"vicinal/analysis/figures/new_figure.py": add_statement},
         {"scripts/plot.py": add_statement},
     ],
     ids=lambda changes: next(iter(changes)),
@@ -356,9 +357,10 @@ PRINT_FINGERPRINTS = """
 import json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from vicinal.fingerprint import STAGE_SCRIPTS, fingerprint_code, stage_fingerprint
+from vicinal.jobs.fingerprint import fingerprint_code, stage_fingerprint
+from vicinal.results import STAGES
 tricky = Path(sys.argv[2])
-stages = {stage: stage_fingerprint(stage, tuple(sys.argv[3:])) for stage in STAGE_SCRIPTS}
+stages = {stage: stage_fingerprint(stage, tuple(sys.argv[3:])) for stage in STAGES}
 print(json.dumps({**stages, "tricky": fingerprint_code(tricky, (), tricky.parent)}))
 """
 
@@ -375,4 +377,4 @@ def test_same_fingerprint_under_another_python(tmp_path, version):
     command = [python, "-I", "-W", "ignore", "-c", PRINT_FINGERPRINTS, str(WORKFLOW), str(tricky), *named]
     answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert answer.pop("tricky") == fingerprint_code(tricky, (), tmp_path)
-    assert answer == {stage: stage_fingerprint(stage, named) for stage in STAGE_SCRIPTS}
+    assert answer == {stage: stage_fingerprint(stage, named) for stage in STAGES}

@@ -14,14 +14,13 @@ import pytest
 import yaml
 from results_tree import GRID, ROOT, make_tree
 
+from vicinal.audit.garbage import Item, by_kind, find_garbage, remove
+from vicinal.audit.references import find_references
 from vicinal.commands import gc
 from vicinal.config import read_config, validate
 from vicinal.errors import VicinalError
 from vicinal.files import write_json
-from vicinal.garbage import Item, by_kind, find_garbage, remove
-from vicinal.lease import lease
-from vicinal.locks import free_lock, held_locks, is_held
-from vicinal.references import find_references
+from vicinal.jobs.lease import free_lease, held_leases, is_held, lease
 
 OTHER = GRID.replace("[1, 2]", "[2, 8]")
 RESULTS = Path("results")
@@ -160,8 +159,8 @@ def test_what_a_job_works_on_is_left_alone(project, capsys):
     lock = RESULTS / f"locks/{cohort}.lease"
     with lease(RESULTS, cohort):
         assert is_held(lock)
-        assert held_locks(RESULTS) == {cohort}
-        with free_lock(RESULTS, cohort) as free:
+        assert held_leases(RESULTS) == {cohort}
+        with free_lease(RESULTS, cohort) as free:
             assert not free
         items = found()
         assert not [path for path in items if path.startswith(("students", "cohorts")) and "from" in path]
@@ -261,7 +260,7 @@ def test_a_directory_that_was_just_written_to_is_young(project):
 
 
 def test_files_that_another_process_removes_at_the_same_time(project, monkeypatch):
-    monkeypatch.setattr("vicinal.garbage.YOUNG", -1e9)
+    monkeypatch.setattr("vicinal.audit.garbage.YOUNG", -1e9)
     references = find_references(RESULTS, gc.configs([]))
     folder, stop = RESULTS / "students/.tmp-a-1", Event()
 

@@ -12,19 +12,19 @@ from configs import load, problems
 from safetensors.torch import save_file
 from test_given_teachers import finish
 
-from vicinal.changes import find_changes
 from vicinal.config import validate
 from vicinal.data.store import Store
 from vicinal.errors import VicinalError
-from vicinal.estimate.memory import training_bytes
-from vicinal.estimate.selection import experiments_of
-from vicinal.estimate.shape import shape_of
-from vicinal.given_checks import other_channels
-from vicinal.inputs import Images, adapt, mix, normalisation_of
 from vicinal.models import build_model
-from vicinal.models.given import take_weights
+from vicinal.models.cost import Costs
 from vicinal.models.registry import ARCHITECTURES, architecture, input_of
-from vicinal.planning import build_plans, resolve
+from vicinal.planning.changes import find_changes
+from vicinal.planning.plans import build_plans, resolve
+from vicinal.running.estimate.memory import training_bytes
+from vicinal.running.estimate.shape import shape_of
+from vicinal.running.given_teachers import other_channels
+from vicinal.training.given_weights import take_weights
+from vicinal.training.inputs import Images, adapt, mix, normalisation_of
 
 CPU = torch.device("cpu")
 FILE = "teacher.safetensors"
@@ -162,21 +162,13 @@ def test_the_field_is_the_reason():
     assert all(changes["cohorts", id_].reasons == [*lines, f"after teachers/{teacher}"] for id_ in distilled)
 
 
-def test_a_choice_of_its_students_asks_for_it_again():
-    artefacts = artefacts_of(normalised())
-    chosen = {id_ for id_, student in artefacts.students.items() if student.columns["seed"] == 1}
-    [small] = experiments_of(artefacts, chosen, "small")
-    again = resolve([small], "small", Path("results"))[0]
-    assert (again.students.keys(), again.teachers.keys()) == (chosen, artefacts.teachers.keys())
-
-
 def test_it_costs_nothing():
     plain, own = (
         next(cohort.spec for cohort in artefacts_of(entry).cohorts.values() if cohort.teacher)
         for entry in (GIVEN, normalised())
     )
     shape = shape_of(artefacts_of(GIVEN).stores.popitem()[1], Path("results"))
-    assert training_bytes(plain, 2, shape) == training_bytes(own, 2, shape)
+    assert training_bytes(plain, 2, shape, Costs()) == training_bytes(own, 2, shape, Costs())
 
 
 @pytest.mark.parametrize(("entry", "wrong"), [(normalised(), False), (normalised(CIFAR), True), (GIVEN, False)])

@@ -10,26 +10,25 @@ import torch
 from configs import load, problems
 from safetensors.torch import load_file, save_file
 
-from vicinal.aggregate import model_table
-from vicinal.changes import find_changes
-from vicinal.checksums import remembered_sums
+from vicinal.analysis.tables import model_table
 from vicinal.config import validate
 from vicinal.data.store import Store
 from vicinal.errors import VicinalError
-from vicinal.estimate.selection import experiments_of
-from vicinal.files import sha256
-from vicinal.given_checks import missing_files, other_classes
-from vicinal.history import read_history
+from vicinal.files import remembered_sums, sha256
+from vicinal.jobs.plan import record_key
+from vicinal.jobs.records import is_finished
 from vicinal.models import build_model
-from vicinal.models.given import take_weights
 from vicinal.models.pretrained import WEIGHTS
 from vicinal.models.registry import architecture
-from vicinal.plan import record_key
-from vicinal.planfiles import write_plans
-from vicinal.planning import build_plans, resolve
-from vicinal.records import RECORD, is_finished
+from vicinal.planning.changes import find_changes
+from vicinal.planning.files import write_plans
+from vicinal.planning.plans import build_plans, resolve
+from vicinal.results import RECORD
+from vicinal.running.given_teachers import missing_files, other_classes
 from vicinal.spec import GIVEN, digest
-from vicinal.weights import load_weights
+from vicinal.training.given_weights import take_weights
+from vicinal.training.history import training_history
+from vicinal.training.weights import load_weights
 
 FILE = "data/weights/teacher.safetensors"
 GIVEN_GRID = {
@@ -259,18 +258,6 @@ def test_published_weights_for_data_of_other_classes():
     assert not other_classes(artefacts, changes, lambda store: type("Shape", (), {"classes": 1000}))
 
 
-@pytest.mark.parametrize(
-    "teacher", [{**GIVEN_GRID["teachers"][0], "mixup_alpha": 0.5}, PUBLISHED], ids=["file", "name"]
-)
-def test_a_choice_of_its_students_asks_for_it_again(teacher):
-    artefacts = artefacts_of(with_teachers(teacher))
-    chosen = {id_ for id_, student in artefacts.students.items() if student.columns["seed"] == 1}
-    [small] = experiments_of(artefacts, chosen, "small")
-    again = resolve([small], "small", Path("results"))[0]
-    assert again.students.keys() == chosen
-    assert again.teachers.keys() == artefacts.teachers.keys()
-
-
 # What is made
 
 
@@ -295,7 +282,7 @@ def test_the_weights_become_a_model_like_a_trained_one(folder, ending):
     model = build_model(architecture("resnet14"), 10, 1)
     load_weights(folder / "model", model)
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
-    assert len(read_history(folder / "model")) == 0
+    assert len(training_history(folder / "model")) == 0
 
 
 def test_another_file_than_was_planned_with(folder):
@@ -341,7 +328,7 @@ def test_published_weights_keep_their_last_layer(folder, monkeypatch):
     record = wanted(artefacts_of(with_teachers({"model": "resnet14", "weights": "published"})))
     with pytest.raises(VicinalError, match="published weights know the 1,000 classes of ImageNet, the data have 10"):
         take_weights(folder / "model", record, store(), path)
-    monkeypatch.setattr("vicinal.models.given.CLASSES", 10)
+    monkeypatch.setattr("vicinal.training.given_weights.CLASSES", 10)
     take_weights(folder / "model", record, store(), path)
     made = load_file(folder / "model" / "weights.safetensors")
     assert torch.equal(made["fc.weight"], load_file(FILE)["fc.weight"])

@@ -1,4 +1,4 @@
-"""Leases of GPUs between processes: who gets which, who waits, and what becomes of the leases of killed jobs."""
+"""Slots of GPUs between processes: who gets which, who waits, and what becomes of the slots of killed jobs."""
 
 import fcntl
 import json
@@ -15,24 +15,21 @@ import pytest
 from gpu_machine import A, B, install_nvidia_smi, listing
 
 from vicinal.errors import VicinalError, describe
-from vicinal.gpu_leases import Lease, lease, lease_folder, lease_several
-from vicinal.gpus import VISIBLE, list_gpus
+from vicinal.jobs.gpu_slots import slot_folder, take_slot
+from vicinal.jobs.gpus import VISIBLE, list_gpus
 
 # Leases one of the devices, says so, and holds it as argv says: for so many seconds, or until it is killed.
 JOB = """
 import json, os, subprocess, sys, time
 from pathlib import Path
-from vicinal.gpu_leases import lease_several
+from vicinal.jobs.gpu_slots import take_slot
 
 how = json.loads(sys.argv[1])
 if how.get("start"):
     print("ready", flush=True)
     while not Path(how["start"]).exists():
         time.sleep(0.01)
-all_held = lease_several(
-    how["devices"], how.get("number", 1), how.get("slots", 1), Path(how["folder"]), how.get("artefact", ""), poll=0.02
-)
-held = all_held[0]
+held = take_slot(how["devices"], how.get("slots", 1), Path(how["folder"]), how.get("artefact", ""), poll=0.02)
 began = time.monotonic()
 child = None
 if how.get("child") == "fork":
@@ -50,10 +47,9 @@ elif how.get("child") == "exec":
     child = subprocess.Popen(["sleep", "60"], close_fds=False).pid
 if "seconds" in how:
     time.sleep(how["seconds"])
-    seen = [(one.device, one.slot) for one in all_held] if "number" in how else os.environ["CUDA_VISIBLE_DEVICES"]
-    print(json.dumps([seen, held.slot, began, time.monotonic()]))
+    print(json.dumps([os.environ["CUDA_VISIBLE_DEVICES"], held.number, began, time.monotonic()]))
 else:
-    print(json.dumps([held.device, held.slot, os.getpid(), child]), flush=True)
+    print(json.dumps([held.device, held.number, os.getpid(), child]), flush=True)
     time.sleep(60)
 """
 
@@ -64,7 +60,7 @@ def no_gpus_but_these(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere:/bin")
     monkeypatch.setenv(VISIBLE, "before")
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    monkeypatch.setattr("vicinal.gpus.PROC", Path("/nowhere"))
+    monkeypatch.setattr("vicinal.jobs.gpus.PROC", Path("/nowhere"))
     list_gpus.cache_clear()
     yield
     list_gpus.cache_clear()
@@ -130,52 +126,6 @@ def test_every_gpu_gets_a_job_before_any_gets_two(job):
     assert got == [["2", 0], ["3", 0], ["5", 0], ["2", 1], ["3", 1], ["5", 1]]
 
 
-def test_jobs_that_want_several_gpus_get_them_all_and_nobody_waits_for_ever(job, tmp_path):
-    numbers = [2, 3, 1, 2] * 5
-    start = str(tmp_path / "go")
-    jobs = [job(["0", "1", "2"], number=number, slots=2, seconds=0.05, start=start) for number in numbers]
-    assert {process.stdout.readline() for process in jobs} == {"ready\n"}
-    (tmp_path / "go").touch()
-    spans = {}
-    for process, number in zip(jobs, numbers, strict=True):
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 0, err
-        places, _, began, ended = json.loads(out)
-        assert len({device for device, _ in places}) == number
-        for place in places:
-            spans.setdefault(tuple(place), []).append((began, ended))
-    for of_place in spans.values():
-        assert all(end <= begin for (_, end), (begin, _) in pairwise(sorted(of_place)))
-
-
-def test_a_job_that_wants_several_collects_them_as_they_become_free(job):
-    first = job(["0", "1"])
-    pid = holding(first)[2]
-    several = job(["0", "1"], number=2, artefact="large")
-    assert several.stderr.readline() == "leased GPU 1\n"
-    assert several.stderr.readline() == f"waiting for 1 more GPUs, all are taken (0: process {pid}, unnamed)\n"
-    another = job(["0", "1"], number=2)
-    line = another.stderr.readline()
-    assert line == f"waiting for another job that collects GPUs (process {several.pid}, large)\n"
-    first.kill()
-    assert holding(several)[:2] == ["0", 0]
-    several.kill()
-    assert holding(another)[:2] == ["0", 0]
-
-
-def test_several_gpus_are_given_back_one_by_one(tmp_path, monkeypatch):
-    monkeypatch.delenv(VISIBLE)
-    held = lease_several(["2", "0", "1"], 2, 1, tmp_path)
-    assert [one.device for one in held] == ["2", "0"]
-    assert os.environ[VISIBLE] == "2"
-    for one in held:
-        assert is_held(one.path)
-        one.release()
-        assert not is_held(one.path)
-    assert VISIBLE not in os.environ
-    assert not is_held(tmp_path / "several.lock")
-
-
 @pytest.mark.parametrize("child", [None, "fork", "multiprocessing", "exec"])
 def test_a_killed_job_holds_nothing(job, tmp_path, child):
     process = job(["0"], child=child)
@@ -197,7 +147,7 @@ def test_a_killed_job_holds_nothing(job, tmp_path, child):
 
 
 def test_a_child_that_ends_leaves_the_lease_to_its_parent(tmp_path):
-    held = lease(["0"], 1, tmp_path)
+    held = take_slot(["0"], 1, tmp_path)
     for method in ("fork", "spawn"):
         process = multiprocessing.get_context(method).Process(target=abs, args=(1,))
         process.start()
@@ -221,8 +171,8 @@ def test_a_waiting_job_says_for_whom_and_goes_on(job, tmp_path):
 
 def test_what_a_dead_job_left_blocks_nothing(tmp_path, capsys):
     (tmp_path / "0.0.lock").write_text("process 1, a very long text of a job that was killed long ago")
-    held = lease(["0"], 2, tmp_path, artefact="b")
-    assert held == Lease("0", 0, tmp_path / "0.0.lock", held.descriptor, "before")
+    held = take_slot(["0"], 2, tmp_path, artefact="b")
+    assert (held.device, held.number, held.path, held.before) == ("0", 0, tmp_path / "0.0.lock", "before")
     assert held.path.read_text() == f"process {os.getpid()}, b"
     assert capsys.readouterr().err == "leased GPU 0 (slot 0 of 2)\n"
     held.release()
@@ -233,51 +183,56 @@ def test_a_lock_file_that_was_removed_is_made_anew(tmp_path):
     script = """
 import fcntl, sys
 from pathlib import Path
-from vicinal import gpu_leases
+from vicinal.jobs.gpu_slots import take_slot
 folder, flock, removed = Path(sys.argv[1]), fcntl.flock, []
 def remove_first(descriptor, how):
     if not removed:
         removed.append((folder / "0.0.lock").unlink())
     flock(descriptor, how)
-gpu_leases.fcntl.flock = remove_first
-held = gpu_leases.lease(["0"], 1, folder, poll=0.01)
-assert removed and held.path.stat().st_ino == __import__("os").fstat(held.descriptor).st_ino
+fcntl.flock = remove_first
+held = take_slot(["0"], 1, folder, poll=0.01)
+with held.path.open() as file:
+    try:
+        flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(0 if removed else 1)
+sys.exit("the file that is in place is not locked")
 """
     result = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
 
 
 def test_the_variable_is_set_and_put_back(tmp_path, monkeypatch):
-    held = lease([A], 1, tmp_path)
+    held = take_slot([A], 1, tmp_path)
     assert os.environ[VISIBLE] == A
     held.release()
     assert os.environ[VISIBLE] == "before"
     held.release()  # a second time does nothing
     monkeypatch.delenv(VISIBLE)
-    lease([A], 1, tmp_path).release()
+    take_slot([A], 1, tmp_path).release()
     assert VISIBLE not in os.environ
 
 
 def test_index_and_uuid_of_one_gpu_are_one_lease(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{install_nvidia_smi(tmp_path / 'bin', listing(A, B))}:/bin")
-    held = lease(["1"], 1, tmp_path)
+    held = take_slot(["1"], 1, tmp_path)
     assert os.environ[VISIBLE] == "1"
     for same in ("1", B, "GPU-b"):
-        other = lease([same, A], 1, tmp_path)
+        other = take_slot([same, A], 1, tmp_path)
         assert other.device == A
         other.release()
     held.release()
 
 
 def test_names_with_slashes_are_file_names(tmp_path):
-    held = lease([f"MIG-{A}/1/0"], 1, tmp_path)
+    held = take_slot([f"MIG-{A}/1/0"], 1, tmp_path)
     assert held.path.parent == tmp_path
     held.release()
 
 
 def problem(folder: Path) -> str:
     with pytest.raises(VicinalError) as error:
-        lease(["0"], 1, folder)
+        take_slot(["0"], 1, folder)
     assert "\n" not in describe(error.value)
     return describe(error.value)
 
@@ -299,37 +254,37 @@ def test_a_folder_that_cannot_be_used(tmp_path, monkeypatch):
 def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path):
     (tmp_path / "leases").mkdir(mode=0o700)
     (tmp_path / "leases" / "0.0.lock").symlink_to(tmp_path / "precious")
-    assert "cannot be used for leases" in problem(tmp_path / "leases")
+    assert "cannot be used for locks" in problem(tmp_path / "leases")
     assert not (tmp_path / "precious").exists()
 
 
 def test_a_folder_that_is_read_only():
     """In /proc nobody may write, not even root."""
     line = problem(Path("/proc/self/vicinal-gpus"))
-    assert line.startswith("/proc/self/vicinal-gpus: cannot be used for leases of GPUs (")
+    assert line.startswith("/proc/self/vicinal-gpus: cannot be used for locks of GPUs (")
     assert line.endswith("set TMPDIR to a folder of this machine that you may write to")
 
 
 def test_a_new_folder_is_private(tmp_path):
-    lease(["0"], 1, tmp_path / "new").release()
+    take_slot(["0"], 1, tmp_path / "new").release()
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
 
 
 def test_jobs_of_slurm_lease_within_their_own_gpus(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     shared = tmp_path / f"vicinal-gpus-{os.geteuid()}"
-    assert lease_folder() == shared
+    assert slot_folder() == shared
     monkeypatch.setenv("SLURM_JOB_ID", "4711")
-    one = lease(["0"])
-    assert one.path.parent == lease_folder() == tmp_path / f"{shared.name}-job4711"
+    one = take_slot(["0"])
+    assert one.path.parent == slot_folder() == tmp_path / f"{shared.name}-job4711"
     monkeypatch.setenv("SLURM_JOB_ID", "4712")
-    lease(["0"]).release()  # the first GPU of another job may be called 0 too
+    take_slot(["0"]).release()  # the first GPU of another job may be called 0 too
     one.release()
     monkeypatch.delenv(VISIBLE)
-    assert lease_folder() == shared  # a SLURM that does not hand out GPUs
+    assert slot_folder() == shared  # a SLURM that does not hand out GPUs
 
 
-@pytest.mark.parametrize(("devices", "number", "slots"), [([], 1, 1), (["0"], 1, 0), (["0"], 2, 2), (["0"], 0, 1)])
-def test_nothing_to_lease_is_a_mistake_of_the_caller(tmp_path, devices, number, slots):
-    with pytest.raises(ValueError, match="nothing to lease"):
-        lease_several(devices, number, slots, tmp_path)
+@pytest.mark.parametrize(("devices", "slots"), [([], 1), (["0"], 0)])
+def test_no_slot_to_take_is_a_mistake_of_the_caller(tmp_path, devices, slots):
+    with pytest.raises(ValueError, match="no slot to take"):
+        take_slot(devices, slots, tmp_path)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from gpu_machine import MIG_1, MIG_2, A, B, C, install_nvidia_smi, listing, make_proc
 
-from vicinal import gpus
 from vicinal.commands import run
 from vicinal.config import Execution
-from vicinal.gpus import Gpu, identity, list_gpus, visible_devices
+from vicinal.jobs import gpus
+from vicinal.jobs.gpus import Gpu, identity, list_gpus, visible_devices
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_cohort import assert_same, cohort_step, students
 
-from vicinal.graphs import WARM_UP, ReplayedStep
+from vicinal.training.cuda_graph import WARM_UP, ReplayedStep
 
 torch.set_num_threads(1)
 

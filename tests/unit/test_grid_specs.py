@@ -6,11 +6,11 @@ import json
 import pytest
 from grid_artefacts import CONTENT, expanded, ids, shipped
 
-from vicinal.columns import recipe_columns
 from vicinal.config import validate
 from vicinal.data.catalogue import DATA_SETS
 from vicinal.models.registry import ARCHITECTURES, architecture
-from vicinal.recipes import resolve_recipe
+from vicinal.planning.grid import recipe_columns
+from vicinal.planning.recipes import resolve_recipe
 from vicinal.spec import digest
 
 # What is in a spec

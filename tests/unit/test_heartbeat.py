@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from vicinal import progress
 from vicinal.errors import VicinalError
-from vicinal.heartbeat import EVERY, GONE_SECONDS, SILENT_SECONDS, Heartbeat, lives, read_beats, update_heartbeat
-from vicinal.progress import QUIET_SECONDS, Progress
+from vicinal.jobs import progress
+from vicinal.jobs.heartbeat import EVERY, GONE_SECONDS, SILENT_SECONDS, Heartbeat, lives, read_beats, update_heartbeat
+from vicinal.jobs.progress import QUIET_SECONDS, Progress
 
 
 def wait_for(condition, seconds=10.0):
@@ -80,7 +80,7 @@ def test_an_interrupted_job_did_not_fail(tmp_path):
 
 def test_a_killed_job_leaves_its_file_and_is_known_to_be_gone(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from vicinal.heartbeat import Heartbeat\n"
+        "import sys, time; from pathlib import Path; from vicinal.jobs.heartbeat import Heartbeat\n"
         "with Heartbeat(Path(sys.argv[1]), 'cohorts', 'k'): time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
@@ -176,7 +176,7 @@ def test_progress_fills_the_heartbeat_and_speaks_after_a_silence(tmp_path, monke
     clock = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     heartbeat = Heartbeat(tmp_path, "cohorts", "a")
-    monkeypatch.setattr("vicinal.heartbeat._current", [heartbeat])
+    monkeypatch.setattr("vicinal.jobs.heartbeat._current", [heartbeat])
     meter = Progress("job", 10, "epochs", images=600)
     assert heartbeat._content["done"] == 0
     clock[0] += 0.5

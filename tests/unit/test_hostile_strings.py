@@ -16,14 +16,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from vicinal.analysis.report.inputs import read_records
 from vicinal.config import Experiment
 from vicinal.data.sources import verify_files
 from vicinal.errors import VicinalError, describe
 from vicinal.files import write_json
-from vicinal.plan import read_plan
-from vicinal.planfiles import write_plans
-from vicinal.planning import build_plans, plan_experiments
-from vicinal.report.inputs import read_records
+from vicinal.jobs.plan import read_plan
+from vicinal.planning.files import write_plans
+from vicinal.planning.plans import build_plans, plan_experiments
 
 WORKFLOW = Path(__file__).resolve().parents[2] / "workflow"
 

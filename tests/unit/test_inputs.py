@@ -5,10 +5,9 @@ import pytest
 import torch
 from torchvision.transforms import functional as tv
 
-from vicinal.batches import BatchPlan, batch_plan
-from vicinal.inputs import EpochTables, Images, Window, adapt, as_input, make_batch, mix, to_device, window_of
 from vicinal.models.registry import architecture, input_of
-from vicinal.parallel import Group
+from vicinal.training.batch_plan import BatchPlan, batch_plan
+from vicinal.training.inputs import EpochTables, Images, Window, adapt, as_input, make_batch, mix, to_device, window_of
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -291,30 +290,3 @@ def test_a_network_gets_images_in_its_own_normalisation():
     # small networks take the data set's own
     adapt(Network(), {"model": architecture("resnet8")}, data)(data.clean(slice(0, 4)))
     assert torch.equal(seen[1], data.clean(slice(0, 4)))
-
-
-# Slices of batches, for several processes
-
-
-@pytest.mark.parametrize("mixed", [True, False])
-@pytest.mark.parametrize("size", [1, 2, 3, 7])
-@pytest.mark.parametrize(
-    ("recipe", "window"),
-    [
-        ({"crop_padding": 2, "flip": True}, None),
-        ({"crop_padding": 0, "flip": False}, None),
-        ({"crop_padding": 0, "flip": True}, Window(10, 6)),
-    ],
-)
-def test_rows_of_a_batch_are_those_of_the_whole(store, recipe, window, size, mixed):
-    data = Images(store, "train", CPU, window)
-    padding = window.room if window else recipe["crop_padding"]
-    plan = batch_plan(len(data), 6, seed=3, epoch=1, alpha=1.0, crop_padding=padding, flip=recipe["flip"])
-    tables = EpochTables(plan, CPU)
-    for start, stop in plan.bounds:
-        here = torch.arange(start, stop)
-        whole = make_batch(data, tables, here, recipe, mixed)
-        for rank in range(size):
-            rows = Group(rank, size).rows(stop - start)
-            for part, expected in zip(make_batch(data, tables, here, recipe, mixed, rows), whole, strict=True):
-                assert torch.equal(part, expected[rows])

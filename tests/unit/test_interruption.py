@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from vicinal import interruption
-from vicinal.interruption import RESERVE_SECONDS, SIGNALS, Interruption
+from vicinal.jobs import interruption
+from vicinal.jobs.interruption import RESERVE_SECONDS, SIGNALS, Interruption
 
 JOB = """
 import sys, time
-from vicinal.interruption import Interruption
+from vicinal.jobs.interruption import Interruption
 with Interruption() as stop:
     if sys.argv[1] == "training":
         stop.defer()

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from scipy.special import rel_entr, softmax
 from scipy.stats import entropy
 
-from vicinal.losses import Answers, loss_terms, total_loss
-from vicinal.losses.ce import loss as ce
-from vicinal.losses.kd import loss as kd
+from vicinal.training.losses import Answers, loss_terms, total_loss
+from vicinal.training.losses.ce import loss as ce
+from vicinal.training.losses.kd import loss as kd
 
 torch.set_num_threads(1)
 

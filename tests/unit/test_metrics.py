@@ -13,7 +13,7 @@ from metric_samples import grid_logits, quick, sample
 from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import accuracy_score, log_loss
 
-from vicinal import metrics
+from vicinal.evaluation import metrics
 
 torch.set_num_threads(1)
 

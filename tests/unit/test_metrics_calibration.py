@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from metric_samples import grid_logits, quick, sample, with_confidence
 
-from vicinal import metrics
+from vicinal.evaluation import metrics
 
 torch.set_num_threads(1)
 

@@ -11,9 +11,9 @@ import scipy.stats
 import torch
 from metric_samples import sample
 
-from vicinal import metrics
 from vicinal.errors import VicinalError
-from vicinal.metrics import MetricError
+from vicinal.evaluation import metrics
+from vicinal.evaluation.metrics import MetricError
 
 torch.set_num_threads(1)
 CALLS = {
@@ -141,7 +141,7 @@ def test_a_row_sum_within_tolerance_is_accepted():
 
 def test_metrics_and_pairs_import_nothing_heavy():
     code = (
-        "import sys, vicinal.metrics, vicinal.pairs;"
+        "import sys, vicinal.evaluation.metrics, vicinal.evaluation.pairs;"
         "print(sorted({'torch', 'pandas', 'scipy', 'sklearn'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

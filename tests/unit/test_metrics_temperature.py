@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from metric_samples import grid_logits, quick, sample
 
-from vicinal import metrics
-from vicinal.metrics import MetricError
+from vicinal.evaluation import metrics
+from vicinal.evaluation.metrics import MetricError
 
 torch.set_num_threads(1)
 

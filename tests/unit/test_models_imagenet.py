@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vicinal.errors import VicinalError
 from vicinal.models import build_model
-from vicinal.models.imagenet import Dropout, LinearHead, MlpHead
+from vicinal.models.heads import Dropout, LinearHead, MlpHead
 from vicinal.models.registry import ARCHITECTURES, TRUNKS, architecture, input_of
 
 torch.set_num_threads(1)
@@ -51,7 +51,7 @@ def test_logits_are_those_of_timm_with_the_same_weights(name):
     timm = pytest.importorskip("timm", reason="the optional package timm is not installed")
     torch.manual_seed(0)
     oracle = timm.create_model(name, num_classes=100).double()
-    model = build_model({"family": "timm_resnetv2", "variant": name, "head": "linear", "dropout": 0.3}, 100).double()
+    model = build_model({"family": "timm_networks", "network": name, "head": "linear", "dropout": 0.3}, 100).double()
     state = oracle.state_dict()
     state["head.fc.weight"] = state["head.fc.weight"].flatten(1)
     load(model, state)
@@ -188,15 +188,13 @@ def test_the_heads_of_a_network(name):
             assert not expected or head.dropout.share == expected
 
 
-def test_stochastic_depth_is_the_last_blocks():
+@pytest.mark.parametrize("name", ["convnext_tiny", "convnext_large"])
+def test_no_block_is_left_out_of_a_training_step(name):
     with torch.device("meta"):
-        model = build_model({**ARCHITECTURES["convnext_tiny"], "stochastic_depth": 0.1}, 10)
-    rates = [m.p for m in model.modules() if isinstance(m, torchvision.ops.StochasticDepth)]
-    assert rates[0] == 0
-    assert rates[-1] == pytest.approx(0.1)
-    with torch.device("meta"):
-        model = build_model(ARCHITECTURES["convnext_tiny"], 10)
-    assert not any(m.p for m in model.modules() if isinstance(m, torchvision.ops.StochasticDepth))
+        model = build_model(architecture(name), 10)
+    depths = [m.p for m in model.modules() if isinstance(m, torchvision.ops.StochasticDepth)]
+    assert depths
+    assert not any(depths)
 
 
 @pytest.mark.parametrize("name", TORCHVISION)

@@ -10,7 +10,7 @@ from small_cohort import frozen_teacher, splits, trained
 
 from vicinal.config.schema import Execution
 from vicinal.errors import VicinalError
-from vicinal.numerics import COMPILED, Numerics, add_numerics_arguments, numerics_options, select_numerics
+from vicinal.training.numerics import COMPILED, Numerics, add_numerics_arguments, numerics_options, select_numerics
 
 torch.set_num_threads(1)
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

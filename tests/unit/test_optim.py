@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from vicinal.optim import learning_rate, make_optimizer, update
+from vicinal.training.optimizers import learning_rate, make_optimizer, update
 
 torch.set_num_threads(1)
 

@@ -3,16 +3,17 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from small_cohort import RECIPE, assert_same, frozen_teacher, splits, students
+from small_cohort import RECIPE, assert_same, splits, students, trained, training_on
 
-from vicinal.batches import batch_plan
-from vicinal.checkpoint import Checkpoints, find_checkpoint
-from vicinal.engine import logits_on, train
-from vicinal.inputs import EpochTables, make_batch
-from vicinal.learner import make_learner
 from vicinal.models.registry import architecture
-from vicinal.optim import learning_rate, plateau_rate
-from vicinal.phases import all_epochs, phase_at, phases
+from vicinal.training.batch_plan import batch_plan
+from vicinal.training.checkpoint import Checkpoints, find_checkpoint
+from vicinal.training.inputs import EpochTables, make_batch
+from vicinal.training.learner import make_learner
+from vicinal.training.loop import logits_on, train
+from vicinal.training.optimizers import learning_rate, plateau_rate
+from vicinal.training.phases import all_epochs, phase_at, phases
+from vicinal.training.task import Callbacks, Training
 
 torch.set_num_threads(1)
 TWO = {**RECIPE, "epochs": 2, "head_epochs": 2, "head_lr": 0.01}
@@ -34,13 +35,6 @@ def test_the_head_comes_first():
     assert [phase_at(TWO, epoch).head for epoch in range(5)] == [True, True, False, False, False]
 
 
-def run(recipe, **options):
-    learners, data = students(recipe=recipe), splits()
-    arguments = {"recipe": recipe, "seed": 3, "alpha": 1.0, "teacher": frozen_teacher(), **options}
-    train(learners, data["train"], data["validation"], **arguments)
-    return learners
-
-
 def test_the_first_phase_is_that_of_a_plain_loop_over_the_head():
     recipe, data, seen = TWO, splits()["train"], {}
 
@@ -48,7 +42,7 @@ def test_the_first_phase_is_that_of_a_plain_loop_over_the_head():
         if epoch == 2:
             seen.update({k: {n: v.clone() for n, v in x.model.state_dict().items()} for k, x in enumerate(learners)})
 
-    run(recipe, on_epoch=on_epoch)
+    trained(recipe=recipe, on_epoch=on_epoch)
     [*_, last] = students(recipe=recipe)
     model = last.model.eval()  # the statistics of the rest stay
     optimizer = torch.optim.Adam(model.fc.parameters(), lr=0.01)
@@ -64,7 +58,7 @@ def test_the_first_phase_is_that_of_a_plain_loop_over_the_head():
 
 
 def test_the_second_phase_trains_everything_by_the_recipe_from_its_start():
-    learners = run(TWO)
+    learners = trained(recipe=TWO)
     fresh = students(recipe=TWO)
     for learner, start in zip(learners, fresh, strict=True):
         assert len(learner.history) == 4
@@ -84,16 +78,15 @@ def test_stopped_in_either_phase_it_ends_as_if_it_had_not(tmp_path, at):
             checkpoints.save(learners, moment, 1.0)
             raise StopError
 
-    learners, data = students(recipe=TWO), splits()
+    learners, training = students(recipe=TWO), training_on(recipe=TWO)
     records = [{"id": learner.id, "spec": {}} for learner in learners]
     checkpoints = Checkpoints(tmp_path, {"unit": "u", "made": {}, "resumed": []}, {r["id"]: r for r in records}, 60)
-    arguments = {"recipe": TWO, "seed": 3, "alpha": 1.0, "teacher": frozen_teacher()}
     with pytest.raises(StopError):
-        train(learners, data["train"], data["validation"], on_step=stop, **arguments)
+        train(learners, training, callbacks=Callbacks(on_step=stop))
     again = students(recipe=TWO)
     moment = find_checkpoint(tmp_path, records).restore(again)
-    train(again, data["train"], data["validation"], moment=moment, **arguments)
-    assert_same(again, run(TWO))
+    train(again, training, moment)
+    assert_same(again, trained(recipe=TWO))
 
 
 # Plateau
@@ -117,7 +110,7 @@ def test_a_training_follows_its_own_validation_loss():
     spec = {"model": architecture("resnet8"), "recipe": recipe, "seed": 0, "loss": {"ce_weight": 1}}
     data = splits()
     learner = make_learner("teacher", spec, data["train"])
-    train([learner], data["train"], data["validation"], recipe=recipe, seed=0, alpha=None)
+    train([learner], Training(data["train"], data["validation"], recipe, seed=0))
     losses = [row["validation_loss"] for row in learner.history]
     for epoch, row in enumerate(learner.history):
         assert row["lr"] == plateau_rate(recipe, losses[:epoch])

@@ -7,9 +7,9 @@ from PIL import Image
 from scipy.stats import chisquare, ks_2samp, kstest
 from torchvision.transforms import CenterCrop, RandomResizedCrop, Resize
 
-from vicinal import batches
 from vicinal.data.photos import crops
 from vicinal.data.photos.crops import central_corner, evaluation_side, random_boxes, resized_shape
+from vicinal.training import batch_plan as batches
 
 DRAWS = 4000
 # Height and width: usual ones, a long one of which few crops fit at the first try, and one of which none ever fits.

@@ -4,12 +4,10 @@ import torch
 from photo_files import small_store
 from torch.testing import assert_close
 
-from vicinal.batches import batch_plan
 from vicinal.data.photos.crops import random_boxes
-from vicinal.data.photos.inputs import Photos
 from vicinal.data.photos.loader import photo_batches
-from vicinal.inputs import EpochTables
-from vicinal.parallel import Group
+from vicinal.training.batch_plan import batch_plan
+from vicinal.training.photos import Photos
 
 CPU = torch.device("cpu")
 SIZE = 32
@@ -70,29 +68,6 @@ def test_without_mixing_inputs_are_the_photos_alone(photos):
     assert all(batch.labels is batch.partner_labels for batch in batches)
 
 
-@pytest.mark.parametrize("mixed", [True, False])
-@pytest.mark.parametrize("size", [2, 3, 7])
-def test_rows_of_a_batch_are_those_of_the_whole_and_the_others_are_not_decoded(photos, monkeypatch, mixed, size):
-    plan, tables = plan_of(photos), EpochTables(plan_of(photos), CPU)
-    whole = list(photos.batches(plan, seed=5, epoch=2, mixed=mixed))
-    counts, read = [], photos.store.read
-    monkeypatch.setattr(photos.store, "read", lambda position: counts.append(position) or read(position))
-    for rank in range(size):
-        rows = Group(rank, size).rows
-        counts.clear()
-        found = photos.pixels(plan, seed=5, epoch=2, rows=rows, mixed=mixed)
-        wanted = []
-        for (start, stop), pixels, expected in zip(plan.bounds, found, whole, strict=True):
-            own, here = rows(stop - start), torch.arange(start, stop)
-            batch = photos.batch(pixels, tables, here, mixed, own)
-            for part, all_of_it in zip(batch, expected, strict=True):
-                assert torch.equal(part, all_of_it[own])
-            at = here[own].tolist()
-            wanted += {*at, *(start + plan.partner[at])} if mixed else at
-        positions = photos.store.splits["train"][plan.order]
-        assert sorted(counts) == sorted(positions[wanted])
-
-
 def test_an_epoch_can_be_resumed_at_any_batch(photos):
     plan = plan_of(photos)
     whole = list(photos.batches(plan, seed=5, epoch=2, mixed=True))
@@ -124,16 +99,3 @@ def test_normalisation_is_that_of_the_store(photos):
     pixels = torch.arange(256, dtype=torch.uint8)[:, None, None, None].expand(256, 1, 1, 3)
     expected = (pixels.double() / 255 - torch.from_numpy(photos.store.mean)) / torch.from_numpy(photos.store.std)
     assert_close(photos.normalised(pixels).double(), expected, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
-def test_decoding_on_the_device_gives_nearly_the_same_inputs(photos):
-    other = Photos(photos.store, "train", CPU, size=SIZE, nvjpeg=True)
-    plan = plan_of(photos)
-    batches = zip(
-        photos.batches(plan, seed=5, epoch=2, mixed=True), other.batches(plan, seed=5, epoch=2, mixed=True), strict=True
-    )
-    # Two grey levels, normalised.
-    limit = 2.5 / 255 / photos.store.std.min()
-    assert all((first.inputs - second.inputs).abs().max() < limit for first, second in batches)
-    assert (photos.clean(slice(0, 9)) - other.clean(slice(0, 9))).abs().max() < limit

@@ -10,7 +10,6 @@ from torchvision.transforms import CenterCrop, Resize
 
 from vicinal.data.photos.crops import random_boxes
 from vicinal.data.photos.loader import photo_batches
-from vicinal.data.photos.nvjpeg import device_batch
 from vicinal.data.photos.ordered import in_order
 from vicinal.data.photos.prepare import prepare_photos
 from vicinal.data.photos.store import PhotoStore
@@ -160,25 +159,3 @@ def test_an_error_in_a_thread_comes_at_its_turn():
     assert [next(results) for _ in range(3)] == [-1, -1, -1]
     with pytest.raises(ZeroDivisionError):
         next(results)
-
-
-@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
-@pytest.mark.parametrize("crop", [True, False])
-def test_decoding_on_a_device_gives_nearly_the_same_pixels(store, crop):
-    positions = order(store)
-    boxes = random_boxes(store.sizes[positions], seed=0, epoch=0) if crop else None
-    found = device_batch(store, positions, SIZE, torch.device("cpu"), boxes)
-    assert found.is_contiguous()
-    difference = np.abs(found.numpy().astype(int) - np.concatenate(loaded(store, 1, crop)))
-    assert difference.max() <= 2
-
-
-@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
-@pytest.mark.gpu
-@pytest.mark.parametrize("crop", [True, False])
-def test_decoding_on_a_gpu_gives_nearly_the_same_pixels(store, crop):
-    positions = order(store)
-    boxes = random_boxes(store.sizes[positions], seed=0, epoch=0) if crop else None
-    found = device_batch(store, positions, SIZE, torch.device("cuda"), boxes).cpu()
-    difference = np.abs(found.numpy().astype(int) - np.concatenate(loaded(store, 1, crop)))
-    assert difference.mean() < 2

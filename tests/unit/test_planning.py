@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from vicinal.analysis.figures import FIGURES
 from vicinal.config import read_config, validate
 from vicinal.data.catalogue import resolve_source
 from vicinal.errors import VicinalError
-from vicinal.figures import FIGURES
-from vicinal.grid import expand
-from vicinal.plan import check_code, read_plan, record_key, recorded_key, recorded_parts
-from vicinal.planfiles import LONG_AGO, keep_plans, write_plans
-from vicinal.planning import build_plans, plan_experiments
+from vicinal.jobs.plan import check_code, read_plan, record_key, recorded_key, recorded_parts
+from vicinal.planning.files import LONG_AGO, keep_plans, write_plans
+from vicinal.planning.grid import expand
+from vicinal.planning.plans import build_plans, plan_experiments
 
 ROOT = Path(__file__).resolve().parents[2]
 # What follows the evaluations of one experiment.

@@ -11,11 +11,11 @@ from figure_tables import ROOT, module, usual
 
 
 def plot(folder, name, tables, hash_seed="0", change=None):
-    from vicinal.fingerprint import stage_fingerprint
+    from vicinal.jobs.fingerprint import stage_fingerprint
 
     plan = {
         "stage": "figures", "id": f"digits/{name}", "key": "abc", "spec": {"experiment": "digits", "figure": name},
-        "code": stage_fingerprint("figures", (f"vicinal.figures.{name}",)),
+        "code": stage_fingerprint("figures", (f"vicinal.analysis.figures.{name}",)),
     }  # fmt: skip
     plan |= change or {}
     folder.mkdir(exist_ok=True)

@@ -106,9 +106,9 @@ def test_weights_are_downloaded_once_and_then_only_checked(tmp_path, site):
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_download_that_broke_off_is_gone_on_with(tmp_path, site, ranges):
+def test_an_interrupted_download_is_resumed(tmp_path, site, ranges):
     site.cut, site.ranges = 1_500_000, ranges
-    with pytest.raises(VicinalError, match=r"broke off after 1,500,000 of 2,560,000 bytes; run again to go on"):
+    with pytest.raises(VicinalError, match=r"interrupted after 1,500,000 of 2,560,000 bytes; run again to resume it"):
         fetch(tmp_path)
     assert not weights_path(tmp_path, "net").exists()
     site.cut = None
@@ -128,12 +128,14 @@ def test_a_download_that_lacks_its_last_name_only_is_taken(tmp_path, site):
 @pytest.mark.parametrize("served", [b"", b"<html>not found, but with status 200</html>", DATA[::-1], DATA * 2])
 def test_another_file_leaves_nothing(tmp_path, site, served):
     site.files = dict.fromkeys(site.files, served)
-    with pytest.raises(VicinalError, match=r"the download of https://.* failed \(another file came, .* bytes\)"):
+    with pytest.raises(
+        VicinalError, match=r"the download of https://.* failed \(another file came, .* bytes, checksum [0-9a-f]{64}\)"
+    ):
         fetch(tmp_path)
     assert listed(tmp_path) == []
 
 
-def test_what_is_gone_on_with_is_checked_as_a_whole(tmp_path, site):
+def test_a_resumed_download_is_checked_as_a_whole(tmp_path, site):
     partial = tmp_path / "weights" / f".net-{SHA256[:8]}.pth.part"
     partial.parent.mkdir()
     partial.write_bytes(b"of another file")
@@ -202,10 +204,10 @@ def test_a_redirection_to_https_is_followed(tmp_path, certificate, site):
         assert fetch(tmp_path)["net"]["sha256"] == SHA256
 
 
-def test_a_download_through_a_redirection_is_gone_on_with(tmp_path, certificate, site):
+def test_a_download_through_a_redirection_is_resumed(tmp_path, certificate, site):
     with serving(Site(dict(site.files)), certificate) as other:
         site.redirect, other.cut = other.url, 1_500_000
-        with pytest.raises(VicinalError, match="run again to go on"):
+        with pytest.raises(VicinalError, match="run again to resume it"):
             fetch(tmp_path)
         other.cut = None
         assert fetch(tmp_path)["net"]["sha256"] == SHA256

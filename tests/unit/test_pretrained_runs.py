@@ -6,15 +6,15 @@ import pytest
 import torch
 from small_cohort import splits
 
-from vicinal.aggregate import model_table
+from vicinal.analysis.tables import model_table
 from vicinal.config import validate
 from vicinal.errors import VicinalError
 from vicinal.files import sha256
-from vicinal.learner import make_learner
 from vicinal.models import build_model
 from vicinal.models.pretrained import WEIGHTS
 from vicinal.models.registry import architecture
-from vicinal.planning import build_plans, resolve
+from vicinal.planning.plans import build_plans, resolve
+from vicinal.training.learner import make_learner
 
 CONFIG = {
     "name": "photos",

@@ -5,7 +5,7 @@ import torch
 from built_models import TIMM, images, make, need_timm, timm_name
 from torch import nn
 
-from vicinal.models.cost import model_cost
+from vicinal.models.cost import Costs
 from vicinal.models.loading import load_pretrained
 from vicinal.models.pretrained import WEIGHTS
 from vicinal.models.registry import architecture
@@ -43,7 +43,7 @@ def test_timm_knows_the_weights_of_its_entries(name):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_sizes_of_timms_files_are_at_least_those_of_their_numbers(name):
-    entry, numbers = WEIGHTS[name], model_cost(architecture(name), 1000, 3, 224, 224).weights_bytes
+    entry, numbers = WEIGHTS[name], Costs().of(architecture(name), 1000, 3, 224, 224).weights_bytes
     assert entry.size - entry.tolerance == numbers
     assert entry.tolerance == numbers // 100
 

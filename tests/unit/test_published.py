@@ -9,10 +9,10 @@ import scipy.stats
 from configs import EXPERIMENTS
 from shipped_metrics import shipped_metrics
 
+from vicinal.analysis.protocols import PROTOCOLS
+from vicinal.analysis.published import COLUMNS, COMPARED, PUBLISHED, compare, read_published
 from vicinal.config import read_config
 from vicinal.errors import VicinalError
-from vicinal.protocols import PROTOCOLS
-from vicinal.published import COLUMNS, COMPARED, PUBLISHED, compare, read_published
 
 VALUES = (0.70, 0.71, 0.73)
 TRANSFER = {

@@ -14,10 +14,10 @@ import pytest
 from report_tables import WORDS, Page, claims_table, metrics_table, record, write_experiment
 from shipped_metrics import shipped_metrics
 
-from vicinal import fingerprint
-from vicinal.claims import CLAIMS, evaluate_claims
-from vicinal.report import combined_context, read_inputs, render
-from vicinal.report.combined import agreement
+from vicinal.analysis.claims import CLAIMS, evaluate_claims
+from vicinal.analysis.report import combined_context, read_inputs, render
+from vicinal.analysis.report.combined import agreement
+from vicinal.jobs import fingerprint
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "combine.py"
 HOSTILE = "<script>alert('x')</script>\"&"
@@ -252,7 +252,7 @@ def test_script_writes_page_record_and_key(evaluated, monkeypatch, capsys):
     place = folders[0].parent / "paper"
     page = (place / "report.html").read_text(encoding="utf-8")
     assert scores(page) == scores(page_of(folders))
-    assert "1 h 2 min" in page  # the training of the model
+    assert "62 min" in page  # the training of the model
     assert (place / "report.html.key").read_text().startswith("k\n")
     made = json.loads((place / "report.json").read_text())
     assert made["sha256"] == {"report.html": hashlib.sha256((place / "report.html").read_bytes()).hexdigest()}

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from report_tables import write_experiment
 
-from vicinal.report.context import context
-from vicinal.report.figures import Figure
-from vicinal.report.inputs import read_inputs
-from vicinal.report.page import render
+from vicinal.analysis.report.context import context
+from vicinal.analysis.report.figures import Figure
+from vicinal.analysis.report.inputs import read_inputs
+from vicinal.analysis.report.page import render
 
 LEFT_OUT = {"available": False, "reason": "data/<b>.tar: not there"}
 MEASURED = {"available": True, "file": "CIFAR-10-C.tar", "md5": "5" * 32}

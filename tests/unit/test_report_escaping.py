@@ -7,11 +7,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from report_tables import Page, claims_table, metrics_table, png, record
 
-from vicinal.published import read_published
-from vicinal.report.combined import combined_context
-from vicinal.report.context import Inputs, context
-from vicinal.report.figures import Figure
-from vicinal.report.page import render
+from vicinal.analysis.published import read_published
+from vicinal.analysis.report.combined import combined_context
+from vicinal.analysis.report.context import Inputs, context
+from vicinal.analysis.report.figures import Figure
+from vicinal.analysis.report.page import render
 
 FRAGMENTS = [
     "<script>alert(1)</script>", "</script>", "</style>", "<style>*{}</style>", "<img src=x onerror=alert(1)>", '">',

@@ -8,14 +8,22 @@ import pytest
 from corruption_archive import NOTHING, corrupt, make_images
 from sklearn.metrics import accuracy_score
 
-from vicinal.aggregate import corruption_sources, corruption_table, model_table
-from vicinal.data.corruptions import NAMES, SEVERITIES
+from vicinal.analysis.schema import tidy
+from vicinal.analysis.tables import corruption_sources, corruption_table, model_table
+from vicinal.data.corruptions.catalogue import NAMES, SEVERITIES
 from vicinal.errors import VicinalError
-from vicinal.evaluation import clean_metrics
+from vicinal.evaluation.measures import clean_metrics
+from vicinal.evaluation.robustness import (
+    COLUMNS,
+    IMAGES,
+    METRICS,
+    VALUES,
+    corruption_metrics,
+    measure_robustness,
+    read_robustness,
+    robustness_rows,
+)
 from vicinal.files import write_json
-from vicinal.measurements import COLUMNS, read_robustness, robustness_rows
-from vicinal.robustness import IMAGES, METRICS, VALUES, corruption_metrics, measure_robustness
-from vicinal.tidy import tidy
 
 CLEAN, LABELS = make_images(40, 1)
 ARCHIVE = {name: np.stack([corrupt(CLEAN, name, severity) for severity in SEVERITIES]) for name in NAMES}

@@ -1,9 +1,8 @@
-"""Measurements on corrupted images among the other results: verified, imported, kept or removed, planned."""
+"""Measurements on corrupted images among the other results: verified, copied, kept or removed, planned."""
 
 import json
 import shutil
 import sys
-from argparse import Namespace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -11,24 +10,23 @@ import pytest
 import yaml
 from results_tree import GRID, ROOT, artefacts, make_tree
 
-from vicinal.commands import gc, import_results
+from vicinal.audit.garbage import find_garbage
+from vicinal.audit.references import find_references
+from vicinal.audit.verify.artefacts import Walk
+from vicinal.audit.verify.findings import Findings, Ledger
+from vicinal.audit.verify.layout import find_foreign
+from vicinal.commands import gc
 from vicinal.config import Execution, read_config, validate
-from vicinal.data.corruptions import ARCHIVES, CorruptionArchive, record_name
+from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive, record_name
 from vicinal.errors import VicinalError
-from vicinal.estimate.display import totals
-from vicinal.estimate.overview import corruption_notes, make_overview
-from vicinal.estimate.recorded import History
-from vicinal.estimate.shape import Shape
-from vicinal.estimate.work import robustness_work
 from vicinal.files import write_json
-from vicinal.garbage import find_garbage
-from vicinal.models.cost import model_cost
-from vicinal.planfiles import write_plans
-from vicinal.planning import build_plans
-from vicinal.references import find_references
-from vicinal.verify.artefacts import Walk
-from vicinal.verify.findings import Findings, Ledger
-from vicinal.verify.foreign import find_foreign
+from vicinal.planning.files import write_plans
+from vicinal.planning.plans import build_plans
+from vicinal.running.estimate.display import totals
+from vicinal.running.estimate.overview import corruption_notes, make_overview
+from vicinal.running.estimate.recorded import History
+from vicinal.running.estimate.shape import Shape
+from vicinal.running.estimate.work import robustness_work
 
 ON = "evaluation.corruptions=true"
 RESULTS = Path("results")
@@ -109,21 +107,14 @@ def test_a_record_of_other_data_is_one_problem(project):
     assert "other data" in problem.fault
 
 
-def test_all_of_it_is_imported_and_then_there_is_nothing_to_do(project, tmp_path, monkeypatch, capsys):
-    (tmp_path / "here").mkdir()
+def test_copied_with_its_times_there_is_nothing_to_do(project, tmp_path, monkeypatch):
+    shutil.copytree(project / "results", tmp_path / "here" / "results")
     monkeypatch.chdir(tmp_path / "here")
-    assert import_results.main(Namespace(folder=project, dry_run=False, all=True)) == 0
-    said = capsys.readouterr().out
-    assert "1 corrupted-image record" in said
-    assert "corrupted-image evaluations" in said
-    assert check(RESULTS) == []
     plans = [plan for plan in build_plans(artefacts(ON)) if plan.stage in ("corruptions", "robustness")]
     assert write_plans(plans, RESULTS) == {}
-    path = next(project.glob("results/robustness/*/*/evaluation.json"))
+    path = next(RESULTS.glob("robustness/*/*/evaluation.json"))
     path.write_bytes(b"damaged")
-    shutil.rmtree(RESULTS)
-    assert import_results.main(Namespace(folder=project, dry_run=False, all=True)) == 1
-    assert not (RESULTS / path.relative_to(project / "results")).exists()
+    assert path in {problem.path for problem in check(RESULTS)}
 
 
 def garbage():
@@ -139,7 +130,7 @@ def test_what_no_experiment_asks_for_any_more_can_be_removed(project):
 
 
 def overview(monkeypatch):
-    monkeypatch.setattr("vicinal.estimate.overview.read_history", lambda results: History([], {}, {}))
+    monkeypatch.setattr("vicinal.running.estimate.overview.read_history", lambda results: History())
     return make_overview("digits", artefacts(ON), Execution(device="cpu"), 2, RESULTS)
 
 
@@ -161,9 +152,9 @@ def test_the_work_is_that_of_all_sets_of_images():
     teacher = artefacts().teachers
     spec = next(iter(teacher.values())).spec
     work = robustness_work(spec, 3, shape)
-    cost = model_cost(spec["model"], *shape.image)
-    assert work.macs == 3 * 19 * 5 * 10_000 * cost.macs
-    assert work.calls == 3 * 19 * 5 * 40 * cost.layers  # batches of 256
+    [passes] = work.passes
+    assert (passes.model, work.image) == (spec["model"], shape.image)
+    assert (passes.images, passes.batches) == (3 * 19 * 5 * 10_000, 3 * 19 * 5 * 40)  # batches of 256
 
 
 @pytest.fixture
@@ -191,7 +182,7 @@ def test_a_record_of_other_data_is_not_measured_on(project, script, monkeypatch)
     write_json(record, {**json.loads(record.read_text()), "data_sha256": "0"})
     words = {
         "--plan": RESULTS / plan.path, "--data": next(RESULTS.glob("data/*/data.json")), "--corruptions": record,
-        "--students": RESULTS / "students", "--manifest": "out/manifest.json",
+        "--results": RESULTS, "--manifest": "out/manifest.json",
     }  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["x", *(str(part) for pair in words.items() for part in pair)])
     with pytest.raises(VicinalError, match="of other data than"):

@@ -3,18 +3,20 @@
 import argparse
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from vicinal import finished, preflight
 from vicinal.commands import plan as plan_command
 from vicinal.commands import run as command
-from vicinal.commands.experiment import dump, read_experiments, resolve_named
 from vicinal.errors import VicinalError
-from vicinal.finished import is_finished, write_finished
-from vicinal.skipped import collection_name, read_skipped, skipped_file, write_skipped
+from vicinal.planning.experiments import dump, read_experiments, resolve_named
+from vicinal.planning.left_out import collection_name, read_skipped, skipped_file, write_skipped
+from vicinal.running import last_run as finished
+from vicinal.running import preflight
+from vicinal.running.last_run import is_last_run, write_last_run
 
 RESULTS = Path("results")
 GRID = {"students": ["resnet8_narrow"], "methods": ["ce"]}
@@ -75,6 +77,7 @@ def test_results_that_cannot_be_written_are_one_problem_of_several(monkeypatch):
         command.main(arguments(), [])
     assert [line.partition(": ")[0] for line in str(error.value).splitlines()] == ["third", "results", "third"]
     write(second=DIGITS)
+    shutil.rmtree(RESULTS)
     RESULTS.write_text("")
     with pytest.raises(VicinalError, match=r"^results: cannot be written \(.*/results is no folder\)"):
         command.main(arguments(), [])
@@ -166,9 +169,9 @@ def test_a_finished_run_is_known_until_something_changes(monkeypatch, tmp_path):
     name, experiments, where = read_experiments(arguments())
     artefacts = resolve_named(name, experiments, where)[0]
     config = yaml.safe_dump(dump(name, experiments))
-    assert not is_finished(artefacts, config, RESULTS)
-    write_finished(config, RESULTS)
-    assert not is_finished(artefacts, config, RESULTS)
+    assert not is_last_run(artefacts, config, RESULTS)
+    write_last_run(config, RESULTS)
+    assert not is_last_run(artefacts, config, RESULTS)
     [(data, student, evaluation)] = [
         (f"data/{store}/data.json", f"students/{student}", f"evaluations/{evaluation}/{student}")
         for store in artefacts.stores
@@ -177,15 +180,15 @@ def test_a_finished_run_is_known_until_something_changes(monkeypatch, tmp_path):
     ]
     for path in (data, student, evaluation):
         (RESULTS / path).mkdir(parents=True)
-    assert is_finished(artefacts, config, RESULTS)
-    assert not is_finished(artefacts, config + " ", RESULTS)
+    assert is_last_run(artefacts, config, RESULTS)
+    assert not is_last_run(artefacts, config + " ", RESULTS)
     (RESULTS / student).rmdir()
-    assert not is_finished(artefacts, config, RESULTS)
+    assert not is_last_run(artefacts, config, RESULTS)
     (RESULTS / student).mkdir()
     code = tmp_path / "code"
     code.mkdir()
     monkeypatch.setattr(finished, "CODE", code)
-    write_finished(config, RESULTS)
-    assert is_finished(artefacts, config, RESULTS)
+    write_last_run(config, RESULTS)
+    assert is_last_run(artefacts, config, RESULTS)
     (code / "new.py").write_text("")
-    assert not is_finished(artefacts, config, RESULTS)
+    assert not is_last_run(artefacts, config, RESULTS)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vicinal import slurm
 from vicinal.config import Cluster, read_cluster, validate
 from vicinal.errors import VicinalError
-from vicinal.slurm import QueuedJob, Requests, ask_slurm, deadline_option, find_jobs, find_makers, with_cluster
+from vicinal.running import slurm
+from vicinal.running.slurm import QueuedJob, Requests, ask_slurm, deadline_options, find_jobs, find_makers, with_cluster
 
 SETTINGS = {"partition": "gpu", "account": "a1", "gpu_type": "h100", "mem_mb": 1000, "max_mem_mb": 3000}
 
@@ -21,13 +21,13 @@ def plan(results, minutes=None, after=None):
     slurm.write_planned(results, minutes or {}, after or {})
 
 
-def requests(tmp_path, gpus=1, processes=1, **settings):
-    return Requests(Cluster(**{**SETTINGS, "max_minutes": 100, **settings}), gpus, processes, tmp_path)
+def requests(tmp_path, gpus=1, **settings):
+    return Requests(Cluster(**{**SETTINGS, "max_minutes": 100, **settings}), gpus, tmp_path)
 
 
 def test_on_one_machine_jobs_ask_for_nothing(tmp_path):
-    assert Requests(None, 1, 1, tmp_path).resources("cohorts") == {}
-    assert deadline_option(None, {}) == ""
+    assert Requests(None, 1, tmp_path).resources("cohorts") == {}
+    assert deadline_options({}) == []
 
 
 def test_time_and_memory_double_at_every_attempt_up_to_their_limits(tmp_path):
@@ -40,20 +40,9 @@ def test_time_and_memory_double_at_every_attempt_up_to_their_limits(tmp_path):
     assert (resources["gpu_model"], requests(tmp_path, gpus=0).resources("cohorts")["gpu_model"]) == ("h100", None)
 
 
-def test_a_training_in_several_processes_asks_for_the_memory_of_each(tmp_path):
-    asked = {
-        stage: requests(tmp_path, processes=2, max_mem_mb=3500).resources(stage)["mem_mb"](["c-1"], 1)
-        for stage in ("teachers", "cohorts", "evaluations", "robustness")
-    }
-    assert asked == {"teachers": 2000, "cohorts": 2000, "evaluations": 1000, "robustness": 1000}
-    assert requests(tmp_path, processes=2, max_mem_mb=3500).resources("cohorts")["mem_mb"](["c-1"], 2) == 3500
-    assert requests(tmp_path, processes=2).resources("teachers")["nodes"] == 1
-    assert "nodes" not in requests(tmp_path).resources("teachers")
-
-
 @pytest.mark.parametrize(("runtime", "deadline"), [(1, "0.5"), (4, "2"), (10, "8"), (1440, "1438")])
 def test_a_trainer_stops_before_the_time_limit(runtime, deadline):
-    assert deadline_option(None, {"runtime": runtime}) == f"--deadline-minutes {deadline}"
+    assert deadline_options({"runtime": runtime}) == ["--deadline-minutes", deadline]
 
 
 def test_a_job_waits_for_the_one_of_an_earlier_run_at_its_first_attempt(tmp_path):
@@ -187,10 +176,12 @@ def test_long_trainings_get_as_many_attempts_as_their_time_needs(monkeypatch, tm
     monkeypatch.setattr(slurm, "estimate_minutes", lambda *arguments: {"cohorts/c-1": 250, "teachers/t-1": 10})
     study = SimpleNamespace(experiment=SimpleNamespace(cluster=Cluster(max_minutes=100)))
     artefacts = SimpleNamespace(studies={"x": study}, teachers=["t-1"], cohorts=["c-1"], evaluations=[], corrupted=[])
-    arguments = slurm.prepare(artefacts, None, "x", 2, tmp_path)
+    arguments = slurm.prepare_cluster(artefacts, None, "x", 2, tmp_path)
     assert arguments[arguments.index("--retries") + 1] == "5"
     assert arguments[arguments.index("--slurm-status-command") + 1] == "squeue"
-    assert "10 to 100 minutes a job" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "10 to 100 minutes a job" in said
+    assert f"| grep {arguments[arguments.index('--slurm-jobname-prefix') + 1]}\n" in said
     assert json.loads((tmp_path / "plan/cluster.json").read_text())["minutes"] == {
         "cohorts/c-1": 250,
         "teachers/t-1": 10,

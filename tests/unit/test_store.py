@@ -20,8 +20,8 @@ from vicinal.data.prepare import prepare
 from vicinal.data.statistics import channel_statistics
 from vicinal.data.store import FILES, Store
 from vicinal.errors import VicinalError
-from vicinal.fingerprint import stage_fingerprint
-from vicinal.plan import recorded_key
+from vicinal.jobs.fingerprint import stage_fingerprint
+from vicinal.jobs.plan import recorded_key
 
 WORKFLOW = Path(vicinal.__file__).parents[1]
 

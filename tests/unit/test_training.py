@@ -7,17 +7,16 @@ from small_cohort import RECIPE
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
 from vicinal.data.store import Store
-from vicinal.errors import VicinalError
 from vicinal.files import read_json
-from vicinal.interruption import Interruption
+from vicinal.jobs.interruption import Interruption
 from vicinal.models.registry import architecture
-from vicinal.numerics import Numerics
-from vicinal.parallel import Group, Rehearsal
-from vicinal.records import RECORD, WEIGHTS
-from vicinal.step import CohortStep
-from vicinal.training import Job, train_models
+from vicinal.results import RECORD, WEIGHTS
+from vicinal.training.cohort import TrainingJob, train_models
+from vicinal.training.numerics import Numerics
+from vicinal.training.step import CohortStep
 
 torch.set_num_threads(1)
+CPU = torch.device("cpu")
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0, "std")
 
 
@@ -43,7 +42,7 @@ def wanted(folder, temperatures=TEMPERATURES):
 def train(store, results, interruption=None, every=1e9, **options):
     students = wanted(results / "students")
     with interruption or Interruption() as interruption:
-        job = Job("c-1", results, store, torch.device("cpu"), Numerics(), results, interruption, every, **options)
+        job = TrainingJob("c-1", results, store, CPU, Numerics(), interruption, every, results, **options)
         train_models(job, students)
     return {path.name: (path / WEIGHTS).read_bytes() for path in students}
 
@@ -87,71 +86,6 @@ def test_a_single_model_that_finds_no_room_is_an_error(store, tmp_path, monkeypa
         train(store, tmp_path)
 
 
-class Two(Group):
-    """One of two processes, as far as memory is concerned; ``other_is_short`` answers for the other one, in order."""
-
-    def __init__(self, *other_is_short):
-        super().__init__(0, 2)
-        self.other_is_short = list(other_is_short)
-
-    def share(self, value):
-        return value
-
-    def add(self, values):
-        pass
-
-    def any(self, flag):
-        return self.other_is_short.pop(0) or flag
-
-    def agree(self, flag):
-        return flag
-
-
-def test_it_is_halved_too_where_another_process_finds_no_room(store, tmp_path, capsys):
-    train(store, tmp_path, group=Two(True, False, True, False, False))
-    said = [line for line in capsys.readouterr().out.splitlines() if "out of memory" in line]
-    assert [line.split("from now on ")[1] for line in said] == [
-        "3 models are trained at once",
-        "1 models are trained at once",
-    ]
-
-
-def test_a_model_that_finds_no_room_in_one_of_several_processes_is_an_error(store, tmp_path):
-    with pytest.raises(torch.OutOfMemoryError, match="one of 2 processes has no room for one model"):
-        train(store, tmp_path, cohort_size=1, group=Two(True))
-
-
-def test_several_processes_that_run_out_of_memory_later_say_what_to_set(store, tmp_path, monkeypatch):
-    steps, step = [], CohortStep.__call__
-
-    def full_in_the_third(self, size):
-        steps.append(type(self._group))
-        if len(steps) == 4:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
-        step(self, size)
-
-    monkeypatch.setattr(CohortStep, "__call__", full_in_the_third)
-    with pytest.raises(VicinalError) as error:
-        train(store, tmp_path, group=Two(False))
-    assert str(error.value) == (
-        "c-1: out of memory with 5 models at once in 2 processes: set execution.cohort_size to 2, "
-        "which changes no result"
-    )
-    assert steps == [Rehearsal, Two, Two, Two]
-
-
-class Other(Two):
-    """The second of two processes, where the first one has found another checkpoint."""
-
-    def share(self, value):
-        return ["another.safetensors", 1, 2]
-
-
-def test_processes_that_find_different_checkpoints_stop(store, tmp_path):
-    with pytest.raises(VicinalError, match="c-1: its checkpoints changed while they were read; run again"):
-        train(store, tmp_path, group=Other())
-
-
 @pytest.mark.parametrize("size", [1, 2, 5, 9])
 def test_a_cohort_is_trained_in_parts_of_the_size_that_is_set(store, tmp_path, together, size):
     assert train(store, tmp_path, cohort_size=size) == together
@@ -177,7 +111,7 @@ def test_stopped_in_any_part_it_ends_as_if_it_had_not(store, tmp_path, together,
     missing = {path: record for path, record in wanted(tmp_path / "students").items() if not path.exists()}
     assert len(missing) == 5 - done
     with Interruption() as interruption:
-        job = Job("c-1", tmp_path, store, torch.device("cpu"), Numerics(), tmp_path, interruption, 1e9)
+        job = TrainingJob("c-1", tmp_path, store, CPU, Numerics(), interruption, 1e9, tmp_path)
         train_models(job, missing)
     for name, weights in together.items():
         assert (tmp_path / "students" / name / WEIGHTS).read_bytes() == weights

@@ -8,14 +8,15 @@ import torch
 from configs import EXPERIMENTS, load
 
 from vicinal.config import read_config
-from vicinal.engine import train
-from vicinal.inputs import Images, adapt, window_of
-from vicinal.learner import make_learner
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
-from vicinal.numerics import Numerics
-from vicinal.optim import learning_rate
-from vicinal.recipes import resolve_recipe
+from vicinal.planning.recipes import resolve_recipe
+from vicinal.training.inputs import Images, adapt, window_of
+from vicinal.training.learner import make_learner
+from vicinal.training.loop import train
+from vicinal.training.numerics import Numerics
+from vicinal.training.optimizers import learning_rate
+from vicinal.training.task import Training
 
 torch.set_num_threads(2)
 CPU = torch.device("cpu")
@@ -44,7 +45,7 @@ def shortened(recipe, model):
 def taught(spec, recipe, data, alpha=None, teacher=None):
     learner = make_learner("a", spec, data["train"])
     before = {name: value.clone() for name, value in learner.model.state_dict().items()}
-    train([learner], data["train"], data["validation"], recipe=recipe, seed=0, alpha=alpha, teacher=teacher)
+    train([learner], Training(data["train"], data["validation"], recipe, 0, alpha, teacher))
     assert learner.diverged is None
     assert all(np.isfinite(row["loss"]) for row in learner.history)
     changed = {name for name, value in learner.model.state_dict().items() if not torch.equal(value, before[name])}

@@ -1,55 +1,48 @@
-"""What the head reads out of Snakemake's output."""
+"""What is known of a run from Snakemake's events and from the logs of its jobs."""
+
+from pathlib import Path
 
 import pytest
 
-from vicinal.checkpoint import find_checkpoint
-from vicinal.watcher import SHOWN_WARNINGS, Job, Watcher
+from vicinal.running.log_reader import SHOWN_WARNINGS, TARGET, Job, Run, tail
+from vicinal.training.checkpoint import find_checkpoint
 
-STARTED = """\
-Job stats:
-job              count
--------------  -------
-distill              2
-total                3
-
-[Mon Nov 23 07:28:23 2026]
-localrule prepare_data:
-    output: results/data/d-1/data.json
-    log: {log}
-    jobid: 4
-    reason: Missing output files
-    wildcards: data=d-1
-    resources: tmpdir=/tmp
-
-rule distill:
-    log: somewhere/distill.log
-    jobid: 7
-    wildcards: cohort=c-1
-"""
-FAILED = """\
-RuleException:
-CalledProcessError in file "workflow/rules/data.smk", line 19:
-Error in rule prepare_data:
-    message: None
-    jobid: 4
-    output: results/data/d-1/data.json
-    log: {log} (check log file(s) for error details)
-"""
+FINISHED = {"event": "job_finished", "job_id": 7}
 
 
-def watch(text):
-    watcher = Watcher()
-    finished = [job for job in map(watcher.read, text.splitlines(keepends=True)) if job]
-    return watcher, finished
+def started(log, id_=7, rule="distill", **wildcards):
+    wildcards = wildcards or {"cohort": "c-1"}
+    return {"event": "job_info", "jobid": id_, "rule_name": rule, "wildcards": wildcards, "log": [str(log)]}
+
+
+def failed(message=None, id_=7):
+    return {"event": "job_error", "jobid": id_, "rule_msg": message}
+
+
+def take(*events):
+    """Return what is known after these events, and the jobs that finished."""
+    run = Run()
+    finished = [job for job in map(run.take, events) if job]
+    return run, finished
 
 
 def test_jobs_are_followed_from_start_to_end():
-    watcher, finished = watch(STARTED.format(log="a.log"))
-    assert (watcher.done, watcher.total, finished) == (0, 3, [])
-    assert {job.label for job in watcher.running.values()} == {"prepare_data  d-1", "distill       c-1"}
-    assert watcher.read("Finished jobid: 7 (Rule: distill)\n") == Job("distill", "c-1", "somewhere/distill.log")
-    watcher.read("1 of 3 steps (33%) done\n")
-    assert (watcher.done, list(watcher.running)) == (1, ["4"])
+    stats = {"prepare_data": 1, "distill": 2, TARGET: 1, "total": 4}
+    run, finished = take(
+        {"event": "run_info", "stats": stats}, started("a.log", 4, "prepare_data", data="d-1"), started("b.log")
+    )
+    assert (run.done, run.total, finished) == (0, 3, [])
+    assert [job.label for job in run.running.values()] == ["prepare_data  d-1", "distill       c-1"]
+    assert run.take(FINISHED) == Job("distill", "c-1", Path("b.log"))
+    assert (run.done, list(run.running)) == (1, [4])
+
+
+def test_the_rule_all_is_no_job():
+    run, finished = take(
+        {"event": "job_info", "jobid": 0, "rule_name": TARGET, "wildcards": {}, "log": []},
+        {"event": "job_finished", "job_id": 0},
+    )
+    assert (run.running, run.done, finished) == ({}, 0, [])
 
 
 @pytest.mark.parametrize(
@@ -65,115 +58,86 @@ def test_a_failed_job_is_told_in_the_words_of_its_log(tmp_path, log, says):
     path = tmp_path / "prepare.log"
     if log is not None:
         path.write_text(log)
-    watcher, _ = watch((STARTED + FAILED).format(log=path))
-    assert watcher.failures() == [f"prepare_data: {words} (log: {path})" for words in says]
-    assert list(watcher.running) == ["7"]
+    run, _ = take(started(path, 4, "prepare_data", data="d-1"), started("b.log"), failed(id_=4))
+    assert run.failures() == [f"prepare_data: {words} (log: {path})" for words in says]
+    assert list(run.running) == [7]
 
 
-def test_a_failure_told_twice_is_one_failure(tmp_path):
-    watcher, _ = watch((STARTED + FAILED + FAILED).format(log=tmp_path / "none"))
-    assert len(watcher.failures()) == 1
+def test_a_failure_told_twice_is_one_failure_and_warns_once(tmp_path):
+    log = tmp_path / "a.log"
+    log.write_text("warning: x\nerror: y\n")
+    run, _ = take(started(log), failed(), failed())
+    assert run.news == [f"warning: distill       c-1: x (log: {log})"]
+    assert run.failures() == [f"distill: y (log: {log})"]
 
 
-def test_without_a_failed_job_snakemake_has_the_word():
-    watcher, _ = watch("WorkflowError in file Snakefile:\nconfig.yaml: epoch: unknown key\n")
-    assert watcher.failures() == ["WorkflowError in file Snakefile:", "config.yaml: epoch: unknown key"]
+def test_snakemakes_own_errors():
+    run, _ = take({"event": "error", "msg": "WorkflowError in file Snakefile:\n  config.yaml: epoch: unknown key\n"})
+    assert run.failures() == []
+    assert run.errors == ["WorkflowError in file Snakefile:", "config.yaml: epoch: unknown key"]
 
 
 def test_the_last_line_of_a_running_job(tmp_path):
-    path = tmp_path / "x.log"
-    job = Job("distill", "c-1", str(path))
+    job = Job("distill", "c-1", tmp_path / "x.log")
     assert job.last_line() == "distill       c-1"
-    path.write_text("first\nepoch 2\n\n")
+    job.log.write_text("first\nepoch 2\n\n")
     assert job.last_line() == "epoch 2"
 
 
-def test_what_snakemake_says_of_healthy_jobs_is_no_failure():
-    text = STARTED.format(log="a.log") + "Shell command: python x.py\nTerminating processes on user request.\n"
-    watcher, _ = watch(text)
-    assert watcher.failures()[-1] == "Terminating processes on user request."
-    assert not any("jobid" in line or "Shell command" in line for line in watcher.failures())
+def test_the_end_of_a_long_log(tmp_path):
+    path = tmp_path / "log"
+    assert tail(path) == []
+    path.write_text("first\n\nsecond\n")
+    assert tail(path) == ["first", "second"]
+    path.write_text("".join(f"line {k:05}\n" for k in range(20_000)))
+    lines = tail(path, 1000)
+    assert lines[-1] == "line 19999"
+    assert len(lines) == 90  # whole lines of 11 bytes only
+    assert all(len(line) == 10 for line in lines)
 
 
-SUBMITTED = """\
-SLURM run ID: vicinal-digits-0123abcd_6907ab6e
-rule distill:
-    log: {log}
-    jobid: 7
-    wildcards: cohort=c-1
-Job 7 has been submitted with SLURM jobid 31 (log: /p/results/logs/slurm/rule_distill/c-1/31.log).
-"""
-ENDED = """\
-Error in rule distill:
-    message: SLURM-job '31' failed, SLURM status is: '{status}'. Detailed failure reason unavailable.
-    jobid: 7
-    log: {log}, /p/results/logs/slurm/rule_distill/c-1/31.log (check log file(s) for error details)
-Logfile {log}:
-============
-epoch 3 of 9
-============
-Logfile /p/results/logs/slurm/rule_distill/c-1/31.log:
-=======================================================
-rule distill:
-    jobid: 0
-Error in rule distill:
-    message: None
-    jobid: 0
-=======================================================
-Trying to restart job 7.
-"""
+ADVICE = "For further error details see the cluster/cloud log and the log files of the involved rule(s)."
+REFUSED = "SLURM sbatch failed. The error message was 'sbatch: error: invalid partition: gpux'."
 
 
 @pytest.mark.parametrize(
-    ("status", "log", "says"),
+    ("message", "log", "says"),
     [
-        ("TIMEOUT", "epoch 3 of 9\n", "ended by SLURM: TIMEOUT (epoch 3 of 9)"),
-        ("OUT_OF_MEMORY", "", "ended by SLURM: OUT_OF_MEMORY (failed, and left no message)"),
-        ("FAILED", "Traceback\nKeyError: 3\n", "KeyError: 3"),
-        ("FAILED", "epoch 3\nerror: data.root: wrong\n", "data.root: wrong"),
+        (
+            "SLURM-job '31' failed: TIMEOUT." + ADVICE,
+            "epoch 3 of 9\n",
+            "SLURM-job '31' failed: TIMEOUT. (epoch 3 of 9)",
+        ),
+        ("SLURM-job 31: FAILED.", "epoch 3\nerror: data.root: wrong\n", "data.root: wrong"),
+        (
+            f"{REFUSED}\n    sbatch call:\n        sbatch -t 5\n" + ADVICE,
+            "",
+            f"{REFUSED} (failed, and left no message)",
+        ),
+        ("no account x. Accounts:\na, b" + ADVICE, "", "no account x. Accounts: a, b (failed, and left no message)"),
     ],
 )
-def test_a_job_on_a_cluster_that_failed_and_is_tried_again(tmp_path, status, log, says):
+def test_a_job_that_failed_on_a_cluster_is_told_in_its_own_words_or_the_executors(tmp_path, message, log, says):
     path = tmp_path / "distill.log"
     path.write_text(log)
-    watcher, _ = watch((SUBMITTED + ENDED).format(log=path, status=status))
-    assert watcher.failures() == [f"distill: {says} (log: {path})"]
-    assert watcher.news == [
-        "jobs of this run: squeue --name=vicinal-digits-0123abcd_6907ab6e (to end them all: scancel "
-        "--name=vicinal-digits-0123abcd_6907ab6e)",
-        f"distill       c-1 (SLURM job 31): {says}; trying again",
-    ]
-    assert watcher.running == {}
-    watch_again = SUBMITTED.format(log=path).replace("31", "32")
-    finished = [watcher.read(line) for line in (watch_again + "Finished jobid: 7 (Rule: distill)").splitlines()]
-    assert finished[-1] == Job("distill", "c-1", str(path), slurm_id="32")
-    assert watcher.failed == {}
+    run, _ = take(started(path), failed(message))
+    assert run.failures() == [f"distill: {says} (log: {path})"]
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        "SLURM sbatch failed. The error message was 'sbatch: error: invalid partition specified: gpux",
-        "Job submission failed with exception: The given account x appears to be invalid. Available accounts:\na, b",
-    ],
-)
-def test_a_job_that_slurm_does_not_take_is_told_in_slurms_words(tmp_path, message):
-    error = [
-        "Error in rule distill:",
-        f"    message: {message}",
-        "sbatch call:",
-        "sbatch -t 5For further error details",
-        "    jobid: 7",
-    ]
-    text = [*SUBMITTED.splitlines()[1:5], *error]
-    watcher, _ = watch("\n".join(text).format(log=tmp_path / "none"))
-    assert watcher.failures() == [f"distill: {' '.join(message.split())} (log: {tmp_path / 'none'})"]
+def test_a_job_that_is_tried_again_is_no_failure(tmp_path):
+    path = tmp_path / "distill.log"
+    path.write_text("epoch 3 of 9\n")
+    run, _ = take(started(path), failed("node failure"))
+    assert (run.news, run.running) == ([], {})
+    run.take(started(path))
+    assert run.news == ["distill       c-1: node failure (epoch 3 of 9); trying again"]
+    assert run.take(FINISHED) == Job("distill", "c-1", path)
+    assert (run.failed, run.done) == ({}, 1)
 
 
-def warnings_of(log, end="Finished jobid: 7 (Rule: distill)"):
+def warnings_of(log, end=FINISHED):
     """Return the news of a job that wrote this log and ended."""
-    watcher, _ = watch(f"rule distill:\n    log: {log}\n    jobid: 7\n    wildcards: cohort=c-1\n{end}\n")
-    return watcher.news
+    return take(started(log), end)[0].news
 
 
 def test_a_damaged_checkpoint_is_told_in_one_line_when_the_job_ends(tmp_path, capsys):
@@ -188,8 +152,8 @@ def test_a_damaged_checkpoint_is_told_in_one_line_when_the_job_ends(tmp_path, ca
         f"warning: distill       c-1: {folder}/host-1-2-ab.0.safetensors: a damaged checkpoint, left "
     )
     assert f"; {folder}: no checkpoint is whole; starting from the beginning (log: {log})" in line
-    assert warnings_of(log, "Error in rule distill:\n    message: None\n    jobid: 7") == [line]
-    assert warnings_of(log, "1 of 3 steps (33%) done") == []
+    assert warnings_of(log, failed()) == [line]
+    assert warnings_of(log, {"event": "job_finished", "job_id": 8}) == []
 
 
 @pytest.mark.parametrize(
@@ -198,6 +162,7 @@ def test_a_damaged_checkpoint_is_told_in_one_line_when_the_job_ends(tmp_path, ca
         ("1/30 epochs\n", []),
         ("no warning: x\nwarnings\n", []),
         ("warning: a.csv: no such file\nwarning: a.csv: no such file\n", ["a.csv: no such file"]),
+        ("warning: early\n" + "1/30 epochs\n" * 10_000, ["early"]),
         (
             "c.0: no space left on device: going on without this checkpoint\n" * 9,
             ["c.0: no space left on device: going "],
@@ -213,11 +178,3 @@ def test_what_a_job_warns_of_is_told_once(tmp_path, text, says):
     for line, words in zip(found, says, strict=True):
         assert line.startswith(f"warning: distill       c-1: {words}")
         assert line.endswith(f" (log: {log})")
-
-
-def test_a_failure_told_twice_warns_once(tmp_path):
-    log = tmp_path / "a.log"
-    log.write_text("warning: x\nerror: y\n")
-    watcher, _ = watch((STARTED + FAILED + FAILED).format(log=log))
-    assert watcher.news == [f"warning: prepare_data  d-1: x (log: {log})"]
-    assert watcher.failures() == [f"prepare_data: y (log: {log})"]

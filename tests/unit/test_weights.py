@@ -12,12 +12,13 @@ import torch
 from full_disk import full_disk
 from safetensors.torch import save_file
 
-from vicinal import weights
 from vicinal.errors import VicinalError, describe
-from vicinal.history import read_history
+from vicinal.jobs.records import is_finished, weights_sha256
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
-from vicinal.records import RECORD, WEIGHTS, is_finished, weights_sha256
+from vicinal.results import RECORD, WEIGHTS
+from vicinal.training import weights
+from vicinal.training.history import training_history
 
 WANTED = {"id": "student-1", "spec": {"seed": 1}, "code": "abc", "data_sha256": "d", "teacher_sha256": None}
 
@@ -40,10 +41,10 @@ def test_round_trip(saved):
     weights.load_weights(folder, other)
     for name, value in model.state_dict().items():
         assert torch.equal(value, other.state_dict()[name]), name
-    history = read_history(folder)
+    history = training_history(folder)
     assert history[["epoch", "loss"]].to_dict("records") == [{"epoch": 1, "loss": 2.0}]
     assert json.loads((folder / RECORD).read_text())["provenance"] == {"device": "cpu"}
-    assert sorted(path.name for path in folder.iterdir()) == ["model.json", "weights.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == ["history.parquet", "model.json", "weights.safetensors"]
 
 
 def test_channels_last_weights_are_saved_as_they_are(tmp_path):
@@ -220,7 +221,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from vicinal.files import atomic_directory, sha256, write_json
-from vicinal.records import is_finished
+from vicinal.jobs.records import is_finished
 wanted = {"id": "student-1", "code": "new"}
 print("ready", flush=True)
 sys.stdin.readline()

@@ -5,16 +5,15 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare
+from vicinal.data.scratch import LOCK, PREFIX, SILENT_SECONDS, workplace
 from vicinal.data.store import FILES, Store
-from vicinal.data.workplace import SILENT_SECONDS, workplace
-from vicinal.lease import Owner, this_owner
+from vicinal.files import exclusive
 
 SPEC = {"name": "digits", **resolve_source("digits", "nowhere"), "split_seed": 0}
 # Prepares the digits, but waits before the last file is written until the file "go" is there.
@@ -32,8 +31,6 @@ def wait_and_write(*arguments):
 module._write_splits = wait_and_write
 prepare({SPEC!r}, folder, folder)
 """
-HERE, ELSEWHERE = this_owner(), Owner("node07", "another boot pid:[1]", 12, "5")
-GONE = replace(HERE, pid=2**22 + 1)
 
 
 @pytest.fixture
@@ -55,9 +52,9 @@ def temporaries(folder: Path) -> list[Path]:
 
 
 def leave(folder: Path, name: str, seconds_ago: float) -> Path:
-    path = folder / f".tmp-{name}"
+    path = folder / name
     path.mkdir(parents=True)
-    for made in (path / "images.npy", path):
+    for made in (path / "images.npy", path / LOCK, path):
         if made != path:
             made.write_bytes(bytes(1000))
         os.utime(made, (time.time() - seconds_ago,) * 2)
@@ -103,15 +100,14 @@ def test_a_second_writer_that_lives_is_not_harmed(tmp_path, slow):
 @pytest.mark.parametrize(
     ("name", "seconds_ago", "stays"),
     [
-        (f"{HERE.name}-abcdefgh", 10 * SILENT_SECONDS, True),
-        (f"{GONE.name}-abcdefgh", 0, False),
-        (f"{ELSEWHERE.name}-abcdefgh", SILENT_SECONDS - 60, True),
-        (f"{ELSEWHERE.name}-abcdefgh", SILENT_SECONDS + 60, False),
-        (f"{ELSEWHERE.name}-abcdefgh", -SILENT_SECONDS, True),
-        ("abcdefgh-images.npy", 0, True),  # of nobody known
-        ("abcdefgh-images.npy", SILENT_SECONDS + 60, False),
+        (f"{PREFIX}abcdefgh", 0, False),
+        (".tmp-node07-abcdefgh", SILENT_SECONDS - 60, True),
+        (".tmp-node07-abcdefgh", SILENT_SECONDS + 60, False),
+        (".tmp-node07-abcdefgh", -SILENT_SECONDS, True),
+        (".tmp-abcdefgh-images.npy", 0, True),  # of nobody known
+        (".tmp-abcdefgh-images.npy", SILENT_SECONDS + 60, False),
     ],
-    ids=["own", "gone", "elsewhere", "elsewhere, old", "elsewhere, future", "nobody", "nobody, old"],
+    ids=["here", "elsewhere", "elsewhere, old", "elsewhere, future", "nobody", "nobody, old"],
 )
 def test_of_whom_it_goes(tmp_path, name, seconds_ago, stays):
     path = leave(tmp_path, name, seconds_ago)
@@ -122,8 +118,24 @@ def test_of_whom_it_goes(tmp_path, name, seconds_ago, stays):
     assert other.exists()
 
 
+def test_one_that_is_locked_stays_however_old_it_is(tmp_path):
+    path = leave(tmp_path, f"{PREFIX}abcdefgh", 10 * SILENT_SECONDS)
+    with exclusive(path / LOCK):
+        prepare(SPEC, tmp_path, tmp_path)
+        assert path.exists()
+    prepare(SPEC, tmp_path, tmp_path)
+    assert not path.exists()
+
+
+def test_one_that_is_not_locked_yet_stays_while_it_is_young(tmp_path):
+    path = tmp_path / f"{PREFIX}abcdefgh"
+    path.mkdir()
+    prepare(SPEC, tmp_path, tmp_path)
+    assert path.exists()
+
+
 def test_a_file_that_was_just_written_makes_a_folder_young(tmp_path):
-    path = leave(tmp_path, f"{ELSEWHERE.name}-abcdefgh", 2 * SILENT_SECONDS)
+    path = leave(tmp_path, ".tmp-node07-abcdefgh", 2 * SILENT_SECONDS)
     os.utime(path / "images.npy")
     prepare(SPEC, tmp_path, tmp_path)
     assert path.exists()

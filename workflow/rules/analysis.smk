@@ -9,11 +9,8 @@ localrules:
 
 rule aggregate:
     input:
+        unpack(inputs_of(ARTEFACTS.studies)),
         plan="results/plan/experiments/{experiment}.json",
-        data=study_data,
-        evaluations=study_evaluations,
-        corruptions=study_corruptions,
-        robustness=study_robustness,
     output:
         metrics="results/{experiment}/metrics.parquet",
         vicinal="results/{experiment}/vicinal.parquet",
@@ -38,10 +35,10 @@ rule aggregate:
     conda:
         "../../envs/vicinal.yaml"
     params:
-        corruptions=option("--corruptions", "corruptions"),
+        corruptions=input_option("corruptions"),
     shell:
         "python workflow/scripts/aggregate.py --plan {input.plan:q}"
-        " --data {input.data:q} {params.corruptions} --results results"
+        " --data {input.data:q} {params.corruptions:q} --results results"
         " --output $(dirname {output.metrics:q}) > {log:q} 2>&1"
 
 

@@ -15,15 +15,14 @@ if "{" in LIBRARY or "}" in LIBRARY:
 # Jobs find the library too, installed or not.
 shell.prefix(f"export PYTHONPATH={shlex.quote(LIBRARY)}:$PYTHONPATH; ")
 
-from vicinal.data.corruptions import record_name
+from vicinal.planning.artefacts import robustness_inputs
 from vicinal.errors import VicinalError, describe
-from vicinal.figures import FIGURES
+from vicinal.analysis.figures import FIGURES
 from vicinal.files import read_json
-from vicinal.models.pretrained import weights_path
-from vicinal.numerics import numerics_options
-from vicinal.planfiles import keep_plans
-from vicinal.planning import plan_experiments
-from vicinal.slurm import Requests, cluster_of, deadline_option
+from vicinal.training.numerics import numerics_options
+from vicinal.planning.files import keep_plans
+from vicinal.planning.plans import plan_experiments
+from vicinal.running.slurm import Requests, cluster_of, deadline_options
 
 try:
     ARTEFACTS, EXECUTION = plan_experiments(
@@ -42,7 +41,7 @@ COLLECTIONS = [ARTEFACTS.collection] if ARTEFACTS.collection else []
 # A GPU for every training job; machines without one do not count them.
 GPUS = 0 if EXECUTION.device == "cpu" else 1
 # Memory, time and the like, where jobs are sent to a cluster.
-CLUSTER = Requests(cluster_of(ARTEFACTS), GPUS, EXECUTION.gpus_per_job)
+CLUSTER = Requests(cluster_of(ARTEFACTS), GPUS)
 
 
 # With --sdm apptainer jobs run in this image (envs/apptainer.def); else it need not exist.
@@ -61,32 +60,13 @@ wildcard_constraints:
     collection="|".join(map(re.escape, COLLECTIONS)) or "(?!)",
 
 
-def option(flag, name):
-    """Return a params function: the flag and the input of that name, or nothing where there is none."""
-
-    def params(wildcards, input):
-        value = input.get(name)
-        return f"{flag} {shlex.quote(str(value))}" if value else ""
-
-    return params
+def inputs_of(artefacts):
+    """Return an input function, to be unpacked: what the job of an artefact reads beside its plan."""
+    return lambda wildcards: artefacts[wildcards[0]].inputs
 
 
-def threads_of_process(wildcards, threads):
-    """Return the CPU threads of each process of a training job that has several."""
-    return max(1, threads // EXECUTION.gpus_per_job)
-
-
-def store_record(store):
-    return f"results/data/{store.id}/data.json"
-
-
-def teacher_record(teacher):
-    return f"results/teachers/{teacher.id}/teacher.json"
-
-
-def fetched_data(wildcards):
-    store = ARTEFACTS.stores[wildcards.data]
-    return f"results/data/{store.id}.fetched.json" if store.downloaded else []
+def inputs_on_corruptions(wildcards):
+    return robustness_inputs(ARTEFACTS.corrupted[wildcards.unit])
 
 
 def data_root(wildcards):
@@ -97,113 +77,49 @@ def weights_root(wildcards):
     return ARTEFACTS.weights[wildcards.weights]
 
 
-def weights_record(unit):
-    return f"results/weights/{unit.weights}.json" if unit.weights else []
-
-
-def teacher_weights(wildcards):
-    return weights_record(ARTEFACTS.teachers[wildcards.teacher])
-
-
-def teacher_weights_option(wildcards, input):
-    """Return the file of weights that a teacher is given or starts from, as an option, or nothing.
-
-    A file of the user is no input of the job: results stay of use where it is gone.
-    """
-    file = ARTEFACTS.teachers[wildcards.teacher].file
-    if not file:
-        return weights_option(wildcards, input)
-    return f"--weights={shlex.quote(file)}"
-
-
-def cohort_weights(wildcards):
-    return weights_record(ARTEFACTS.cohorts[wildcards.cohort])
-
-
-def weights_option(wildcards, input):
-    """Return the file of the published weights that networks start from, as an option, or nothing."""
-    if not input.get("weights"):
-        return ""
-    name = Path(input.weights).stem
-    return f"--weights {shlex.quote(str(weights_path(ARTEFACTS.weights[name], name)))}"
-
-
-def teacher_data(wildcards):
-    return store_record(ARTEFACTS.teachers[wildcards.teacher].store)
-
-
-def cohort_data(wildcards):
-    return store_record(ARTEFACTS.cohorts[wildcards.cohort].store)
-
-
-def cohort_teacher(wildcards):
-    teacher = ARTEFACTS.cohorts[wildcards.cohort].teacher
-    return teacher_record(teacher) if teacher else []
-
-
-def evaluation_data(wildcards):
-    return store_record(ARTEFACTS.evaluations[wildcards.evaluation].unit.store)
-
-
-def evaluation_teacher(wildcards):
-    """Return the record of the teacher that is measured or that the measured students learned from."""
-    unit = ARTEFACTS.evaluations[wildcards.evaluation].unit
-    teacher = getattr(unit, "teacher", unit)
-    return teacher_record(teacher) if teacher else []
-
-
-def evaluation_cohort(wildcards):
-    unit = ARTEFACTS.evaluations[wildcards.evaluation].unit
-    is_cohort = hasattr(unit, "students")
-    return f"results/cohorts/{unit.id}/manifest.json" if is_cohort else []
-
-
-def evaluation_students(wildcards, input):
-    return "--students results/students" if input.get("cohort") else ""
-
-
-def robustness_data(wildcards):
-    return store_record(ARTEFACTS.corrupted[wildcards.unit].store)
-
-
-def robustness_images(wildcards):
-    store = ARTEFACTS.corrupted[wildcards.unit].store
-    return f"results/data/{record_name(store.id)}"
-
-
 def robustness_root(wildcards):
     return ARTEFACTS.corrupted[wildcards.unit].store.root
 
 
-def robustness_teacher(wildcards):
-    unit = ARTEFACTS.corrupted[wildcards.unit]
-    return [] if hasattr(unit, "students") else teacher_record(unit)
-
-
-def robustness_cohort(wildcards):
-    unit = ARTEFACTS.corrupted[wildcards.unit]
-    return (
-        f"results/cohorts/{unit.id}/manifest.json" if hasattr(unit, "students") else []
+def input_option(name):
+    """Return a params function: the option and the input of that name, or nothing where there is none."""
+    return lambda wildcards, input: (
+        [f"--{name}", input[name]] if input.get(name) else []
     )
 
 
-def study_data(wildcards):
-    return store_record(ARTEFACTS.studies[wildcards.experiment].store)
+def weights_option(units):
+    """Return a params function: the file of weights that a unit starts from, or is given, as an option, or nothing.
+
+    A file of the user is no input of the job: results stay of use where it is gone.
+    """
+
+    def params(wildcards):
+        file = ARTEFACTS.weights_file(units[wildcards[0]])
+        return [f"--weights={file}"] if file else []
+
+    return params
 
 
-def study_evaluations(wildcards):
-    evaluations = ARTEFACTS.studies[wildcards.experiment].evaluations
-    return [f"results/evaluations/{id_}/manifest.json" for id_ in evaluations]
+def device_options(wildcards, threads):
+    """Return the options of all jobs on a device."""
+    options = ["--device", EXECUTION.device, "--gpu-slots", EXECUTION.gpu_slots]
+    return [*map(str, options), "--threads", str(threads)]
 
 
-def study_corruptions(wildcards):
-    study = ARTEFACTS.studies[wildcards.experiment]
-    return f"results/data/{record_name(study.store.id)}" if study.corrupted else []
+def training_options(wildcards, threads, resources):
+    """Return the options of all trainings."""
+    return [
+        *device_options(wildcards, threads),
+        *numerics_options(EXECUTION),
+        *["--checkpoint-seconds", str(EXECUTION.checkpoint_seconds)],
+        *deadline_options(resources),
+    ]
 
 
-def study_robustness(wildcards):
-    units = sorted(set(ARTEFACTS.studies[wildcards.experiment].corrupted.values()))
-    return [f"results/robustness/{id_}/manifest.json" for id_ in units]
+def cohort_size_option():
+    size = EXECUTION.cohort_size
+    return ["--cohort-size", str(size)] if size else []
 
 
 def figure_caption(wildcards, output):

@@ -40,8 +40,8 @@ rule fetch_weights:
 
 rule prepare_data:
     input:
+        unpack(inputs_of(ARTEFACTS.stores)),
         plan="results/plan/data/{data}.json",
-        fetched=fetched_data,
     output:
         record="results/data/{data}/data.json",
     log:

@@ -3,10 +3,8 @@
 
 rule evaluate:
     input:
+        unpack(inputs_of(ARTEFACTS.evaluations)),
         plan="results/plan/evaluations/{evaluation}.json",
-        data=evaluation_data,
-        teacher=evaluation_teacher,
-        cohort=evaluation_cohort,
     output:
         manifest="results/evaluations/{evaluation}/manifest.json",
     log:
@@ -20,25 +18,17 @@ rule evaluate:
         **CLUSTER.resources("evaluations"),
         gpu=GPUS,
     params:
-        device=EXECUTION.device,
-        slots=EXECUTION.gpu_slots,
-        teacher=option("--teacher", "teacher"),
-        students=evaluation_students,
+        teacher=input_option("teacher"),
+        options=device_options,
     shell:
-        "python workflow/scripts/evaluate.py --plan {input.plan:q}"
-        " --data {input.data:q} {params.teacher} {params.students}"
-        " --manifest {output.manifest:q}"
-        " --device {params.device:q} --gpu-slots {params.slots}"
-        " --threads {threads} > {log:q} 2>&1"
+        "python workflow/scripts/evaluate.py --plan {input.plan:q} --data {input.data:q}"
+        " {params.teacher:q} --manifest {output.manifest:q} {params.options:q} > {log:q} 2>&1"
 
 
 rule evaluate_corruptions:
     input:
+        unpack(inputs_on_corruptions),
         plan="results/plan/robustness/{unit}.json",
-        data=robustness_data,
-        corruptions=robustness_images,
-        teacher=robustness_teacher,
-        cohort=robustness_cohort,
     output:
         manifest="results/robustness/{unit}/manifest.json",
     log:
@@ -52,14 +42,9 @@ rule evaluate_corruptions:
         **CLUSTER.resources("robustness"),
         gpu=GPUS,
     params:
-        device=EXECUTION.device,
-        slots=EXECUTION.gpu_slots,
         root=robustness_root,
-        teacher=option("--teacher", "teacher"),
-        students=evaluation_students,
+        options=device_options,
     shell:
-        "python workflow/scripts/evaluate_corruptions.py --plan {input.plan:q}"
-        " --data {input.data:q} --corruptions {input.corruptions:q} --root={params.root:q}"
-        " {params.teacher} {params.students} --manifest {output.manifest:q}"
-        " --device {params.device:q} --gpu-slots {params.slots}"
-        " --threads {threads} > {log:q} 2>&1"
+        "python workflow/scripts/evaluate_corruptions.py --plan {input.plan:q} --data {input.data:q}"
+        " --corruptions {input.corruptions:q} --root={params.root:q}"
+        " --manifest {output.manifest:q} {params.options:q} > {log:q} 2>&1"

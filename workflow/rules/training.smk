@@ -3,9 +3,8 @@
 
 rule train_teacher:
     input:
+        unpack(inputs_of(ARTEFACTS.teachers)),
         plan="results/plan/teachers/{teacher}.json",
-        data=teacher_data,
-        weights=teacher_weights,
     output:
         record="results/teachers/{teacher}/teacher.json",
     log:
@@ -14,34 +13,22 @@ rule train_teacher:
         "results/teachers/{teacher}/benchmark.tsv"
     conda:
         "../../envs/vicinal.yaml"
-    threads: EXECUTION.threads * EXECUTION.gpus_per_job
+    threads: EXECUTION.threads
     resources:
         **CLUSTER.resources("teachers"),
-        gpu=GPUS * EXECUTION.gpus_per_job,
+        gpu=GPUS,
     params:
-        device=EXECUTION.device,
-        slots=EXECUTION.gpu_slots,
-        processes=EXECUTION.gpus_per_job,
-        threads=threads_of_process,
-        numerics=numerics_options(EXECUTION),
-        weights=teacher_weights_option,
-        checkpoints=EXECUTION.checkpoint_seconds,
-        deadline=deadline_option,
+        weights=weights_option(ARTEFACTS.teachers),
+        options=training_options,
     shell:
-        "python workflow/scripts/train_teacher.py --plan {input.plan:q}"
-        " --data {input.data:q} {params.weights} --record {output.record:q}"
-        " --device {params.device:q} --gpu-slots {params.slots}"
-        " --gpus-per-job {params.processes} {params.numerics}"
-        " --checkpoint-seconds {params.checkpoints} {params.deadline}"
-        " --threads {params.threads} > {log:q} 2>&1"
+        "python workflow/scripts/train_teacher.py --plan {input.plan:q} --data {input.data:q}"
+        " {params.weights:q} --record {output.record:q} {params.options:q} > {log:q} 2>&1"
 
 
 rule distill:
     input:
+        unpack(inputs_of(ARTEFACTS.cohorts)),
         plan="results/plan/cohorts/{cohort}.json",
-        data=cohort_data,
-        teacher=cohort_teacher,
-        weights=cohort_weights,
     output:
         manifest="results/cohorts/{cohort}/manifest.json",
     log:
@@ -50,26 +37,16 @@ rule distill:
         "results/cohorts/{cohort}/benchmark.tsv"
     conda:
         "../../envs/vicinal.yaml"
-    threads: EXECUTION.threads * EXECUTION.gpus_per_job
+    threads: EXECUTION.threads
     resources:
         **CLUSTER.resources("cohorts"),
-        gpu=GPUS * EXECUTION.gpus_per_job,
+        gpu=GPUS,
     params:
-        device=EXECUTION.device,
-        slots=EXECUTION.gpu_slots,
-        processes=EXECUTION.gpus_per_job,
-        threads=threads_of_process,
-        numerics=numerics_options(EXECUTION),
-        weights=weights_option,
-        checkpoints=EXECUTION.checkpoint_seconds,
-        deadline=deadline_option,
-        teacher=option("--teacher", "teacher"),
-        size=f"--cohort-size {EXECUTION.cohort_size}" if EXECUTION.cohort_size else "",
+        teacher=input_option("teacher"),
+        weights=weights_option(ARTEFACTS.cohorts),
+        options=training_options,
+        size=cohort_size_option(),
     shell:
-        "python workflow/scripts/distill.py --plan {input.plan:q}"
-        " --data {input.data:q} {params.teacher} {params.weights} --students results/students"
-        " --manifest {output.manifest:q}"
-        " --device {params.device:q} --gpu-slots {params.slots}"
-        " --gpus-per-job {params.processes} {params.numerics}"
-        " --checkpoint-seconds {params.checkpoints} {params.deadline} {params.size}"
-        " --threads {params.threads} > {log:q} 2>&1"
+        "python workflow/scripts/distill.py --plan {input.plan:q} --data {input.data:q}"
+        " {params.teacher:q} {params.weights:q} --manifest {output.manifest:q}"
+        " {params.options:q} {params.size:q} > {log:q} 2>&1"

@@ -1,11 +1,10 @@
 #!/usr/bin/env python
 """Collect the tables of all models of an experiment into tidy tables, and summarise them over seeds."""
 
-import argparse
 import sys
 from pathlib import Path
 
-from vicinal.aggregate import (
+from vicinal.analysis.tables import (
     class_table,
     collect,
     corruption_sources,
@@ -15,33 +14,30 @@ from vicinal.aggregate import (
     not_finite,
     summarise,
 )
-from vicinal.data.corruptions import unpublished
+from vicinal.data.corruptions.catalogue import unpublished
 from vicinal.data.store import read_meta
 from vicinal.errors import run
-from vicinal.files import atomic_path, read_json, sha256, write_json
-from vicinal.fingerprint import stage_fingerprint
-from vicinal.plan import check_code, read_plan, record_key
-from vicinal.provenance import Stopwatch, provenance
-from vicinal.records import model_folder
+from vicinal.files import atomic_path, read_json, sha256, write_json, write_table
+from vicinal.jobs.plan import record_key
+from vicinal.jobs.provenance import Stopwatch, provenance
+from vicinal.jobs.script import checked_plan, job_parser
+from vicinal.results import model_folder
 
 
 def main() -> None:
     """Read the plan, collect, summarise, write."""
     watch = Stopwatch()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--plan", type=Path, required=True, help="plan file (results/plan/experiments/NAME.json)")
+    parser = job_parser(__doc__, "experiments")
     parser.add_argument(
         "--data", type=Path, help="record of the data store (results/data/ID/data.json), to list the classes too"
     )
     parser.add_argument(
         "--corruptions", type=Path, help="record of the data's corrupted images, where those are wanted"
     )
-    parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder")
     parser.add_argument("--output", type=Path, required=True, help="folder for the tables (results/NAME)")
     args = parser.parse_args()
 
-    plan = read_plan(args.plan, "experiments")
-    check_code(plan, plan["code"], stage_fingerprint("experiments"))
+    plan = checked_plan(args.plan, "experiments")
     models = model_table(plan["spec"]["models"])
     folders, trained = {}, {}
     for id_, columns in plan["spec"]["models"].items():
@@ -59,8 +55,7 @@ def main() -> None:
         tables["classes"] = class_table(read_meta(args.data))
     written = [args.output / f"{name}.parquet" for name in tables]
     for path in written:
-        with atomic_path(path) as temporary:
-            tables[path.stem].to_parquet(temporary, index=False, compression="zstd")
+        write_table(path, tables[path.stem])
     written.append(args.output / "summary.csv")
     with atomic_path(written[-1]) as temporary:
         tables["summary"].to_csv(temporary, index=False)

@@ -1,34 +1,30 @@
 #!/usr/bin/env python
 """Write the report of a collection: its experiments side by side, one HTML file that needs no network."""
 
-import argparse
 from pathlib import Path
 
 from vicinal.errors import VicinalError, run
-from vicinal.fingerprint import stage_fingerprint
-from vicinal.plan import check_code, read_plan, record_key
-from vicinal.provenance import Stopwatch
+from vicinal.jobs.plan import record_key
+from vicinal.jobs.provenance import Stopwatch
+from vicinal.jobs.script import checked_plan, job_parser
 
 
 def main() -> None:
     """Read the plan, the tables and the records, write the page."""
     watch = Stopwatch()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--plan", type=Path, required=True, help="plan file (results/plan/collections/NAME.json)")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder")
+    parser = job_parser(__doc__, "collections")
     parser.add_argument(
         "--tables", type=Path, required=True, nargs="+", help="folders of the experiments' tables (results/EXPERIMENT)"
     )
     parser.add_argument("--output", type=Path, required=True, help="results/NAME/report.html; .json goes beside it")
     args = parser.parse_args()
 
-    plan = read_plan(args.plan, "collections")
-    check_code(plan, plan["code"], stage_fingerprint("collections"))
+    plan = checked_plan(args.plan, "collections")
     if args.output.suffix != ".html":
         raise VicinalError(f"--output {args.output}: must end in .html")
 
     # Imported only now: pandas and SciPy take a while to load, and the checks above need not wait for them.
-    from vicinal.report.files import write_combined
+    from vicinal.analysis.report.files import write_combined
 
     folders = {folder: folder for folder in args.tables}
     names = write_combined(folders, plan["id"], args.output, plan["spec"], plan["code"], watch, args.results)

@@ -2,47 +2,33 @@
 """Train the students of one cohort that are not finished yet, and list all of them in a manifest."""
 
 import argparse
-from functools import partial
 from pathlib import Path
 
-from vicinal.device import add_device_arguments, select_device, whole_number
+from vicinal.data.open import open_store
 from vicinal.errors import run
-from vicinal.files import write_json
-from vicinal.fingerprint import named_modules, stage_fingerprint
-from vicinal.heartbeat import Heartbeat
-from vicinal.interruption import Interruption, add_interruption_arguments
-from vicinal.lease import lease
-from vicinal.numerics import add_numerics_arguments, select_numerics
-from vicinal.opening import open_store
-from vicinal.plan import check_code, read_plan, record_key
-from vicinal.processes import Helpers, add_processes_argument, is_helper
-from vicinal.records import RECORD, is_finished, remove_checkpoints, weights_sha256
+from vicinal.jobs.device import add_device_arguments, job_device, whole_number
+from vicinal.jobs.fingerprint import named_modules, stage_fingerprint
+from vicinal.jobs.interruption import Interruption, add_interruption_arguments
+from vicinal.jobs.plan import check_code, read_plan
+from vicinal.jobs.records import is_finished, remove_checkpoints, weights_sha256
+from vicinal.jobs.script import job_parser, leased_job, write_output
+from vicinal.results import RECORD, model_folder
+from vicinal.training.numerics import add_numerics_arguments, select_numerics
 
 
 def main() -> None:
     """Make the cohort."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument(
-        "--plan", type=Path, required=True, help="plan file of the cohort (results/plan/cohorts/ID.json)"
-    )
-    parser.add_argument("--data", type=Path, required=True, help="record of the data store (results/data/ID/data.json)")
+    parser = job_parser(__doc__, "cohorts", data=True)
     parser.add_argument("--teacher", type=Path, help="record of the teacher (results/teachers/ID/teacher.json), if any")
     parser.add_argument("--manifest", type=Path, required=True, help="the list of finished students, to be written")
-    parser.add_argument("--students", type=Path, required=True, help="folder of all students' directories")
     parser.add_argument("--weights", type=Path, help="file of the published weights to start from, if the plan says so")
-    add_device_arguments(parser)
-    add_processes_argument(parser)
-    add_numerics_arguments(parser)
     parser.add_argument(
         "--cohort-size", type=whole_number, metavar="N", help="students trained at once, at most (default: all)"
     )
+    add_device_arguments(parser)
+    add_numerics_arguments(parser)
     add_interruption_arguments(parser)
     args = parser.parse_args()
-    if is_helper(args.gpus_per_job):
-        from vicinal.helping import help_training
-
-        help_training(args)
-        return
     with Interruption(args.deadline_minutes) as interruption:
         make(args, interruption)
 
@@ -57,44 +43,35 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
     for id_, student in plan["students"].items():
         spec = {**plan["spec"], **student["own"]}
         check_code(plan, student["code"], stage_fingerprint("cohorts", named_modules(spec)))
-        wanted[args.students / id_] = {"id": id_, "spec": spec, "code": student["code"], **shared}
-
-    results = args.students.parent
-    waiting = partial(interruption.check, plan["id"])
-    with (
-        lease(results, plan["id"], waiting),
-        Heartbeat(results, plan["stage"], plan["id"]) as heartbeat,
-        Helpers(args.gpus_per_job, plan["id"]) as helpers,
-    ):
+        folder = model_folder(args.results, "student", id_)
+        wanted[folder] = {"id": id_, "spec": spec, "code": student["code"], **shared}
+    with leased_job(args.results, plan, interruption.check):
         missing = {path: record for path, record in wanted.items() if not is_finished(path / RECORD, record)}
         print(
             f"{plan['id']}: {len(missing)} students to train, {len(wanted) - len(missing)} finished before", flush=True
         )
         if missing:
-            from vicinal.helping import train_together
-            from vicinal.training import Job
+            from vicinal.training.cohort import TrainingJob, train_models
 
-            device = select_device(args.device, args.threads, args.gpu_slots, plan["id"], args.gpus_per_job)
-            heartbeat.update(device=str(device))
-            bad = args.manifest.parent / "diverged"
-            job = Job(
-                plan["id"],
-                results,
-                store,
-                device,
-                select_numerics(args, device),
-                bad,
-                interruption,
-                args.checkpoint_seconds,
+            device = job_device(args, plan["id"])
+            job = TrainingJob(
+                unit=plan["id"],
+                results=args.results,
+                store=store,
+                device=device,
+                numerics=select_numerics(args, device),
+                interruption=interruption,
+                checkpoint_seconds=args.checkpoint_seconds,
+                diverged=args.manifest.parent / "diverged",
                 teacher=(teacher, plan["spec"]["teacher"]) if teacher else None,
                 cohort_size=args.cohort_size,
                 weights=args.weights,
             )
-            train_together(helpers, job, missing)
+            train_models(job, missing)
         else:
-            remove_checkpoints(results, plan["id"])
-        write_json(args.manifest, {"students": {path.name: weights_sha256(path) for path in wanted}, **shared})
-        record_key(args.manifest, plan)
+            remove_checkpoints(args.results, plan["id"])
+        students = {path.name: weights_sha256(path) for path in wanted}
+        write_output(args.manifest, {"students": students, **shared}, plan)
 
 
 if __name__ == "__main__":

@@ -1,45 +1,40 @@
 #!/usr/bin/env python
 """Measure a teacher, or all students of a cohort, on clean images and on vicinal pairs; write Parquet tables."""
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vicinal.data.open import open_store
 from vicinal.data.store import Store
-from vicinal.device import add_device_arguments, select_device
 from vicinal.errors import run
-from vicinal.files import write_json
-from vicinal.fingerprint import named_modules, stage_fingerprint
-from vicinal.heartbeat import Heartbeat
-from vicinal.opening import open_images, open_store
-from vicinal.plan import check_code, read_plan, record_key
-from vicinal.progress import Progress
-from vicinal.provenance import Stopwatch, provenance
-from vicinal.records import EVALUATION, is_finished, measured_models, weights_sha256, write_measurement
+from vicinal.jobs.device import add_device_arguments, job_device
+from vicinal.jobs.fingerprint import named_modules
+from vicinal.jobs.progress import Progress
+from vicinal.jobs.records import is_finished, manifest_of, weights_sha256
+from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser, write_output
+from vicinal.results import EVALUATION, model_folder
+from vicinal.training.inputs import open_images
 
 if TYPE_CHECKING:
     import torch
 
+    from vicinal.evaluation.probe import Logits
+
 
 def main() -> None:
     """Read the plan, measure what was not measured before, write the manifest."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--plan", type=Path, required=True, help="plan file (results/plan/evaluations/ID.json)")
-    parser.add_argument("--data", type=Path, required=True, help="record of the data store (results/data/ID/data.json)")
+    parser = job_parser(__doc__, "evaluations", data=True)
     parser.add_argument(
         "--teacher", type=Path, help="record of the teacher that is measured, or of the cohort's teacher"
     )
-    parser.add_argument("--students", type=Path, help="folder of all students' directories, to measure a cohort")
     parser.add_argument("--manifest", type=Path, required=True, help="list of what was measured; tables go beside it")
     add_device_arguments(parser)
     args = parser.parse_args()
 
-    plan = read_plan(args.plan, "evaluations")
-    unit = plan["spec"]["unit"]
-    check_code(plan, plan["code"], stage_fingerprint("evaluations", named_modules(unit)))
+    plan = checked_plan(args.plan, "evaluations", lambda spec: named_modules(spec["unit"]))
     store = open_store(args.data)
     teacher = args.teacher.parent / "model" if args.teacher else None
-    places = {id_: args.students / id_ if args.students else teacher for id_ in plan["models"]}
+    places = {id_: model_folder(args.results, plan["spec"]["unit"]["stage"], id_) for id_ in plan["models"]}
     shared = {
         "spec": plan["spec"],
         "code": plan["code"],
@@ -51,12 +46,10 @@ def main() -> None:
     missing = [id_ for id_, record in wanted.items() if not is_finished(folder / id_ / EVALUATION, record)]
     print(f"{plan['id']}: {len(missing)} models to measure, {len(wanted) - len(missing)} measured before", flush=True)
     if missing:
-        with Heartbeat(folder.parent.parent, plan["stage"], plan["id"]) as heartbeat:
-            device = select_device(args.device, args.threads, args.gpu_slots, plan["id"])
-            heartbeat.update(device=str(device))
+        with heartbeat_of(args.results, plan):
+            device = job_device(args, plan["id"])
             measure(plan, store, teacher, {id_: places[id_] for id_ in missing}, wanted, folder, device)
-    write_json(args.manifest, measured_models(folder, wanted))
-    record_key(args.manifest, plan)
+    write_output(args.manifest, manifest_of(folder, wanted), plan)
 
 
 def measure(
@@ -68,36 +61,30 @@ def measure(
     folder: Path,
     device: "torch.device",
 ) -> None:
-    """Measure the models in ``places`` and write each one's tables into ``folder``/ID, all or nothing."""
-    from vicinal.inputs import adapt, to_device
-    from vicinal.measure import make_probe, mean_entropy, model_tables, probe_logits
-    from vicinal.model_tables import table_files
-    from vicinal.models import build_model
-    from vicinal.numerics import allow_tf32
-    from vicinal.weights import load_weights
+    """Measure the models in ``places`` and write each one's tables into ``folder``/ID."""
+    from vicinal.evaluation.files import table_files, write_measurements
+    from vicinal.evaluation.probe import make_probe, mean_entropy, model_tables, probe_logits, trained_network
+    from vicinal.training.numerics import allow_tf32
 
     unit = plan["spec"]["unit"]
     allow_tf32(False)
     data = {split: open_images(store, split, device, unit["recipe"]) for split in store.splits}
     probe = make_probe(data, plan["spec"]["pairs"], plan["spec"]["pair_seed"])
 
-    def logits(place: Path, spec: dict):
-        model = build_model(spec["model"], store.num_classes, data["train"].channels)
-        load_weights(place, model)
-        return probe_logits(to_device(adapt(model, spec, data["train"]), device), probe)
+    def logits(place: Path, spec: dict) -> "Logits":
+        return probe_logits(trained_network(place, spec, data["train"]), probe)
 
     is_student = unit["stage"] == "student"
     answers = logits(teacher, unit["teacher"] if is_student else unit) if teacher else None
+    target = mean_entropy(answers) if answers else None
     progress = Progress(plan["id"], len(places), "models")
-    for done, (id_, place) in enumerate(places.items(), start=1):
-        watch = Stopwatch()
-        own = logits(place, unit) if is_student else answers
-        fidelity = answers if is_student else None
-        target = mean_entropy(answers) if answers else None
-        tables = model_tables(own, probe, fidelity, target, is_teacher=not is_student)
-        record = {**wanted[id_], "provenance": provenance(watch, device)}
-        write_measurement(folder / id_, table_files(tables), record, place)
-        progress.update(done)
+
+    def tables(place: Path) -> tuple[dict, dict]:
+        own, fidelity = (logits(place, unit), answers) if is_student else (answers, None)
+        found = table_files(model_tables(own, probe, fidelity, target, is_teacher=not is_student))
+        return found, {}
+
+    write_measurements(folder, places, wanted, tables, device, progress.update)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,22 @@
 #!/usr/bin/env python
 """Measure a teacher, or all students of a cohort, on the published corrupted test images; write records."""
 
-import argparse
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vicinal.data.corruptions import ARCHIVES, NAMES, SEVERITIES
+from vicinal.data.corruptions.catalogue import ARCHIVES, NAMES, SEVERITIES
 from vicinal.data.store import Store
-from vicinal.device import add_device_arguments, select_device
 from vicinal.errors import VicinalError, run
-from vicinal.files import read_json, write_json
-from vicinal.fingerprint import named_modules, stage_fingerprint
-from vicinal.heartbeat import Heartbeat
-from vicinal.plan import check_code, read_plan, record_key
-from vicinal.progress import Progress
-from vicinal.provenance import Stopwatch, provenance
-from vicinal.records import EVALUATION, is_finished, measured_models, weights_sha256, write_measurement
+from vicinal.evaluation.files import write_measurements
+from vicinal.evaluation.robustness import IMAGES, VALUES, measure_robustness
+from vicinal.files import read_json
+from vicinal.jobs.device import add_device_arguments, job_device
+from vicinal.jobs.fingerprint import named_modules
+from vicinal.jobs.progress import Progress
+from vicinal.jobs.records import is_finished, manifest_of, weights_sha256
+from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser, write_output
+from vicinal.results import EVALUATION, model_folder
 from vicinal.spec import digest
 
 if TYPE_CHECKING:
@@ -25,27 +25,20 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Read the plan, measure what was not measured before, write the manifest."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--plan", type=Path, required=True, help="plan file (results/plan/robustness/ID.json)")
-    parser.add_argument("--data", type=Path, required=True, help="record of the data store (results/data/ID/data.json)")
+    parser = job_parser(__doc__, "robustness", data=True)
     parser.add_argument(
         "--corruptions", type=Path, required=True, help="record of its corrupted images (from fetch_corruptions.py)"
     )
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder of all data, with their archive")
-    parser.add_argument("--teacher", type=Path, help="record of the teacher, to measure one")
-    parser.add_argument("--students", type=Path, help="folder of all students' directories, to measure a cohort")
     parser.add_argument("--manifest", type=Path, required=True, help="list of what was measured; records go beside it")
     add_device_arguments(parser)
     args = parser.parse_args()
 
-    plan = read_plan(args.plan, "robustness")
-    check_code(plan, plan["code"], stage_fingerprint("robustness", named_modules(plan["spec"]["unit"])))
-    if (args.teacher is None) == (args.students is None):
-        raise VicinalError("give --teacher to measure a teacher, or --students to measure a cohort")
+    plan = checked_plan(args.plan, "robustness", lambda spec: named_modules(spec["unit"]))
     store, source = Store(args.data), read_json(args.corruptions)
     if source.get("data_sha256") != store.sha256:
         raise VicinalError(f"{args.corruptions}: of other data than {args.data}; run fetch_corruptions.py again")
-    places = {id_: args.students / id_ if args.students else args.teacher.parent / "model" for id_ in plan["models"]}
+    places = {id_: model_folder(args.results, plan["spec"]["unit"]["stage"], id_) for id_ in plan["models"]}
     shared = {
         "spec": plan["spec"],
         "code": plan["code"],
@@ -58,17 +51,16 @@ def main() -> None:
     print(f"{plan['id']}: {len(missing)} models to measure, {len(wanted) - len(missing)} measured before", flush=True)
     if missing and not source.get("available"):
         print(f"{plan['id']}: left out: {source.get('reason')}", flush=True)
-        leave_out(missing, places, wanted, folder, source)
+        nothing = {VALUES: {}, IMAGES: 0, "reason": source.get("reason")}
+        write_measurements(folder, {id_: places[id_] for id_ in missing}, wanted, lambda place: ({}, nothing))
     elif missing:
-        with Heartbeat(folder.parent.parent, plan["stage"], plan["id"]) as heartbeat:
-            device = select_device(args.device, args.threads, args.gpu_slots, plan["id"])
-            heartbeat.update(device=str(device))
+        with heartbeat_of(args.results, plan):
+            device = job_device(args, plan["id"])
             todo = {id_: places[id_] for id_ in missing}
             measure(
                 plan, store, source, find_archive(args.root, source, args.corruptions), todo, wanted, folder, device
             )
-    write_json(args.manifest, measured_models(folder, wanted))
-    record_key(args.manifest, plan)
+    write_output(args.manifest, manifest_of(folder, wanted), plan)
 
 
 def find_archive(root: Path, source: dict, record: Path) -> Path:
@@ -100,13 +92,10 @@ def measure(
     import numpy as np
     import torch
 
-    from vicinal.data.corrupted import open_corrupted
-    from vicinal.inputs import Images, adapt, to_device, window_of
-    from vicinal.measure import image_logits
-    from vicinal.models import build_model
-    from vicinal.numerics import allow_tf32
-    from vicinal.robustness import IMAGES, VALUES, measure_robustness
-    from vicinal.weights import load_weights
+    from vicinal.data.corruptions.arrays import open_corrupted
+    from vicinal.evaluation.probe import image_logits, trained_network
+    from vicinal.training.inputs import Images, window_of
+    from vicinal.training.numerics import allow_tf32
 
     unit = plan["spec"]["unit"]
     allow_tf32(False)
@@ -125,23 +114,12 @@ def measure(
         test.images = torch.from_numpy(images).to(device)
         return image_logits(model, test)
 
-    for id_, place in places.items():
-        watch = Stopwatch()
-        model = build_model(unit["model"], store.num_classes, test.channels)
-        load_weights(place, model)
-        model = to_device(adapt(model, unit, test), device)
+    def metrics(place: Path) -> tuple[dict, dict]:
+        model = trained_network(place, unit, test)
         found = measure_robustness(partial(logits, model), corrupted.images, rows, labels, measured)
-        record = {**wanted[id_], VALUES: found, IMAGES: len(labels), "provenance": provenance(watch, device)}
-        write_measurement(folder / id_, {}, record, place)
+        return {}, {VALUES: found, IMAGES: len(labels)}
 
-
-def leave_out(models: list[str], places: dict[str, Path], wanted: dict[str, dict], folder: Path, source: dict) -> None:
-    """Write a record of each model without a metric, with the reason."""
-    from vicinal.robustness import IMAGES, VALUES
-
-    for id_ in models:
-        made = {"reason": source.get("reason"), "provenance": provenance(Stopwatch())}
-        write_measurement(folder / id_, {}, {**wanted[id_], VALUES: {}, IMAGES: 0, **made}, places[id_])
+    write_measurements(folder, places, wanted, metrics, device)
 
 
 if __name__ == "__main__":

@@ -1,34 +1,31 @@
 #!/usr/bin/env python
 """Make sure that the published corrupted test images of a data set are there, or record why they are not."""
 
-import argparse
 import sys
 from pathlib import Path
 
-from vicinal.data.corruptions_fetch import fetch_corruptions
+from vicinal.data.corruptions.fetch import fetch_corruptions
 from vicinal.data.store import Store
 from vicinal.errors import run
-from vicinal.files import write_json
-from vicinal.heartbeat import Heartbeat
-from vicinal.plan import read_plan, record_key
+from vicinal.jobs.plan import read_plan
+from vicinal.jobs.script import heartbeat_of, job_parser, write_output
 
 
 def main() -> None:
     """Fetch the archive of one data set, find the store's test images in it and write the record."""
-    parser = argparse.ArgumentParser(
-        description="Make sure that the archive of corrupted test images (CIFAR-10-C, CIFAR-100-C) is there and whole: "
+    parser = job_parser(
+        "Make sure that the archive of corrupted test images (CIFAR-10-C, CIFAR-100-C) is there and whole: "
         "it is downloaded if it is missing (2.9 GB) and checked against its MD5. Then find out which of its rows are "
         "the test images of a data store. Where this fails the record says why, and the script succeeds.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        "corruptions",
+        data=True,
     )
-    parser.add_argument("--plan", type=Path, required=True, help="plan file, results/plan/corruptions/ID.json")
-    parser.add_argument("--data", type=Path, required=True, help="record of the data store (results/data/ID/data.json)")
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder of all data")
     parser.add_argument("--record", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args()
     plan = read_plan(args.plan, "corruptions")
     spec = plan["spec"]
-    with Heartbeat(args.record.parent.parent, plan["stage"], plan["id"]):
+    with heartbeat_of(args.results, plan):
         record = fetch_corruptions(
             spec["name"],
             args.root,
@@ -36,8 +33,7 @@ def main() -> None:
             spec.get("archive_state"),
             lambda line: print(line, file=sys.stderr, flush=True),
         )
-        write_json(args.record, record)
-        record_key(args.record, plan)
+        write_output(args.record, record, plan)
 
 
 if __name__ == "__main__":

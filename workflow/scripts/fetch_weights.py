@@ -6,10 +6,10 @@ from pathlib import Path
 
 from vicinal.errors import run
 from vicinal.files import write_json
-from vicinal.heartbeat import Heartbeat
+from vicinal.jobs.plan import read_plan
+from vicinal.jobs.script import heartbeat_of, write_output
 from vicinal.models.fetch import fetch_weights
 from vicinal.models.pretrained import FOLDER, WEIGHTS
-from vicinal.plan import read_plan, record_key
 
 
 def main() -> None:
@@ -17,32 +17,32 @@ def main() -> None:
     sizes = ", ".join(f"{name} ({weights.size / 10**6:.0f} MB)" for name, weights in WEIGHTS.items())
     parser = argparse.ArgumentParser(
         description="Make sure that published weights, trained on ImageNet-1k, are there and whole. Those that are "
-        "missing are downloaded and checked against their SHA-256; a download that broke off is gone on with.",
+        "missing are downloaded and checked against their SHA-256; an interrupted download is resumed.",
         epilog=f"Names: {sizes}. torchvision and timm leave their weights to the terms of ImageNet.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="networks, see below")
     parser.add_argument("--plan", type=Path, help="plan file, results/plan/weights/NAME.json, instead of names")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder")
     parser.add_argument("--root", type=Path, default=Path("data"), help=f"folder of all data; they go to its {FOLDER}/")
     parser.add_argument(
         "--record", type=Path, help="JSON file to write: the files, their hashes and where they are from"
     )
-    arguments = parser.parse_args()
-    if bool(arguments.names) == bool(arguments.plan) or (arguments.plan and not arguments.record):
+    args = parser.parse_args()
+    if bool(args.names) == bool(args.plan) or (args.plan and not args.record):
         parser.error("give either names, or --plan and --record")
 
     def fetch(names: list[str]) -> dict:
-        return fetch_weights(names, arguments.root, lambda line: print(line, file=sys.stderr, flush=True))
+        return fetch_weights(names, args.root, lambda line: print(line, file=sys.stderr, flush=True))
 
-    if not arguments.plan:
-        records = fetch(arguments.names)
-        if arguments.record:
-            write_json(arguments.record, records)
+    if not args.plan:
+        records = fetch(args.names)
+        if args.record:
+            write_json(args.record, records)
         return
-    plan = read_plan(arguments.plan, "weights")
-    with Heartbeat(arguments.record.parent.parent, plan["stage"], plan["id"]):
-        write_json(arguments.record, fetch([plan["id"]])[plan["id"]])
-        record_key(arguments.record, plan)
+    plan = read_plan(args.plan, "weights")
+    with heartbeat_of(args.results, plan):
+        write_output(args.record, fetch([plan["id"]])[plan["id"]], plan)
 
 
 if __name__ == "__main__":

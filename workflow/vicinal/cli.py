@@ -11,7 +11,7 @@ def main() -> int:
     """Run the command that the arguments name, or the experiment; return the exit status."""
     own, snakemake_arguments = split(sys.argv[1:])
     name, rest = (own[0], own[1:]) if own and own[0] in COMMANDS else (DEFAULT, own)
-    command = import_module(f"vicinal.commands.{COMMANDS[name][0]}")
+    command = import_module(f"vicinal.commands.{name}")
     parser = make_parser(name, command)
     command.add_arguments(parser)
     args = parser.parse_args(rest)
@@ -37,7 +37,7 @@ def make_parser(name: str, command) -> argparse.ArgumentParser:
         return argparse.ArgumentParser(
             prog=f"./reproduce {name}", description=command.__doc__, formatter_class=formatter
         )
-    others = "\n".join(f"  {other:<8}{text}" for other, (_, text) in COMMANDS.items() if other != DEFAULT)
+    others = "\n".join(f"  {other:<8}{text}" for other, text in COMMANDS.items() if other != DEFAULT)
     return argparse.ArgumentParser(
         prog="./reproduce",
         usage="./reproduce [EXPERIMENT] [OPTIONS] [-- SNAKEMAKE OPTIONS]\n       ./reproduce COMMAND --help",

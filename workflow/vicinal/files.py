@@ -1,4 +1,7 @@
-"""Files that are either there whole or not at all, and their checksums."""
+"""Files: written whole or not at all, locked, read with clear errors, and their checksums.
+
+The workflow imports this module whenever it is parsed, so nothing heavy is imported at its top.
+"""
 
 import errno
 import hashlib
@@ -6,12 +9,23 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vicinal.errors import VicinalError
+
+# The folder of the library, and that of the workflow around it: rules, scripts, templates, published numbers.
+PACKAGE = Path(__file__).resolve().parent
+WORKFLOW = PACKAGE.parent
+# How the names of temporary files and directories begin; a process that is killed leaves them behind.
+LEFT_OVER = (".tmp-", ".old-")
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Seconds between two looks at a lock that another process holds.
+LOCK_POLL_SECONDS = 0.5
 
 
 def _sync(path: Path) -> None:
@@ -128,6 +142,34 @@ def _replace_directory(path: Path, new: Path, keep: Callable[[Path], bool]) -> b
     return placed
 
 
+@contextmanager
+def exclusive(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the kernel's lock of a file for the block; it is made if need be, and freed however the process ends.
+
+    A file system without such locks gives none, and the block runs all the same.
+
+    Args:
+        path: of the file. Its content does not matter, and the block may remove it.
+        waiting: called once if another process holds the lock.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, fallback_to_soft=False)
+    try:
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            waiting()
+            lock.acquire(poll_interval=LOCK_POLL_SECONDS)
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write a text file atomically."""
     with atomic_path(path) as temporary:
@@ -153,7 +195,87 @@ def read_json(path: Path | str) -> Any:
         raise VicinalError(f"{path}: not a JSON file ({error})") from None
 
 
+def read_object(path: Path | str) -> dict[str, Any]:
+    """Read a JSON object; empty where there is no such file, or no object in it."""
+    try:
+        found = read_json(path)
+    except (VicinalError, OSError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def read_table(path: Path, remedy: str | None = None, columns: list[str] | None = None) -> "pd.DataFrame":
+    """Read a Parquet table that another job wrote.
+
+    Args:
+        path: of the file.
+        remedy: what to do where it is missing or unreadable; by default to delete it and run again.
+        columns: those to read; by default all.
+
+    Raises:
+        VicinalError: it is missing or unreadable, or lacks a column; the message names it.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except FileNotFoundError:
+        raise VicinalError(f"{path}: no such file; {remedy or 'run ./reproduce to make it'}") from None
+    except (OSError, ValueError) as error:
+        remedy = remedy or "delete it and run ./reproduce again"
+        raise VicinalError(f"{path}: not a readable Parquet file ({error}); {remedy}") from None
+
+
+def write_table(path: Path, table: "pd.DataFrame") -> None:
+    """Write a table as a Parquet file, atomically and without its index."""
+    with atomic_path(path) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
+
+
+def checksum(path: Path | str, algorithm: str) -> str:
+    """Return the hexadecimal checksum of a file's bytes; ``algorithm`` is a name that hashlib knows."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+
+
 def sha256(path: Path | str) -> str:
     """Return the hexadecimal SHA-256 of a file's bytes."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return checksum(path, "sha256")
+
+
+def remembered_sums(paths: Iterable[Path], cache: Path | None, gone: bool = False) -> dict[Path, str]:
+    """Return path → SHA-256 of files of the user; those with the size and mtime in the cache are not read again.
+
+    Args:
+        paths: of the files.
+        cache: JSON file that remembers, or None.
+        gone: whether a file that was removed since keeps the sum that is remembered.
+
+    Raises:
+        VicinalError: there is no such file, it cannot be read, or the cache is damaged.
+    """
+    remembered: dict[str, Any] = {}
+    if cache is not None and Path(cache).exists():
+        remembered = read_json(cache)
+        if not isinstance(remembered, dict):
+            raise VicinalError(f"{cache}: not a cache of checksums: delete it")
+    before = dict(remembered)
+    sums = {}
+    for path in paths:
+        try:
+            name = str(path.resolve())
+            entry = remembered.get(name)
+            known = isinstance(entry, list) and len(entry) == 3
+            if path.is_file():
+                stat = path.stat()
+                if not (known and entry[:2] == [stat.st_size, stat.st_mtime_ns]):
+                    entry = [stat.st_size, stat.st_mtime_ns, sha256(path)]
+                    remembered[name] = entry
+            elif not (gone and known):
+                raise VicinalError(f"{path}: no such file")
+        except OSError as error:
+            raise VicinalError(f"{path}: cannot be read ({str(error.strerror).lower()})") from None
+        sums[path] = entry[2]
+    if cache is not None and remembered != before:
+        write_json(cache, remembered)
+    return sums

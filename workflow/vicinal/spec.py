@@ -89,7 +89,7 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def number(value: float | str) -> str:
+def exact_number(value: float | str) -> str:
     """Return a number as it stands in a slug, without loss: 4.0 as ``4``, 0.5 as ``0.5``, ``std`` as it is."""
     if isinstance(value, str):
         return value

@@ -2,13 +2,12 @@
 
 # Without a command an experiment is run.
 DEFAULT = "run"
-# command → its module here, and what it does
+# command, which is the name of its module here → what it does
 COMMANDS = {
-    "run": ("run", "run an experiment (this word can be left out)"),
-    "plan": ("plan", "say what would run and why, how long it would take and the disk it needs"),
-    "status": ("status", "show what runs, what is finished and what failed, from any shell"),
-    "report": ("report", "make claims, figures and report again from the tables alone"),
-    "verify": ("verify", "trace every table and figure to results whose records and checksums agree"),
-    "gc": ("gc", "list results that no experiment refers to; remove them on request"),
-    "import": ("import_results", "take over results that were made on another machine"),
+    "run": "run an experiment (this word can be left out)",
+    "plan": "say what would run and why, how long it would take and the disk it needs",
+    "status": "show what runs, what is finished and what failed, from any shell",
+    "report": "make claims, figures and report again from the tables alone",
+    "verify": "trace every table and figure to results whose records and checksums agree",
+    "gc": "list results that no experiment refers to; remove them on request",
 }

@@ -7,12 +7,13 @@ results/ were made from. Nothing that runs is touched, nor anything in results/p
 import argparse
 from pathlib import Path
 
-from vicinal.commands.experiment import RESULTS
+from vicinal.audit.garbage import Garbage, Item, by_kind, find_garbage, remove
+from vicinal.audit.references import EXPERIMENTS, References, find_references
 from vicinal.errors import VicinalError
-from vicinal.garbage import Garbage, Item, by_kind, find_garbage, remove
-from vicinal.head import head_lock
-from vicinal.locks import check_no_snakemake
-from vicinal.references import EXPERIMENTS, References, find_references
+from vicinal.planning.experiments import RESULTS
+from vicinal.results import PLAN
+from vicinal.running.runner import head_lock
+from vicinal.words import size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,9 +45,21 @@ def main(args: argparse.Namespace) -> int:
         return delete(garbage.items)
 
 
+def check_no_snakemake() -> None:
+    """Refuse to change results under a Snakemake that ``./reproduce`` did not start; call it under the head's lock.
+
+    Raises:
+        VicinalError: Snakemake's own lock is there: it works here, or was killed.
+    """
+    if any(Path(".snakemake/locks").glob("*")):
+        raise VicinalError(
+            ".snakemake/locks: a snakemake is working here, or was killed; wait for it, or let ./reproduce finish first"
+        )
+
+
 def configs(given: list[Path]) -> list[Path]:
     """Return the config files to read: the default, the experiments, the last run's, and those given."""
-    known = [Path("config.yaml"), *sorted(EXPERIMENTS.glob("*.yaml")), RESULTS / "plan" / "config.yaml"]
+    known = [Path("config.yaml"), *sorted(EXPERIMENTS.glob("*.yaml")), RESULTS / PLAN / "config.yaml"]
     return [*(path for path in known if path.exists()), *given]
 
 
@@ -54,8 +67,6 @@ def show(garbage: Garbage, references: References, everything: bool) -> None:
     """Print what is not referred to, and what is kept all the same."""
     from rich.console import Console
     from rich.table import Table
-
-    from vicinal.verify.findings import size
 
     for problem in references.problems:
         print(f"cannot tell what is referred to: {problem}")
@@ -88,8 +99,6 @@ def _sources(references: References) -> str:
 
 def delete(items: list[Item]) -> int:
     """Remove items and say what was removed; return the exit status."""
-    from vicinal.verify.findings import size
-
     removed, kept = [], []
     for item, gone in remove(RESULTS, items):
         (removed if gone else kept).append(item)

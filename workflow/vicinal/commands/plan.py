@@ -4,9 +4,8 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
-from vicinal.commands.experiment import (
+from vicinal.planning.experiments import (
     RESULTS,
     SETTINGS,
     add_cores_argument,
@@ -14,7 +13,7 @@ from vicinal.commands.experiment import (
     read_experiments,
     resolve_each,
 )
-from vicinal.problems import Problem, errors_of, refuse
+from vicinal.planning.problems import Problem, errors_of, refuse
 
 ELSEWHERE = "Times are for this machine; for a GPU of another one add --set execution.device=cuda."
 # The fields of --json; test_command_plan.py compares them with what is printed.
@@ -31,9 +30,10 @@ SCHEMA = """
   notes       what else is to be known beforehand, a line each: why corrupted images are left out, or not there yet
   problems    what stands in the way: {kind (error, warning, note), text, experiments (that it keeps from running;
               empty: all)}; a run with an error stops before the first job
-  budget      with --budget-hours: {hours, device, cost_hours, wall_seconds, students, complete (all are chosen), chosen
-              (list of {rank, what, seeds, students, cost_hours}), left_out (the same), claims (claim → [cells with 3
-              seeds or more, cells wanted]), command}; else null"""
+  blocks      what each block of the grid alone asks for of the above, so what leaving it out would save: {name, what
+              (its content), students, teachers (that would be trained), hours (of the GPU, or of cores)}; the last one,
+              shared: what several ask for, counted once
+  seeds       the same of each seed"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,61 +42,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_cores_argument(parser)
     parser.add_argument("--all", action="store_true", help="list every job with all its reasons")
     parser.add_argument("--json", action="store_true", help="print JSON for other programs; its fields: see below")
-    parser.add_argument(
-        "--budget-hours",
-        type=_hours,
-        metavar="H",
-        help="say what fits in H hours of the GPU, or of CPU cores where none is used; most valuable contrasts first",
-    )
-    parser.add_argument(
-        "--write", type=Path, metavar="FILE", help="with --budget-hours: write what fits as an experiment (YAML)"
-    )
     parser.epilog = f"{SETTINGS}\n{ELSEWHERE}\n{SCHEMA}"
-
-
-def _hours(text: str) -> float:
-    try:
-        hours = float(text)
-    except ValueError:
-        hours = 0.0
-    if not 0 < hours < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a number of hours above 0")
-    return hours
 
 
 def main(args: argparse.Namespace) -> int:
     """Print the plan; return the exit status."""
     from rich.console import Console
 
-    from vicinal.errors import VicinalError
-    from vicinal.estimate.display import show, show_lines
-    from vicinal.estimate.overview import make_overview
-    from vicinal.preflight import find_problems
+    from vicinal.running.estimate.display import show, show_lines
+    from vicinal.running.estimate.overview import make_overview
+    from vicinal.running.preflight import find_problems
 
-    if args.write and args.budget_hours is None:
-        raise VicinalError("--write: needs --budget-hours, which says what is written")
-    if args.write and args.write.suffix not in (".yaml", ".yml"):
-        raise VicinalError(f"--write {args.write}: must end with .yaml, as the files of experiments do")
     name, experiments, where = read_experiments(args)
     artefacts, execution, problems = resolve_each(name, experiments, where)
     if artefacts is None:
         refuse(problems)
     overview = make_overview(name, artefacts, execution, args.cores, RESULTS)
     problems += find_problems(artefacts, execution, RESULTS, overview.changes, say=_say)
-    budget = None
-    if args.budget_hours is not None:
-        from vicinal.budget import choose  # pandas takes a while to load
-
-        budget = choose(overview, args)
     if args.json:
         listed = {"problems": [asdict(problem) for problem in problems]}
-        print(json.dumps({**overview.as_json(), **listed, "budget": budget and budget.as_json()}, indent=1))
+        print(json.dumps({**overview.as_json(), **listed}, indent=1))
         return 0
     console = Console(soft_wrap=False)
     show(overview, console, args.all)
     show_lines(preflight_lines(problems, bool(overview.changes)), console)
-    if budget is not None:
-        show_lines(budget.lines(args.all), console)
     return 0
 
 

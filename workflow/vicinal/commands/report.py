@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
+from vicinal.analysis.figures import FIGURES
 from vicinal.errors import VicinalError
-from vicinal.figures import FIGURES
 from vicinal.files import read_json
-from vicinal.fingerprint import stage_fingerprint
-from vicinal.plan import forget_key
-from vicinal.provenance import Stopwatch
+from vicinal.jobs.fingerprint import stage_fingerprint
+from vicinal.jobs.plan import forget_key
+from vicinal.jobs.provenance import Stopwatch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,11 +64,11 @@ def rebuild(tables: Path, output: Path) -> None:
     A missing table leaves out what needs it, and a line says so.
     """
     # Imported only now: pandas, SciPy and matplotlib take a while to load.
-    from vicinal.claims import TABLES
-    from vicinal.claims.files import verdicts_of, write_claims
-    from vicinal.figures.files import figure_tables, write_figure
-    from vicinal.report import read_inputs, read_records
-    from vicinal.report.files import write_report
+    from vicinal.analysis.claims import TABLES
+    from vicinal.analysis.claims.files import verdicts_of, write_claims
+    from vicinal.analysis.figures.files import figure_tables, write_figure
+    from vicinal.analysis.report import read_inputs, read_records
+    from vicinal.analysis.report.files import write_report
 
     name = tables.resolve().name
 
@@ -89,7 +89,7 @@ def rebuild(tables: Path, output: Path) -> None:
         if absent:
             say(f"figure {at} of {len(FIGURES)}, {figure}: left out, {', '.join(absent)} missing")
             continue
-        code = stage_fingerprint("figures", (f"vicinal.figures.{figure}",))
+        code = stage_fingerprint("figures", (f"vicinal.analysis.figures.{figure}",))
         place = _place(output / "figures" / f"{figure}.pdf", code)
         write_figure(figure, tables, place, {**spec, "figure": figure}, code, Stopwatch())
         drawn.append(figure)
@@ -104,7 +104,7 @@ def rebuild(tables: Path, output: Path) -> None:
 
 def combine(made: dict[Path, Path], name: str, output: Path) -> None:
     """Write the report of several experiments: for the folder of each one's tables the one that has its report."""
-    from vicinal.report.files import write_combined
+    from vicinal.analysis.report.files import write_combined
 
     code, spec = stage_fingerprint("collections"), {"experiments": [folder.name for folder in made]}
     names = write_combined(made, name, _place(output, code), spec, code, Stopwatch())

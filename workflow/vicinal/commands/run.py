@@ -7,9 +7,14 @@ from functools import partial
 
 import yaml
 
-from vicinal.artefacts import Artefacts
-from vicinal.changes import find_changes
-from vicinal.commands.experiment import (
+from vicinal.analysis.figures import FIGURES
+from vicinal.config import Execution, Experiment
+from vicinal.errors import VicinalError
+from vicinal.files import write_text
+from vicinal.jobs.gpus import visible_devices
+from vicinal.planning.artefacts import Artefacts, Study
+from vicinal.planning.changes import find_changes
+from vicinal.planning.experiments import (
     RESULTS,
     SETTINGS,
     SNAPSHOT,
@@ -20,18 +25,14 @@ from vicinal.commands.experiment import (
     resolve_each,
     resolve_named,
 )
-from vicinal.config import Execution, Experiment
-from vicinal.errors import VicinalError
-from vicinal.figures import FIGURES
-from vicinal.files import write_text
-from vicinal.finished import is_finished, write_finished
-from vicinal.gpus import visible_devices
-from vicinal.head import head_lock, run_snakemake, run_snakemake_as_it_is, unlock_snakemake
-from vicinal.planning import build_plans
-from vicinal.preflight import find_problems, unwritable
-from vicinal.problems import ERROR, reasons, refuse
-from vicinal.skipped import write_skipped
-from vicinal.slurm import prepare, with_cluster
+from vicinal.planning.left_out import write_skipped
+from vicinal.planning.plans import build_plans
+from vicinal.planning.problems import ERROR, reasons, refuse
+from vicinal.running.last_run import is_last_run, write_last_run
+from vicinal.running.preflight import find_problems, unwritable
+from vicinal.running.runner import head_lock, run_snakemake, run_snakemake_as_it_is, unlock_snakemake
+from vicinal.running.slurm import prepare_cluster, with_cluster
+from vicinal.words import count
 
 EPILOG = f"Anything after -- goes to Snakemake as it is, e.g. -- --dry-run. {SETTINGS}"
 
@@ -93,19 +94,19 @@ def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
         arguments = ["--configfile", str(SNAPSHOT)]
         unlock_snakemake(lock, [*arguments, "--cores", "1"], args.unlock)
         if args.accept_code:
-            from vicinal.acceptance import accept_code
+            from vicinal.audit.acceptance import accept_code
 
             for line in accept_code(build_plans(artefacts), RESULTS):
                 print(line, flush=True)
         if args.slurm:
-            arguments += prepare(artefacts, execution, name, args.cores, RESULTS)
+            arguments += prepare_cluster(artefacts, execution, name, args.cores, RESULTS)
         else:
             arguments += ["--cores", str(args.cores), *_gpus(execution)]
         if snakemake_arguments:
             return run_snakemake_as_it_is([*arguments, *snakemake_arguments], lock)
         status = run_snakemake(arguments, RESULTS / "logs", lock)
         if status == 0:
-            write_finished(_config_text(name, experiments), RESULTS)
+            write_last_run(_config_text(name, experiments), RESULTS)
     if status == 0:
         _say_where(artefacts, time.monotonic() - began)
     return status
@@ -120,7 +121,7 @@ def select(
         VicinalError: something that a run needs is missing, one line a problem, and ``--skip-missing`` does not help.
     """
     artefacts, execution, problems = resolve_each(name, experiments, where)
-    if artefacts is not None and not problems and is_finished(artefacts, _config_text(name, experiments), RESULTS):
+    if artefacts is not None and not problems and is_last_run(artefacts, _config_text(name, experiments), RESULTS):
         return experiments, {}
     if artefacts is not None:
         changes = find_changes(build_plans(artefacts), RESULTS)
@@ -146,15 +147,13 @@ def _config_text(name: str, experiments: list[Experiment]) -> str:
 def describe(artefacts: Artefacts) -> str:
     """Return one line a study: what it consists of."""
     return "\n".join(
-        f"{name}: {study.store.spec['name']}, {_count(study.roles, 'teacher')}, {_count(study.roles, 'student')}, "
-        f"seeds {', '.join(map(str, study.experiment.seeds))}"
+        f"{name}: {study.store.spec['name']}, {_models(study)}, seeds {', '.join(map(str, study.experiment.seeds))}"
         for name, study in artefacts.studies.items()
     )
 
 
-def _count(roles: dict[str, int], role: str) -> str:
-    number = roles.get(role, 0)
-    return f"{number} {role}{'' if number == 1 else 's'}"
+def _models(study: Study) -> str:
+    return ", ".join(count(study.roles.get(role, 0), role) for role in ("teacher", "student"))
 
 
 def _gpus(execution: Execution) -> list[str]:

@@ -13,9 +13,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from vicinal.commands.experiment import RESULTS, SNAPSHOT, add_experiment_arguments, read_experiments, resolve_named
-from vicinal.planning import RULES, build_plans
-from vicinal.status import Monitor, Status
+from vicinal.planning.experiments import RESULTS, SNAPSHOT, add_experiment_arguments, read_experiments, resolve_named
+from vicinal.planning.plans import build_plans
+from vicinal.results import STAGES
+from vicinal.running.status import Monitor, Status
+from vicinal.words import duration
 
 SHOWN_RUNNING, SHOWN_FAILED = 16, 5
 
@@ -24,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_experiment_arguments(parser)
     parser.add_argument("--once", action="store_true", help="print once and end, as it does without a terminal")
-    parser.add_argument("--json", action="store_true", help="print one JSON object (fields: vicinal.status.Status)")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object (fields: vicinal.running.status.Status)"
+    )
     parser.epilog = "Without EXPERIMENT: the last run, or the one that is working. Writes nothing and waits for nobody."
 
 
@@ -127,7 +131,7 @@ def _overall(status: Status, width: int) -> RenderableType:
 
 
 def _stages(status: Status) -> Text:
-    counts = (f"{RULES[stage]} {count['done']}/{count['wanted']}" for stage, count in status.stages.items())
+    counts = (f"{STAGES[stage].rule} {count['done']}/{count['wanted']}" for stage, count in status.stages.items())
     return Text(", ".join(counts), style="dim")
 
 
@@ -153,10 +157,14 @@ def _running(beats: list[dict[str, Any]]) -> Table:
     return table
 
 
+def _rule(stage: str) -> str:
+    return STAGES[stage].rule if stage in STAGES else stage  # the heartbeat of another version
+
+
 def _where(beat: dict[str, Any]) -> str:
     slurm = f", SLURM job {beat['slurm_job_id']}" if beat.get("slurm_job_id") else ""
     device = f" {beat['device']}" if beat.get("device") else ""
-    return f"{RULES.get(beat['stage'], beat['stage'])} on {beat.get('host')}:{beat['pid']}{device}{slurm}"
+    return f"{_rule(beat['stage'])} on {beat.get('host')}:{beat['pid']}{device}{slurm}"
 
 
 def _count(beat: dict[str, Any]) -> str:
@@ -181,29 +189,19 @@ def _finished(jobs: list[dict[str, Any]]) -> Table:
         table.add_column(overflow=overflow)
     for job in jobs:
         took = "" if job["seconds"] is None else f"took {duration(job['seconds'])}"
-        table.add_row(f"{RULES[job['stage']]} {job['id']}", took, Text(f"{duration(job['age'])} ago", style="dim"))
+        table.add_row(
+            f"{STAGES[job['stage']].rule} {job['id']}", took, Text(f"{duration(job['age'])} ago", style="dim")
+        )
     return table
 
 
 def _failure(failure: dict[str, Any]) -> list[RenderableType]:
     said = any(line.startswith("error: ") for line in failure["lines"])  # then the log's own words are enough
     words = f"{'' if said else ': ' + failure['error']} ({duration(failure['age'])} ago)"
-    title = Text.assemble((f"{RULES[failure['stage']]} {failure['id']}", "red"), words)
+    title = Text.assemble((f"{STAGES[failure['stage']].rule} {failure['id']}", "red"), words)
     lines = [Text(f"  {line}", style="" if line.startswith("error: ") else "dim") for line in failure["lines"]]
     return [title, Text(f"  {failure['log']}:", style="dim"), *lines] if lines else [title]
 
 
 def _more(number: int) -> list[Text]:
     return [Text(f"and {number} more")] if number > 0 else []
-
-
-def duration(seconds: float) -> str:
-    """Return a time in the two largest units that matter: 12 s, 3 min 20 s, 2 h 05 min, 4 d 3 h."""
-    seconds = int(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02d} s"
-    if seconds < 86_400:
-        return f"{seconds // 3600} h {seconds // 60 % 60:02d} min"
-    return f"{seconds // 86_400} d {seconds // 3600 % 24} h"

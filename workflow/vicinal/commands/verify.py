@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vicinal.commands.experiment import RESULTS, SETTINGS, add_experiment_arguments, read_artefacts
 from vicinal.errors import VicinalError
-from vicinal.status import find_head
+from vicinal.planning.experiments import RESULTS, SETTINGS, add_experiment_arguments, read_artefacts
+from vicinal.running.status import find_head
+from vicinal.words import count, size
 
 if TYPE_CHECKING:
-    from vicinal.verify.findings import Findings, Ledger
+    from vicinal.audit.verify.findings import Findings, Ledger
 
 SHOWN_LEFT_OVER = 3
 
@@ -41,11 +42,11 @@ def main(args: argparse.Namespace) -> int:
     if args.folder is not None:
         if args.experiment or args.set:
             raise VicinalError("--from: a folder is checked by its own records; leave out the experiment and --set")
-        from vicinal.verify.folder import verify_folder
+        from vicinal.audit.verify.folder import verify_folder
 
         name, (findings, ledger) = str(args.folder), verify_folder(args.folder)
     else:
-        from vicinal.verify.experiment import verify  # NumPy and pyarrow take a while to load
+        from vicinal.audit.verify.artefacts import verify  # NumPy and pyarrow take a while to load
 
         name, artefacts, _ = read_artefacts(args)
         if find_head(RESULTS).running:
@@ -66,8 +67,6 @@ def main(args: argparse.Namespace) -> int:
 
 def show(name: str, findings: "Findings", ledger: "Ledger", everything: bool) -> None:
     """Print problems, notes and a summary, a line each."""
-    from vicinal.verify.findings import count, size
-
     for line in findings.lines(everything):
         print(line)
     for note in [*findings.notes, *findings.mixtures]:

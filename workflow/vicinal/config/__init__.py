@@ -15,8 +15,8 @@ from vicinal.config.load import (
     validate,
     validate_cluster,
 )
-from vicinal.config.schema import Collection, Data, Evaluation, Execution, Experiment, Grid, Loss, Recipe
-from vicinal.config.teacher import PUBLISHED, Teacher
+from vicinal.config.schema import Collection, Data, EvaluationSettings, Execution, Experiment, Grid, Loss, Recipe
+from vicinal.config.teacher import PUBLISHED, TeacherEntry
 from vicinal.config.values import METHODS, RESERVED_NAMES
 
 __all__ = [
@@ -28,13 +28,13 @@ __all__ = [
     "Cluster",
     "Collection",
     "Data",
-    "Evaluation",
+    "EvaluationSettings",
     "Execution",
     "Experiment",
     "Grid",
     "Loss",
     "Recipe",
-    "Teacher",
+    "TeacherEntry",
     "experiment_file",
     "json_schema",
     "parse_yaml",

@@ -1,13 +1,14 @@
 """The fields of a config, with their limits and defaults."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, create_model, model_validator
+from pydantic.fields import FieldInfo
 
 from vicinal.config.cluster import Cluster
 from vicinal.config.section import Float, Int, Section
-from vicinal.config.teacher import Teacher, TeacherEntry
+from vicinal.config.teacher import TeacherEntry, TeacherOrName
 from vicinal.config.values import (
     METHODS,
     Alpha,
@@ -20,7 +21,7 @@ from vicinal.config.values import (
     Temperature,
 )
 from vicinal.data.catalogue import DATA_SETS
-from vicinal.spec import number
+from vicinal.spec import exact_number
 
 
 def _distinct(values: list) -> list:
@@ -28,7 +29,7 @@ def _distinct(values: list) -> list:
         raise ValueError("the list is empty: give at least one entry")
     for position, value in enumerate(values):
         if value in values[:position]:
-            shown = f"teacher {value.model}" if isinstance(value, Teacher) else number(value)
+            shown = f"teacher {value.model}" if isinstance(value, TeacherEntry) else exact_number(value)
             raise ValueError(f"{shown} is listed twice")
     return values
 
@@ -151,25 +152,27 @@ class Recipe(Section):
         return self
 
 
+def _optional(field: FieldInfo) -> tuple[Any, FieldInfo]:
+    """Return a field of the same type and limits that may be left out; it is None then."""
+    # pydantic keeps the limits apart from the type, as metadata
+    limited = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    return limited | None, Field(None, description=field.description)
+
+
+# A student sees the images that its teacher sees: resize and crop are the same for both.
 RecipeChanges = create_model(
     "RecipeChanges",
     __base__=Section,
     __doc__="The fields of the recipe that differ.",
-    **{
-        # annotation lacks the limits, which pydantic keeps apart as metadata
-        name: (Annotated[field.annotation, *field.metadata, ""] | None, Field(None, description=field.description))
-        for name, field in Recipe.model_fields.items()
-        # a student sees the images that its teacher sees
-        if name not in ("resize", "crop")
-    },
+    **{name: _optional(field) for name, field in Recipe.model_fields.items() if name not in ("resize", "crop")},
 )
 
 
 class Loss(Section):
     """Weights of the loss: ce_weight · CE + kd_weight · T² · KL(teacher ‖ student)."""
 
-    # A field a term: NAME_weight is the weight of ``loss`` in vicinal.losses.NAME; 0 by default, so that all that there
-    # is keeps its id.
+    # One field a term: NAME_weight is the weight of ``loss`` in training.losses.NAME. It is 0 by default, so that
+    # results without the term keep their ids.
 
     kd_weight: NotNegative = Field(1.0, description="weight of the distillation term")
     ce_weight: NotNegative = Field(0.0, description="weight of the cross-entropy with the (mixed) labels")
@@ -186,7 +189,7 @@ class Loss(Section):
 class Grid(Section):
     """A block of students: every combination of its lists."""
 
-    teachers: Annotated[list[TeacherEntry], AfterValidator(_distinct)] | None = Field(
+    teachers: Annotated[list[TeacherOrName], AfterValidator(_distinct)] | None = Field(
         None, description="teachers: names, or {model, mixup_alpha, weights, normalisation}; ce and ce_mixup use none"
     )
     students: Annotated[list[ModelName], AfterValidator(_distinct)] = Field(description="models of the students")
@@ -212,7 +215,7 @@ class Grid(Section):
         return self
 
 
-class Evaluation(Section):
+class EvaluationSettings(Section):
     """What is measured on the trained models."""
 
     pairs: Int = Field(25_600, ge=20, description="vicinal pairs a split (train and test)")
@@ -236,14 +239,7 @@ class Execution(Section):
     )
     cohort_size: Int | None = Field(None, ge=1, description="students trained at once, at most; null: whole cohorts")
     gpu_slots: Int = Field(1, ge=1, description="jobs that share a GPU")
-    gpus_per_job: Int = Field(1, ge=1, description="GPUs that share each batch of a training, for large networks")
     checkpoint_seconds: Positive = Field(60.0, description="seconds from one checkpoint of a training to the next")
-
-    @model_validator(mode="after")
-    def _one_gpu_is_not_several(self) -> "Execution":
-        if self.gpus_per_job > 1 and ":" in self.device:
-            raise ValueError(f"gpus_per_job: {self.gpus_per_job}, but {self.device} is one GPU: set device to cuda")
-        return self
 
 
 class Experiment(Section):
@@ -260,13 +256,13 @@ class Experiment(Section):
         [0, 1, 2, 3, 4], description="replicates: student seed s learns from teacher seed s"
     )
     grids: list[Grid] = Field(min_length=1, description="blocks of students; their union is trained")
-    evaluation: Evaluation = Field(Evaluation(), description="what is measured on the trained models")
+    evaluation: EvaluationSettings = Field(EvaluationSettings(), description="what is measured on the trained models")
     execution: Execution = Field(Execution(), description="where and how it runs")
     cluster: Cluster | None = Field(None, description="the SLURM cluster of --slurm; null: profiles/slurm/cluster.yaml")
 
     @model_validator(mode="after")
     def _tables_tell_teachers_apart(self) -> "Experiment":
-        known: dict[tuple, Teacher] = {}
+        known: dict[tuple, TeacherEntry] = {}
         for teacher in (teacher for grid in self.grids for teacher in grid.teachers or []):
             if (other := known.setdefault((teacher.model, teacher.trained_with), teacher)) != teacher:
                 what = "weights" if other.weights != teacher.weights else "normalisations"

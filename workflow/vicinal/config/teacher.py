@@ -9,7 +9,7 @@ from vicinal.config.values import Alpha, ModelName
 from vicinal.data.catalogue import check_text
 from vicinal.errors import VicinalError, nearest
 from vicinal.models.pretrained import WEIGHTS
-from vicinal.spec import number
+from vicinal.spec import exact_number
 
 # In place of a file: the weights that are published for a network.
 PUBLISHED = "published"
@@ -45,10 +45,10 @@ class Normalisation(Section):
     @property
     def words(self) -> str:
         """Return it as it stands in tables."""
-        return f"mean {' '.join(map(number, self.mean))}, std {' '.join(map(number, self.std))}"
+        return f"mean {' '.join(map(exact_number, self.mean))}, std {' '.join(map(exact_number, self.std))}"
 
 
-class Teacher(Section):
+class TeacherEntry(Section):
     """A teacher: its model, and whether it is trained with mixup; or the weights that it is given."""
 
     model: ModelName = Field(description="name of the model")
@@ -65,7 +65,7 @@ class Teacher(Section):
     )
 
     @model_validator(mode="after")
-    def _weights_can_be_used(self) -> "Teacher":
+    def _weights_can_be_used(self) -> "TeacherEntry":
         if self.weights == PUBLISHED:
             if self.model not in WEIGHTS:
                 raise ValueError(f"weights: published ones of {self.model} do not exist{nearest(self.model, WEIGHTS)}")
@@ -81,7 +81,7 @@ class Teacher(Section):
         return self
 
     @model_validator(mode="after")
-    def _normalisation_of_a_file(self) -> "Teacher":
+    def _normalisation_of_a_file(self) -> "TeacherEntry":
         if self.normalisation and self.weights in (None, PUBLISHED):
             known = "that of published weights" if self.weights else "that of a teacher that is trained here"
             raise ValueError(f"normalisation: {known} is known; leave it out, or name the file of weights it is of")
@@ -97,4 +97,4 @@ def _teacher(value: Any) -> Any:
     return {"model": value} if isinstance(value, str) else value
 
 
-TeacherEntry = Annotated[Teacher, BeforeValidator(_teacher, json_schema_input_type=str | Teacher)]
+TeacherOrName = Annotated[TeacherEntry, BeforeValidator(_teacher, json_schema_input_type=str | TeacherEntry)]

@@ -6,20 +6,16 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from vicinal.commands import COMMANDS
 from vicinal.config.section import Float, Int
 from vicinal.errors import nearest
 from vicinal.models.registry import ARCHITECTURES
+from vicinal.results import SHARED_FOLDERS
 
 Method = Literal["ce", "ce_mixup", "kd", "kd_mixup"]
 METHODS: tuple[str, ...] = get_args(Method)
-# Folders of results/ that hold what experiments share: an experiment of that name would overwrite them.
-FOLDERS = {
-    "data", "teachers", "students", "cohorts", "evaluations", "robustness", "plan", "locks", "logs", "benchmarks",
-    "heartbeats", "checkpoints", "published", "weights",
-}  # fmt: skip
-# Words that ./reproduce takes for a command.
-RESERVED_NAMES = FOLDERS | set(COMMANDS)
+# Folders of results/ that experiments share, and words that ./reproduce takes for a command (``vicinal.commands``).
+COMMAND_WORDS = {"run", "plan", "status", "report", "verify", "gc"}
+RESERVED_NAMES = SHARED_FOLDERS | COMMAND_WORDS
 
 
 def _architecture(name: str) -> str:

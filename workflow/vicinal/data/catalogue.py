@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vicinal.checksums import remembered_sums
-from vicinal.data.published import ARCHIVES, Archive
+from vicinal.data.archive_urls import ARCHIVES, Archive
 from vicinal.errors import VicinalError, nearest
+from vicinal.files import remembered_sums
 
 SOURCES = ("auto", "digits", "parquet", "torchvision", "folder")
 OTHER_VALIDATION = 0.1  # share of the training split, for data sets that are not in the table

@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 
 from vicinal import files
 from vicinal.data import catalogue, sources
+from vicinal.data.scratch import clear, naming, publish, workplace
 from vicinal.data.split import hold_out_test, make_splits
 from vicinal.data.statistics import channel_statistics
 from vicinal.data.store import CONTENT, FILES, FORMAT, FORMS, META, SPLITS, Store, check_files, read_meta
 from vicinal.data.stream import Batch, Source
-from vicinal.data.workplace import clear, naming, publish, workplace
 from vicinal.errors import VicinalError, describe
-from vicinal.progress import Progress
-from vicinal.provenance import Stopwatch, provenance
+from vicinal.jobs.progress import Progress
+from vicinal.jobs.provenance import Stopwatch, provenance
 
 Say = Callable[[str], None]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from vicinal import files
 from vicinal.data import catalogue
-from vicinal.data.archives import CIFAR, read_cifar, read_fashion_mnist
+from vicinal.data.archive_readers import CIFAR, read_cifar, read_fashion_mnist
 from vicinal.data.parquet import open_parquet
 from vicinal.data.stream import Batch, Source
 from vicinal.errors import VicinalError

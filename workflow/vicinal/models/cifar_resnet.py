@@ -6,13 +6,7 @@ Shortcuts are projections where the shape changes (option B), as in Tian et al. 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vicinal.models.layers import (
-    check_depth,
-    check_integers,
-    conv_bn,
-    global_average,
-    initialise,
-)
+from vicinal.models.layers import check_depth, check_integers, conv_bn, global_average, initialise
 
 
 class BasicBlock(nn.Module):

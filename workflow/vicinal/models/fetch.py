@@ -1,15 +1,12 @@
-"""Download published weights: over https only, and kept only where the checksum is right.
-
-A download that broke off is gone on with.
-"""
+"""Make sure that files of published weights are there and whole; those that are missing are downloaded."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from vicinal import files
-from vicinal.download import download
 from vicinal.errors import VicinalError
+from vicinal.jobs.download import download
 from vicinal.models.pretrained import Weights, pretrained_weights, weights_path
 
 
@@ -34,7 +31,11 @@ def fetch_weights(names: Iterable[str], root: Path | str, say: Callable[[str], N
     for name, path in paths.items():
         weights = pretrained_weights(name)
         if not path.is_file():
-            _download(path, weights, say)
+            remedy = (
+                f"copy the file (its SHA-256 begins with {weights.sha256}) there, or run fetch_weights.py where there "
+                "is internet"
+            )
+            download(weights.url, path, weights.size, "sha256", weights.sha256, remedy, say)
         records[name] = {
             "file": path.name,
             "sha256": _verified(path, weights),
@@ -55,15 +56,3 @@ def _verified(path: Path, weights: Weights) -> str:
             f"{weights.sha256}): delete it and fetch it again"
         )
     return found
-
-
-def _download(path: Path, weights: Weights, say: Callable[[str], None]) -> None:
-    """Download a file, under another name until its checksum is right."""
-    say(f"downloading {weights.url} to {path}")
-    try:
-        download(weights.url, path, weights.size, "sha256", weights.sha256)
-    except VicinalError as error:
-        raise VicinalError(
-            f"{error}: copy the file (its SHA-256 begins with {weights.sha256}) there, or run fetch_weights.py where "
-            "there is internet"
-        ) from error

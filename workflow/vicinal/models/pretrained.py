@@ -99,7 +99,7 @@ WEIGHTS: dict[str, Weights] = {
     "vit_b_16_in21k": _timm("v0.1-vitjx/jx_vit_base_p16_224", "80ecf9dd", 346_270_624, _VIT),
 }
 # Parameters of an architecture that have no weights, or whose weights are made anew.
-_UNTRAINED = {"head", "dropout", "stochastic_depth"}
+_UNTRAINED = {"head", "dropout"}
 
 
 def pretrained_weights(name: str) -> Weights:

@@ -63,24 +63,24 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 
 
+def _torchvision(network: str) -> dict[str, Any]:
+    return {"family": "torchvision_networks", "network": network}
+
+
+def _timm(network: str) -> dict[str, Any]:
+    return {"family": "timm_networks", "network": network}
+
+
 # The networks for photographs without their heads. Not to be confused with resnet20 or mobilenet_v2 above.
 TRUNKS: dict[str, dict[str, Any]] = {
-    **{f"resnet{depth}_imagenet": {"family": "torchvision_resnet", "depth": depth} for depth in (18, 34, 50, 101, 152)},
-    "mobilenet_v2_imagenet": {"family": "torchvision_mobilenet_v2"},
-    # Stochastic depth as in Keras; torchvision's ConvNeXts were trained with 0.1 and 0.5
-    **{
-        f"convnext_{size}": {"family": "torchvision_convnext", "size": size, "stochastic_depth": 0.0}
-        for size in ("tiny", "large")
-    },
-    "vit_b_16": {"family": "torchvision_vit", "size": "b_16"},
+    **{f"resnet{depth}_imagenet": _torchvision(f"resnet{depth}") for depth in (18, 34, 50, 101, 152)},
+    "mobilenet_v2_imagenet": _torchvision("mobilenet_v2"),
+    **{name: _torchvision(name) for name in ("convnext_tiny", "convnext_large", "vit_b_16")},
     # These need the package timm.
-    **{
-        f"resnetv2_{depth}_imagenet": {"family": "timm_resnetv2", "variant": f"resnetv2_{depth}"}
-        for depth in (50, 101, 152)
-    },
-    **{name: {"family": "timm_resnetv2", "variant": name} for name in ("resnetv2_101x1_bit", "resnetv2_152x2_bit")},
+    **{f"resnetv2_{depth}_imagenet": _timm(f"resnetv2_{depth}") for depth in (50, 101, 152)},
+    **{name: _timm(name) for name in ("resnetv2_101x1_bit", "resnetv2_152x2_bit")},
     # vit_b_16 as timm builds it: its weights are other ones
-    "vit_b_16_in21k": {"family": "timm_vit", "size": "b_16"},
+    "vit_b_16_in21k": _timm("vit_base_patch16_224"),
 }
 _HEADS: dict[str, dict[str, Any]] = {
     "": {"head": "linear", "dropout": 0.0},
@@ -99,16 +99,10 @@ class Input(NamedTuple):
     std: tuple[float, float, float]
 
 
-_IMAGENET = Input(224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-_MINUS_ONE_TO_ONE = Input(224, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 # By family. As the pretrained weights had it; for timm's networks that is Keras' range [-1, 1] too.
 INPUTS: dict[str, Input] = {
-    "timm_resnetv2": _MINUS_ONE_TO_ONE,
-    "timm_vit": _MINUS_ONE_TO_ONE,
-    "torchvision_convnext": _IMAGENET,
-    "torchvision_mobilenet_v2": _IMAGENET,
-    "torchvision_resnet": _IMAGENET,
-    "torchvision_vit": _IMAGENET,
+    "timm_networks": Input(224, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "torchvision_networks": Input(224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 
 

@@ -9,13 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vicinal.errors import VicinalError
-from vicinal.models.layers import (
-    channel_shuffle,
-    check_integers,
-    conv_bn,
-    global_average,
-    initialise,
-)
+from vicinal.models.layers import channel_shuffle, check_integers, conv_bn, global_average, initialise
 
 
 class ShuffleUnit(nn.Module):

@@ -7,13 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vicinal.errors import VicinalError
-from vicinal.models.layers import (
-    channel_shuffle,
-    check_integers,
-    conv_bn,
-    global_average,
-    initialise,
-)
+from vicinal.models.layers import channel_shuffle, check_integers, conv_bn, global_average, initialise
 
 
 def _branch(in_channels: int, channels: int, stride: int) -> nn.Sequential:

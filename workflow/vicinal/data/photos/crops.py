@@ -1,12 +1,12 @@
 """Where photos are cropped: random resized crops for training, the central crop for evaluation. Pure functions.
 
 The semantics are torchvision's (``RandomResizedCrop``; ``Resize`` and ``CenterCrop``). The random choices come from
-Philox as those of ``vicinal.batches`` do, keyed by seed and epoch, each kind from its own stretch of the counter.
+Philox, keyed by seed and epoch like those of ``training.batch_plan``, each kind from its own part of the counter.
 """
 
 import numpy as np
 
-# The first of the TRIES stretches of each kind; those below 16 belong to vicinal.batches.
+# The first of the TRIES stretches of each kind; those below 16 belong to vicinal.training.batch_plan.
 AREA, RATIO, TOP, LEFT = 16, 32, 48, 64
 TRIES = 10
 

@@ -20,9 +20,9 @@ from vicinal import files
 from vicinal.data.photos.encode import BadPhotoError, Encoded, encode_photo
 from vicinal.data.photos.ordered import available_cores, in_order
 from vicinal.data.photos.sources import PhotoSource
-from vicinal.data.workplace import naming
+from vicinal.data.scratch import naming
 from vicinal.errors import VicinalError
-from vicinal.progress import Progress
+from vicinal.jobs.progress import Progress
 
 FOLDER = ".packing"
 PIECE = 1000  # photos

@@ -1,7 +1,5 @@
 """Build a photo store from a source."""
 
-import errno
-import fcntl
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,10 +18,10 @@ from vicinal.data.photos.splits import photo_splits
 from vicinal.data.photos.statistics import photo_statistics
 from vicinal.data.photos.store import FILES, FORMAT, PhotoStore
 from vicinal.data.prepare import Say, content_hash, is_kept
+from vicinal.data.scratch import naming, publish
 from vicinal.data.store import META, SPLITS
-from vicinal.data.workplace import naming, publish
 from vicinal.errors import VicinalError, nearest
-from vicinal.provenance import Stopwatch, provenance
+from vicinal.jobs.provenance import Stopwatch, provenance
 
 BAD_FILES = "bad_files.txt"
 STATISTICS = ("imagenet", "sample")
@@ -93,16 +91,7 @@ def _statistics(spec: Mapping[str, Any]) -> str:
 def _alone(directory: Path, say: Say) -> Iterator[None]:
     """Hold the lock of a store's folder, waiting while another process packs there."""
     path = directory / _LOCK
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"{directory}: another process packs it; waiting")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            # A file system without locks: Snakemake starts the job once anyway.
-            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
-                raise
+    with files.exclusive(path, lambda: say(f"{directory}: another process packs it; waiting")):
         yield
         path.unlink(missing_ok=True)
 

@@ -8,7 +8,7 @@ import numpy as np
 from vicinal.data.photos.decode import decode
 from vicinal.data.photos.ordered import available_cores, in_order
 from vicinal.data.statistics import LEVELS, channel_histogram, histogram_statistics
-from vicinal.progress import Progress
+from vicinal.jobs.progress import Progress
 
 # As torchvision's documentation of its pretrained networks gives them.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

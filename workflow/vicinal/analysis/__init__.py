@@ -1,0 +1,1 @@
+"""From the measurements of all models to tables, claims, figures and the report."""

@@ -1,0 +1,89 @@
+"""C5: calibration passes from the teacher to the student, whatever the accuracy."""
+
+import numpy as np
+
+from vicinal.analysis.claims.cells import Runs
+from vicinal.analysis.claims.samples import Series, paired
+from vicinal.analysis.claims.settings import PRIMARY_ALPHA, PRIMARY_TEMPERATURE, Setting, is_primary
+from vicinal.analysis.claims.statistics import Within, partial_correlation, slopes
+from vicinal.analysis.claims.verdict import Test, decidable
+from vicinal.analysis.schema import STD
+
+TITLE = "Calibration is inherited"
+SENTENCE = (
+    "A student inherits the calibration of its teacher independently of accuracy: teachers with the same answers and "
+    "scaled logits give students of another calibration and the same accuracy."
+)
+SCALES = (0.5, 0.75, 1.0, 1.5, 2.0)
+MARGIN = 0.01
+
+
+def tests(runs: Runs) -> tuple[list[Test], str]:
+    """Return the tests of C5, and which runs it lacks."""
+    groups: dict[Setting, set[float]] = {}
+    for s in runs.students("kd_mixup") + runs.students("kd"):
+        if s.temperature != STD:
+            groups.setdefault(s._replace(logit_scale=1.0), set()).add(s.logit_scale)
+    groups = {s: scales for s, scales in groups.items() if scales - {1.0}}
+    primary = [s for s in groups if is_primary(s)]
+    if not primary:
+        scales = ", ".join(f"{c:g}" for c in SCALES)
+        return [], (
+            f"kd_mixup at α = {PRIMARY_ALPHA:g}, T = {PRIMARY_TEMPERATURE:g} with logit_scales {scales}, kd_weight 1, "
+            "ce_weight 0, teachers without mixup"
+        )
+    found = []
+    for s in primary:
+        found.append(_slope(runs, s, SCALES, primary=True))
+        found += [_accuracy(runs, s, c, primary=True) for c in SCALES if c != 1]
+    for s in primary:
+        found.append(_partial(runs, s))
+    for s, scales in groups.items():
+        if not is_primary(s) and len(scales & set(SCALES)) >= 3:
+            common = tuple(c for c in SCALES if c in scales)
+            found.append(_slope(runs, s, common, primary=False))
+            found += [_accuracy(runs, s, c, primary=False) for c in common if c != 1]
+    return decidable(found), ""
+
+
+def _gaps(runs: Runs, s: Setting, scales: tuple[float, ...]) -> list[Series]:
+    """Return the confidence gaps of the teacher with its logits scaled, then those of the students."""
+    teacher = runs.teacher_of(s)
+    theirs = [runs.metric(teacher, "confidence_gap" if c == 1 else f"confidence_gap_c{c:g}") for c in scales]
+    return theirs + [runs.metric(s._replace(logit_scale=c), "confidence_gap") for c in scales]
+
+
+def _slope(runs: Runs, s: Setting, scales: tuple[float, ...], primary: bool) -> Test:
+    def contrast(*gaps: np.ndarray) -> np.ndarray:
+        x, y = np.stack(gaps[: len(scales)], axis=1), np.stack(gaps[len(scales) :], axis=1)
+        return slopes(x, y)
+
+    estimand = "slope of the student's confidence gap on the teacher's"
+    return Test(_cell(runs, s), estimand, paired(_gaps(runs, s, scales), contrast), primary=primary)
+
+
+def _accuracy(runs: Runs, s: Setting, scale: float, primary: bool) -> Test:
+    series = [runs.metric(s._replace(logit_scale=c), "accuracy") for c in (scale, 1.0)]
+    estimand = f"{MARGIN:g} − |accuracy(logit_scale {scale:g}) − accuracy(logit_scale 1)|"
+    sample = paired(series, lambda scaled, plain: scaled - plain)
+    return Test(_cell(runs, s), estimand, sample, Within(MARGIN), primary=primary)
+
+
+def _partial(runs: Runs, s: Setting) -> Test:
+    def contrast(*columns: np.ndarray) -> np.ndarray:
+        x, y, z = (np.stack(part, axis=1) for part in np.split(np.array(columns), 3))
+        return partial_correlation(x, y, z)
+
+    accuracies = [runs.metric(s._replace(logit_scale=c), "accuracy") for c in SCALES]
+    sample = paired([*_gaps(runs, s, SCALES), *accuracies], contrast)
+    return Test(
+        _cell(runs, s),
+        "partial correlation of the student's and the teacher's gap given the student's accuracy",
+        sample,
+        descriptive=True,
+        warning="sensitivity only: the student's accuracy is itself an outcome",
+    )
+
+
+def _cell(runs: Runs, s: Setting) -> str:
+    return runs.label(s) + (", kd" if s.method == "kd" else "")

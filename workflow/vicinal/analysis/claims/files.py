@@ -1,0 +1,54 @@
+"""The files of the claims: the tables of an experiment in; verdicts as Parquet, Markdown and a JSON record out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vicinal.analysis.claims import TABLES, evaluate_claims
+from vicinal.analysis.claims.report import markdown
+from vicinal.files import read_table, sha256, write_json, write_table, write_text
+from vicinal.jobs.provenance import Stopwatch, provenance
+
+
+def write_claims(tables: Path, output: Path, spec: Mapping[str, Any], code: str, watch: Stopwatch) -> pd.DataFrame:
+    """Test the claims on the tables in a folder; write ``output`` (claims.parquet) and .md and .json beside it.
+
+    A table that is not there leaves the claims that need it inconclusive; without metrics there is nothing to say.
+
+    Args:
+        tables: folder of the experiment's tables (results/NAME).
+        output: ends in .parquet.
+        spec: of the claims, for the record.
+        code: fingerprint of the stage, for the record.
+        watch: started when the job began.
+
+    Returns:
+        The rows of ``evaluate_claims``.
+
+    Raises:
+        VicinalError: metrics.parquet is missing, or a table is unreadable or lacks a column.
+    """
+    paths = {name: tables / f"{name}.parquet" for name in TABLES}
+    paths = {name: path for name, path in paths.items() if path.exists() or name == "metrics"}
+    table = evaluate_claims({name: read_table(path) for name, path in paths.items()})
+    write_table(output, table)
+    page = output.with_suffix(".md")
+    write_text(page, markdown(table))
+    verdicts = verdicts_of(table)
+    record = {
+        "spec": spec,
+        "code": code,
+        "verdicts": dict(zip(verdicts["claim"], verdicts["verdict"], strict=True)),
+        "sha256": {path.name: sha256(path) for path in (output, page)},
+        "made_from": {path.name: sha256(path) for path in paths.values()},
+        "provenance": provenance(watch),
+    }
+    write_json(output.with_suffix(".json"), record)
+    return table
+
+
+def verdicts_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the verdict rows of the claims."""
+    return table[table["kind"] == "verdict"]

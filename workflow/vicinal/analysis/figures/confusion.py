@@ -1,0 +1,147 @@
+"""What teachers make of mixed inputs: how entropy and source mass are distributed, by the share of the first image."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from vicinal.analysis.figures import panels, runs, style
+
+TABLES = ("spread",)
+CAPTION = (
+    "How a teacher's answers to mixed inputs are distributed over test pairs of different classes: quantiles over "
+    "pairs of their entropy and of the probability of the two source classes (source mass), at T = 1, against the "
+    "share λ of the first image ({bins} bins, drawn at their centres); {averaged}. Mixed image: "
+    "p(λ·x_i + (1 − λ)·x_j); circles: median, dark band: 25 % to 75 %, light band: 5 % to 95 %. Linear mixture: "
+    "λ·p(x_i) + (1 − λ)·p(x_j), the answer of a model that is linear between the images; squares: median, dashed "
+    "lines: 25 % and 75 %, dotted lines: 5 % and 95 %. At the right of each panel the same over all "
+    "λ, clean images first; dot: median, bar: 25 % to 75 %, line: 5 % to 95 %. Clean images: p(x_i) and p(x_j) of the "
+    "same pairs, each image by itself, the source mass being the probability of its own class. {mixup}{interval}"
+)
+MISSING = "No teacher was evaluated on mixed test pairs of different classes."
+# Metrics by quantity: of each, which input it is of.
+ROWS = {
+    "entropy": {"clean": "entropy_clean", "mixed": "entropy_mixed", "linear": "entropy_linear"},
+    "source_mass": {"clean": "own_mass_clean", "mixed": "source_mass_mixed", "linear": "source_mass_linear"},
+}
+AXES = {"entropy": "Entropy (nats)", "source_mass": "Source mass"}
+UNITS = {"entropy": "nat", "source_mass": "1"}
+LABELS = {"clean": "Clean images", "mixed": "Mixed image", "linear": "Linear mixture"}
+# Colours that no method has. The line of the mixed image is a darker shade, to stand out on its bands.
+COLOURS = {"clean": "#000000", "mixed": "#8C3B6B", "linear": "#009E73"}
+BAND = "#CC79A7"
+MARKERS = {"mixed": "o", "linear": "s"}
+MEDIANS = {"palette": COLOURS, "dashes": {"mixed": "", "linear": (4, 1, 1, 1)}, "markers": MARKERS}
+OUTER, INNER, MEDIAN = (0.05, 0.95), (0.25, 0.75), 0.5
+SHADES = {OUTER: 0.25, INNER: 0.6}  # of the bands
+DASHES = {OUTER: ":", INNER: "--"}  # of the lines
+BARS = {OUTER: 0.8, INNER: 3.5}  # widths, over all λ
+DOT = {"marker": "o", "linestyle": "none", "markersize": 3, "markerfacecolor": "white", "markeredgewidth": 0.7}
+PLACES = {"clean": 1.06, "mixed": 1.13, "linear": 1.2}  # on the axis of λ, of what is over all λ
+RIGHT = 1.25
+MANY = 4  # more teachers than this stand two side by side
+
+
+def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return mean, interval and n over seeds of quantiles over test pairs, by teacher, metric and range of λ.
+
+    Columns besides those of ``runs.over_seeds``: alpha (of the teacher's own mixup, NaN without), lam_low and lam_high
+    (a bin, or 0 and 1), quantile, quantity (``entropy``, in nats, or ``source_mass``) and input (``clean``, ``mixed``
+    or ``linear``).
+    """
+    table = tables["spread"]
+    models = runs.models_of(table)
+    teachers = models.loc[models["role"] == style.TEACHER, ["model_id", "model", "alpha"]]
+    teachers = teachers.rename(columns={"model": "teacher"})
+    kinds = {metric: (name, kind) for name, metrics in ROWS.items() for kind, metric in metrics.items()}
+    table = table[(table["split"] == "test") & table["metric"].isin(list(kinds))]
+    keys = ["metric", "lam_low", "lam_high", "quantile"]
+    values = runs.with_values(teachers, table, [*keys, "value"])
+    values = values.sort_values(["alpha", *keys], na_position="first", kind="stable")
+    result = runs.over_seeds(values, ["teacher", "alpha", *keys])
+    result["quantity"] = result["metric"].map({metric: name for metric, (name, _) in kinds.items()})
+    result["input"] = result["metric"].map({metric: kind for metric, (_, kind) in kinds.items()})
+    return result.assign(unit=result["quantity"].map(UNITS))
+
+
+def caption(data: pd.DataFrame) -> str:
+    """Return the caption, with the bins and the seeds of this figure."""
+    several = data["n"].max() > 1
+    return CAPTION.format(
+        bins=data.loc[~_whole(data), "lam_low"].nunique(),
+        averaged="each quantile is the mean over seeds" if several else "of one seed",
+        mixup="α: of the mixup that a teacher was itself trained with. " if data["alpha"].notna().any() else "",
+        interval=runs.interval_text(data["n"], "Error bars of the medians"),
+    )
+
+
+def draw(data: pd.DataFrame) -> Figure:
+    """Return the figure: panels for entropy and source mass of each teacher."""
+    # As text, so that equal are equal: without mixup alpha is NaN.
+    titles = data["teacher"] + data["alpha"].map(lambda alpha: "" if np.isnan(alpha) else f"\nmixup α = {alpha:g}")
+    quantities = [name for name in ROWS if name in set(data["quantity"])]
+    shown = list(product(dict.fromkeys(titles), quantities))
+    columns = len(quantities) * (1 if titles.nunique() <= MANY else 2)
+    names = [title for title, _ in shown]
+    figure, axes = panels.wrapped(names, 1.9, "Share λ of the first image", "", columns, share=False)
+    # Intervals of a mean may leave the range of the quantity; the axis does not.
+    top = {"entropy": 1.04 * data.loc[data["quantity"] == "entropy", "mean"].max() or 1.0, "source_mass": 1.02}
+    for ax, (title, name) in zip(axes, shown, strict=True):
+        _panel(ax, data[(titles == title) & (data["quantity"] == name)])
+        ax.set(xlim=(0, RIGHT), ylim=(-0.02 * top[name], top[name]), ylabel=AXES[name])  # markers at 0 are drawn whole
+    style.legend_below(figure, _legend(), columns=3)
+    return figure
+
+
+def _whole(data: pd.DataFrame) -> pd.Series:
+    """Return which rows are over all λ."""
+    return (data["lam_low"] == 0) & (data["lam_high"] == 1)
+
+
+def _panel(ax: Axes, rows: pd.DataFrame) -> None:
+    whole = _whole(rows)
+    bins = rows.assign(lam=((rows["lam_low"] + rows["lam_high"]) / 2).round(6))[~whole]
+    for ends in SHADES:
+        band = _quantiles(bins[bins["input"] == "mixed"], *ends)
+        ax.fill_between(band.index, *band.to_numpy().T, color=style.tint(BAND, SHADES[ends]), linewidth=0)
+        edges = _quantiles(bins[bins["input"] == "linear"], *ends)
+        ax.plot(edges, color=COLOURS["linear"], linestyle=DASHES[ends], linewidth=0.8)
+    medians = bins[(bins["quantile"] == MEDIAN) & (bins["input"] != "clean")]
+    panels.lines(ax, medians, "lam", bars=True, hue="input", **MEDIANS, markersize=3.5)
+    ax.axvline(1, color="0.6", linewidth=0.6)
+    for kind, x in PLACES.items():
+        own = rows[whole & (rows["input"] == kind)].assign(lam=x)
+        for ends, width in BARS.items():
+            ax.vlines([x], *_quantiles(own, *ends).to_numpy().T, color=COLOURS[kind], linewidth=width)
+        ax.plot(_quantiles(own, MEDIAN), color=COLOURS[kind], **DOT)
+    ticks = np.linspace(0, 1, 5)
+    ax.set_xticks([*ticks, PLACES["mixed"]], [*(f"{tick:g}" for tick in ticks), "all"])
+
+
+def _quantiles(rows: pd.DataFrame, *wanted: float) -> pd.DataFrame:
+    """Return the means over seeds of the wanted quantiles, a column each, by λ; NaN where one is missing."""
+    return rows.pivot(index="lam", columns="quantile", values="mean").reindex(columns=list(wanted))
+
+
+def _legend() -> list:
+    """Return what marks the quantiles, a column an input, the median first."""
+    entries = []
+    for kind, colour in COLOURS.items():
+        look = {"color": colour}
+        if kind == "clean":
+            own = [Line2D([], [], **look, **DOT), *(Line2D([], [], **look, linewidth=BARS[q]) for q in (INNER, OUTER))]
+        else:
+            dashes = style.linestyle(MEDIANS["dashes"][kind])
+            own = [Line2D([], [], **look, linestyle=dashes, marker=MARKERS[kind], **style.EDGE)]
+            if kind == "mixed":
+                own += [Patch(color=style.tint(BAND, SHADES[ends])) for ends in (INNER, OUTER)]
+            else:
+                own += [Line2D([], [], **look, linestyle=DASHES[ends], linewidth=0.8) for ends in (INNER, OUTER)]
+        for handle, part in zip(own, ("median", "25 % to 75 %", "5 % to 95 %"), strict=True):
+            handle.set_label(f"{LABELS[kind]}, {part}")
+            entries.append(handle)
+    return entries

@@ -1,0 +1,73 @@
+"""The files of a figure: the tables of an experiment in; PDF, PNG, the data behind it and a JSON record out.
+
+A figure is a module that has TABLES (the names of the tables it is made from), data(tables), draw(data), caption(data),
+and MISSING, the sentence that takes the place of picture and caption where there are no data.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from vicinal.analysis.figures import style
+from vicinal.analysis.schema import read_tidy
+from vicinal.files import atomic_path, sha256, write_json
+from vicinal.jobs.provenance import Stopwatch, provenance
+
+
+def figure_tables(name: str, tables: Path) -> list[Path]:
+    """Return the tables in a folder that a figure of ``FIGURES`` is made from, whether they are there or not."""
+    return [tables / f"{table}.parquet" for table in import_module(f"vicinal.analysis.figures.{name}").TABLES]
+
+
+def drawn(figure: ModuleType, data: pd.DataFrame) -> tuple[Figure, str]:
+    """Return a figure and its caption; without data both say why there is nothing to draw."""
+    with style.look():
+        if not len(data):
+            return style.message(figure.MISSING), figure.MISSING
+        return figure.draw(data), figure.caption(data)
+
+
+def write_figure(
+    name: str, tables: Path, output: Path, spec: Mapping[str, Any], code: str, watch: Stopwatch
+) -> pd.DataFrame:
+    """Draw a figure from the tables in a folder; write ``output`` (a PDF) and .png, .parquet and .json beside it.
+
+    Args:
+        name: one of ``FIGURES``.
+        tables: folder of the experiment's tables (results/NAME).
+        output: ends in .pdf.
+        spec: of the figure, for the record.
+        code: fingerprint of the figure's code, for the record.
+        watch: started when the job began.
+
+    Returns:
+        The data behind the figure.
+
+    Raises:
+        VicinalError: a table is missing, unreadable, or holds what cannot be shown.
+    """
+    figure = import_module(f"vicinal.analysis.figures.{name}")
+    paths = figure_tables(name, tables)
+    data = figure.data({path.stem: read_tidy(path) for path in paths})
+    picture, caption = drawn(figure, data)
+    written = [output.with_suffix(ending) for ending in (".pdf", ".png", ".parquet")]
+    for path in written[:2]:
+        with atomic_path(path) as temporary:
+            style.save(picture, temporary)
+    with atomic_path(written[2]) as temporary:
+        data.to_parquet(temporary, index=False)
+    record = {
+        "spec": spec,
+        "code": code,
+        "caption": caption,
+        "sha256": {path.name: sha256(path) for path in written},
+        "made_from": {path.name: sha256(path) for path in paths},
+        "provenance": provenance(watch),
+    }
+    write_json(output.with_suffix(".json"), record)
+    return data

@@ -1,0 +1,107 @@
+"""How many times less overconfident are students distilled with mixup? A forest plot against the other methods."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from vicinal.analysis.figures import panels, runs, style
+
+TABLES = ("metrics",)
+CAPTION = (
+    "Overconfidence error (OE, 15 bins, test split, at T = 1) of students trained by other methods, divided by that of "
+    "students of KD + mixup, at each distillation temperature T; right of 1×, KD + mixup is the less overconfident. "
+    "KD: from the same teacher at the same T. Points: exp of the mean over seeds of ln(OE / OE of KD + mixup), paired "
+    "by seed (ratio axis). Vertical lines: 1× (solid), √10× (dashed), 10× (dotted). Mixup with α = {alpha:g}. "
+    "{zero}{cut}{interval}"
+)
+MISSING = "No student was distilled with mixup at a numeric temperature beside a student of another method."
+BASELINES = ("ce", "ce_mixup", "kd")
+LINES = {1.0: "-", 10**0.5: "--", 10.0: ":"}
+BAND = 0.25  # between baselines at one temperature, where temperatures are 1 apart
+REACH = 100.0  # the axis ends at most this factor beyond the means and the lines
+
+
+def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return mean, interval and n over seeds of ln(OE(baseline) / OE(kd_mixup)) by pair, temperature and baseline.
+
+    ``method`` is the baseline, ``zero`` the number of seeds left out because an OE is 0; where that is all of them, n
+    is 0 and the mean NaN. ``alpha`` is the mixup strength.
+    """
+    students = runs.main_students(runs.models_of(tables["metrics"])).rename(columns={"model": "student"})
+    values = runs.scores(students, tables["metrics"], ["oe"])[[*runs.PANEL, "seed", "value"]]
+    own = values[(values["method"] == "kd_mixup") & (values["temperature"] != "std")].drop(columns="method")
+    own = own.rename(columns={"value": "own"})
+    parts = []
+    for method in BASELINES:
+        keys = ["student", "seed"] + (["teacher", "temperature"] if method == "kd" else [])
+        other = values.loc[values["method"] == method, [*keys, "value"]]
+        parts.append(own.merge(other, on=keys).assign(method=method))
+    ratios = pd.concat(parts, ignore_index=True)
+    there = (ratios["own"] > 0) & (ratios["value"] > 0)
+    ratios["zero"] = (~there).astype("int64")
+    ratios["value"] = np.log((ratios["value"] / ratios["own"]).astype(float).where(there))
+    zero = ratios.groupby(runs.PANEL)["zero"].sum().reset_index()
+    result = runs.over_seeds(ratios, runs.PANEL)
+    result = result.merge(zero.astype(dict.fromkeys(runs.PANEL, object)), on=runs.PANEL, how="left")
+    return result.assign(unit="ln ratio", alpha=runs.mixup_alpha(students))
+
+
+def caption(data: pd.DataFrame) -> str:
+    """Return the caption, with the mixup strength, the seeds and what was left out of this figure."""
+    number, nothing = int(data["zero"].sum()), int((data["n"] == 0).sum())
+    zero = ""
+    if number:
+        zero = f"Open symbols: seeds with an OE of 0, which have no ratio, are left out (ratios left out: {number}"
+        zero += f"; places empty because no seed is left: {nothing}). " if nothing else "). "
+    low, high = _limits(data)
+    cut = "Bars that leave the axis are cut. " if data["low"].min() < low or data["high"].max() > high else ""
+    shown = data.loc[data["n"] > 0, "n"]
+    interval = runs.interval_text(shown, "Bars (of the logarithms)") if len(shown) else ""
+    return CAPTION.format(alpha=data["alpha"].iloc[0], zero=zero, cut=cut, interval=interval).rstrip()
+
+
+def draw(data: pd.DataFrame) -> Figure:
+    """Return the figure: a panel a pair, a row a temperature, in it a point and a bar a baseline."""
+    pairs = runs.pairs_in(data)
+    temperatures = sorted(data["temperature"].unique(), key=runs.position)
+    names = [style.pair_title(*pair) for pair in pairs]
+    figure, axes = panels.wrapped(names, 0.5 + 0.42 * len(temperatures), "OE / OE of KD + mixup", "T of distillation")
+    methods = [method for method in BASELINES if method in set(data["method"])]
+    axes[0].set(xscale="log", xlim=np.exp(_limits(data)))
+    for ax, pair in zip(axes, pairs, strict=True):
+        _panel(ax, runs.of_pair(data, pair), temperatures, methods)
+    axes[0].xaxis.set_major_locator(LogLocator(numticks=8 // min(3, len(pairs)) + 1))
+    axes[0].xaxis.set_major_formatter(FuncFormatter("{:g}×".format))
+    axes[0].xaxis.set_minor_formatter(NullFormatter())
+    style.legend_below(figure, style.handles(methods, linestyle="-"), columns=3)
+    return figure
+
+
+def _limits(data: pd.DataFrame) -> tuple[float, float]:
+    """Return the ends of the axis, as logarithms: all intervals, unless they reach very far."""
+    means = [*data["mean"].dropna(), *np.log(list(LINES))]
+    ends = [*means, *data["low"].dropna(), *data["high"].dropna()]
+    reach, margin = np.log(REACH), 0.2
+    low = max(min(ends), min(means) - reach) - margin
+    high = min(max(ends), max(means) + reach) + margin
+    return min(low, -np.log(10) - margin), high
+
+
+def _panel(ax: Axes, rows: pd.DataFrame, temperatures: list[str], methods: list[str]) -> None:
+    for ratio, line in LINES.items():
+        ax.axvline(ratio, color="0.3", linestyle=line, linewidth=0.8, zorder=1)
+    for border in range(1, len(temperatures)):
+        ax.axhline(border - 0.5, color="0.85", linewidth=0.5, zorder=0.5)
+    middle = (len(methods) - 1) / 2
+    order = {method: BAND * (place - middle) for place, method in enumerate(methods)}
+    rows = rows[rows["n"] > 0].assign(**{name: np.exp(rows[name].astype(float)) for name in ("mean", "low", "high")})
+    rows["place"] = [temperatures.index(t) + order[m] for t, m in zip(rows["temperature"], rows["method"], strict=True)]
+    for method, own in rows.dropna(subset="low").groupby("method"):
+        ax.hlines(own["place"], own["low"], own["high"], color=style.COLOURS[method], linewidth=1.2, zorder=2)
+    panels.points(ax, rows, "mean", "place", hollow=rows["zero"] > 0)
+    ax.set_yticks(range(len(temperatures)), temperatures)
+    ax.set_ylim(len(temperatures) - 0.5, -0.5)
+    ax.grid(visible=False, axis="y")
+    ax.tick_params(axis="y", length=0)

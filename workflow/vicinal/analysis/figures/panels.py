@@ -1,0 +1,132 @@
+"""Panels of a figure: how they are laid out, and how means are drawn with the intervals of our own tables.
+
+seaborn draws lines and points of the means; the intervals come from the tables and are drawn as they are there.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vicinal.analysis.figures import style
+
+BAND = 0.15  # opacity of bands
+PALE = 0.45  # share of the colour in error bars that may lie below points
+
+
+def grid(
+    names: Sequence[str], labels: Iterable[str], xlabel: str, heights: Sequence[float] = (), **sharing: object
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure with a row of panels for each of ``names`` and a column for each of ``labels``.
+
+    Args:
+        names: titles of the rows.
+        labels: of the y axes, one a column. With one column the figure is as wide as a column of text.
+        xlabel: below the last row.
+        heights: of the rows, in inches; left out: rows that fill a page at most.
+        sharing: ``sharex`` and ``sharey`` of ``Figure.subplots``.
+
+    Returns:
+        The figure, and its axes, shape (rows, columns).
+    """
+    labels = list(labels)
+    heights = heights or [max(1.25, min(1.7, 8.5 / len(names)))] * len(names)
+    figure = Figure(figsize=(style.PAGE if len(labels) > 1 else style.COLUMN, 0.5 + sum(heights)))
+    axes = figure.subplots(len(names), len(labels), squeeze=False, height_ratios=heights, **sharing)
+    for row, name in zip(axes, names, strict=True):
+        row[0].set_title(name, loc="left")
+        for ax, label in zip(row, labels, strict=True):
+            ax.set_ylabel(label)
+    for ax in axes[-1]:
+        ax.set_xlabel(xlabel)
+    return figure, axes
+
+
+def wrapped(
+    names: Sequence[str], height: float, xlabel: str, ylabel: str, columns: int = 3, share: bool = True
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure with one panel for each of ``names`` and its axes; the further ones stand below.
+
+    ``height``: of a panel, in inches. ``columns``: at most so many side by side; with one the figure is as wide as a
+    column of text. ``share``: all panels have the same axes, numbered at the left and at the bottom only.
+    """
+    rows = math.ceil(len(names) / columns)
+    columns = math.ceil(len(names) / rows)  # of four panels two and two rather than three and one
+    figure = Figure(figsize=(style.PAGE if columns > 1 else style.COLUMN, 0.6 + height * rows))
+    axes = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).ravel()
+    for ax in axes[len(names) :]:
+        ax.remove()
+    for place, (ax, name) in enumerate(zip(axes[: len(names)], names, strict=True)):
+        ax.set(title=name, ylabel="" if place % columns else ylabel)
+        if place + columns >= len(names):
+            ax.set_xlabel(xlabel)
+            ax.tick_params(labelbottom=True)
+    return figure, axes[: len(names)]
+
+
+@contextmanager
+def own_labels(ax: Axes) -> Iterator[Axes]:
+    """Keep the labels of the axes, the empty ones too: seaborn would fill in the names of columns."""
+    labels = {"xlabel": ax.get_xlabel(), "ylabel": ax.get_ylabel()}
+    yield ax
+    ax.set(**labels)
+
+
+def lines(
+    ax: Axes, rows: pd.DataFrame, x: str, bars: bool = False, ends: tuple[str, str] = ("low", "high"), **look: object
+) -> None:
+    """Draw means against ``x``, a line a method, with the interval between ``ends`` as a band or as ``bars``."""
+    rows = rows.dropna(subset="mean")
+    if not len(rows):
+        return
+    looks = {"hue": "method", "palette": style.COLOURS, "dashes": style.DASHES, "markers": style.MARKERS, **style.EDGE}
+    looks |= look
+    with own_labels(ax):
+        sns.lineplot(rows, x=x, y="mean", style=looks["hue"], estimator=None, legend=False, ax=ax, **looks)
+    for name, own in rows.dropna(subset=list(ends)).groupby(looks["hue"]):
+        low, high, colour = own[ends[0]], own[ends[1]], looks["palette"][name]
+        if bars:
+            ax.vlines(own[x], low, high, color=colour, linewidth=0.9)
+        else:
+            ax.fill_between(own[x], low, high, color=colour, alpha=BAND, linewidth=0)
+
+
+def points(ax: Axes, rows: pd.DataFrame, x: str, y: str, hollow: Sequence[bool] = (), **look: object) -> None:
+    """Draw a point a row in the look of its method; those that are ``hollow`` have a white core."""
+    looks = {"hue": "method", "palette": style.COLOURS, "style": "method", "markers": style.MARKERS, "s": 26}
+    with own_labels(ax):
+        sns.scatterplot(rows, x=x, y=y, **(looks | look), legend=False, zorder=3, ax=ax)
+    cores = rows[list(hollow)] if len(hollow) else rows[:0]
+    for method, own in cores.groupby("method"):
+        ax.scatter(own[x], own[y], s=8, marker=style.MARKERS[method], color="white", linewidth=0, zorder=4)
+
+
+def percent(ax: Axes) -> None:
+    """Keep the y axis between 0 and 100 %: intervals of a mean may leave the range of the quantity."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(max(low, -1), min(high, 101))
+
+
+def levels(ax: Axes, rows: pd.DataFrame) -> None:
+    """Draw what depends on no x: a horizontal line a row, with the interval of a student as a band."""
+    for row in rows.itertuples():
+        look = style.line(row.method, marker=False)
+        ax.axhline(row.mean, **look, zorder=1.5)
+        if row.method != style.TEACHER and row.n > 1:
+            ax.axhspan(row.low, row.high, color=look["color"], alpha=BAND, linewidth=0)
+
+
+def crosses(ax: Axes, rows: pd.DataFrame, method: str, **look: object) -> None:
+    """Draw points (mean_x, mean_y) of a method, joined in their order, and their intervals in both directions.
+
+    The intervals, low_x to high_x and low_y to high_y, are pale: they must not hide points. NaN: none.
+    """
+    half = {f"{axis}err": ((rows[f"high_{axis}"] - rows[f"low_{axis}"]) / 2).fillna(0) for axis in "xy"}
+    look = style.line(method) | look
+    pale = style.tint(look["color"], PALE)
+    ax.errorbar(rows["mean_x"], rows["mean_y"], **half, **look, ecolor=pale, elinewidth=0.8, zorder=2)

@@ -1,0 +1,142 @@
+"""One look for all figures: sizes, colours, markers, and how they are saved byte for byte the same."""
+
+import re
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import matplotlib
+import seaborn as sns
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+# Print widths in inches: one column and a full page of two columns.
+COLUMN = 3.4
+PAGE = 6.9
+
+RC = {
+    **sns.axes_style("ticks"),
+    **sns.plotting_context("paper", font_scale=0.8),
+    "axes.edgecolor": "0.3",
+    "axes.grid": True,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.w_pad": 0.03,
+    "figure.constrained_layout.wspace": 0.04,
+    "figure.dpi": 100,
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so that every machine draws the same letters
+    "font.size": 7.2,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.5,
+    "hatch.linewidth": 0.5,
+    "legend.frameon": False,
+    "legend.handlelength": 2.8,
+    "lines.markersize": 5,
+    "pdf.fonttype": 42,  # TrueType, as journals ask; the default Type 3 is refused by some
+    "savefig.dpi": 300,
+    "xtick.major.size": 3,
+    "xtick.major.width": 0.6,
+    "xtick.minor.size": 2,
+    "ytick.major.size": 3,
+    "ytick.major.width": 0.6,
+    "ytick.minor.size": 2,
+}
+
+TEACHER = "teacher"
+# The order in which methods are drawn and listed.
+METHODS = (TEACHER, "ce", "ce_mixup", "kd", "kd_mixup")
+LABELS = {
+    TEACHER: "Teacher",
+    "ce": "CE",
+    "ce_mixup": "CE + mixup",
+    "kd": "KD",
+    "kd_mixup": "KD + mixup",
+}
+# Colours that colour-blind readers tell apart: warm without mixup, cool with it.
+_BLUE, _ORANGE, _GREEN, _RED, _PINK, _BROWN, _ROSE, _GREY, _YELLOW, _SKY = sns.color_palette("colorblind").as_hex()
+COLOURS = {TEACHER: "#000000", "ce": _ORANGE, "ce_mixup": _SKY, "kd": _RED, "kd_mixup": _BLUE}
+# Dashes (in line widths; "" is a solid line) and markers tell the methods apart in black and white.
+DASHES = {TEACHER: (8, 2), "ce": (1, 1), "ce_mixup": (5, 1.5, 1, 1.5), "kd": (3, 1.5), "kd_mixup": ""}
+MARKERS = {TEACHER: "X", "ce": "^", "ce_mixup": "D", "kd": "o", "kd_mixup": "s"}
+EDGE = {"markeredgecolor": "white", "markeredgewidth": 0.5}  # parts markers that lie on each other
+SCORES = {"accuracy": "Accuracy (%)", "ece": "ECE (%)", "oe": "OE (%)"}
+
+
+def look() -> AbstractContextManager:
+    """Return a context in which matplotlib and seaborn draw in this style, whatever the caller's settings are."""
+    return matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "agg", **RC})
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Save a figure as PDF or PNG (300 dpi), by the ending of ``path``; equal figures give equal bytes."""
+    undated = {".pdf": {"CreationDate": None}, ".png": {"Software": None}}
+    with look():
+        _settle_layout(figure)
+        figure.savefig(path, metadata=undated[path.suffix])
+
+
+def _settle_layout(figure: Figure) -> None:
+    """Lay the figure out and round the positions: the last digits of the solver do not repeat."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        bounds = [round(value, 6) for value in axes.get_position(original=True).bounds]
+        axes.set_position(bounds)
+
+
+def message(text: str) -> Figure:
+    """Return a figure that says in one sentence why there is nothing to draw."""
+    figure = Figure(figsize=(COLUMN, 0.8))
+    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=8, wrap=True)
+    return figure
+
+
+def linestyle(dashes: tuple[float, ...] | str) -> tuple | str:
+    """Return dashes as seaborn has them as a line style of matplotlib."""
+    return (0, dashes) if dashes else "-"
+
+
+def line(method: str, marker: bool = True) -> dict:
+    """Return colour, line style and marker of a method, as keywords of ``plot``."""
+    keywords = {"color": COLOURS[method], "linestyle": linestyle(DASHES[method])}
+    return keywords | ({"marker": MARKERS[method], **EDGE} if marker else {})
+
+
+def handles(methods: Iterable[str], plain: Iterable[str] = (), **changes: object) -> list[Line2D]:
+    """Return legend entries of methods, in the order of ``METHODS``; those in ``plain`` have no marker."""
+    return [
+        Line2D([], [], label=LABELS[method], **{**line(method, method not in plain), **changes})
+        for method in ordered(methods)
+    ]
+
+
+def legend_below(figure: Figure, entries: list, columns: int = 5) -> None:
+    """Put one legend below all panels, where it covers no data; in two columns where the figure is narrow."""
+    if figure.get_figwidth() < PAGE:
+        columns = 2
+    figure.legend(handles=entries, loc="outside lower center", ncols=min(columns, len(entries)))
+
+
+def tint(colour: str, share: float) -> tuple[float, ...]:
+    """Return a colour mixed with white: ``share`` 1 is the colour, 0 is white."""
+    return tuple(1 - share * (1 - part) for part in to_rgb(colour))
+
+
+def ordered(methods: Iterable[str]) -> list[str]:
+    """Return the distinct methods in the order in which they are listed everywhere."""
+    present = set(methods)
+    return [method for method in METHODS if method in present]
+
+
+def natural(name: str | None) -> list:
+    """Return a sorting key by which resnet8 comes before resnet14."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name or "") if part]
+
+
+def pair_title(teacher: str | None, student: str) -> str:
+    """Return how a pair is written above its panels."""
+    return f"{teacher} → {student}" if teacher else student

@@ -1,0 +1,73 @@
+"""Accuracy and calibration on the test split against the temperature of distillation."""
+
+from itertools import product
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vicinal.analysis.figures import panels, runs, style
+
+TABLES = ("metrics",)
+CAPTION = (
+    "Test accuracy, expected calibration error (ECE, 15 bins) and overconfidence error (OE) against the distillation "
+    "temperature T (logarithmic axis), evaluated at T = 1. Points: students of KD and KD + mixup, moved apart a little "
+    "along T. Horizontal lines: students trained without a teacher (with band), and the mean of the teachers. "
+    "{std}{mixup}{interval}"
+)
+MISSING = runs.ONE_TEMPERATURE
+ALONE = (style.TEACHER, "ce", "ce_mixup")  # have no temperature
+APART = 0.018  # by how much of the axis the points of KD and KD + mixup are moved
+
+
+def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return mean, interval and n over seeds of each metric, in %, by pair, method and temperature.
+
+    ``alpha`` is the mixup strength of the methods with mixup. Pairs that were distilled at one temperature only are
+    left out. Without a pair the table is empty.
+    """
+    return runs.over_temperatures(tables["metrics"], style.SCORES)
+
+
+def caption(data: pd.DataFrame) -> str:
+    """Return the caption, with the seeds of this figure."""
+    return runs.fill_caption(CAPTION, data, std=runs.STD if (data["temperature"] == "std").any() else "")
+
+
+def draw(data: pd.DataFrame) -> Figure:
+    """Return the figure: a row a pair, a column a metric."""
+    pairs = runs.pairs_in(data)
+    sharing = {"sharey": "col" if data["student"].nunique() == 1 else False}  # students differ in their level
+    names = [style.pair_title(*pair) for pair in pairs]
+    figure, axes = panels.grid(names, style.SCORES.values(), "Distillation temperature T", **sharing)
+    for ax, (pair, metric) in zip(axes.flat, product(pairs, style.SCORES), strict=True):
+        _panel(ax, runs.of_pair(data[data["metric"] == metric], pair))
+    figure.align_ylabels()
+    style.legend_below(figure, style.handles(data["method"], plain=ALONE))
+    return figure
+
+
+def _panel(ax: Axes, rows: pd.DataFrame) -> None:
+    alone = rows["method"].isin(ALONE)
+    panels.levels(ax, rows[alone])
+    places = _places(rows["temperature"].dropna().unique())
+    low, high = min(places.values()), max(places.values())
+    length = 1.16 * (high - low)
+    apart = rows["method"].map({"kd": -APART * length, "kd_mixup": APART * length})
+    students = rows.assign(place=rows["temperature"].map(places) + apart)[~alone]
+    number = students["temperature"] != "std"
+    for part in (students[number], students[~number]):  # std is another kind of temperature: no line leads to it
+        panels.lines(ax, part, "place", bars=True)
+    panels.percent(ax)
+    if "std" in places and len(places) > 1:
+        ax.axvline((sorted(places.values())[-2] + high) / 2, color="0.6", linewidth=0.6)
+    ax.grid(visible=False, axis="x")
+    ax.set_xlim(low - 0.08 * (high - low), high + 0.08 * (high - low))
+    ax.set(xticks=list(places.values()), xticklabels=list(places))
+
+
+def _places(temperatures: list[str]) -> dict[str, float]:
+    """Return where each temperature stands: log2 T, and ``std`` apart at the right."""
+    numbers = sorted(runs.position(t) for t in temperatures if t != "std")
+    apart = numbers[-1] + max(1.0, 0.25 * (numbers[-1] - numbers[0]))
+    return {t: apart if t == "std" else runs.position(t) for t in sorted(temperatures, key=runs.position)}

@@ -1,0 +1,144 @@
+"""What the report of several experiments says, side by side, as plain data for its template."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from vicinal.analysis.claims import CLAIMS, INCONCLUSIVE, NOT_JUDGED, NOT_REPRODUCED, REPRODUCED
+from vicinal.analysis.report.context import MISSING, Inputs, claim_section, commands, tally
+from vicinal.analysis.report.published import published_context
+from vicinal.analysis.report.records import STAGES, provenance_context
+
+AGREE, DISAGREE, OPEN, UNDECIDED, ALONE = "Agree", "Disagree", "Open", "Undecided", "One experiment"
+
+
+def combined_context(
+    inputs: list[Inputs],
+    name: str,
+    links: Mapping[str, str] | None = None,
+    skipped: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return the context of ``combined.html.j2``.
+
+    Args:
+        inputs: of each experiment, at least one, their names different.
+        name: of the collection.
+        links: for each experiment's name the path of its own report from this one; default ../NAME/report.html.
+        skipped: experiments of the collection that were left out, each with the reason.
+    """
+    links = links or {experiment.name: f"../{experiment.name}/report.html" for experiment in inputs}
+    links = {key: quote(path) for key, path in links.items()}
+    sections = {experiment.name: [claim_section(claim, experiment) for claim in CLAIMS] for experiment in inputs}
+    # An experiment that no claim is about stands beside the published numbers alone.
+    judged = [key for key, own in sections.items() if any(section["verdict"] != NOT_JUDGED for section in own)]
+    shown = judged or list(sections)
+    claims = []
+    for place, claim in enumerate(CLAIMS):
+        cells = [{**sections[key][place], "experiment": key, "link": f"{links[key]}#{claim}"} for key in shown]
+        together = agreement({cell["experiment"]: cell["verdict"] for cell in cells})
+        claims.append(
+            {**{key: cells[0][key] for key in ("id", "title", "sentence")}, "cells": cells, "agreement": together}
+        )
+    records: dict[str, list] = {stage: [] for stage in STAGES}
+    for experiment in inputs:
+        for stage, found in experiment.records.items():
+            records[stage] += found
+    return {
+        "name": name,
+        "experiments": [_experiment(own, links[own.name], sections[own.name]) for own in inputs],
+        "links": links,
+        "judged": shown,
+        "unjudged": [key for key in sections if key not in shown],
+        "skipped": dict(skipped or {}),
+        "claims": claims,
+        "missing": MISSING,
+        "summary": _summary([claim["agreement"]["word"] for claim in claims]),
+        "published": published_context(
+            {own.name: own.metrics for own in inputs if own.metrics is not None}, inputs[0].published
+        ),
+        "without_metrics": [own.name for own in inputs if own.metrics is None],
+        "command": "\n".join(_commands(inputs)),
+        "provenance": provenance_context(records),
+    }
+
+
+def agreement(verdicts: Mapping[str, str]) -> dict[str, str]:
+    """Return in words whether experiments agree on a claim: ``word``, and what follows it, ``detail``.
+
+    Args:
+        verdicts: by experiment. Any but *reproduced* and *not reproduced* is undecided.
+    """
+    by_verdict: dict[str, list[str]] = {}
+    for name, verdict in verdicts.items():
+        by_verdict.setdefault(verdict, []).append(name)
+    order = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_JUDGED, MISSING)
+    given = sorted(by_verdict, key=lambda verdict: order.index(verdict) if verdict in order else len(order))
+    decided = [verdict for verdict in given if verdict in (REPRODUCED, NOT_REPRODUCED)]
+    if len(verdicts) == 1:
+        word = ALONE
+    elif not decided:
+        word = UNDECIDED
+    elif len(decided) == 2:
+        word = DISAGREE
+    else:
+        word = AGREE if len(given) == 1 else OPEN
+    if len(given) == 1:
+        everywhere = f" in {'both' if len(verdicts) == 2 else f'all {len(verdicts)}'}" if len(verdicts) > 1 else ""
+        return {"word": word, "detail": f": {given[0]}{everywhere}"}
+    parts = [f"{verdict} in {_listed(by_verdict[verdict])}" for verdict in given]
+    return {"word": word, "detail": f": {', '.join(parts)}"}
+
+
+def _experiment(inputs: Inputs, link: str, sections: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "name": inputs.name,
+        "link": link,
+        "counts": _counts(inputs),
+        "tally": tally(sections),
+        "stages": provenance_context(inputs.records)["stages"],
+    }
+
+
+def _counts(inputs: Inputs) -> dict[str, Any]:
+    """Return how many models and seeds an experiment has, and its data; empty text without metrics."""
+    if inputs.metrics is None:
+        return dict.fromkeys(("data", "models", "teachers", "students", "seeds"), "")
+    models = inputs.metrics.drop_duplicates("model_id")
+    return {
+        "data": ", ".join(sorted(map(str, models["data"].unique()))),
+        "models": len(models),
+        "teachers": int((models["role"] == "teacher").sum()),
+        "students": int((models["role"] == "student").sum()),
+        "seeds": models["seed"].nunique(),
+    }
+
+
+def _summary(words: list[str]) -> str:
+    """Return in one sentence on how many claims the experiments agree."""
+    if ALONE in words:
+        return "One experiment: there is nothing to compare it with."
+    said = {
+        AGREE: "agree on {}",
+        DISAGREE: "disagree on {}",
+        OPEN: "leave {} open (decided in some experiments only)",
+        UNDECIDED: "decide nothing on {}",
+    }
+    parts = [text.format(words.count(word)) for word, text in said.items() if word in words]
+    return f"Of {len(words)} claims the experiments {_listed(parts)}."
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _commands(inputs: list[Inputs]) -> list[str]:
+    """Return the commands of all experiments, without a checkout of the revision that is checked out."""
+    found: list[str] = []
+    revision = None
+    for experiment in inputs:
+        *checkout, command = commands(experiment)
+        if checkout and checkout[0] != revision:
+            revision = checkout[0]
+            found.append(revision)
+        found.append(command)
+    return found

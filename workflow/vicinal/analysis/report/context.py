@@ -1,0 +1,164 @@
+"""What a report says, as plain data for its template."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from vicinal.analysis.claims import CLAIMS, INCONCLUSIVE, NOT_JUDGED, NOT_REPRODUCED, REPRODUCED
+from vicinal.analysis.report.figures import Figure, embed, must_shrink
+from vicinal.analysis.report.published import published_context
+from vicinal.analysis.report.records import provenance_context, revision_of
+from vicinal.analysis.report.runs import runs_context
+
+# The figures of each claim's section; a figure of two claims is shown at the first and linked from the second.
+OF_CLAIM = {
+    "C1": ("confusion", "similarity"),
+    "C2": ("nonlinearity",),
+    "C3": ("temperature",),
+    "C4": ("overconfidence", "reliability"),
+    "C5": ("inheritance",),
+    "C6": ("plane", "temperature"),
+    "C7": ("capacity",),
+}
+# It has a section of its own, where somebody asked for it.
+CORRUPTIONS = "corruptions"
+MISSING = "no verdict"
+MARKS = {  # the class of the style sheet and the symbol: a verdict is never told by its colour alone
+    REPRODUCED: ("yes", "✓"),
+    NOT_REPRODUCED: ("no", "✗"),
+    INCONCLUSIVE: ("open", "?"),
+    NOT_JUDGED: ("open", "–"),
+    MISSING: ("open", "–"),
+}
+
+
+@dataclass
+class Inputs:
+    """All that a report is made of; None or empty where a file is not there."""
+
+    name: str
+    claims: pd.DataFrame | None
+    metrics: pd.DataFrame | None
+    published: pd.DataFrame
+    figures: dict[str, Figure] = field(default_factory=dict)
+    records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    spec: dict[str, Any] = field(default_factory=dict)
+    corruptions: dict[str, Any] | None = None  # whether corrupted images were there; None: nobody asked for them
+    config: str | None = None  # the settings of this run, YAML
+    made_from: dict[str, str] = field(default_factory=dict)  # SHA-256 by file: tables and figures
+
+
+def context(inputs: Inputs) -> dict[str, Any]:
+    """Return the context of ``report.html.j2``."""
+    sections = {name: claim_section(name, inputs) for name in CLAIMS}
+    claimed = {name for names in OF_CLAIM.values() for name in names}
+    shrink = must_shrink(list(inputs.figures.values()))
+    embedded = {name: embed(figure, shrink) for name, figure in inputs.figures.items()}
+    placed: dict[str, str] = {}
+    for claim, section in sections.items():
+        section["figures"] = [_place(name, claim, embedded, placed) for name in OF_CLAIM[claim]]
+    others = [name for name in inputs.figures if name not in claimed | {CORRUPTIONS}]
+    if "training" not in others:
+        others.append("training")
+    return {
+        "name": inputs.name,
+        "command": "\n".join(commands(inputs)),
+        "config": inputs.config,
+        "facts": _facts(inputs),
+        "tally": tally(sections.values()),
+        "sections": list(sections.values()),
+        "figures": [_place(name, "", embedded, placed) for name in sorted(others)],
+        "corruptions": inputs.corruptions and _corruptions(inputs.corruptions, embedded, placed),
+        "shrunk": shrink,
+        "published": None
+        if inputs.metrics is None
+        else published_context({inputs.name: inputs.metrics}, inputs.published),
+        "runs": None if inputs.metrics is None else runs_context(inputs.metrics),
+        "provenance": provenance_context(inputs.records),
+    }
+
+
+def claim_section(name: str, inputs: Inputs) -> dict[str, Any]:
+    """Return what a page says of a claim: verdict, reason, the numbers of the test that decides, all its tests."""
+    section = {
+        "id": name, "title": CLAIMS[name].TITLE, "sentence": CLAIMS[name].SENTENCE, "verdict": MISSING, "reason": "",
+        "warning": "", "n": 0, "cell": "", "estimand": "", "primary": [], "secondary": [],
+    }  # fmt: skip
+    section |= dict.fromkeys(("estimate", "low", "high", "threshold"), math.nan)
+    rows = [] if inputs.claims is None else inputs.claims[inputs.claims["claim"] == name].to_dict("records")
+    for row in rows:
+        if row["kind"] == "verdict":
+            section |= {key: row[key] for key in section.keys() & row.keys()}
+        elif row["kind"] in ("primary", "secondary"):
+            section[row["kind"]].append(_test(row))
+    if section["verdict"] == MISSING:
+        absent = "claims.parquet is missing" if inputs.claims is None else f"claims.parquet has no verdict on {name}"
+        section["reason"] = f"{absent}: run ./reproduce to make it"
+    # A verdict that this code does not know is shown as it is, undecided.
+    section["mark"], section["symbol"] = MARKS.get(section["verdict"], MARKS[MISSING])
+    return section
+
+
+def tally(sections: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str, int]]:
+    """Return each verdict given, its mark, its symbol and how often it was given."""
+    verdicts = [section["verdict"] for section in sections]
+    return [(verdict, *MARKS[verdict], verdicts.count(verdict)) for verdict in MARKS if verdict in verdicts]
+
+
+def _test(row: dict[str, Any]) -> dict[str, Any]:
+    p = row["p"] if row["kind"] == "primary" else row["p_holm"]
+    note = "; ".join(filter(None, (row["reason"], row["warning"])))
+    keys = ("cell", "estimand", "estimate", "low", "high", "threshold", "n")
+    return {**{key: row[key] for key in keys}, "p": p, "note": note, "plot": _interval_plot(row)}
+
+
+def _interval_plot(row: dict[str, Any]) -> dict[str, float] | None:
+    """Return where the interval, the estimate and the threshold lie on an axis from 0 to 100 of the row's own."""
+    places = {key: row[key] for key in ("low", "high", "estimate", "threshold")}
+    if not all(math.isfinite(value) for value in places.values()):
+        return None
+    lowest, highest = min(places.values()), max(places.values())
+    width = (highest - lowest) or 1.0
+    return {key: round(8 + 84 * (value - lowest) / width, 1) for key, value in places.items()}
+
+
+def _place(name: str, claim: str, embedded: dict[str, dict], placed: dict[str, str]) -> dict[str, Any]:
+    """Return the figure if this is its first place, else where that is."""
+    if name in placed:
+        return {"name": name, "shown_in": placed[name]}
+    found = embedded.get(name)
+    if found is None or found["url"] is None:
+        return {"name": name, "missing": f"figures/{name}.png is missing"}
+    placed[name] = claim
+    return found
+
+
+def _corruptions(record: Mapping[str, Any], embedded: dict[str, dict], placed: dict[str, str]) -> dict[str, Any]:
+    """Return what the page says of corrupted images: the figure, or why there is none."""
+    if not record.get("available"):
+        return {"text": f"Corrupted images are left out: {record.get('reason')}.", "figures": []}
+    source = f" in {record['file']} (MD5 {record['md5']})" if record.get("file") else ""
+    text = f"Measured on the published corrupted test images{source}."
+    return {"text": text, "figures": [_place(CORRUPTIONS, "", embedded, placed)]}
+
+
+def _facts(inputs: Inputs) -> list[tuple[str, str]]:
+    """Return what the page says at its head: data, models, seeds."""
+    if inputs.metrics is None:
+        return []
+    models = inputs.metrics.drop_duplicates("model_id")
+    roles = models["role"].value_counts()
+    facts = [("Data", ", ".join(sorted(map(str, models["data"].unique()))))]
+    facts += [(f"{role.capitalize()}s", str(roles[role])) for role in ("teacher", "student") if role in roles.index]
+    return [*facts, ("Seeds", str(models["seed"].nunique()))]
+
+
+def commands(inputs: Inputs) -> list[str]:
+    """Return the commands that make these results again."""
+    revision = revision_of(inputs.records)
+    name = "" if inputs.name == "digits" else f" {inputs.name}"  # the default experiment
+    command = "./reproduce" + (f" {inputs.name}.yaml" if inputs.config is not None else name)
+    return [f"git checkout {revision}", command] if revision else [command]

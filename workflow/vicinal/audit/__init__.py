@@ -1,0 +1,1 @@
+"""Looking after results: verify, clean up, accept a change of code."""

@@ -1,0 +1,148 @@
+"""Keeping finished results under changed code, on request: their records say that it was done, when, and from what."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vicinal.data.store import META
+from vicinal.errors import VicinalError
+from vicinal.evaluation.files import MEASURES, TABLE, needed_files, table_names, wanted_tables
+from vicinal.evaluation.robustness import VALUES
+from vicinal.files import read_json, read_object, read_table, write_json
+from vicinal.jobs.plan import record_key, recorded_key, recorded_parts
+from vicinal.jobs.records import manifest_of
+from vicinal.planning.plans import Plan, Ref
+from vicinal.results import EVALUATION, MEASURED, RECORD, STAGES, TRAINED, model_folder
+from vicinal.training.history import HISTORY
+
+
+def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
+    """Record that existing results count under the present code; yield a line for each stage and change of code.
+
+    Only what differs from its plan by nothing but code is accepted: in the record of each result ``code`` becomes the
+    present fingerprint, and ``accepted`` gets an entry with the date and both fingerprints. Data stores, teachers,
+    students and measurements are accepted; tables and what follows are made anew. What lacks something that these
+    are made from now is not accepted: the run makes it anew.
+
+    Args:
+        plans: of all wanted artefacts, upstream ones first (``build_plans``).
+        results: the results folder, under the head's lock.
+    """
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    accepted: Counter[tuple[str, str, str]] = Counter()
+    refused: Counter[tuple[str, str]] = Counter()
+    fresh: set[Ref] = set()
+    for plan in plans:
+        whole = True
+        for path, spec, code in code_records(plan, results):
+            if (record := _of_other_code(path, spec, code)) is None:
+                continue
+            if lacking := _lacking(plan, path.parent, record):
+                refused[plan.stage, ", ".join(lacking)] += 1
+                whole = False
+            else:
+                _accept(path, record, code, date)
+                accepted[plan.stage, record["code"], code] += 1
+        if recorded_key(results / plan.output) == plan.key:
+            fresh.add(plan.ref)
+        elif STAGES[plan.stage].holds and whole and _differs_by_code(plan, results, fresh):
+            _renew(plan, results)
+            fresh.add(plan.ref)
+    for (stage, before, code), count in accepted.items():
+        yield f"accepted under the present code: {STAGES[stage].holds}: {count}, code {before} → {code}"
+    for (stage, lacking), count in refused.items():
+        yield f"not accepted, but made anew: {STAGES[stage].holds}: {count}, made by older code without {lacking}"
+    if not (accepted or refused):
+        yield "accepted nothing: no result here differs from its plan by code alone"
+
+
+def code_records(plan: Plan, results: Path) -> list[tuple[Path, dict[str, Any], str]]:
+    """Return the records of results that hold a code fingerprint: path, and the spec and code that are wanted."""
+    content = plan.content
+    if plan.stage == "data":
+        return [((results / plan.output).with_name(META), content["spec"], content["code"])]
+    if plan.stage == "teachers":
+        return [(results / plan.directories[0] / RECORD, content["spec"], content["code"])]
+    if plan.stage == "cohorts":
+        return [
+            (model_folder(results, "student", id_) / RECORD, {**content["spec"], **student["own"]}, student["code"])
+            for id_, student in content["students"].items()
+        ]
+    if plan.stage in MEASURED:
+        return [(results / directory / EVALUATION, content["spec"], content["code"]) for directory in plan.directories]
+    return []
+
+
+def _of_other_code(path: Path, spec: dict[str, Any], code: str) -> dict[str, Any] | None:
+    """Return a record that differs from what is wanted by code alone; None where there is none."""
+    record = read_object(path)
+    if record.get("spec") != spec or record.get("code") in (None, code):
+        return None
+    return record
+
+
+def _lacking(plan: Plan, folder: Path, record: dict[str, Any]) -> list[str]:
+    """Return the names of what a result lacks although it differs by code alone: older code did not write it."""
+    if plan.stage in TRAINED:
+        return [] if HISTORY in record.get("sha256", {}) else [HISTORY]
+    if plan.stage == "robustness":
+        return [] if VALUES in record else [f"metrics in {EVALUATION}"]
+    if plan.stage == "evaluations":
+        return lacking_tables(folder, plan.content["spec"]["unit"]["stage"] == "teacher")
+    return []
+
+
+def lacking_tables(folder: Path, is_teacher: bool) -> list[str]:
+    """Return the names of the tables that a model's evaluation lacks.
+
+    Args:
+        folder: of the evaluated model.
+        is_teacher: whether the tables that only teachers have are wanted too.
+    """
+    absent = [name for name in needed_files("evaluations", is_teacher) if not (folder / name).is_file()]
+    if MEASURES in absent:
+        return absent
+    try:
+        present = table_names(read_table(folder / MEASURES, columns=[TABLE]))
+    except (VicinalError, ValueError):
+        return [f"a readable {MEASURES}", *absent]
+    return absent + [f"{name} in {MEASURES}" for name in wanted_tables(is_teacher) if name not in present]
+
+
+def _accept(path: Path, record: dict[str, Any], code: str, date: str) -> None:
+    """Rewrite a record: it counts under this code."""
+    entry = {"date": date, "from": record["code"], "to": code}
+    _rewrite(path, {**record, "code": code, "accepted": [*record.get("accepted", []), entry]})
+
+
+def _rewrite(path: Path, content: Any) -> None:
+    """Write a record anew with the time that it had: nothing made from it has become old."""
+    status = path.stat()
+    write_json(path, content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _differs_by_code(plan: Plan, results: Path, fresh: set[Ref]) -> bool:
+    """Return whether an output exists and differs only by code, its own or that of what it is made from."""
+    output = results / plan.output
+    parts = recorded_parts(output)
+    return (
+        output.exists()
+        and all((results / directory).is_dir() for directory in plan.directories)
+        and parts.get("students", {}).keys() == plan.content.get("students", {}).keys()
+        and parts.get("upstream", {}).keys() == plan.content["upstream"].keys()
+        and fresh.issuperset(plan.upstream)
+    )
+
+
+def _renew(plan: Plan, results: Path) -> None:
+    """Give an output the key of its plan, and what it repeats of its records."""
+    output = results / plan.output
+    if plan.stage == "data":
+        _rewrite(output, read_json(output.with_name(META)))
+    if plan.stage in MEASURED:
+        _rewrite(output, manifest_of(output.parent, plan.content["models"]))
+    record_key(output, plan.content)

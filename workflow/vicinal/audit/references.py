@@ -1,0 +1,110 @@
+"""What the experiments refer to: every config that is known here, and the tables that exist."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vicinal.config import read_config, validate
+from vicinal.config.schema import Experiment
+from vicinal.errors import VicinalError, describe
+from vicinal.files import read_json, read_object
+from vicinal.planning.plans import build_plans, resolve
+from vicinal.results import MEASURED, PLAN, PUBLISHED
+from vicinal.spec import artefact_id
+
+EXPERIMENTS = Path("experiments")
+
+
+@dataclass
+class References:
+    """All that is referred to.
+
+    Attributes:
+        ids: stage → ids.
+        measured: (evaluation, model) of the tables.
+        names: of the experiments and collections.
+        sources: files that were read.
+        problems: why a config or record could not be read, a line each: what it refers to is not known.
+    """
+
+    ids: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    measured: set[tuple[str, str]] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    sources: list[Path] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def find_references(results: Path, configs: Iterable[Path]) -> References:
+    """Return what configs and the tables of a results folder refer to.
+
+    Args:
+        results: the results folder.
+        configs: config files, of experiments or collections.
+    """
+    found = References()
+    members = cohort_members(results)
+    for path in configs:
+        try:
+            config = read_config(path)
+            experiments = validate(config, str(path), folder=EXPERIMENTS)
+        except VicinalError as error:
+            found.problems += describe(error).splitlines()
+            continue
+        found.sources.append(path)
+        found.names.add(str(config["name"]))
+        for experiment in experiments:
+            found.names.add(experiment.name)
+            _add_experiment(found, experiment, path, results)
+    for path in sorted(results.glob("*/provenance.json")):
+        if path.parent.name not in (PUBLISHED, PLAN):
+            _add_tables(found, path, members)
+    return found
+
+
+def _add_experiment(found: References, experiment: Experiment, path: Path, results: Path) -> None:
+    try:
+        artefacts, _ = resolve([experiment], str(path), results)
+    except VicinalError as error:
+        # Data that were never prepared here have no results here.
+        if any(results.glob(f"data/{experiment.data.name}-*")) or any(
+            results.glob(f"plan/data/{experiment.data.name}-*.json")
+        ):
+            found.problems.append(f"{path}: {experiment.name}: {describe(error)}")
+        return
+    for plan in build_plans(artefacts):
+        found.ids[plan.stage].add(plan.id)
+        found.ids["students"].update(plan.content.get("students", {}))
+        if plan.stage in MEASURED:
+            found.measured.update((plan.id, model) for model in plan.content["models"])
+
+
+def _add_tables(found: References, path: Path, members: dict[str, set[str]]) -> None:
+    try:
+        record = read_json(path)
+        spec = record["spec"]
+        models, data = spec["models"], spec["data"]
+        for id_, row in models.items():
+            found.measured.add((row["evaluation"], id_))
+            found.ids["evaluations"].add(row["evaluation"])
+            found.ids["students" if row["role"] == "student" else "teachers"].add(id_)
+            found.ids["cohorts"].update(members.get(id_, ()))
+            if row.get("teacher_id"):
+                found.ids["teachers"].add(row["teacher_id"])
+        for id_, unit in spec.get("corrupted", {}).items():
+            found.measured.add((unit, id_))
+            found.ids["robustness"].add(unit)
+        found.ids["data"].add(artefact_id(data["name"], data))
+        found.sources.append(path)
+    except (VicinalError, KeyError, TypeError, AttributeError) as error:
+        found.problems.append(f"{path}: not the record of an experiment's tables ({describe(error)}); make it anew")
+
+
+def cohort_members(results: Path) -> dict[str, set[str]]:
+    """Return student → cohorts, by the manifests and the plan files of the cohorts."""
+    members: dict[str, set[str]] = defaultdict(set)
+    for path in [*results.glob("cohorts/*/manifest.json"), *results.glob("plan/cohorts/*.json")]:
+        cohort = path.parent.name if path.name == "manifest.json" else path.stem
+        for student in read_object(path).get("students") or ():
+            members[student].add(cohort)
+    return members

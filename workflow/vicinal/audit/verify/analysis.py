@@ -1,0 +1,166 @@
+"""Tables, claims, figures and reports: their checksums, what they were made from, and their numbers computed again."""
+
+import json
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vicinal.audit.verify.findings import RUN, Ledger
+from vicinal.errors import VicinalError, describe
+from vicinal.planning.plans import Plan
+from vicinal.results import EVALUATION, is_plain, model_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def check_analysis(ledger: Ledger, results: Path, plan: Plan, fresh: bool, recompute: bool) -> None:
+    """Check what is made from evaluations: an experiment's tables, claims, a figure, a report.
+
+    Args:
+        ledger: reads the files and gets the problems.
+        results: the results folder.
+        plan: of it.
+        fresh: whether it is of this plan; else its own checksums are all that can be asked for.
+        recompute: whether to compute its numbers again from what it was made from, and compare.
+    """
+    output, spec = results / plan.output, plan.content["spec"]
+    if not output.exists():
+        return
+    path = output.with_name("provenance.json") if plan.stage == "experiments" else output.with_suffix(".json")
+    remedy = f"delete {output} and {RUN}"
+    wanted = {"spec": spec, "code": plan.content["code"]}
+    if plan.stage in ("reports", "collections"):
+        del wanted["spec"]
+    record = ledger.compare(path, wanted if fresh else {}, remedy)
+    if not record:
+        return
+    whole = ledger.check_sums(path, record.get("sha256"), remedy, [output.name])
+    ledger.findings.made.append((plan.stage, (spec["figure"],) if plan.stage == "figures" else (), record))
+    if not fresh:
+        return
+    made_from = record.get("made_from")
+    if not isinstance(made_from, dict):
+        ledger.findings.add(path, "does not say what it was made from", remedy, "damaged")
+        return
+    sources = _evaluations(results, spec) if plan.stage == "experiments" else source_paths(path, made_from)
+    if not all(sources.values()):
+        ledger.findings.add(path, "lists a source outside of the results", remedy, "damaged")
+        return
+    check_sources(ledger, path, made_from, sources, remedy)
+    if recompute and whole and plan.stage in ("experiments", "claims"):
+        compare = _compare_tables if plan.stage == "experiments" else _compare_claims
+        try:
+            compare(ledger, results, plan, output.parent)
+        except VicinalError as error:
+            ledger.findings.add(output, f"cannot be computed again: {describe(error)}", RUN)
+
+
+def _evaluations(results: Path, spec: Mapping[str, Any]) -> dict[str, Path]:
+    """Return what an experiment's tables must be made from, by the names in their record."""
+    found = {id_: results / "evaluations" / row["evaluation"] / id_ / EVALUATION for id_, row in spec["models"].items()}
+    corrupted = spec.get("corrupted", {}).items()
+    return found | {f"robustness/{id_}": results / "robustness" / unit / id_ / EVALUATION for id_, unit in corrupted}
+
+
+def check_sources(
+    ledger: Ledger, path: Path, made_from: Mapping[str, str], sources: Mapping[str, Path], remedy: str
+) -> None:
+    """Compare the name → SHA-256 of what a record was made from with the files that it must be made from."""
+    # What is made from a file that is damaged itself is mended with it.
+    bad = {problem.path for problem in ledger.findings.problems if problem.kind in ("damaged", "missing")}
+    for name in sorted(made_from.keys() | sources.keys()):
+        if name not in sources:
+            ledger.findings.add(path, f"made from {name} too, which is not wanted", remedy)
+        elif name not in made_from:
+            ledger.findings.add(path, f"not made from {name}", remedy)
+        elif sources[name] not in bad and ledger.sha256(sources[name]) != made_from[name]:
+            ledger.findings.add(path, f"made from another {sources[name]} than lies here now", remedy)
+
+
+def source_paths(record: Path, made_from: Mapping[str, str]) -> dict[str, Path | None]:
+    """Return where the sources lie that a record names; None for a name that leads elsewhere.
+
+    Names stand for files in the folder of the experiment, those of a collection for files below the results folder.
+    """
+    folder = record.parent.parent if record.parent.name == "figures" else record.parent
+    found: dict[str, Path | None] = {}
+    for name in made_from:
+        parts = name.split("/")
+        beside = folder / name
+        found[name] = None
+        if all(map(is_plain, parts)) and len(parts) <= 2:
+            found[name] = beside if len(parts) == 1 or parts[0] == "figures" else folder.parent / name
+    return found
+
+
+def _compare_tables(ledger: Ledger, results: Path, plan: Plan, folder: Path) -> None:
+    from vicinal.analysis.tables import (
+        class_table,
+        collect,
+        corruption_sources,
+        corruption_table,
+        model_table,
+        summarise,
+    )
+    from vicinal.data.store import read_meta
+    from vicinal.files import read_table
+
+    # In the order of the plan file, which the job reads.
+    spec = json.loads(json.dumps(plan.content["spec"], sort_keys=True))
+    folders, trained = {}, {}
+    for id_, row in spec["models"].items():
+        folders[id_] = results / "evaluations" / row["evaluation"] / id_
+        trained[id_] = model_folder(results, row["role"], id_)
+    models = model_table(spec["models"])
+    tables = collect(models, folders, trained)
+    corrupted = corruption_sources(spec["models"], spec.get("corrupted", {}), results)
+    tables["corruptions"] = corruption_table(models, corrupted)
+    tables["summary"] = summarise(tables["metrics"])
+    [store] = [id_ for stage, id_ in plan.upstream if stage == "data"]
+    tables["classes"] = class_table(read_meta(results / "data" / store / "meta.json"))
+    for name, table in tables.items():
+        path = folder / f"{name}.parquet"
+        if path.exists() and (where := first_difference(read_table(path), table)):
+            ledger.findings.add(path, f"{where} (by the tables of its models)", f"delete {path} and {RUN}")
+    csv = folder / "summary.csv"
+    if csv.exists() and csv.read_text(encoding="utf-8") != tables["summary"].to_csv(index=False):
+        ledger.findings.add(csv, "not the summary of the tables of its models", f"delete {csv} and {RUN}")
+
+
+def _compare_claims(ledger: Ledger, results: Path, plan: Plan, folder: Path) -> None:
+    from vicinal.analysis.claims import TABLES, evaluate_claims
+    from vicinal.files import read_table
+
+    present = [name for name in TABLES if (folder / f"{name}.parquet").exists()]
+    claims = evaluate_claims({name: read_table(folder / f"{name}.parquet") for name in present})
+    path = folder / "claims.parquet"
+    if where := first_difference(read_table(path), claims):
+        ledger.findings.add(path, f"{where} (by the tables)", f"delete {path} and {RUN}")
+
+
+def first_difference(found: "pd.DataFrame", wanted: "pd.DataFrame") -> str | None:
+    """Return where a table first differs from what it should be, exactly; None if it does not.
+
+    Args:
+        found: as read from Parquet.
+        wanted: as computed; it is written as Parquet and read back, so that the types are comparable.
+    """
+    import pandas as pd
+
+    buffer = BytesIO()
+    wanted.to_parquet(buffer, index=False)
+    wanted = pd.read_parquet(buffer)
+    if list(found) != list(wanted):
+        odd = [str(column) for column in [*found, *wanted] if (column in found) != (column in wanted)]
+        return f"has too many or too few columns ({', '.join(odd)})" if odd else "its columns are in another order"
+    if len(found) != len(wanted):
+        return f"has {len(found):,} rows and should have {len(wanted):,}"
+    for column in wanted:
+        mine, right = found[column].astype(object), wanted[column].astype(object)
+        differs = ~((mine == right).fillna(False).astype(bool) | (mine.isna() & right.isna()))
+        if differs.any():
+            row = int(differs.to_numpy().argmax())
+            return f"{column} in row {row} is {mine.iloc[row]} and should be {right.iloc[row]}"
+    return None

@@ -1,0 +1,123 @@
+"""The published corrupted test images of CIFAR: which there are, where they lie, and whether they are there.
+
+CIFAR-10-C and CIFAR-100-C of Hendrycks and Dietterich (*Benchmarking Neural Network Robustness to Common Corruptions
+and Perturbations*, 2019). The workflow imports this module whenever it is parsed, so nothing heavy is imported here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vicinal.files import read_object
+
+# The corruptions of the benchmark, by their kind, and four more that the archives hold.
+CORRUPTIONS = {
+    "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
+    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+    "weather": ("snow", "frost", "fog", "brightness"),
+    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+    "extra": ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
+}
+EXTRA = "extra"
+NAMES = tuple(name for names in CORRUPTIONS.values() for name in names)
+SEVERITIES = (1, 2, 3, 4, 5)
+LABELS = "labels"
+
+
+@dataclass(frozen=True)
+class CorruptionArchive:
+    """A published archive: NAME.npy of each corruption, severities one after another, and labels.npy.
+
+    Attributes:
+        file: its name below ``data.root``.
+        folder: of the arrays in it.
+        md5: as its authors publish it.
+        size: in bytes.
+        url: https only.
+    """
+
+    file: str
+    folder: str
+    md5: str
+    size: int
+    url: str
+
+
+ARCHIVES: dict[str, CorruptionArchive] = {
+    "cifar10": CorruptionArchive(
+        "CIFAR-10-C.tar",
+        "CIFAR-10-C",
+        "56bf5dcef84df0e2308c6dcbcbbd8499",
+        2_918_471_680,
+        "https://zenodo.org/records/2535967/files/CIFAR-10-C.tar",
+    ),
+    "cifar100": CorruptionArchive(
+        "CIFAR-100-C.tar",
+        "CIFAR-100-C",
+        "11f0ed0f1191edbf9fa23466ae6021d3",
+        2_918_473_216,
+        "https://zenodo.org/records/3555552/files/CIFAR-100-C.tar",
+    ),
+}
+
+
+def unpublished(name: str) -> str:
+    """Return why there are no corrupted images of a data set; empty where there are."""
+    return (
+        "" if name in ARCHIVES else f"no corrupted images of {name} are published (of {', '.join(ARCHIVES)} they are)"
+    )
+
+
+def record_name(store: str) -> str:
+    """Return the name, beside a data store's folder, of the record of its corrupted images."""
+    return f"{store}.corruptions.json"
+
+
+def file_state(path: Path) -> list[int] | None:
+    """Return size and time of a file: another file has another state. None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def planned_state(record: Path, archive: Path) -> list[int] | None:
+    """Return the state of an archive that a plan speaks of, so that it changes just when it is worth another try.
+
+    Once the images are available that is the state that was planned with, whatever becomes of the archive. Where they
+    were not it is the present state: an archive that has come since, or another one, makes the plan another.
+
+    Args:
+        record: that the rule ``fetch_corruptions`` left, if it ran.
+        archive: the file below ``data.root``.
+    """
+    found = read_record(record)
+    return found.get("archive_state") if found.get("available") else file_state(archive)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the record of corrupted images; empty where there is none that can be read."""
+    return read_object(path)
+
+
+def outlook(name: str, record: Mapping[str, Any], archive: Path | None) -> str:
+    """Return in one line what a run can expect of corrupted images; empty where they are ready to be measured.
+
+    Args:
+        name: of the data set.
+        record: see ``read_record``.
+        archive: the file below ``data.root``; None where none is published.
+    """
+    if archive is None:
+        return f"left out: {unpublished(name)}"
+    if record.get("available"):
+        return ""
+    state = file_state(archive)
+    if record and state == record.get("archive_state"):
+        return f"left out: {record.get('reason')}"
+    if state is not None:
+        return f"{archive} is there, to be checked"
+    size = ARCHIVES[name].size / 1e9
+    return f"{archive} ({size:.1f} GB) is to be downloaded; without internet this part is left out and the rest runs"

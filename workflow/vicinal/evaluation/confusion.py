@@ -1,0 +1,305 @@
+"""What a model says about mixed inputs besides their two source classes: confusion or similarity between classes.
+
+A pair (i, j, λ) has two distributions over the K − 2 classes that are not its sources: q, from p(x̃), and r, from the
+linear mixture λ p(x_i) + (1−λ) p(x_j), both without the source classes and renormalised. If the answer to a mixed
+input carried the similarity between classes that the answers to its sources carry, q would be r. Everything here is on
+pairs of different classes with λ at the peak, (0.45, 0.55), in float64 and nats. Nothing here imports torch.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from vicinal.evaluation import metrics
+from vicinal.evaluation.measures import PEAK
+from vicinal.evaluation.metrics import MetricError
+from vicinal.evaluation.metrics.inputs import (
+    check_labels,
+    check_lam,
+    check_logits,
+    check_probabilities,
+    check_same_shape,
+)
+from vicinal.evaluation.pairs import Pairs
+
+TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0)
+SIMILARITY_TEMPERATURE = 2.0
+KINDS = ("clean", "mixed", "linear")
+PERMUTATIONS = 999
+COLUMNS = {"temperature": "float64", "metric": "str", "value": "float64", "count": "int64"}
+
+_UNIFORM = 1e-12  # below this mean KL(q ‖ uniform), in nats, q is uniform up to rounding
+_STREAM = 0x4D414E54454C  # second word of the generator's key: apart from any other stream of the same seed
+
+
+class PeakPairs(NamedTuple):
+    """The pairs of different classes with λ at the peak: logits (pairs, K), λ and source labels (pairs,)."""
+
+    logits_i: np.ndarray
+    logits_j: np.ndarray
+    logits_mixed: np.ndarray
+    lam: np.ndarray
+    y_i: np.ndarray
+    y_j: np.ndarray
+
+
+def peak_pairs(clean_logits: Any, mixed_logits: Any, pairs: Pairs, labels: Any) -> PeakPairs:
+    """Return the pairs of different classes with λ in (0.45, 0.55), possibly none.
+
+    Args:
+        clean_logits: the model's logits on the data set (n, K).
+        mixed_logits: its logits on x̃ of every pair (pairs, K).
+        pairs: the pairs, with positions in the data set.
+        labels: the labels of the data set (n,).
+
+    Raises:
+        MetricError: logits are not (N, K) or not finite, or shapes, labels, positions or λ do not fit.
+    """
+    clean = check_logits(clean_logits, "clean_logits")
+    mixed = check_logits(mixed_logits, "mixed_logits")
+    labels = check_labels(labels, *clean.shape, "labels")
+    if mixed.shape[1] != clean.shape[1]:
+        raise MetricError(f"shapes differ: clean_logits {clean.shape}, mixed_logits {mixed.shape}")
+    if len(pairs) != len(mixed):
+        raise MetricError(f"pairs: {len(pairs)} pairs, but mixed_logits for {len(mixed)}")
+    i = check_labels(pairs.i, len(mixed), len(clean), "pairs.i")
+    j = check_labels(pairs.j, len(mixed), len(clean), "pairs.j")
+    lam = check_lam(pairs.lam, len(mixed))[:, 0]
+    chosen = np.flatnonzero((labels[i] != labels[j]) & (lam > PEAK[0]) & (lam < PEAK[1]))
+    i, j = i[chosen], j[chosen]
+    return PeakPairs(clean[i], clean[j], mixed[chosen], lam[chosen], labels[i], labels[j])
+
+
+def other_classes(p: Any, y_i: Any, y_j: Any) -> np.ndarray:
+    """Return ``p`` (N, K) without the classes ``y_i`` and ``y_j`` (N,): 0 there, the rest renormalised to 1.
+
+    A row is NaN where nothing is left: all other classes underflowed, or there is none.
+
+    Raises:
+        MetricError: ``p`` is no matrix of probabilities, or the labels do not fit it.
+    """
+    p = np.array(check_probabilities(p))
+    sources = np.stack([check_labels(y_i, *p.shape, "y_i"), check_labels(y_j, *p.shape, "y_j")], axis=1)
+    np.put_along_axis(p, sources, 0, axis=1)
+    mass = p.sum(axis=1, keepdims=True)
+    return np.divide(p, mass, out=np.full_like(p, np.nan), where=mass > 0)
+
+
+def explained_share(q: Any, r: Any, y_i: Any, y_j: Any) -> float:
+    """Return 1 − Σ KL(q ‖ r) / Σ KL(q ‖ uniform over the other classes), sums over pairs.
+
+    1 where q is r (a model linear between its inputs), 0 where r guesses q no better than the uniform distribution,
+    negative where worse, NaN where q is uniform (up to rounding). ``q`` and ``r`` are (N, K), see ``other_classes``,
+    ``y_i`` and ``y_j`` (N,) the labels of the sources.
+
+    Raises:
+        MetricError: q or r are no probabilities, shapes differ, or the labels do not fit.
+    """
+    q, r = check_probabilities(q, "q"), check_probabilities(r, "r")
+    check_same_shape(q=q, r=r)
+    uniform = other_classes(np.full_like(q, 1 / q.shape[1]), y_i, y_j)
+    explained, total = metrics.kl_divergence(q, r), metrics.kl_divergence(q, uniform)
+    return 1 - explained / total if total > _UNIFORM else float("nan")
+
+
+def confusion_table(clean_logits: Any, mixed_logits: Any, pairs: Pairs, labels: Any) -> pd.DataFrame:
+    """Return the measures of confusion at every temperature of ``TEMPERATURES`` (logits / T before the softmax).
+
+    Arguments and errors as in ``peak_pairs``.
+
+    Returns:
+        Columns temperature, metric, value and count (pairs averaged). Metrics: ``explained_share``;
+        ``entropy_clean`` (mean of both sources), ``entropy_mixed``, ``entropy_linear`` (of the linear mixture),
+        ``entropy_increase`` (mixed − clean), ``entropy_excess`` (mixed − linear), in nats; ``source_mass_mixed``
+        and ``source_mass_clean`` (of the linear mixture). No rows without such pairs or with two classes; no row
+        of ``explained_share`` where it is not defined: three classes, or a model that tells no other classes apart.
+    """
+    peak = peak_pairs(clean_logits, mixed_logits, pairs, labels)
+    rows = []
+    if len(peak.lam) and peak.logits_mixed.shape[1] > 2:
+        for temperature in TEMPERATURES:
+            rows += [(temperature, *row) for row in _confusion(peak, temperature)]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _confusion(peak: PeakPairs, temperature: float) -> list[tuple[str, float, int]]:
+    """Return (metric, value, count) at one temperature."""
+    p_i, p_j, p_mixed, linear, q, r = _distributions(peak, temperature)
+    sources = peak.y_i, peak.y_j
+    clean = 0.5 * (metrics.entropy(p_i) + metrics.entropy(p_j))
+    mixed, of_linear = metrics.entropy(p_mixed), metrics.entropy(linear)
+    values = {
+        "entropy_clean": clean,
+        "entropy_mixed": mixed,
+        "entropy_linear": of_linear,
+        "entropy_increase": mixed - clean,
+        "entropy_excess": mixed - of_linear,
+        "source_mass_mixed": metrics.source_mass(p_mixed, *sources),
+        "source_mass_clean": metrics.source_mass(linear, *sources),
+    }
+    rows = [(metric, value, len(p_i)) for metric, value in values.items()]
+    both = _defined(q, r)
+    if len(both):
+        share = explained_share(q[both], r[both], peak.y_i[both], peak.y_j[both])
+        if np.isfinite(share):
+            rows.insert(0, ("explained_share", share, len(both)))
+    return rows
+
+
+def _distributions(peak: PeakPairs, temperature: float) -> tuple[np.ndarray, ...]:
+    """Return p(x_i), p(x_j), p(x̃), the linear mixture, q and r, each (pairs, K)."""
+    p_i, p_j, p_mixed = (metrics.softmax(logits, temperature) for logits in peak[:3])
+    linear = metrics.linear_mixture(p_i, p_j, peak.lam)
+    q, r = (other_classes(p, peak.y_i, peak.y_j) for p in (p_mixed, linear))
+    return p_i, p_j, p_mixed, linear, q, r
+
+
+def _defined(q: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """Return the pairs for which both distributions exist."""
+    return np.flatnonzero(np.isfinite(q[:, 0]) & np.isfinite(r[:, 0]))
+
+
+def similarity_matrices(
+    clean_logits: Any, mixed_logits: Any, pairs: Pairs, labels: Any, temperature: float = SIMILARITY_TEMPERATURE
+) -> dict[str, np.ndarray]:
+    """Return the class-similarity matrices of a model, (K, K) float64 by kind.
+
+    ``clean``: row c is the mean of p(k | x) over clean images of class c. ``mixed`` and ``linear``: entry (c, k) is
+    the weighted mean of q_k, or r_k, over the pairs with source c and without source k, weight λ or 1−λ, that of the
+    source of class c. The diagonal is NaN, as is an entry that no image or pair bears on; the other entries of a row
+    sum to 1. Arguments and errors as in ``peak_pairs``, and MetricError for a temperature that is not above 0.
+    """
+    peak = peak_pairs(clean_logits, mixed_logits, pairs, labels)
+    p = metrics.softmax(clean_logits, temperature)
+    labels = check_labels(labels, *p.shape, "labels")
+    matrices = dict.fromkeys(KINDS, np.full((p.shape[1], p.shape[1]), np.nan))
+    matrices["clean"] = _class_means([labels], [np.ones(len(p))], p, np.ones_like(p))
+    if len(peak.lam):
+        *_, q, r = _distributions(peak, temperature)
+        both = _defined(q, r)
+        y_i, y_j, lam = peak.y_i[both], peak.y_j[both], peak.lam[both]
+        observed = np.ones((len(both), p.shape[1]))
+        np.put_along_axis(observed, np.stack([y_i, y_j], axis=1), 0, axis=1)
+        for kind, values in (("mixed", q[both]), ("linear", r[both])):
+            matrices[kind] = _class_means([y_i, y_j], [lam, 1 - lam], values, observed)
+    return matrices
+
+
+def _class_means(
+    labels: list[np.ndarray], weights: list[np.ndarray], values: np.ndarray, observed: np.ndarray
+) -> np.ndarray:
+    """Return the weighted means of the observed ``values`` (N, K) by class, rows renormalised off the diagonal.
+
+    Every row of ``values`` counts once for each of ``labels``, with the weight beside it.
+    """
+    from scipy.sparse import csr_array  # slow to import
+
+    rows, classes = values.shape
+    where = np.concatenate(labels), np.tile(np.arange(rows), len(labels))
+    members = csr_array((np.concatenate(weights), where), shape=(classes, rows))
+    weight = members @ observed
+    means = np.divide(members @ values, weight, out=np.full_like(weight, np.nan), where=weight > 0)
+    np.fill_diagonal(means, np.nan)
+    totals = np.nansum(means, axis=1, keepdims=True)
+    return np.divide(means, totals, out=np.full_like(means, np.nan), where=totals > 0)
+
+
+def similarity_table(matrices: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Return similarity matrices as a table: kind, row, column (labels, int16) and value (float32), without NaN."""
+    parts = []
+    for kind, matrix in matrices.items():
+        row, column = np.nonzero(np.isfinite(matrix))
+        kinds = pd.Categorical.from_codes(np.full(len(row), KINDS.index(kind), dtype=np.int8), list(KINDS))
+        entries = {"row": row.astype(np.int16), "column": column.astype(np.int16)}
+        parts.append(pd.DataFrame({"kind": kinds, **entries, "value": matrix[row, column].astype(np.float32)}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def similarity_tests(
+    matrices: dict[str, np.ndarray], temperature: float = SIMILARITY_TEMPERATURE, seed: int = 0
+) -> pd.DataFrame:
+    """Compare the ``mixed`` matrix with the ``linear`` and the ``clean`` one.
+
+    Returns:
+        The columns of ``confusion_table``, count being the number of entries compared. Metrics:
+        ``spearman_mixed_linear``, ``spearman_mixed_clean``, ``mantel_p_mixed_linear``, ``mantel_p_mixed_clean``.
+        A test that is not defined has no row.
+    """
+    tests = {"spearman": spearman, "mantel_p": lambda a, b: mantel_test(a, b, seed)}
+    rows = []
+    for name, test in tests.items():
+        for other in ("linear", "clean"):
+            value, count = test(matrices["mixed"], matrices[other])
+            if np.isfinite(value):
+                rows.append((temperature, f"{name}_mixed_{other}", value, count))
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def spearman(a: Any, b: Any) -> tuple[float, int]:
+    """Return Spearman's ρ of two matrices (K, K) over the off-diagonal entries that neither lacks, and their number.
+
+    ρ is NaN where fewer than two entries are left or one matrix is constant over them.
+
+    Raises:
+        MetricError: a matrix is not square, or their shapes differ.
+    """
+    a, b = _square(a, b)
+    both = np.isfinite(a) & np.isfinite(b) & ~np.eye(len(a), dtype=bool)
+    x, y = _centred_ranks(a[both]), _centred_ranks(b[both])
+    norm = np.sqrt((x @ x) * (y @ y))
+    return (float(x @ y / norm) if norm > 0 else float("nan")), int(both.sum())
+
+
+def mantel_test(a: Any, b: Any, seed: int = 0, permutations: int = PERMUTATIONS) -> tuple[float, int]:
+    """Return the p-value of the Mantel permutation test on ranks (Mantel 1967), one-sided, and the entries compared.
+
+    Both matrices (K, K) are made symmetric, (S + Sᵀ) / 2, or the one entry that is there. The statistic is the
+    product of the ranks summed over pairs of classes, an entry that is lacking counting as the mean rank; it is
+    compared with that of the same matrices after the class labels of ``b`` are permuted: p = (1 + number at least as
+    large) / (1 + permutations). Entries are not independent, so p describes and decides nothing. p is NaN where one
+    matrix is constant.
+
+    Raises:
+        MetricError: a matrix is not square, or their shapes differ.
+    """
+    a, b = _square(a, b)
+    rows, columns = np.triu_indices(len(a), 1)
+    x, y = _symmetric(a)[rows, columns], _symmetric(b)[rows, columns]
+    count = int((np.isfinite(x) & np.isfinite(y)).sum())
+    x, y = _centred_ranks(x), _centred_ranks(y)
+    if not (count and x.any() and y.any()):
+        return float("nan"), count
+    ranks = np.zeros(b.shape)
+    ranks[rows, columns] = ranks[columns, rows] = y
+    raw = np.random.Philox(key=[seed, _STREAM]).random_raw((permutations, len(b)))
+    orders = np.argsort(raw, axis=1, kind="stable")
+    # Ranks are whole numbers here: a permutation that changes nothing ties exactly.
+    larger = sum(x @ ranks.take(order.take(rows) * len(b) + order.take(columns)) >= x @ y for order in orders)
+    return float(1 + larger) / (1 + permutations), count
+
+
+def _square(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    check_same_shape(a=a, b=b)
+    if a.ndim != 2 or a.shape[0] != a.shape[1]:
+        raise MetricError(f"a: shape must be (K, K), got {a.shape}")
+    return a, b
+
+
+def _symmetric(matrix: np.ndarray) -> np.ndarray:
+    """Return the mean of a matrix and its transpose, over the entries that are there."""
+    there = np.isfinite(matrix)
+    total = np.where(there, matrix, 0) + np.where(there, matrix, 0).T
+    count = there.astype(np.float64) + there.T
+    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+
+def _centred_ranks(values: np.ndarray) -> np.ndarray:
+    """Return twice the ranks of ``values`` (N,), ties averaged, less their mean: whole numbers of sum 0; NaN gets 0."""
+    from scipy.stats import rankdata  # slow to import
+
+    there = np.isfinite(values)
+    ranks = np.zeros(len(values))
+    ranks[there] = 2 * rankdata(values[there]) - (there.sum() + 1)
+    return ranks

@@ -1,0 +1,252 @@
+"""What is measured on one model: arrays of logits in, numbers and tidy tables out; no files, no torch."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vicinal.evaluation import metrics
+from vicinal.evaluation.metrics import MetricError, entropy_matching_temperature
+from vicinal.evaluation.metrics.inputs import check_labels, check_logits, check_same_shape, to_numpy
+from vicinal.evaluation.pairs import Pairs
+
+__all__ = [
+    "LAM_BINS",
+    "PEAK",
+    "QUANTILES",
+    "clean_metrics",
+    "entropy_matching_temperature",
+    "fidelity_metrics",
+    "predictions_table",
+    "spread_table",
+    "vicinal_table",
+]
+
+LAM_BINS = 20
+PEAK = (0.45, 0.55)
+# Those of ``spread_table``.
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_OF_PAIR = ("logits_i", "logits_j", "logits_mixed")
+_CHUNK_ELEMENTS = 1 << 17  # float64 values per array and chunk: a handful of them stay in the cache
+
+
+def clean_metrics(logits: Any, labels: Any, temperature: float) -> dict[str, float]:
+    """Return the metrics of ``logits`` (N, K) on clean inputs with ``labels`` (N,), at T = 1, by name.
+
+    ``temperature`` is the post-hoc one, fitted on validation data by ``metrics.fit_temperature``. It enters
+    ``temperature_posthoc`` and ``ece_posthoc`` only.
+
+    Raises:
+        MetricError: the logits are not (N, K) or not finite, the labels do not fit, or the temperature is not above 0.
+    """
+    p = metrics.softmax(logits)
+    return {
+        "accuracy": metrics.accuracy(p, labels),
+        "nll": metrics.negative_log_likelihood(p, labels),
+        "brier": metrics.brier_score(p, labels),
+        "ece": metrics.expected_calibration_error(p, labels),
+        "ace": metrics.adaptive_calibration_error(p, labels),
+        "oe": metrics.overconfidence_error(p, labels),
+        "confidence_gap": metrics.confidence_gap(p, labels),
+        "mean_confidence": float(p.max(axis=1).mean()),
+        "entropy": metrics.entropy(p),
+        "temperature_posthoc": float(temperature),
+        "ece_posthoc": metrics.expected_calibration_error(metrics.softmax(logits, temperature), labels),
+    }
+
+
+def fidelity_metrics(logits: Any, teacher_logits: Any) -> dict[str, float]:
+    """Return top-1 ``agreement`` and ``kl_teacher`` = KL(teacher ‖ student) in nats at T = 1, from logits (N, K).
+
+    Raises:
+        MetricError: one is not (N, K) or not finite, or their shapes differ.
+    """
+    student, teacher = metrics.softmax(logits), metrics.softmax(teacher_logits)
+    return {
+        "agreement": metrics.agreement(student, teacher),
+        "kl_teacher": metrics.kl_divergence(teacher, student),
+    }
+
+
+def predictions_table(logits: Any, labels: Any, index: Any) -> pd.DataFrame:
+    """Return one row an image: index, label, prediction (int32), confidence, nll, entropy (float32; T = 1, nats).
+
+    ``logits`` is (N, K), ``labels`` (N,), ``index`` (N,) the images' positions in their data set.
+
+    Raises:
+        MetricError: the logits are not (N, K) or not finite, or the labels or the index do not fit.
+    """
+    p = metrics.softmax(logits)
+    labels = check_labels(labels, *p.shape, "labels")
+    index = check_labels(index, len(p), np.iinfo(np.int32).max, "index")
+    return pd.DataFrame(
+        {
+            "index": index.astype(np.int32),
+            "label": labels.astype(np.int32),
+            "prediction": p.argmax(axis=1).astype(np.int32),
+            "confidence": p.max(axis=1).astype(np.float32),
+            "nll": metrics.negative_log_likelihood(p, labels, "none").astype(np.float32),
+            "entropy": metrics.entropy(p, "none").astype(np.float32),
+        }
+    )
+
+
+def vicinal_table(
+    logits_i: Any,
+    logits_j: Any,
+    logits_mixed: Any,
+    pairs: Pairs,
+    labels: Any,
+    teacher_mixed_logits: Any = None,
+    matched_temperature: float | None = None,
+) -> pd.DataFrame:
+    """Return the mean of every vicinal metric by kind of pair and range of λ, as a tidy table.
+
+    Args:
+        logits_i, logits_j, logits_mixed: the model's logits on x_i, x_j and x̃ of every pair, each (pairs, K).
+        pairs: the pairs, with positions in ``labels``.
+        labels: the labels of the whole data set (n,).
+        teacher_mixed_logits: the teacher's logits on x̃ (pairs, K); adds ``agreement`` and ``kl_teacher``.
+        matched_temperature: this model's temperature for the common clean entropy, from
+            ``entropy_matching_temperature``; adds ``nonlinearity_matched``.
+
+    Returns:
+        Columns ``pairs`` (all, same, different), ``lam_low``, ``lam_high``, ``metric``, ``value`` and ``count`` (the
+        number of pairs averaged). The ranges of λ are the whole (0, 1), 20 bins [low, high) and the peak
+        (0.45, 0.55), open. Where no pair falls the rows are left out. Metrics, at T = 1 and in nats: nonlinearity,
+        jsd, miss_rate, entropy_clean (mean of both sources), entropy_mixed, entropy_linear, source_mass_mixed,
+        source_mass_linear, confidence_mixed.
+
+    Raises:
+        MetricError: shapes differ, logits are not finite, or the pairs do not fit the labels.
+    """
+    logits = {"logits_i": logits_i, "logits_j": logits_j, "logits_mixed": logits_mixed}
+    if teacher_mixed_logits is not None:
+        logits["teacher_mixed_logits"] = teacher_mixed_logits
+    found, same = _by_chunks(partial(_pair_metrics, matched_temperature=matched_temperature), logits, pairs, labels)
+    values = np.stack(list(found.values()), axis=1)
+    kinds = {"all": np.ones(len(same), dtype=bool), "same": same, "different": ~same}
+    peak = (*PEAK, (pairs.lam > PEAK[0]) & (pairs.lam < PEAK[1]))
+    rows = []
+    for kind, of_kind in kinds.items():
+        for low, high, within in [*_lam_ranges(pairs.lam), peak]:
+            chosen = np.flatnonzero(of_kind & within)
+            if len(chosen):
+                means = values[chosen].mean(axis=0).tolist()
+                rows += [(kind, low, high, name, mean, len(chosen)) for name, mean in zip(found, means, strict=True)]
+    columns = ["pairs", "lam_low", "lam_high", "metric", "value", "count"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def spread_table(logits_i: Any, logits_j: Any, logits_mixed: Any, pairs: Pairs, labels: Any) -> pd.DataFrame:
+    """Return quantiles of entropies and source masses over pairs of different classes, by range of λ.
+
+    Arguments and errors as in ``vicinal_table``.
+
+    Returns:
+        Columns ``lam_low``, ``lam_high``, ``metric``, ``quantile`` (one of ``QUANTILES``), ``value`` and ``count`` (the
+        number of values that the quantile is of). The ranges of λ are the whole (0, 1) and 20 bins [low, high); where
+        no pair falls the rows are left out. Metrics, at T = 1 and in nats: entropy_mixed, entropy_linear,
+        source_mass_mixed and source_mass_linear, one value a pair; entropy_clean and own_mass_clean (the probability
+        of the image's own class), one value for each of the two images of a pair: their spread is that of clean
+        images, as the spread of mixed images is where λ nears 0 or 1. Between two values a quantile is interpolated
+        linearly (definition 7 of Hyndman and Fan 1996).
+    """
+    logits = {"logits_i": logits_i, "logits_j": logits_j, "logits_mixed": logits_mixed}
+    found, same = _by_chunks(_spread_metrics, logits, pairs, labels)
+    rows = []
+    for low, high, within in _lam_ranges(pairs.lam):
+        chosen = np.flatnonzero(~same & within)
+        for name, values in found.items() if len(chosen) else ():
+            of_range = values[chosen]
+            for quantile, value in zip(QUANTILES, np.quantile(of_range, QUANTILES).tolist(), strict=True):
+                rows.append((low, high, name, quantile, value, of_range.size))
+    return pd.DataFrame(rows, columns=["lam_low", "lam_high", "metric", "quantile", "value", "count"])
+
+
+def _by_chunks(
+    measure: Callable[..., dict[str, np.ndarray]], logits: dict[str, Any], pairs: Pairs, labels: Any
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return what ``measure`` finds for every pair, by name, first axis (pairs,), and which pairs are of one class.
+
+    ``measure`` gets some rows of all logits by name, their λ and the labels of both sources.
+    """
+    logits = {name: check_logits(value, name) for name, value in logits.items()}
+    check_same_shape(**logits)
+    rows, classes = logits["logits_i"].shape
+    y_i, y_j = _source_labels(pairs, labels, rows, classes)
+    step = max(1, _CHUNK_ELEMENTS // classes)
+    parts = []
+    for start in range(0, rows, step):
+        here = slice(start, start + step)
+        own = {name: value[here] for name, value in logits.items()}
+        parts.append(measure(own, pairs.lam[here], y_i[here], y_j[here]))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, y_i == y_j
+
+
+def _source_labels(pairs: Pairs, labels: Any, rows: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    labels = to_numpy(labels, "labels")
+    labels = check_labels(labels, labels.size, classes, "labels")
+    if len(pairs) != rows:
+        raise MetricError(f"pairs: {len(pairs)} pairs, but logits for {rows}")
+    i = check_labels(pairs.i, rows, len(labels), "pairs.i")
+    j = check_labels(pairs.j, rows, len(labels), "pairs.j")
+    return labels[i], labels[j]
+
+
+def _pair_metrics(
+    logits: dict[str, np.ndarray],
+    lam: np.ndarray,
+    y_i: np.ndarray,
+    y_j: np.ndarray,
+    matched_temperature: float | None = None,
+) -> dict[str, np.ndarray]:
+    """Return the per-pair metrics of ``vicinal_table`` by name, each (pairs,)."""
+    p_i, p_j, p_mixed = (metrics.softmax(logits[name]) for name in _OF_PAIR)
+    linear = metrics.linear_mixture(p_i, p_j, lam)
+    values = {
+        "nonlinearity": metrics.nonlinearity(p_i, p_j, p_mixed, lam, "none"),
+        "jsd": metrics.jensen_shannon(p_i, p_j, p_mixed, lam, "none"),
+        "miss_rate": metrics.miss_rate(p_mixed, y_i, y_j, "none"),
+        "entropy_clean": 0.5 * (metrics.entropy(p_i, "none") + metrics.entropy(p_j, "none")),
+        "entropy_mixed": metrics.entropy(p_mixed, "none"),
+        "entropy_linear": metrics.entropy(linear, "none"),
+        "source_mass_mixed": metrics.source_mass(p_mixed, y_i, y_j, "none"),
+        "source_mass_linear": metrics.source_mass(linear, y_i, y_j, "none"),
+        "confidence_mixed": p_mixed.max(axis=1),
+    }
+    if "teacher_mixed_logits" in logits:
+        teacher = metrics.softmax(logits["teacher_mixed_logits"])
+        values["agreement"] = metrics.agreement(p_mixed, teacher, "none")
+        values["kl_teacher"] = metrics.kl_divergence(teacher, p_mixed, "none")
+    if matched_temperature is not None:
+        matched = [metrics.softmax(logits[name], matched_temperature) for name in _OF_PAIR]
+        values["nonlinearity_matched"] = metrics.nonlinearity(*matched, lam, reduction="none")
+    return values
+
+
+def _spread_metrics(
+    logits: dict[str, np.ndarray], lam: np.ndarray, y_i: np.ndarray, y_j: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the metrics of ``spread_table`` by name: (pairs, 2) of the clean images, (pairs,) of the others."""
+    p_i, p_j, p_mixed = (metrics.softmax(logits[name]) for name in _OF_PAIR)
+    linear = metrics.linear_mixture(p_i, p_j, lam)
+    pair = np.arange(len(lam))
+    return {
+        "entropy_clean": np.stack([metrics.entropy(p, "none") for p in (p_i, p_j)], axis=1),
+        "entropy_mixed": metrics.entropy(p_mixed, "none"),
+        "entropy_linear": metrics.entropy(linear, "none"),
+        "own_mass_clean": np.stack([p_i[pair, y_i], p_j[pair, y_j]], axis=1),
+        "source_mass_mixed": metrics.source_mass(p_mixed, y_i, y_j, "none"),
+        "source_mass_linear": metrics.source_mass(linear, y_i, y_j, "none"),
+    }
+
+
+def _lam_ranges(lam: np.ndarray) -> list[tuple[float, float, np.ndarray]]:
+    """Return the whole range of λ and its bins: both ends, and which of ``lam`` (pairs,) lie within."""
+    edges = np.arange(LAM_BINS + 1) / LAM_BINS
+    bin_of = np.clip(np.searchsorted(edges, lam, side="right") - 1, 0, LAM_BINS - 1)
+    bins = [(edges[b], edges[b + 1], bin_of == b) for b in range(LAM_BINS)]
+    return [(0.0, 1.0, np.ones(len(lam), dtype=bool)), *bins]

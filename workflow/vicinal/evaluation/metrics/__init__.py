@@ -1,0 +1,52 @@
+"""Metrics of predictions, calibration and linearity between inputs, for NumPy arrays, lists or torch tensors.
+
+Probabilities are (N, K), labels (N,). Everything is computed in float64, in nats, with probabilities clipped at
+1e-12 inside logarithms, and returned as a fraction (not percent). A top-1 prediction is the lowest index among ties.
+Bad input raises ``MetricError``. Nothing here imports torch.
+"""
+
+from vicinal.evaluation.metrics.calibration import (
+    ReliabilityBins,
+    adaptive_calibration_error,
+    confidence_bins,
+    confidence_gap,
+    expected_calibration_error,
+    overconfidence_error,
+    reliability_bins,
+)
+from vicinal.evaluation.metrics.divergence import entropy, jensen_shannon, kl_divergence, linear_mixture, nonlinearity
+from vicinal.evaluation.metrics.inputs import MetricError
+from vicinal.evaluation.metrics.scores import (
+    accuracy,
+    agreement,
+    brier_score,
+    miss_rate,
+    negative_log_likelihood,
+    source_mass,
+)
+from vicinal.evaluation.metrics.temperature import entropy_matching_temperature, fit_temperature, softmax
+
+__all__ = [
+    "MetricError",
+    "ReliabilityBins",
+    "accuracy",
+    "adaptive_calibration_error",
+    "agreement",
+    "brier_score",
+    "confidence_bins",
+    "confidence_gap",
+    "entropy",
+    "entropy_matching_temperature",
+    "expected_calibration_error",
+    "fit_temperature",
+    "jensen_shannon",
+    "kl_divergence",
+    "linear_mixture",
+    "miss_rate",
+    "negative_log_likelihood",
+    "nonlinearity",
+    "overconfidence_error",
+    "reliability_bins",
+    "softmax",
+    "source_mass",
+]

@@ -1,0 +1,98 @@
+"""Where a job computes."""
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from vicinal.errors import VicinalError
+from vicinal.jobs.gpu_slots import Slot, take_slot
+from vicinal.jobs.gpus import VISIBLE, visible_devices
+from vicinal.jobs.heartbeat import update_heartbeat
+
+if TYPE_CHECKING:
+    import torch
+
+# The GPU that this process has leased, if any: CUDA can be told only once.
+_leased: list[Slot] = []
+
+
+def add_device_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``, ``--gpu-slots`` and ``--threads`` to a script's arguments."""
+    parser.add_argument(
+        "--device", default="auto", metavar="auto|cpu|cuda[:N]", help="where to compute; auto: a GPU if there is one"
+    )
+    parser.add_argument("--gpu-slots", type=whole_number, default=1, metavar="N", help="jobs that share a GPU")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="CPU threads; results are equal bit for bit at one number"
+    )
+
+
+def whole_number(text: str) -> int:
+    """Return the number, at least 1, that a command-line argument gives."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, at least 1")
+    return int(text)
+
+
+def job_device(args: argparse.Namespace, artefact: str) -> "torch.device":
+    """Return the device that a job's arguments name, as ``select_device`` does, and tell the heartbeat."""
+    device = select_device(args.device, args.threads, args.gpu_slots, artefact)
+    update_heartbeat(device=str(device))
+    return device
+
+
+def select_device(name: str, threads: int, slots: int = 1, artefact: str = "") -> "torch.device":
+    """Return the device called ``name``, leasing a GPU where it is one, and set the number of CPU threads.
+
+    Call it before anything on CUDA. It waits until a GPU is free, which is then the only one that this process sees,
+    and holds it to the end of the process. GPUs that ``visible_devices`` cannot know of are used without a lease.
+
+    Args:
+        name: ``auto``, ``cpu``, ``cuda`` (any GPU that is free) or ``cuda:N`` (the N-th visible one, from 0).
+        threads: number of CPU threads.
+        slots: jobs that share a GPU.
+        artefact: what the job makes, for the messages of others that wait.
+
+    Raises:
+        VicinalError: there is no such device, or leases cannot be kept here.
+    """
+    import torch  # here, since a job that finds everything finished need not wait for it
+
+    torch.set_num_threads(threads)
+    try:
+        device = torch.device("cuda" if name == "auto" else name)
+    except RuntimeError:
+        raise VicinalError(f"--device {name}: no such device; use auto, cpu, cuda or cuda:N") from None
+    if device.type != "cuda":
+        return device
+    if _leased and not device.index:
+        return torch.device("cuda")
+    devices = visible_devices() if torch.backends.cuda.is_built() else []
+    count = len(devices) or (torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    if (device.index or 0) < len(devices):
+        return _lease(name, devices if device.index is None else [devices[device.index]], slots, artefact)
+    if (device.index or 0) < count:
+        return device
+    if name == "auto":
+        return torch.device("cpu")
+    preset = f" ({VISIBLE}={os.environ[VISIBLE]!r})" if VISIBLE in os.environ else ""
+    raise VicinalError(f"--device {name}: there are {count} GPUs that torch can use here{preset}")
+
+
+def _lease(name: str, devices: list[str], slots: int, artefact: str) -> "torch.device":
+    """Return one of the GPUs, leased; for ``auto`` the CPU where torch cannot use it."""
+    import torch
+
+    if torch.cuda.is_initialized():
+        raise RuntimeError("a GPU must be selected before anything is done on CUDA")
+    held = take_slot(devices, slots, artefact=artefact)
+    if torch.cuda.is_available():
+        _leased.append(held)
+        return torch.device("cuda")
+    held.release()
+    problem = f"torch {torch.__version__} cannot use GPU {held.device}; is the driver too old, or the GPU?"
+    if name != "auto":
+        raise VicinalError(f"--device {name}: {problem}")
+    print(f"{problem} Computing on the CPU.", file=sys.stderr, flush=True)
+    return torch.device("cpu")

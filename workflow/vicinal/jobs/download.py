@@ -1,0 +1,146 @@
+"""Downloads over https alone; an interrupted one is resumed, and a file is kept only if its checksum is right."""
+
+import http.client
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from threading import Thread
+
+from vicinal.errors import VicinalError
+from vicinal.files import checksum, exclusive
+from vicinal.jobs.progress import Progress
+
+BLOCK = 1 << 20
+# Without a byte for so long the server is given up, s: on a node without internet nothing ever comes.
+TIMEOUT = 30
+# ``unreachable`` waits so long for all servers together, s.
+PROBE_SECONDS = 10.0
+
+
+class _HttpsOnly(urllib.request.BaseHandler):
+    """Refuses every address that is not https, also those that a server redirects to."""
+
+    def default_open(self, request: urllib.request.Request) -> None:
+        if request.type != "https":
+            raise urllib.error.URLError(f"{request.full_url}: not an https address")
+
+
+def open_https(url: str, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
+    """Return the answer to a request; certificates are checked.
+
+    Raises:
+        OSError: it failed, was redirected to another protocol, or the server answered with an error.
+        http.client.HTTPException: the server does not speak HTTP.
+    """
+    request = urllib.request.Request(url, headers={"User-Agent": "vicinal", **(headers or {})})
+    return urllib.request.build_opener(_HttpsOnly).open(request, timeout=TIMEOUT)
+
+
+def download(
+    url: str, path: Path, size: int, algorithm: str, wanted: str, remedy: str = "", say: Callable[[str], None] = print
+) -> None:
+    """Download a file unless it is there; it gets its name once its checksum is right.
+
+    Args:
+        url: https only.
+        path: where the file goes.
+        size: as published, in bytes.
+        algorithm: of the checksum, e.g. ``md5``.
+        wanted: the published checksum, or its beginning where no more is published.
+        remedy: what the user can do where the download fails.
+        say: is given a line when the download begins.
+
+    Raises:
+        VicinalError: it failed, or another file came; the message names path, address and remedy.
+        OSError: the folder cannot be made or written to.
+    """
+    say(f"downloading {url} to {path}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.part")
+    with exclusive(partial, lambda: _log(f"{partial}: another process is downloading it, waiting for that")):
+        if path.is_file():  # another process was faster
+            partial.unlink(missing_ok=True)
+            return
+        if reason := _fetch(url, partial, size, path.name) or _mismatch(partial, algorithm, wanted):
+            problem = f"{path}: not there, and the download of {url} failed ({reason})"
+            raise VicinalError(f"{problem}: {remedy}" if remedy else problem)
+        partial.replace(path)  # not before: without its name here others would begin a download of their own
+
+
+def _fetch(url: str, partial: Path, size: int, name: str) -> str:
+    """Add what is missing to a partial file; return why that failed, or nothing. An empty file is removed."""
+    try:
+        _receive(url, partial, size, name)
+    except (OSError, http.client.HTTPException) as error:
+        if not partial.stat().st_size:
+            partial.unlink()
+        return str(error)
+    return ""
+
+
+def _mismatch(partial: Path, algorithm: str, wanted: str) -> str:
+    """Return why a downloaded file is not the published one, and remove it then; nothing where it is."""
+    found = checksum(partial, algorithm)
+    if found.startswith(wanted):
+        return ""
+    received = partial.stat().st_size
+    partial.unlink()
+    return f"another file came, {received:,} bytes, checksum {found}"
+
+
+def _receive(url: str, partial: Path, size: int, name: str) -> None:
+    """Write what the server sends and the file has not yet, at most the published size and one block."""
+    with partial.open("ab") as file:
+        before = file.tell()
+        try:
+            answer = open_https(url, {"Range": f"bytes={before}-"} if before else None)
+        except urllib.error.HTTPError as error:
+            if before and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                return  # all of it is there; the checksum decides
+            raise
+        with answer:
+            if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+                before = 0
+                file.truncate(0)
+            received, wanted = before, before + int(answer.headers.get("Content-Length") or 0)
+            meter = Progress(name, max(1, size // 10**6), "MB", before=before // 10**6)
+            while received <= size and (block := answer.read(BLOCK)):
+                file.write(block)
+                received += len(block)
+                meter.update(received // 10**6)
+        file.flush()
+        os.fsync(file.fileno())
+    if received < wanted and received <= size:
+        raise ConnectionError(f"interrupted after {received:,} of {wanted:,} bytes; run again to resume it")
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def unreachable(urls: Iterable[str]) -> dict[str, str]:
+    """Return the addresses, https only, that give no file within ``PROBE_SECONDS``, each with the reason."""
+    answers: dict[str, str] = {}
+    # Daemons: one that still waits does not keep the process from ending.
+    threads = {url: Thread(target=_ask, args=(url, answers), daemon=True) for url in urls}
+    for thread in threads.values():
+        thread.start()
+    until = time.monotonic() + PROBE_SECONDS
+    for thread in threads.values():
+        thread.join(max(0.0, until - time.monotonic()))
+    late = f"no answer in {PROBE_SECONDS:g} s"
+    return {url: reason for url in threads if (reason := answers.get(url, late))}
+
+
+def _ask(url: str, answers: dict[str, str]) -> None:
+    """Ask for a file and read none of it; note why it does not come, or nothing where it does."""
+    try:
+        open_https(url).close()
+        answers[url] = ""
+    except (OSError, http.client.HTTPException) as error:
+        wrapped = isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError)
+        answers[url] = str(error.reason if wrapped else error) or type(error).__name__

@@ -1,0 +1,168 @@
+"""Slots of GPUs: each job takes one for itself, since Snakemake counts GPUs but does not say which one a job gets.
+
+A slot is a lock file in a folder of this machine, and the process that holds the kernel's lock of it has the slot. The
+kernel frees it when the process ends, however it ends; what is written in the file serves messages only. Jobs of other
+users, of containers with a /tmp of their own, and with another TMPDIR are not seen.
+"""
+
+import os
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from filelock import FileLock, Timeout
+
+from vicinal.errors import VicinalError
+from vicinal.jobs.gpus import VISIBLE, identity, list_gpus
+
+POLL_SECONDS = 1.0
+# While a job waits, a line after so many seconds.
+SAY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A slot of a GPU, held until ``release`` or the end of this process.
+
+    Attributes:
+        device: the GPU, as in CUDA_VISIBLE_DEVICES.
+        number: of the slot, from 0.
+        lock: of its file; a forked child does not have it.
+        before: CUDA_VISIBLE_DEVICES before; None: not set.
+    """
+
+    device: str
+    number: int
+    lock: FileLock
+    before: str | None
+
+    @property
+    def path(self) -> Path:
+        """Return the lock file."""
+        return Path(self.lock.lock_file)
+
+    def release(self) -> None:
+        """Give the slot back, and CUDA_VISIBLE_DEVICES its former value; do nothing in a forked child."""
+        if not self.lock.is_locked:
+            return
+        self.lock.release()
+        if self.before is None:
+            os.environ.pop(VISIBLE, None)
+        else:
+            os.environ[VISIBLE] = self.before
+
+
+def slot_folder() -> Path:
+    """Return the folder of this machine's lock files: one a user, and on SLURM one a job that was given GPUs.
+
+    SLURM hands out GPUs itself, and may call the first GPU of every job 0: jobs must not wait for each other there.
+    """
+    job = os.environ.get("SLURM_JOB_ID", "")
+    own = f"-job{job}" if job.isdecimal() and VISIBLE in os.environ else ""
+    return Path(tempfile.gettempdir()) / f"vicinal-gpus-{os.geteuid()}{own}"
+
+
+def take_slot(
+    devices: Sequence[str],
+    slots: int = 1,
+    folder: Path | None = None,
+    artefact: str = "",
+    poll: float = POLL_SECONDS,
+) -> Slot:
+    """Take a free slot of a GPU, waiting for one if need be, and set CUDA_VISIBLE_DEVICES to the GPU.
+
+    Every GPU gets a job before any gets a second one.
+
+    Args:
+        devices: the GPUs to choose from, as in CUDA_VISIBLE_DEVICES; the first that is free is taken.
+        slots: jobs that share a GPU; it should be the same for all jobs of a machine.
+        folder: of the lock files; by default ``slot_folder()``. It is made if its parent is there.
+        artefact: what the job makes, for the messages of others that wait.
+        poll: seconds between two looks while all slots are taken.
+
+    Raises:
+        VicinalError: the folder or a file in it cannot be used for locks.
+        ValueError: there is no device, or no slot.
+    """
+    if not devices or slots < 1:
+        raise ValueError("no slot to take")
+    folder = folder or slot_folder()
+    _own_folder(folder)
+    gpus = list_gpus()
+    # One name a device, so that index and UUID of a GPU are not two of them.
+    locks = {
+        (device, number): FileLock(
+            folder / f"{quote(identity(device, gpus) or device, safe='')}.{number}.lock",
+            thread_local=False,
+            fallback_to_soft=False,
+        )
+        for number in range(slots)
+        for device in devices
+    }
+    announced = None
+    while True:
+        for (device, number), lock in locks.items():
+            if _locked(lock, artefact):
+                shared = f" (slot {number} of {slots})" if slots > 1 else ""
+                print(f"leased GPU {device}{shared}", file=sys.stderr, flush=True)
+                slot = Slot(device, number, lock, os.environ.get(VISIBLE))
+                os.environ[VISIBLE] = device
+                return slot
+        if announced is None or time.monotonic() - announced >= SAY_SECONDS:
+            announced = time.monotonic()
+            holders = "; ".join(f"{name}: {_holder(Path(lock.lock_file))}" for (name, _), lock in locks.items())
+            print(f"waiting for a GPU, all are taken ({holders})", file=sys.stderr, flush=True)
+        time.sleep(poll)
+
+
+def _own_folder(folder: Path) -> None:
+    """Make the folder of the lock files, and refuse one that somebody else could have put there.
+
+    Raises:
+        VicinalError: see above.
+    """
+    try:
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        status = folder.lstat()
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    if not stat.S_ISDIR(status.st_mode):
+        raise VicinalError(f"{folder}: is a link or a file, but locks of GPUs need a folder here; remove it")
+    if status.st_uid != os.geteuid():
+        raise VicinalError(f"{folder}: belongs to user {status.st_uid}; locks of GPUs need another TMPDIR")
+    if status.st_mode & 0o022:
+        raise VicinalError(f"{folder}: others may write to it; chmod 700 it, since locks of GPUs are kept there")
+
+
+def _unusable(path: Path, error: OSError) -> VicinalError:
+    return VicinalError(
+        f"{path}: cannot be used for locks of GPUs ({error.strerror}); set TMPDIR to a folder of this machine that "
+        "you may write to"
+    )
+
+
+def _locked(lock: FileLock, artefact: str) -> bool:
+    """Take the lock of a slot and write who has it; return False if somebody else holds it."""
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return False
+    except OSError as error:
+        raise _unusable(Path(lock.lock_file), error) from None
+    with suppress(OSError):  # for messages only: a full disk is no reason to stop
+        Path(lock.lock_file).write_text(f"process {os.getpid()}, {artefact or 'unnamed'}", encoding="utf-8")
+    return True
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace") or "a process that is just starting"
+    except FileNotFoundError:
+        return "free just now"

@@ -1,0 +1,284 @@
+"""Leases: one job works on an artefact, others that want the same wait, so that nothing is computed twice.
+
+A lease is a file that is made exclusively and touched every few seconds, so it works between machines that share a file
+system. It saves work and nothing else depends on it: where two processes train the same artefact all the same, what is
+finished first counts.
+
+filelock's ``SoftFileLease`` does not serve here. On file systems that cannot swap two names (NFS, SMB) it never takes
+over what a killed process left, and an empty file, as a crash of a machine leaves it, holds for ever on any. Its
+``FileLock`` serves for locks of files: see ``files.exclusive``.
+"""
+
+import json
+import os
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from threading import Event, Thread
+
+import psutil
+
+from vicinal.files import exclusive, write_text
+
+FOLDER = "locks"
+ENDING = ".lease"
+TOUCH_SECONDS = 5.0
+POLL_SECONDS = 0.5
+# An owner on another machine that was silent for so long is dead: NFS may show times of files up to a minute late.
+STALE_SECONDS = 90.0
+# A job that waits watches for so many touches more: where clocks of machines differ, the lease of a living owner may
+# look old, or of the future.
+MISSED_TOUCHES = 3
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process, told apart from all others.
+
+    Attributes:
+        host: name of its machine, for people.
+        machine: where its number is valid: one boot of one machine, one container.
+        pid: its number.
+        started: when it started, in s since boot, since numbers are used again.
+    """
+
+    host: str
+    machine: str
+    pid: int
+    started: float
+
+    @property
+    def has_ended(self) -> bool | None:
+        """Whether the process has ended; None where this machine cannot know."""
+        if self.machine != _machine():
+            return None
+        started = _started(self.pid)
+        return started is None or abs(started - self.started) > 1
+
+    def __str__(self) -> str:
+        return f"{self.host}, process {self.pid}"
+
+
+def this_owner() -> Owner:
+    """Return this process."""
+    return _owner_of(os.getpid())
+
+
+@cache
+def _owner_of(pid: int) -> Owner:
+    return Owner(socket.gethostname(), _machine(), pid, _started(pid) or 0.0)
+
+
+@cache
+def _machine() -> str:
+    with suppress(OSError):  # not on Linux: then only silence shows that an owner is dead
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    return f"process {os.getpid()}"
+
+
+def _started(pid: int) -> float | None:
+    """Return when a process started, in s since boot, whatever the clock is set to; None where it has ended."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return None
+        return round(process.create_time() - psutil.boot_time(), 2)
+    except psutil.Error:
+        return None
+
+
+@contextmanager
+def lease(results: Path, id_: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lease of an artefact for the block, waiting while another process holds it.
+
+    Args:
+        results: the results folder.
+        id_: the artefact.
+        on_wait: called about twice a second while it waits; may raise.
+    """
+    path = _path(results, id_)
+    announced, watch = None, _Watch()
+    while (holder := _take(path, watch.sees_end)) is not None:
+        if holder != announced:
+            announced = holder
+            print(f"{id_}: another process is working on it ({holder}); waiting", flush=True)
+        on_wait()
+        time.sleep(POLL_SECONDS)
+    stop = Event()
+    keeper = Thread(target=_keep, args=(path, stop), name="lease", daemon=True)
+    if _is_own(path):
+        keeper.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        if keeper.ident is not None:
+            keeper.join()
+        _release(path)
+
+
+@contextmanager
+def free_lease(results: Path, id_: str) -> Iterator[bool]:
+    """Hold the lease of an artefact for a short block and yield True; yield False where another process holds it."""
+    path = _path(results, id_)
+    if _take(path, _is_stale) is not None:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        _release(path)
+
+
+def held_leases(results: Path) -> set[str]:
+    """Return the ids of the artefacts that jobs are working on."""
+    return {path.stem for path in (results / FOLDER).glob(f"*{ENDING}") if not path.is_symlink() and is_held(path)}
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a process holds the lease in the file ``path``; one that cannot be read counts as held."""
+    try:
+        text = _read(path)
+        return text is not None and not _is_stale(path, text)
+    except OSError:
+        return True
+
+
+class _Watch:
+    """What a waiting job sees of a lease: whether its owner touches it."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[str, int] | None = None
+        self._since = 0.0
+
+    def sees_end(self, path: Path, text: str) -> bool:
+        """Return whether the owner is gone: known to be, or silent for long and since this process watches."""
+        if not _is_stale(path, text):
+            return False
+        if (owner := _owner(text)) and owner.has_ended:
+            return True
+        try:
+            seen = (text, path.stat().st_mtime_ns)
+        except FileNotFoundError:
+            return False  # given back this moment
+        if seen != self._seen:
+            self._seen, self._since = seen, time.monotonic()
+        return time.monotonic() - self._since >= MISSED_TOUCHES * TOUCH_SECONDS
+
+
+def _take(path: Path, is_stale: Callable[[Path, str], bool]) -> str | None:
+    """Take a lease; return who holds it if that is another process. One that cannot be kept is worth one line."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while not _create(path):
+            text = _read(path)
+            if text is None:
+                continue  # given back this moment
+            if not is_stale(path, text) or not _take_over(path, text):
+                return _describe(_read(path) or text)
+            print(f"{path.stem}: its lease was left by {_describe(text)}, which is gone; taken over", flush=True)
+            break
+    except OSError as error:
+        _warn(f"{path}: {error.strerror}; going on without a lease: another process may do the same work")
+    return None
+
+
+def _create(path: Path) -> bool:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(_own_text())
+    except FileExistsError:
+        return False
+    except OSError:  # the disk is full: an empty lease would keep others waiting
+        if _read(path) == "":
+            path.unlink(missing_ok=True)
+        raise
+    return True
+
+
+def _take_over(path: Path, stale: str) -> bool:
+    """Put an own lease in the place of a stale one; return False where another process was faster."""
+    with exclusive(path.with_name(".takeover")):
+        if _read(path) != stale:
+            return False
+        write_text(path, _own_text())
+    return True
+
+
+def _keep(path: Path, stop: Event) -> None:
+    """Touch an own lease until told to stop, or until it is lost."""
+    while not stop.wait(TOUCH_SECONDS):
+        with suppress(OSError):  # a disk that does not answer now may the next time
+            if (found := _read(path)) != _own_text():
+                taken = "removed" if found is None else f"taken over by {_describe(found)}"
+                _warn(f"{path.stem}: the lease of this process was {taken}; it goes on: what is finished first counts")
+                return
+            os.utime(path)
+
+
+def _release(path: Path) -> None:
+    with suppress(OSError):  # left behind, it is stale as soon as this process ends
+        if _is_own(path):
+            path.unlink()
+
+
+def _is_own(path: Path) -> bool:
+    try:
+        return _read(path) == _own_text()
+    except OSError:
+        return False
+
+
+def _path(results: Path, id_: str) -> Path:
+    return results / FOLDER / f"{id_}{ENDING}"
+
+
+def _own_text() -> str:
+    return json.dumps(asdict(this_owner()))
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+
+
+def _owner(text: str) -> Owner | None:
+    try:
+        return Owner(**json.loads(text))
+    except (ValueError, TypeError):
+        return None  # it is being written, or its writer was killed
+
+
+def _describe(text: str) -> str:
+    return str(_owner(text) or "a process that is just starting")
+
+
+def _is_stale(path: Path, text: str) -> bool:
+    owner = _owner(text)
+    if owner and owner.has_ended is not None:
+        return owner.has_ended
+    # Of the future too: a clock was set back since, or that of a dead owner was wrong; nobody would ever touch it.
+    return abs(_silence(path)) > STALE_SECONDS
+
+
+def _silence(path: Path) -> float:
+    """Return the seconds since a file was touched, by the clock of its file system: those of machines may differ."""
+    with tempfile.NamedTemporaryFile(prefix=".tmp-", suffix="-probe", dir=path.parent) as probe:
+        os.utime(probe.name)
+        try:
+            return Path(probe.name).stat().st_mtime - path.stat().st_mtime
+        except FileNotFoundError:
+            return 0.0  # given back this moment
+
+
+def _warn(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,101 @@
+"""Plan files as the jobs read them: what is wanted of one artefact, and the key that says from what it was made.
+
+``vicinal.planning.plans`` writes them. A finished job leaves the key of the plan it read in ``<output>.key``, and on a
+second line what went into that key (all but the spec), so that a later plan can say what changed.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vicinal.errors import VicinalError
+from vicinal.files import read_json, write_text
+
+PARTS = ("code", "students", "upstream", "files")
+
+
+def recorded_key(output: Path) -> str | None:
+    """Return the key of the plan that ``output`` was made from; None if there is no such output."""
+    lines = _key_lines(output)
+    return lines[0] if lines and output.exists() else None
+
+
+def recorded_parts(output: Path) -> dict[str, Any]:
+    """Return what went into the key of the plan that ``output`` was made from; empty where that is not known."""
+    lines = _key_lines(output)
+    try:
+        parts = json.loads(lines[1]) if len(lines) > 1 else {}
+    except ValueError:
+        return {}
+    return parts if isinstance(parts, dict) else {}
+
+
+def record_key(output: Path, plan: dict) -> None:
+    """Leave the key of the plan that ``output`` was made from, and its parts, beside it."""
+    parts = {name: plan[name] for name in PARTS if name in plan}
+    write_text(_key_file(output), f"{plan['key']}\n{json.dumps(parts, sort_keys=True)}\n")
+
+
+def forget_key(output: Path) -> None:
+    """Remove the key beside ``output``: the next run makes it anew."""
+    _key_file(output).unlink(missing_ok=True)
+
+
+def _key_lines(output: Path) -> list[str]:
+    try:
+        return _key_file(output).read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+        return []
+
+
+def _key_file(output: Path) -> Path:
+    return output.with_name(f"{output.name}.key")
+
+
+def read_plan(path: Path | str, stage: str) -> dict:
+    """Read a plan file as its job does.
+
+    Raises:
+        VicinalError: the file is no plan of this stage, or an id in it is none.
+    """
+    plan = read_json(path)
+    if not isinstance(plan, dict) or not {"stage", "id", "key"} <= plan.keys():
+        raise VicinalError(f"{path}: not a plan file; make it with ./reproduce or snakemake -n")
+    if plan["stage"] != stage:
+        raise VicinalError(f"{path}: a plan of the stage {plan['stage']}, expected {stage}")
+    for id_ in _ids(plan):
+        check_id(id_, str(path))
+    return plan
+
+
+def _ids(plan: dict) -> Iterator[Any]:
+    """Yield every id in a plan: its job names files and directories by them."""
+    yield from str(plan["id"]).split("/")  # the id of a figure is EXPERIMENT/FIGURE
+    yield from plan.get("students", {})
+    yield from plan.get("models", [])
+    for id_, columns in plan.get("spec", {}).get("models", {}).items():
+        yield from (id_, columns["evaluation"])
+
+
+def check_id(id_: Any, where: str) -> None:
+    """Check that an id that was read from a file can name a file: it leads nowhere else.
+
+    Raises:
+        VicinalError: it cannot; ``where`` names the file.
+    """
+    if not isinstance(id_, str) or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", id_, re.ASCII):
+        raise VicinalError(f"{where}: {id_!r} is no id (letters, digits, '.', '_' and '-'); make it with ./reproduce")
+
+
+def check_code(plan: dict, wanted: str, present: str) -> None:
+    """Stop a job whose code is not the code it was planned with; one run would else mix results of two codes.
+
+    Raises:
+        VicinalError: the fingerprints differ.
+    """
+    if wanted != present:
+        raise VicinalError(
+            f"{plan['id']}: the code changed after this run was planned ({wanted}, now {present}): run ./reproduce"
+        )

@@ -1,0 +1,115 @@
+"""How a result came about: versions, device, code revision, time and memory."""
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from vicinal.files import PACKAGE
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "pillow",
+    "scikit-learn",
+    "safetensors",
+    "timm",
+    "snakemake",
+)
+
+
+class Stopwatch:
+    """Measures what a job takes from its start on."""
+
+    def __init__(self) -> None:
+        self.began = datetime.now(UTC)
+        self._start = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Return the wall time since the start, in s."""
+        return time.perf_counter() - self._start
+
+
+def provenance(watch: Stopwatch, device: Any = "cpu") -> dict[str, Any]:
+    """Return the record that lies beside every result.
+
+    Args:
+        watch: started when the job began.
+        device: torch device, or its name, on which it ran.
+    """
+    return {
+        "began": watch.began.isoformat(timespec="seconds"),
+        "wall_seconds": round(watch.seconds(), 3),
+        "peak_memory_bytes": peak_memory(),
+        **_device(str(device)),
+        "python": platform.python_version(),
+        "packages": package_versions(),
+        "git": git_revision(),
+        "command": " ".join(sys.argv),
+    }
+
+
+def peak_memory() -> int:
+    """Return the peak resident memory of this process, in bytes.
+
+    Linux keeps ru_maxrss over exec, so that it can be the parent's; VmHWM is this program's own.
+    """
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _device(name: str) -> dict[str, Any]:
+    record: dict[str, Any] = {"device": name, "cpu": cpu_model()}
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return record
+    record["threads"] = torch.get_num_threads()
+    if name.startswith("cuda"):
+        record["gpu"] = torch.cuda.get_device_name(name)
+        record["cuda"] = torch.version.cuda
+        record["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(name)
+    return record
+
+
+def cpu_model() -> str:
+    """Return the name of the processor, as the kernel gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that results depend on, of those that are installed."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_revision() -> str | None:
+    """Return the git revision of this code, with ``-dirty`` where files differ from it; None outside a checkout."""
+    command = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+    except FileNotFoundError:
+        return None
+    return result.stdout.strip() or None

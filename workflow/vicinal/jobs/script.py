@@ -1,0 +1,66 @@
+"""What the scripts of all jobs share around their work: options, the plan, the lease and the output. Without torch."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vicinal.files import write_json
+from vicinal.jobs.fingerprint import stage_fingerprint
+from vicinal.jobs.heartbeat import Heartbeat
+from vicinal.jobs.lease import lease
+from vicinal.jobs.plan import check_code, read_plan, record_key
+
+Named = Callable[[dict[str, Any]], tuple[str, ...]]
+
+
+def job_parser(description: str, stage: str, *, data: bool = False) -> argparse.ArgumentParser:
+    """Return a parser with ``--plan`` and ``--results``, and ``--data`` where the job reads a data store."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--plan", type=Path, required=True, help=f"plan file (results/plan/{stage}/ID.json)")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder")
+    if data:
+        add = parser.add_argument
+        add("--data", type=Path, required=True, help="record of the data store (results/data/ID/data.json)")
+    return parser
+
+
+def checked_plan(path: Path, stage: str, named: Named = lambda spec: ()) -> dict[str, Any]:
+    """Read a job's plan.
+
+    Args:
+        path: of the plan file.
+        stage: of the job.
+        named: returns the modules that a spec names: they are part of the job's code.
+
+    Raises:
+        VicinalError: the file is no plan of this stage, or the code changed after it was written.
+    """
+    plan = read_plan(path, stage)
+    check_code(plan, plan["code"], stage_fingerprint(stage, named(plan["spec"])))
+    return plan
+
+
+def heartbeat_of(results: Path, plan: dict[str, Any]) -> Heartbeat:
+    """Return the heartbeat of the job of a plan, which beats for as long as its ``with`` block lasts."""
+    return Heartbeat(results, plan["stage"], plan["id"])
+
+
+@contextmanager
+def leased_job(results: Path, plan: dict[str, Any], on_wait: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lease of what the plan is of, and give signs of life, for as long as the block lasts.
+
+    Args:
+        results: the results folder.
+        plan: of the job.
+        on_wait: called with the plan's id, again and again, while another process holds the lease.
+    """
+    with lease(results, plan["id"], lambda: on_wait(plan["id"])), heartbeat_of(results, plan):
+        yield
+
+
+def write_output(path: Path, content: dict[str, Any], plan: dict[str, Any]) -> None:
+    """Write a job's output, a JSON file, and beside it the key of the plan that it was made from."""
+    write_json(path, content)
+    record_key(path, plan)

@@ -1,0 +1,128 @@
+"""What the commands that speak of an experiment share: its arguments, and from them to validated experiments."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from vicinal.config import GRID_KEYS, SHORT_KEYS, Execution, Experiment, experiment_file, read_config, validate
+from vicinal.errors import VicinalError, describe
+from vicinal.planning.artefacts import Artefacts
+from vicinal.planning.left_out import collection_name
+from vicinal.planning.plans import resolve
+from vicinal.planning.problems import Problem
+
+RESULTS = Path("results")
+# The config of the last run, or of the one that is working.
+SNAPSHOT = RESULTS / "plan" / "config.yaml"
+SETTINGS = f"Short keys of --set: {', '.join([*SHORT_KEYS, *GRID_KEYS])}; any field by its path, e.g. recipe.lr=0.1."
+
+
+def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the experiment and ``--set``."""
+    parser.add_argument(
+        "experiment", nargs="?", help="name of a file in experiments/, or a config file; default: config.yaml"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting, value in YAML form; repeatable",
+    )
+
+
+def add_cores_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cores``."""
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--cores", type=_cores, default=cores, help="CPU cores to use (default: all, %(default)s)")
+
+
+def _cores(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, at least 1")
+    return int(text)
+
+
+def read_experiments(args: argparse.Namespace) -> tuple[str, list[Experiment], str]:
+    """Return the name of what is run, its validated experiments, and what to call their config in messages.
+
+    Raises:
+        VicinalError: there is no such experiment, or its config is wrong.
+    """
+    file = config_file(args.experiment)
+    where = f"{file} with --set" if args.set else str(file)
+    config = read_config(file)
+    experiments = validate(config, where, args.set)
+    name = config["name"] if "experiments" in config else experiments[0].name
+    return name, experiments, where
+
+
+def config_file(experiment: str | None) -> Path:
+    """Return the config file that ``experiment`` names.
+
+    Raises:
+        VicinalError: there is none; the nearest names are suggested.
+    """
+    if experiment is None:
+        return Path("config.yaml")
+    if experiment.endswith((".yaml", ".yml")):
+        return Path(experiment)
+    return experiment_file(experiment)
+
+
+def dump(name: str, experiments: list[Experiment]) -> dict[str, Any]:
+    """Return the config of validated experiments, defaults filled in, as it is written and read again."""
+    dumped = [experiment.model_dump(mode="json") for experiment in experiments]
+    return dumped[0] if name == experiments[0].name else {"name": name, "experiments": dumped}
+
+
+def read_artefacts(args: argparse.Namespace) -> tuple[str, Artefacts, Execution]:
+    """Return the name of what would be run, the artefacts it asks for, and how they are made; writes nothing.
+
+    Raises:
+        VicinalError: the config is wrong, or its data cannot be found.
+    """
+    name, experiments, where = read_experiments(args)
+    return name, *resolve_named(name, experiments, where)
+
+
+def resolve_named(name: str, experiments: list[Experiment], where: str) -> tuple[Artefacts, Execution]:
+    """Return what experiments ask for, and how it is made; several are a collection of that name.
+
+    So is one of which the others were left out (``vicinal.planning.left_out``).
+
+    Raises:
+        VicinalError: they cannot run together, or their data cannot be found.
+    """
+    return resolve(experiments, where, RESULTS, collection_name(name, [e.name for e in experiments], RESULTS))
+
+
+def resolve_each(
+    name: str, experiments: list[Experiment], where: str
+) -> tuple[Artefacts | None, Execution | None, list[Problem]]:
+    """Return what those experiments ask for that can be resolved, how it is made, and what is wrong with the others.
+
+    None and None where none of several can be resolved.
+
+    Raises:
+        VicinalError: there is one only, and its data cannot be found, or they cannot run together.
+    """
+    try:
+        return *resolve_named(name, experiments, where), []
+    except VicinalError as error:
+        if len(experiments) == 1:
+            raise
+        together = error
+    problems, resolved = [], []
+    for experiment in experiments:
+        try:
+            resolve([experiment], where, RESULTS)
+            resolved.append(experiment)
+        except VicinalError as error:
+            problems += [Problem(line, (experiment.name,)) for line in describe(error).splitlines()]
+    if not problems:
+        raise together
+    if not resolved:
+        return None, None, problems
+    return *resolve(resolved, where, RESULTS, name), problems

@@ -1,0 +1,108 @@
+"""Plan files on disk: written where their content changed, and aged so that Snakemake sees which outputs are stale."""
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from vicinal.jobs.plan import recorded_key
+from vicinal.planning.artefacts import Artefacts
+from vicinal.planning.plans import Plan, build_plans
+
+# Older than any output: a plan file of this age makes nothing run.
+LONG_AGO = 946_684_800
+# Times of files may lag behind the clock by a tick.
+TICK_SECONDS = 1.0
+
+
+def keep_plans(artefacts: Artefacts, results: Path = Path("results")) -> None:
+    """Write the plan files of a run, unless another run holds Snakemake's lock: they are its own until it ends."""
+    locks = Path(".snakemake/locks")
+    if not (locks.is_dir() and any(locks.iterdir())):
+        write_plans(build_plans(artefacts), results)
+
+
+def write_plans(plans: Iterable[Plan], results: Path) -> dict[str, list[str]]:
+    """Write the plan files that changed; make those of stale artefacts newer than the output, of fresh ones older.
+
+    Outputs of the future, made before the clock was set back, are dated back.
+
+    A plan is stale where its key is not the one recorded beside the output, or where a directory that the output
+    speaks of is gone.
+
+    Returns:
+        The ids of the stale artefacts of each stage.
+    """
+    stale: dict[str, list[str]] = {}
+    listings: dict[Path, set[Path]] = {}
+    now = time.time()
+    for plan in plans:
+        _date_back(results / plan.output, now)
+        fresh = recorded_key(results / plan.output) == plan.key and all(
+            _is_listed(results / directory, listings) for directory in plan.directories
+        )
+        if not fresh:
+            stale.setdefault(plan.stage, []).append(plan.id)
+        _write_plan(plan, results, fresh)
+    return stale
+
+
+def _date_back(output: Path, now: float) -> None:
+    """Date an output of the future, and what lies beside it, a moment back from now.
+
+    The clock was set back since, or is behind that of another machine. Snakemake would take new plans for older than
+    the output, and refuse the outputs of jobs that are made from it. Whether an output is fresh its key tells.
+    """
+    if not _is_of_the_future(output, now):
+        return
+    for path in output.parent.iterdir():
+        if _is_of_the_future(path, now) and path.is_file():
+            os.utime(path, (now - TICK_SECONDS, now - TICK_SECONDS))
+
+
+def _is_of_the_future(path: Path, now: float) -> bool:
+    try:
+        return path.lstat().st_mtime > now
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _is_listed(directory: Path, listings: dict[Path, set[Path]]) -> bool:
+    """Tell whether a directory exists, by one listing of its parent for all."""
+    if directory.parent not in listings:
+        listings[directory.parent] = set(directory.parent.iterdir()) if directory.parent.is_dir() else set()
+    return directory in listings[directory.parent]
+
+
+def _has_key(path: Path, key: str) -> bool:
+    """Tell whether a plan file has this key; it stands near the beginning, and the files can be many."""
+    try:
+        with path.open("rb") as file:
+            return f'"key": "{key}"'.encode() in file.read(4096)
+    except FileNotFoundError:
+        return False
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file atomically but unsynced: there may be thousands, and one that is lost is written again."""
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _write_plan(plan: Plan, results: Path, fresh: bool) -> None:
+    path = results / plan.path
+    same = _has_key(path, plan.key)
+    # Snakemake ignores a newer file whose content it has seen before, hence the nonce.
+    wants_nonce = not fresh and path.exists()
+    if not same or wants_nonce:
+        content = {**plan.content, "nonce": time.time_ns()} if wants_nonce else plan.content
+        fields = (f"{json.dumps(name)}: {json.dumps(value, sort_keys=True)}" for name, value in sorted(content.items()))
+        _write(path, "{\n" + ",\n".join(fields) + "\n}\n")
+    if fresh and path.stat().st_mtime != LONG_AGO:
+        os.utime(path, (LONG_AGO, LONG_AGO))

@@ -1,0 +1,47 @@
+"""Teachers that are given as files of weights: where the files lie, and what they hold.
+
+The workflow imports this module whenever it is parsed, so nothing heavy is imported here.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from vicinal.config import PUBLISHED, Experiment
+from vicinal.errors import VicinalError
+from vicinal.files import remembered_sums
+
+# Beside the plan files; it remembers the sums, so that results stay of use where a file is gone.
+CACHE = "given.json"
+
+
+def given_files(experiments: Iterable[Experiment]) -> Iterator[tuple[str, str]]:
+    """Yield the file of each teacher that is given one, as in the config, after the name of its field there."""
+    for experiment in experiments:
+        for position, grid in enumerate(experiment.grids):
+            for place, teacher in enumerate(grid.teachers or []):
+                if teacher.weights not in (None, PUBLISHED):
+                    yield f"grids.{position}.teachers.{place}.weights", teacher.weights
+
+
+def given_sums(experiments: Iterable[Experiment], cache: Path | None) -> dict[str, str]:
+    """Return path, as in the config, → SHA-256 of the files of weights that teachers are given.
+
+    A file that is gone has the sum that it had when it was last there.
+
+    Args:
+        experiments: of one config.
+        cache: JSON file that remembers sums by path, size and time of the last change, or None.
+
+    Raises:
+        VicinalError: a file is not there and never was; one line, which names the field.
+    """
+    sums: dict[str, str] = {}
+    for field, path in given_files(experiments):
+        if path not in sums:
+            try:
+                sums[path] = remembered_sums([Path(path)], cache, gone=True)[Path(path)]
+            except VicinalError as error:
+                raise VicinalError(
+                    f"{field}: {error}; name a safetensors file, a state dict that torch saved, or {PUBLISHED}"
+                ) from None
+    return sums

@@ -1,0 +1,295 @@
+"""From an experiment to its artefacts: which stores, teachers, cohorts and students it needs.
+
+The same artefact of several blocks or experiments is one artefact: all are kept by id.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vicinal.config import PUBLISHED, Experiment, Grid, Loss, Recipe, TeacherEntry
+from vicinal.data.catalogue import split_defaults
+from vicinal.data.corruptions.catalogue import ARCHIVES
+from vicinal.errors import VicinalError
+from vicinal.models.pretrained import WEIGHTS
+from vicinal.models.registry import architecture
+from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, Evaluation, Store, Student, Study, Teacher
+from vicinal.planning.recipes import initial_weights, inputs_recipe, published_weights, resolve_recipe
+from vicinal.spec import GIVEN, PHOTOS, artefact_id, canonical_fields, exact_number, joined_id, normalise
+
+
+def expand(
+    experiments: list[tuple[Experiment, dict]], collection: str | None = None, sums: Mapping[str, str] | None = None
+) -> Artefacts:
+    """Return the artefacts of experiments.
+
+    Args:
+        experiments: each with the content identity of its data (``resolve_source``).
+        collection: name of the collection that they come from, if any.
+        sums: SHA-256 of the files of weights that teachers are given (``given_sums``).
+    """
+    artefacts = Artefacts(collection=collection)
+    for experiment, content in experiments:
+        _add(artefacts, experiment, content, sums or {})
+    return artefacts
+
+
+def _add(artefacts: Artefacts, experiment: Experiment, content: dict, sums: Mapping[str, str]) -> None:
+    store = _store(experiment, content)
+    store = artefacts.stores.setdefault(store.id, store)
+    study = artefacts.studies[experiment.name] = Study(experiment, store)
+    teachers = _Teachers(experiment, store, sums)
+    for position, grid in enumerate(experiment.grids):
+        for point in _points(experiment, grid):
+            teacher = None
+            if point.teacher:
+                teacher = teachers.get(point.teacher, point.seed)
+                teacher = artefacts.teachers.setdefault(teacher.id, teacher)
+                _measure(artefacts, study, teacher, [teacher])
+            cohort, students = _cohort(experiment, store, teacher, point, grid)
+            cohort = artefacts.cohorts.setdefault(cohort.id, cohort)
+            students = [cohort.students.setdefault(student.id, student) for student in students]
+            _measure(artefacts, study, cohort, students)
+            for model in [*students, teacher] if teacher else students:
+                study.blocks.setdefault(model.id, set()).add(position)
+
+
+def _measure(artefacts: Artefacts, study: Study, unit: Teacher | Cohort, models: list[Teacher | Student]) -> None:
+    """Add the evaluation of a unit to the artefacts, and the study's models of it to the study."""
+    settings = study.experiment.evaluation.model_dump(exclude={"corruptions"})
+    spec = {"stage": "evaluation", "unit": unit.id, **settings}
+    evaluation = Evaluation(artefact_id(f"{unit.id[:-9]}_p{settings['pairs']}", spec), settings, unit)
+    study.evaluations[evaluation.id] = artefacts.evaluations.setdefault(evaluation.id, evaluation)
+    for model in models:
+        study.models[model.id] = (evaluation.id, model.columns)
+    if study.wants_corruptions and study.store.spec["name"] in ARCHIVES:
+        artefacts.corruptions.setdefault(study.store.id, Corruptions(study.store))
+        artefacts.corrupted[unit.id] = unit
+        study.corrupted |= {model.id: unit.id for model in models}
+
+
+@dataclass(frozen=True)
+class _Point:
+    """One combination of those lists of a grid that its cohorts differ in."""
+
+    student: str
+    method: str
+    teacher: TeacherEntry | None
+    seed: int
+    alpha: float | None
+
+
+def _points(experiment: Experiment, grid: Grid) -> Iterator[_Point]:
+    for seed in grid.seeds or experiment.seeds:
+        for student in grid.students:
+            for method in grid.methods:
+                for alpha in grid.alphas if method.endswith("_mixup") else [None]:
+                    for teacher in [None] if method.startswith("ce") else grid.teachers:
+                        yield _Point(student, method, teacher, seed, alpha)
+
+
+def _cohort(
+    experiment: Experiment, store: Store, teacher: Teacher | None, point: _Point, grid: Grid
+) -> tuple[Cohort, list[Student]]:
+    """Return the cohort of a grid point, and the students of the grid that belong to it."""
+    if teacher and experiment.recipe.schedule == "plateau":
+        raise VicinalError(
+            "recipe.schedule: plateau follows a network's own validation loss, and the students of a cohort share one "
+            "learning rate; use it in teacher_recipe alone"
+        )
+    shared = {
+        "stage": "student",
+        "data": store.spec,
+        "model": architecture(point.student),
+        "recipe": resolve_recipe(experiment.recipe, point.student),
+        "weights": initial_weights(experiment.recipe, point.student),
+        "seed": point.seed,
+        "alpha": point.alpha,
+        "teacher": teacher.spec if teacher else None,
+    }
+    origin = f"from_{teacher.columns['slug']}" if teacher else "ce"
+    alpha = f"_a{exact_number(point.alpha)}" if point.alpha else ""
+    slug = f"{point.student}_{origin}{alpha}"
+    fields, spec = canonical_fields(shared), normalise(shared)
+    columns = {
+        "role": "student",
+        "data": experiment.data.name,
+        "model": point.student,
+        "method": point.method,
+        "seed": point.seed,
+        "alpha": point.alpha,
+        "teacher": teacher.columns["model"] if teacher else None,
+        "teacher_mixup_alpha": teacher.columns["alpha"] if teacher else None,
+        "teacher_id": teacher.id if teacher else None,
+        **_pretraining_columns(spec, teacher),
+        **_given_columns(teacher),
+        **recipe_columns(shared["recipe"]),
+        **_data_columns(store.spec),
+    }
+    students = []
+    for own in _own(grid, grid.loss or experiment.loss) if teacher else [{"loss": {"ce_weight": 1.0}}]:
+        id_ = joined_id(f"{slug}{_own_slug(own) if teacher else ''}_s{point.seed}", fields, canonical_fields(own))
+        own_columns = {
+            "temperature": exact_number(own["temperature"]) if teacher else None,
+            "logit_scale": own["logit_scale"] if teacher else None,
+            **_weight_columns(own["loss"]),
+        }
+        own = normalise(own)
+        students.append(Student(id_, {**spec, **own}, own, {**columns, **own_columns}))
+    return Cohort(joined_id(f"{slug}_s{point.seed}", fields), spec, store, teacher), students
+
+
+def _own(grid: Grid, loss: Loss) -> Iterator[dict[str, Any]]:
+    """Yield what sets the students of a cohort apart."""
+    for temperature in grid.temperatures:
+        for scale in grid.logit_scales:
+            yield {"temperature": temperature, "logit_scale": scale, "loss": loss.model_dump()}
+
+
+def _own_slug(own: dict) -> str:
+    scale = f"_c{exact_number(own['logit_scale'])}" if own["logit_scale"] != 1 else ""
+    weights = [
+        f"_{name.removesuffix('_weight')}{exact_number(weight)}"
+        for name, weight in sorted(own["loss"].items())
+        if weight != Loss.model_fields[name].default
+    ]
+    return f"_t{exact_number(own['temperature'])}{scale}{''.join(weights)}"
+
+
+def _store(experiment: Experiment, content: dict) -> Store:
+    data = experiment.data
+    defaults = split_defaults(data.name, content["source"])
+    if any(file.startswith("val") for file in content["files"]):
+        defaults["validation"] = None  # the source has a validation split of its own
+    spec = {
+        "stage": "data",
+        "name": data.name,
+        **content,
+        "validation": data.validation if data.validation is not None else defaults["validation"],
+        "split_seed": data.split_seed,
+        "limit_train": data.limit_train if data.limit_train is not None else defaults["train"],
+        "limit_test": data.limit_test,
+    }
+    if data.store == PHOTOS:
+        spec |= {"store": PHOTOS, "shorter_side": data.shorter_side, "quality": data.quality}
+        spec["bad_share"] = data.bad_share
+        if data.name == "imagenet":
+            spec["validation"] = data.validation  # 10,000 of its validation photos
+    elif content["source"] == "folder":
+        raise VicinalError(f"data.store: {data.name} is a folder of photos: set it to photos")
+    return Store(artefact_id(data.name, spec), normalise(spec), data.root)
+
+
+class _Teachers:
+    """The teachers of an experiment, each made once: many students share one."""
+
+    def __init__(self, experiment: Experiment, store: Store, sums: Mapping[str, str]) -> None:
+        self.experiment, self.store, self.sums = experiment, store, sums
+        self._made: dict[tuple[TeacherEntry, int | None], Teacher] = {}
+
+    def get(self, entry: TeacherEntry, seed: int) -> Teacher:
+        """Return the teacher of a seed; one that is given is the same for all."""
+        key = entry, None if entry.weights else seed
+        if key not in self._made:
+            self._made[key] = (
+                _given_teacher(self.experiment, self.store, entry, self.sums)
+                if entry.weights
+                else _teacher(self.experiment, self.store, entry, seed)
+            )
+        return self._made[key]
+
+
+def _given_teacher(experiment: Experiment, store: Store, entry: TeacherEntry, sums: Mapping[str, str]) -> Teacher:
+    """Return a teacher that is not trained. With which mixup it once was is a column: it changes no answer of it."""
+    is_published = entry.weights == PUBLISHED
+    given = published_weights(entry.model) if is_published else {"sha256": sums[entry.weights]}
+    recipe = inputs_recipe(experiment.recipe)
+    spec = {
+        "stage": "teacher",
+        "data": store.spec,
+        "model": architecture(entry.model),
+        "recipe": recipe,
+        GIVEN: given,
+        "normalisation": entry.normalisation.model_dump() if entry.normalisation else None,
+    }
+    slug = f"{entry.model}_{PUBLISHED if is_published else GIVEN}"
+    normalised = f" (normalised by {entry.normalisation.words})" if entry.normalisation else ""
+    columns = {
+        **_teacher_columns(experiment, store, entry, None, slug, recipe),
+        "weights": PUBLISHED if is_published else f"file {given['sha256'][:8]}{normalised}",
+    }
+    file = None if is_published else entry.weights
+    return Teacher(artefact_id(slug, spec), normalise(spec), store, columns, file)
+
+
+def _teacher(experiment: Experiment, store: Store, entry: TeacherEntry, seed: int) -> Teacher:
+    changes = experiment.teacher_recipe.model_dump(exclude_none=True)
+    own = Recipe.model_validate({**experiment.recipe.model_dump(), **changes})
+    recipe = resolve_recipe(own, entry.model)
+    spec = {
+        "stage": "teacher",
+        "data": store.spec,
+        "model": architecture(entry.model),
+        "recipe": recipe,
+        "weights": initial_weights(own, entry.model),
+        "seed": seed,
+        "alpha": entry.mixup_alpha,
+        "loss": {"ce_weight": 1.0},
+    }
+    slug = f"{entry.model}_mix{exact_number(entry.mixup_alpha)}" if entry.mixup_alpha else entry.model
+    columns = {**_teacher_columns(experiment, store, entry, seed, slug, recipe), **_pretraining_columns(spec)}
+    return Teacher(artefact_id(f"{slug}_s{seed}", spec), normalise(spec), store, columns)
+
+
+def _teacher_columns(
+    experiment: Experiment, store: Store, entry: TeacherEntry, seed: int | None, slug: str, recipe: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "role": "teacher",
+        "data": experiment.data.name,
+        "model": entry.model,
+        "method": "ce_mixup" if entry.trained_with else "ce",
+        "seed": seed,
+        "alpha": entry.trained_with,
+        "slug": slug,
+        **_weight_columns({"ce_weight": 1.0}),
+        **recipe_columns(recipe),
+        **_data_columns(store.spec),
+    }
+
+
+# What a model was made of, as columns of the tables that it is measured in.
+
+
+def _pretraining_columns(spec: dict[str, Any], teacher: Teacher | None = None) -> dict[str, bool]:
+    """Return whether the weights that a model, and its teacher, started from were trained with mixup; else nothing."""
+    columns = {}
+    if spec.get("weights"):
+        columns["pretraining_mixup"] = WEIGHTS[spec["weights"]["name"]].pretraining_mixup
+    if teacher and teacher.weights and not teacher.is_given:
+        columns["teacher_pretraining_mixup"] = WEIGHTS[teacher.weights].pretraining_mixup
+    return columns
+
+
+def _given_columns(teacher: Teacher | None) -> dict[str, str]:
+    """Return which weights a student's teacher was given, if it was not trained; else nothing."""
+    return {"teacher_weights": teacher.columns["weights"]} if teacher and teacher.is_given else {}
+
+
+def _weight_columns(loss: dict[str, float]) -> dict[str, float]:
+    """Return the weight of each term that there is as columns of a table; 0 for those that a model does not have."""
+    return {name: loss.get(name, 0.0) for name in Loss.model_fields}
+
+
+def recipe_columns(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return a recipe as columns of a table: one value each, lists as text."""
+    return {
+        f"recipe_{key}": " ".join(map(exact_number, value)) if isinstance(value, list) else value
+        for key, value in recipe.items()
+    }
+
+
+def _data_columns(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a data set as columns of a table (its name has one of its own)."""
+    own = ("source", "validation", "split_seed", "limit_train", "limit_test")
+    return {f"data_{key}": spec.get(key) for key in own}

@@ -1,0 +1,117 @@
+"""What lies where in a results folder: the one table of the stages, and the names of folders and records.
+
+The workflow imports this module whenever it is parsed, so nothing heavy is imported here.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One kind of artefact: what makes it, where it lies, and what it is called.
+
+    Attributes:
+        rule: of Snakemake.
+        script: in workflow/scripts.
+        output: the declared output, below the results folder, with ``{id}``.
+        words: what a list of its artefacts is called.
+        log: file name of the log where it lies beside the output, with the benchmark; else both lie in folders of the
+            rule.
+        holds: what its records are of, where a user can accept them under changed code.
+    """
+
+    rule: str
+    script: str
+    output: str
+    words: str
+    log: str = ""
+    holds: str = ""
+
+    def output_of(self, id_: str) -> str:
+        """Return the declared output of an artefact, below the results folder."""
+        experiment, _, figure = id_.partition("/")
+        return self.output.format(id=id_, experiment=experiment, figure=figure)
+
+    def log_of(self, id_: str) -> str:
+        """Return the log of a job, below the results folder."""
+        return self._beside(id_, self.log) if self.log else f"logs/{self.rule}/{id_}.log"
+
+    def benchmark_of(self, id_: str) -> str:
+        """Return where Snakemake writes how long a job took, below the results folder; not every rule has it."""
+        return self._beside(id_, BENCHMARK) if self.log else f"benchmarks/{self.rule}/{id_}.tsv"
+
+    def _beside(self, id_: str, name: str) -> str:
+        return f"{self.output_of(id_).rpartition('/')[0]}/{name}"
+
+
+BENCHMARK = "benchmark.tsv"
+# In the order of the flow.
+STAGES = {
+    "downloads": Stage("fetch_data", "fetch_data.py", "data/{id}.fetched.json", "downloads"),
+    "weights": Stage("fetch_weights", "fetch_weights.py", "weights/{id}.json", "published weights"),
+    "data": Stage("prepare_data", "prepare_data.py", "data/{id}/data.json", "data", holds="data stores"),
+    "corruptions": Stage(
+        "fetch_corruptions", "fetch_corruptions.py", "data/{id}.corruptions.json", "corrupted images",
+        holds="corrupted images",
+    ),
+    "teachers": Stage(
+        "train_teacher", "train_teacher.py", "teachers/{id}/teacher.json", "teachers", "train.log", "teachers"
+    ),
+    "cohorts": Stage(
+        "distill", "distill.py", "cohorts/{id}/manifest.json", "cohorts of students", "distill.log", "students"
+    ),
+    "evaluations": Stage(
+        "evaluate", "evaluate.py", "evaluations/{id}/manifest.json", "evaluations", "evaluate.log", "measured models"
+    ),
+    "robustness": Stage(
+        "evaluate_corruptions", "evaluate_corruptions.py", "robustness/{id}/manifest.json",
+        "evaluations on corrupted images", "evaluate.log", "models measured on corrupted images",
+    ),
+    "experiments": Stage("aggregate", "aggregate.py", "{id}/metrics.parquet", "tables"),
+    "claims": Stage("judge_claims", "claims.py", "{id}/claims.parquet", "claims"),
+    "figures": Stage("plot_figure", "plot.py", "{experiment}/figures/{figure}.pdf", "figures"),
+    "reports": Stage("make_report", "report.py", "{id}/report.html", "reports"),
+    "collections": Stage("combine_reports", "combine.py", "{id}/report.html", "combined reports"),
+}  # fmt: skip
+# Stages whose jobs train models, and those whose jobs measure them: these run on the device, all others beside it.
+TRAINED, MEASURED = ("teachers", "cohorts"), ("evaluations", "robustness")
+ON_DEVICE = TRAINED + MEASURED
+
+# The folders of artefacts, named by id; only ``students`` is not a stage: cohorts make them.
+FOLDERS = ("data", "teachers", "students", "cohorts", *MEASURED)
+PLAN, LOCKS, HEARTBEATS, CHECKPOINTS, PUBLISHED = "plan", "locks", "heartbeats", "checkpoints", "published"
+# All folders but those of experiments and collections.
+SHARED_FOLDERS = {*FOLDERS, PLAN, "weights", LOCKS, HEARTBEATS, CHECKPOINTS, "logs", "benchmarks", PUBLISHED}
+
+# In the folder of a trained model: its weights and its record. In that of a measured one: the record.
+WEIGHTS, HISTORY, RECORD = "weights.safetensors", "history.parquet", "model.json"
+EVALUATION = "evaluation.json"
+
+ID = r"\w[\w.-]*-[0-9a-f]{8}"
+
+
+def is_id(name: str) -> bool:
+    """Return whether a name has the form of an artefact's id."""
+    return re.fullmatch(ID, name) is not None
+
+
+def is_plain(name: object) -> bool:
+    """Return whether a recorded name is that of a file or directory beside the record, and of nothing elsewhere."""
+    return isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name) is not None
+
+
+def model_path(role: str, id_: str) -> str:
+    """Return the folder of a trained model below the results folder; ``role`` is teacher or student."""
+    return f"students/{id_}" if role == "student" else f"teachers/{id_}/model"
+
+
+def model_folder(results: Path, role: str, id_: str) -> Path:
+    """Return the folder of a trained model; ``role`` is teacher or student."""
+    return results / model_path(role, id_)
+
+
+def checkpoint_folder(results: Path, unit: str) -> Path:
+    """Return the folder of the checkpoints of a teacher or cohort in training."""
+    return results / CHECKPOINTS / unit

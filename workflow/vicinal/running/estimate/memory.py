@@ -1,0 +1,71 @@
+"""The GPU memory that a training takes, about, and that of this machine's GPUs; without torch where costs are kept.
+
+A network in training takes its weights and statistics, a gradient a weight, what the optimiser keeps, and, of each
+image of the batch, the numbers that autograd keeps for the backward pass: ``vicinal.models.cost``. Students of a
+cohort compute side by side, each with its own; their teacher adds its weights. The images of the data set, the space
+that libraries work in and the driver's own memory (0.5 GB or so) come on top. Compiled networks keep less.
+"""
+
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+from vicinal.jobs.gpus import SMI_SECONDS, identity, list_gpus, visible_devices
+from vicinal.models.cost import Costs
+from vicinal.running.estimate.shape import Shape
+from vicinal.running.estimate.work import seen_shape, teacher_of
+
+# Bytes of a number: weights and all that belongs to them are fp32; activations follow execution.precision, and auto
+# is counted as bf16, the smallest.
+WEIGHT = 4
+ACTIVATION = {"auto": 2, "bf16": 2, "tf32": 4, "fp32": 4}
+
+
+def training_bytes(spec: Mapping[str, Any], models: int, shape: Shape, costs: Costs, precision: str = "auto") -> int:
+    """Return the bytes of GPU memory that a training takes, about, and hardly less.
+
+    Args:
+        spec: of a teacher, or of the students of a cohort.
+        models: networks trained at once.
+        shape: of the data set.
+        costs: of networks.
+        precision: ``execution.precision``.
+
+    Raises:
+        VicinalError: the network cannot be counted (``Costs.of``).
+    """
+    image, recipe = seen_shape(spec, shape).image, spec["recipe"]
+    cost = costs.of(spec["model"], *image)
+    kept = 2 if recipe["optimizer"] == "adam" else 1 if recipe.get("momentum") else 0
+    own = cost.weights_bytes + WEIGHT * cost.parameters * (1 + kept)
+    own += ACTIVATION[precision] * cost.activations * recipe["batch_size"]
+    teacher = teacher_of(spec)
+    return models * own + (costs.of(teacher, *image).weights_bytes if teacher else 0)
+
+
+def smallest_gpu(device: str) -> int | None:
+    """Return the memory in bytes of the smallest GPU that jobs may use; None where that is not known.
+
+    Of MIG devices it is not known.
+
+    Args:
+        device: ``execution.device``.
+    """
+    names = visible_devices()
+    number = device.partition(":")[2]
+    if number:
+        names = names[int(number) : int(number) + 1]
+    memory, gpus = _memory(), list_gpus()
+    found = [memory.get(identity(name, gpus) or "") for name in names]
+    return min(found) if found and None not in found else None
+
+
+def _memory() -> dict[str, int]:
+    """Return the memory of each GPU by its UUID, in bytes; empty where nvidia-smi does not tell."""
+    command = ["nvidia-smi", "--query-gpu=uuid,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SMI_SECONDS)
+    except (OSError, subprocess.SubprocessError):  # the check is left out: a run needs no nvidia-smi
+        return {}
+    rows = (line.split(",") for line in result.stdout.splitlines() if line.count(",") == 1)
+    return {uuid.strip(): int(mebibytes) * 2**20 for uuid, mebibytes in rows if mebibytes.strip().isdecimal()}

@@ -1,0 +1,103 @@
+"""How many images of which size a data set has: recorded where it is prepared, else known or read off its source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vicinal.errors import VicinalError
+from vicinal.files import read_json
+from vicinal.planning.artefacts import Store
+from vicinal.spec import artefact_id
+
+# Classes, image (height, width, channels), training and test images of the published sets. Digits have no test split.
+_DIGITS = (10, (8, 8, 1), 1_797, 0)
+_KNOWN = {
+    "cifar10": (10, (32, 32, 3), 50_000, 10_000),
+    "cifar100": (100, (32, 32, 3), 50_000, 10_000),
+    "fashion_mnist": (10, (28, 28, 1), 60_000, 10_000),
+}
+_DIGITS_TEST = 900
+PHOTO = (1, 1, 3)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A prepared data set as its cost sees it; ``stored`` counts all images, those of no split too."""
+
+    classes: int
+    height: int
+    width: int
+    channels: int
+    train: int
+    validation: int
+    test: int
+    stored: int
+
+    @property
+    def image(self) -> tuple[int, int, int, int]:
+        """Return what ``Costs.of`` takes after the architecture: classes, channels, height, width."""
+        return self.classes, self.channels, self.height, self.width
+
+
+def shape_of(store: Store, results: Path) -> Shape:
+    """Return the shape of a data set, prepared or not.
+
+    Raises:
+        VicinalError: its source cannot be read.
+    """
+    recorded = recorded_shape(store.spec, results)
+    return recorded if recorded is not None else _expected(store)
+
+
+def recorded_shape(spec: Mapping[str, Any], results: Path) -> Shape | None:
+    """Return the shape of a prepared data set by its spec; None where it is not prepared."""
+    path = results / "data" / artefact_id(spec["name"], spec) / "data.json"
+    try:
+        meta = read_json(path)
+        # Photos have no common size; what the networks see of them stands in the recipe.
+        height, width, channels = meta.get("image_shape", PHOTO)
+        return Shape(len(meta["class_names"]), height, width, channels, **meta["counts"], stored=meta["images"])
+    # Not there, or no record: the job that makes it anew will say what is wrong.
+    except (VicinalError, AttributeError, KeyError, TypeError):
+        return None
+
+
+def _expected(store: Store) -> Shape:
+    """Return the shape that a data set will have, by the rules of ``vicinal.data.split.make_splits``."""
+    spec = store.spec
+    classes, (height, width, channels), train, test, held = _source(store)
+    stored = train + test + held
+    if spec["source"] == "digits":
+        test, train = _DIGITS_TEST, train - _DIGITS_TEST
+    if (validation := spec.get("validation")) is not None:
+        held = round(validation * train) if validation < 1 else int(validation)
+        train -= held
+    train = min(train, spec.get("limit_train", train))
+    test = min(test, spec.get("limit_test", test))
+    held = min(held, spec.get("limit_test", held))
+    return Shape(classes, height, width, channels, max(train, 1), held, test, stored)
+
+
+def _source(store: Store) -> tuple[int, tuple[int, int, int], int, int, int]:
+    """Return classes, image, and the numbers of images in the source's own train, test and validation splits."""
+    spec = store.spec
+    if spec["source"] == "digits":
+        return (*_DIGITS, 0)
+    if spec["source"] == "torchvision":
+        return (*_KNOWN[spec["name"]], 0)
+    if spec["source"] == "folder":
+        from vicinal.data.photos.folders import PhotoFolder  # looks into every folder
+
+        folder = PhotoFolder(Path(store.root) / spec["name"])
+        train, *others = (folder.counts.get(split, 0) for split in ("train", "test", "validation"))
+        test, held = others if others[0] else reversed(others)
+        return len(folder.class_names), PHOTO, train, test, held
+    from vicinal.data.parquet import open_parquet  # pyarrow and Pillow take a while to load
+
+    folder = Path(store.root) / spec["name"]
+    source = open_parquet(folder, spec.get("image_column"), spec.get("label_column"), batch_size=1)
+    first = next(source.batches)
+    counts = source.counts
+    classes = len(source.class_names) if source.class_names else _KNOWN.get(spec["name"], (10,))[0]
+    return classes, first.images.shape[1:], counts["train"], counts["test"], counts.get("validation", 0)

@@ -1,0 +1,174 @@
+"""The work of a training or evaluation job, and how long it takes at stated rates.
+
+The time of a step has two parts: each layer costs a fixed time to be called, whatever its size, and the operations take
+their time. On small images and on a GPU at batch 64 the first part decides. A backward pass counts as two forward ones.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any, NamedTuple
+
+from vicinal.data.corruptions.catalogue import NAMES, SEVERITIES
+from vicinal.models.cost import Costs
+from vicinal.running.estimate.shape import Shape
+
+TRAINING, EVALUATION = "training", "evaluation"
+# Passes through a network that a step of training amounts to.
+STEP = 3
+# As in vicinal.training.loop and vicinal.evaluation.probe, which import torch: a test compares them.
+VALIDATIONS = 10
+BATCH = 256
+
+# Measured on one core of an AMD EPYC (2026) over ten networks at 8x8 and 32x32, each within a factor 1.5.
+CPU_CALL = 75e-6  # seconds a layer and pass
+CPU_MACS = 30e9  # multiply-accumulates a second and thread
+# Grouped and depthwise convolutions reach less of that rate.
+CPU_SLOWER = {"mobilenet_v2": 2.5, "shufflenet_v1": 2.5, "shufflenet_v2": 2.0}
+# Within 16 % of what was measured on one H100 for resnet32x4 → resnet8x4, 32x32 images at batch 64, a step as one CUDA
+# graph, with 1, 4 and 8 students (workflow/docs/speed.md); too long by up to 2.2 times for cohorts of resnet20. Calls
+# and operations overlap there; the rate is a bound for large networks.
+GPU_CALL = 25e-6
+GPU_MACS = 45e12
+# Metrics and tables, on the CPU: of a job's first model (libraries load), of a model, of a pair, of a probability.
+FIRST = 0.5
+TABLES = (0.05, 5e-6, 2e-7)
+
+STATED = {
+    "cpu": f"operations at the stated rate of {2 * CPU_MACS / 1e9:.0f} GFLOP/s a thread",
+    "cuda": f"layers at the stated {GPU_CALL * 1e6:.0f} µs a call (one H100)",
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where jobs compute: ``cpu`` or ``cuda``, the processor's or GPU's name (None: unknown), CPU threads a job."""
+
+    kind: str
+    hardware: str | None
+    threads: int
+
+
+class Passes(NamedTuple):
+    """Forward passes of one network: its architecture, and how many images in how many batches it sees."""
+
+    model: Mapping[str, Any]
+    images: float
+    batches: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a job computes.
+
+    Attributes:
+        stage: ``TRAINING`` or ``EVALUATION``.
+        image: classes, channels, height, width, as the networks see them.
+        model: architecture of the network that is trained or measured.
+        teacher: that of its teacher, None without one.
+        passes: of the networks.
+        host: seconds on the CPU whatever the device.
+    """
+
+    stage: str
+    image: tuple[int, int, int, int]
+    model: Mapping[str, Any]
+    teacher: Mapping[str, Any] | None
+    passes: tuple[Passes, ...] = ()
+    host: float = 0.0
+
+    def stated_seconds(self, machine: Machine, costs: Costs) -> float:
+        """Return the seconds that the job takes at the stated rates, without its start-up.
+
+        Raises:
+            VicinalError: see ``Costs.of``.
+        """
+        priced = [(passes, costs.of(passes.model, *self.image)) for passes in self.passes]
+        calls = sum(cost.calls * passes.batches for passes, cost in priced)
+        if machine.kind == "cuda":
+            macs = sum(cost.macs * passes.images for passes, cost in priced)
+            return max(calls * GPU_CALL, macs / GPU_MACS) + self.host
+        slowed = sum(cost.macs * passes.images * CPU_SLOWER.get(passes.model["family"], 1.0) for passes, cost in priced)
+        return calls * CPU_CALL + slowed / (CPU_MACS * machine.threads) + self.host
+
+
+def training_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: int = 0) -> Work:
+    """Return the work of training networks of one spec, a teacher's or a cohort's, together.
+
+    Args, here and below:
+        spec: of the teacher, or of the students of the cohort.
+        models: networks that are trained or measured.
+        shape: of the data set.
+        pairs: vicinal pairs a split that an evaluation measures on.
+    """
+    recipe, teacher, shape = spec["recipe"], teacher_of(spec), seen_shape(spec, shape)
+    epochs = recipe["epochs"]
+    images, batches = epochs * shape.train, epochs * ceil(shape.train / recipe["batch_size"])
+    every = 1 if recipe.get("schedule") == "plateau" else max(1, epochs // VALIDATIONS)
+    looks = models * ceil(epochs / every)
+    # Where the head is trained alone, the rest is only asked.
+    longer = STEP * models * (1 + recipe.get("head_epochs", 0) / (STEP * epochs))
+    passes = [
+        Passes(spec["model"], longer * images, longer * batches),
+        Passes(spec["model"], looks * shape.validation, looks * ceil(shape.validation / BATCH)),
+    ]
+    if teacher:
+        passes.append(Passes(teacher, images, batches))
+    return Work(TRAINING, shape.image, spec["model"], teacher, tuple(passes))
+
+
+def evaluation_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: int) -> Work:
+    """Return the work of measuring networks of one spec, a teacher's or a cohort's, one after the other.
+
+    Each is asked for its logits on all splits and on vicinal pairs of two of them. The cohort's teacher is asked once,
+    before: see ``answers_work``.
+    """
+    images, batches = _probe_size(shape, pairs)
+    passes = Passes(spec["model"], models * images, models * batches)
+    return _measurement(spec, shape, models * _tables_seconds(shape, pairs), passes)
+
+
+def robustness_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: int = 0) -> Work:
+    """Return the work of measuring networks of one spec on every set of corrupted test images."""
+    sets = models * len(NAMES) * len(SEVERITIES)
+    passes = Passes(spec["model"], sets * shape.test, sets * ceil(shape.test / BATCH))
+    return _measurement(spec, shape, sets * shape.test * shape.classes * TABLES[2], passes)
+
+
+def tables_work(spec: Mapping[str, Any], shape: Shape, pairs: int) -> Work:
+    """Return the work of the tables of one network from its logits."""
+    return _measurement(spec, shape, _tables_seconds(shape, pairs))
+
+
+def answers_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: int) -> Work:
+    """Return the work of asking the teacher of a spec, once, for its logits on all splits and on the pairs of two."""
+    teacher = teacher_of(spec)
+    passes = (Passes(teacher, *_probe_size(shape, pairs)),) if teacher else ()
+    return Work(EVALUATION, seen_shape(spec, shape).image, teacher or spec["model"], None, passes)
+
+
+def teacher_of(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the architecture of the teacher of a spec, if there is one."""
+    return (spec.get("teacher") or {}).get("model")
+
+
+def seen_shape(spec: Mapping[str, Any], shape: Shape) -> Shape:
+    """Return the shape of a data set as the networks of a spec see it."""
+    crop = spec["recipe"].get("crop")
+    return replace(shape, height=crop, width=crop) if crop else shape
+
+
+def _measurement(spec: Mapping[str, Any], shape: Shape, host: float, *passes: Passes) -> Work:
+    return Work(EVALUATION, seen_shape(spec, shape).image, spec["model"], teacher_of(spec), passes, FIRST + host)
+
+
+def _probe_size(shape: Shape, pairs: int) -> tuple[int, int]:
+    """Return how many images a network is measured on, and in how many batches."""
+    parts = (shape.train, shape.validation, shape.test, pairs, pairs)
+    return sum(parts), sum(ceil(part / BATCH) for part in parts)
+
+
+def _tables_seconds(shape: Shape, pairs: int) -> float:
+    """Return the seconds that metrics and tables of one model take."""
+    once, a_pair, a_value = TABLES
+    return once + 2 * pairs * a_pair + (2 * pairs + shape.test + shape.validation) * shape.classes * a_value

@@ -1,0 +1,287 @@
+"""Before the first job: is everything that a run needs there, or can it be had? All that is wrong is found at once.
+
+What is looked at depends on the jobs that would run: nothing is asked of the network, the disk or a GPU for results
+that are there.
+"""
+
+import errno
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from vicinal.config import Execution
+from vicinal.data.catalogue import DATA_SETS
+from vicinal.data.corruptions.catalogue import ARCHIVES
+from vicinal.errors import VicinalError, describe
+from vicinal.jobs.download import unreachable
+from vicinal.jobs.gpus import VISIBLE, list_gpus, visible_devices
+from vicinal.models.pretrained import WEIGHTS, weights_path
+from vicinal.planning.artefacts import Artefacts, Cohort, Store, Teacher
+from vicinal.planning.changes import Change
+from vicinal.planning.plans import Ref
+from vicinal.planning.problems import ERROR, NOTE, WARNING, Problem
+from vicinal.running.estimate.disk import estimate_disk
+from vicinal.running.estimate.jobs import Jobs, kept_costs
+from vicinal.running.estimate.memory import smallest_gpu, training_bytes
+from vicinal.running.estimate.recorded import History
+from vicinal.running.estimate.timing import Timing
+from vicinal.running.estimate.work import Machine
+from vicinal.running.given_teachers import given_teachers, missing_files, other_channels, other_classes
+from vicinal.words import count, size
+
+INTERNET = "run where there is internet"
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file that a run would download.
+
+    Attributes:
+        path: where it is to lie.
+        url: https only.
+        size: bytes.
+        remedy: what to do where it cannot be downloaded.
+        experiments: names of those that need it; empty: a run goes on without it.
+    """
+
+    path: Path
+    url: str
+    size: int
+    remedy: str
+    experiments: tuple[str, ...] = ()
+
+
+def find_problems(
+    artefacts: Artefacts,
+    execution: Execution,
+    results: Path,
+    changes: Mapping[Ref, Change],
+    slurm: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Problem]:
+    """Return all that stands in the way of the jobs that would run; none where nothing would.
+
+    Args:
+        artefacts: that are asked for.
+        execution: how they are made.
+        results: the results folder.
+        changes: the jobs that would run (``vicinal.planning.changes.find_changes``).
+        slurm: whether they go to a cluster, whose GPUs are not known here.
+        say: is given a line before something that takes a while.
+    """
+    if not changes:
+        return []
+    downloads, problems = find_downloads(artefacts, changes)
+    problems += undownloadable(downloads, say)
+    problems += unwritable(results, downloads)
+    problems += missing_files(artefacts, changes)
+    jobs = Jobs(artefacts, changes, results, Timing(Machine("cpu", None, 1), History(), kept_costs(results)))
+    if unreadable := _unreadable(jobs):
+        return problems + unreadable
+    problems += other_classes(artefacts, changes, jobs.shape) + other_channels(artefacts, changes, jobs.shape)
+    try:
+        parts = {name: bytes_ for name, bytes_ in estimate_disk(jobs, changes).parts.items() if name != "downloads"}
+        return problems + full_disks(results, parts, downloads) + gpu_problems(jobs, execution, slurm)
+    except VicinalError as error:
+        return [*problems, Problem(f"disk and GPU memory are not checked: {describe(error)}", kind=WARNING)]
+
+
+def find_downloads(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> tuple[list[Download], list[Problem]]:
+    """Return the files that a run would download, each once, and what is wrong with those that it would use."""
+    downloads: dict[Path, Download] = {}
+    problems: list[Problem] = []
+    for item in (*_files_of_data(artefacts, changes), *_files_of_weights(artefacts, changes)):
+        if isinstance(item, Problem):
+            problems.append(item)
+        else:
+            before = downloads.get(item.path, item).experiments
+            downloads[item.path] = replace(item, experiments=tuple(dict.fromkeys(before + item.experiments)))
+    return list(downloads.values()), problems
+
+
+def _files_of_data(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> Iterator[Download | Problem]:
+    for store in artefacts.stores.values():
+        needed_by, fetched = _of_store(artefacts, store), ("downloads", store.id) in changes
+        if store.downloaded and (fetched or ("data", store.id) in changes):
+            known = DATA_SETS[store.spec["name"]]
+            for file, archive in known.archives.items():
+                path = Path(store.root) / known.folder / file
+                remedy = f"copy the file with SHA-256 {archive.sha256} there, {INTERNET}, or set data.root to a folder "
+                remedy += "with the data set as Parquet files"
+                if not path.is_file() and fetched:
+                    yield Download(path, archive.url, archive.size, remedy, needed_by)
+                elif not path.is_file():
+                    yield _gone(path, f"data/{store.id}.fetched.json", needed_by)
+        if ("corruptions", store.id) in changes and artefacts.corruptions[store.id].archive_state is None:
+            corrupted = ARCHIVES[store.spec["name"]]
+            yield Download(Path(store.root) / corrupted.file, corrupted.url, corrupted.size, INTERNET)
+
+
+def _files_of_weights(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> Iterator[Download | Problem]:
+    starting = {unit.weights for unit, _ in _trained(artefacts, changes)}
+    starting |= {teacher.weights for teacher in given_teachers(artefacts, changes)}
+    for name, root in artefacts.weights.items():
+        path, weights, fetched = weights_path(root, name), WEIGHTS[name], ("weights", name) in changes
+        needed_by = artefacts.names(lambda study, name=name: name in {unit.weights for unit in study.units})
+        found = path.stat().st_size if path.is_file() else None
+        if found is None and fetched:
+            remedy = f"copy the file there (its SHA-256 begins with {weights.sha256}), or {INTERNET}"
+            yield Download(path, weights.url, weights.size, remedy, needed_by)
+        elif found is None and name in starting:
+            yield _gone(path, f"weights/{name}.json", needed_by)
+        elif found is not None and fetched and abs(found - weights.size) > weights.tolerance:
+            text = f"{path}: damaged or another file ({found:,} bytes, not about {weights.size:,})"
+            yield Problem(f"{text}: delete it, and it is downloaded from {weights.url}", needed_by)
+
+
+def _gone(path: Path, record: str, needed_by: tuple[str, ...]) -> Problem:
+    return Problem(f"{path}: not there any more: put it back, or delete results/{record} to fetch it again", needed_by)
+
+
+def undownloadable(downloads: Iterable[Download], say: Callable[[str], None] = lambda text: None) -> list[Problem]:
+    """Return the files that a run needs and cannot download."""
+    needed = [download for download in downloads if download.experiments]
+    if not needed:
+        return []
+    say(f"asking {', '.join(sorted({urlsplit(d.url).netloc for d in needed}))} for what is to be downloaded")
+    reasons = unreachable({download.url: None for download in needed})
+    return [
+        Problem(
+            f"{d.path}: not there, and {d.url} cannot be downloaded ({reasons[d.url]}): {d.remedy}",
+            d.experiments,
+        )
+        for d in needed
+        if d.url in reasons
+    ]
+
+
+def unwritable(results: Path, downloads: Iterable[Download] = ()) -> list[Problem]:
+    """Return which folders cannot be written: that of the results, and those that are downloaded to."""
+    needed_by: dict[Path, dict[str, None]] = {results: {}}
+    for download in downloads:
+        needed_by.setdefault(download.path.parent, {}).update(dict.fromkeys(download.experiments))
+    problems = []
+    for folder, experiments in needed_by.items():
+        nearest = nearest_existing(folder)
+        if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
+            field = "" if folder == results else "data.root: "
+            why = _why_unwritable(nearest)
+            kind = ERROR if experiments or folder == results else WARNING
+            text = f"{field}{folder}: cannot be written ({why}); make it a folder you may write to"
+            problems.append(Problem(text, tuple(experiments), kind))
+    return problems
+
+
+def _why_unwritable(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"{folder} is no folder"
+    read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+    return os.strerror(errno.EROFS) if read_only else f"{folder} may not be written"
+
+
+def full_disks(results: Path, parts: Mapping[str, int], downloads: Iterable[Download]) -> list[Problem]:
+    """Return which disks have no room for a run.
+
+    Args:
+        results: the results folder.
+        parts: what is written there → bytes.
+        downloads: what is written elsewhere, perhaps to the same disk.
+    """
+    needed: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    optional: dict[int, int] = defaultdict(int)
+    folders: dict[int, Path] = {}
+    wanted = [(results, name, bytes_, True) for name, bytes_ in parts.items()]
+    wanted += [(d.path.parent, "downloads", d.size, bool(d.experiments)) for d in downloads]
+    for folder, name, bytes_, is_needed in wanted:
+        disk = nearest_existing(folder).stat().st_dev
+        folders.setdefault(disk, folder)
+        if is_needed:
+            needed[disk][name] += bytes_
+        else:
+            optional[disk] += bytes_
+    problems = []
+    for disk, folder in folders.items():
+        free, total = shutil.disk_usage(nearest_existing(folder)).free, sum(needed[disk].values())
+        listed = ", ".join(f"{name} {size(bytes_)}" for name, bytes_ in needed[disk].items() if bytes_)
+        if total > free:
+            text = f"{folder}: the disk has {size(free)} free, about {size(total)} are needed ({listed}): free some"
+            problems.append(Problem(text))
+        elif total + optional[disk] > free:
+            text = f"{folder}: the disk has {size(free)} free, too little for corrupted images ({size(optional[disk])})"
+            problems.append(Problem(f"{text}; without them about {size(total)} are needed", kind=WARNING))
+    return problems
+
+
+def gpu_problems(jobs: Jobs, execution: Execution, slurm: bool) -> list[Problem]:
+    """Return which trainings the GPUs of this machine have too little memory for, and whether one is missing.
+
+    A cohort that is too large is trained in parts; a single network that does not fit cannot be trained.
+    """
+    units = _trained(jobs.artefacts, jobs.changes)
+    if execution.device == "cpu" or not units:
+        return []
+    if slurm:
+        return [Problem("GPU memory is not checked: the cluster's GPUs are not known here", kind=NOTE)]
+    devices, number = visible_devices(), int(execution.device.partition(":")[2] or 0)
+    if execution.device != "auto" and list_gpus() is not None and number >= len(devices):
+        preset = f" ({VISIBLE}={os.environ[VISIBLE]!r})" if VISIBLE in os.environ else ""
+        have = f"{count(len(devices), 'GPU')} may be used here{preset}; set auto or cpu"
+        return [Problem(f"execution.device: {execution.device}: there is no such GPU: {have}")]
+    memory = smallest_gpu(execution.device) if devices else None
+    if memory is None:
+        return []
+    problems, cohorts = [], []
+    for unit, models in units:
+        models, shape = min(models, execution.cohort_size or models), jobs.shape(unit.store)
+        alone, together = (training_bytes(unit.spec, n, shape, jobs.costs, execution.precision) for n in (1, models))
+        if alone > memory:
+            text = f"{unit.id}: one network takes about {size(alone)} of GPU memory in training, the smallest GPU has "
+            text += f"{size(memory)}: set a smaller recipe.batch_size or another model, or execution.device=cpu"
+            names = jobs.artefacts.names(lambda study, id_=unit.id: id_ in {u.id for u in study.units})
+            problems.append(Problem(text, names))
+        elif together * execution.gpu_slots > memory:
+            cohorts.append((together, models, unit.id))
+    if cohorts:
+        taken, models, id_ = max(cohorts)
+        slots = f", and {execution.gpu_slots} jobs share it (execution.gpu_slots)" if execution.gpu_slots > 1 else ""
+        text = f"{id_}: {models} at once take about {size(taken)} of GPU memory, the smallest GPU has {size(memory)}"
+        text += f"{slots}: a cohort is halved when memory runs out; execution.cohort_size makes it small from the start"
+        problems.append(Problem(text, kind=WARNING))
+    return problems
+
+
+def nearest_existing(path: Path) -> Path:
+    """Return the nearest file or folder that is there and can be reached, from ``path`` upwards."""
+    path = path.absolute()
+    for place in (path, *path.parents):
+        with suppress(OSError):
+            place.stat()
+            return place
+    raise VicinalError(f"{path}: no folder of it can be reached; is its disk mounted?")
+
+
+def _unreadable(jobs: Jobs) -> list[Problem]:
+    """Return which data sets that are to be used cannot be read."""
+    problems = []
+    for store in jobs.artefacts.stores.values():
+        try:
+            jobs.shape(store)
+        except (VicinalError, OSError) as error:
+            problems.append(Problem(describe(error), _of_store(jobs.artefacts, store)))
+    return problems
+
+
+def _of_store(artefacts: Artefacts, store: Store) -> tuple[str, ...]:
+    return artefacts.names(lambda study: study.store.id == store.id)
+
+
+def _trained(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> list[tuple[Teacher | Cohort, int]]:
+    """Return the teachers and cohorts that would be trained, each with the number of networks."""
+    units = {("teachers", id_): teacher for id_, teacher in artefacts.teachers.items()}
+    units |= {("cohorts", id_): cohort for id_, cohort in artefacts.cohorts.items()}
+    return [(units[ref], len(change.train)) for ref, change in changes.items() if ref in units and change.train]

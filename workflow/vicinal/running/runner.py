@@ -1,0 +1,275 @@
+"""The head of a run: starts Snakemake, shows how far it is, and says plainly what failed."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+
+import psutil
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from vicinal.errors import VicinalError
+from vicinal.running.log_reader import Run, tail
+
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+# Where nobody watches a terminal, a line about the running jobs after so many seconds without news.
+QUIET_SECONDS = 20
+SHOWN_JOBS = 4
+# Without a failed job: so many lines of what Snakemake says.
+SHOWN_LINES = 15
+# While Snakemake is stopping, jobs that it had just started are looked for so often.
+STOP_SECONDS = 0.5
+# A killed process may hold its locks for so long on a busy machine.
+RELEASE_SECONDS = 1.0
+# As shells say it: 128 + SIGINT, 128 + SIGTERM.
+INTERRUPTED, TERMINATED = 130, 143
+
+
+@contextmanager
+def head_lock(results: Path) -> Iterator[int]:
+    """Hold the one lock of this results folder; yield its file descriptor, which Snakemake inherits.
+
+    Snakemake keeps the lock when this process is killed, so that no second head starts beside it; its jobs do not
+    inherit it. The file names the holder, and is empty after a run that ended in order.
+
+    Raises:
+        VicinalError: another head is running, or the folder cannot be written.
+    """
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(results / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise VicinalError(
+            f"{results}: cannot be written ({error.strerror}); make it a folder you may write to"
+        ) from None
+    try:
+        if not _locked(descriptor):
+            raise VicinalError(
+                f"{results}: another run is working here ({_holder(descriptor)}); wait for it or stop it"
+            )
+        yield descriptor
+        if not _snakemake_is_locked():
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Take the lock, unless another run has it; a killed run keeps it until its last thread has ended."""
+    patient_until = time.monotonic() + RELEASE_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > patient_until:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
+
+
+def _snakemake_is_locked() -> bool:
+    return any(Path(".snakemake/locks").glob("*"))
+
+
+def _holder(descriptor: int) -> str:
+    return os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+
+
+def unlock_snakemake(lock: int, arguments: list[str], force: bool = False) -> None:
+    """Remove the lock that a killed Snakemake left behind, and say in the head's lock who holds it now.
+
+    If the last head here was killed, Snakemake's lock is its own, and dead: a living Snakemake of it would hold the
+    head's lock. Else somebody called ``snakemake`` directly, who may be working still.
+
+    Args:
+        lock: descriptor of the head's lock.
+        arguments: of Snakemake.
+        force: remove the lock whosever it is.
+
+    Raises:
+        VicinalError: the lock may be of a Snakemake that is working here.
+    """
+    if _snakemake_is_locked():
+        killed = _holder(lock)
+        if not (killed or force or _agreed()):
+            raise VicinalError(
+                ".snakemake/locks: a snakemake that ./reproduce did not start is working here, or was killed; wait for "
+                "it, or if it runs no more: ./reproduce --unlock"
+            )
+        print(
+            f"removing the lock of a Snakemake that was killed ({killed or 'not started by ./reproduce'})", flush=True
+        )
+        subprocess.run([*SNAKEMAKE, "--unlock", *arguments], check=True, capture_output=True)
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"process {os.getpid()} since {datetime.now():%Y-%m-%d %H:%M:%S}\n".encode(), 0)
+
+
+def _agreed() -> bool:
+    """Ask whether to remove the lock, where there is somebody to ask."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    print("A snakemake that ./reproduce did not start is working here, or was killed.")
+    return input("Is it running no more, and should its lock be removed? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def run_snakemake_as_it_is(arguments: list[str], lock: int) -> int:
+    """Run Snakemake with its own output, and return its exit status."""
+    process = subprocess.Popen([*SNAKEMAKE, *arguments], pass_fds=(lock,))
+    signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # Snakemake has got it too, and ends its jobs, which takes a moment on a cluster
+            continue
+
+
+def run_snakemake(arguments: list[str], logs: Path, lock: int) -> int:
+    """Run Snakemake on the workflow of this folder, show progress, and return its exit status.
+
+    Args:
+        arguments: of Snakemake.
+        logs: folder for its whole output, a file a run.
+        lock: descriptor that Snakemake inherits.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    log = logs / f"run-{datetime.now():%Y%m%d-%H%M%S}.log"
+    reading, writing = os.pipe()
+    plugin = ["--logger", "vicinal", "--logger-vicinal-pipe", str(writing)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*SNAKEMAKE, *arguments, *plugin], stdout=output, stderr=subprocess.STDOUT, pass_fds=(lock, writing)
+        )
+    os.close(writing)
+    signal.signal(signal.SIGTERM, _raise_terminated)
+    run = Run()
+    try:
+        _follow(reading, run)
+    except KeyboardInterrupt as stop:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("stopping: Snakemake ends its jobs", flush=True)
+        # Ctrl-C reached Snakemake and its jobs as well, SIGTERM perhaps this process alone.
+        if isinstance(stop, _Terminated):
+            _stop(process)
+        process.wait()
+        print("stopped; what is finished is kept, run again to go on", file=sys.stderr, flush=True)
+        return TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED
+    status = process.wait()
+    if status:
+        # What Snakemake prints before it has read its arguments is no event.
+        for line in run.failures() or (run.errors or tail(log))[-SHOWN_LINES:]:
+            print(f"error: {line}", file=sys.stderr)
+        print(
+            f"not finished (all output: {log}); what is finished is kept, run again to go on",
+            file=sys.stderr,
+            flush=True,
+        )
+    elif not run.total:
+        print("nothing to do: all results are up to date", flush=True)
+    return status
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: as Ctrl-C, with another exit status."""
+
+
+def _raise_terminated(number: int, frame: object) -> None:
+    raise _Terminated
+
+
+def _stop(process: subprocess.Popen) -> None:
+    """End Snakemake and its jobs, which leave a checkpoint.
+
+    At SIGTERM Snakemake would wait for its jobs, for hours, or stand still for ever: its handler takes locks that are
+    not reentrant. SIGINT gets it out of there, and keeps it from starting more.
+    """
+    process.send_signal(signal.SIGINT)
+    told: set[psutil.Process] = set()
+    while process.poll() is None:
+        # A job is a shell and the script that it waits for; the shell must stay, to see the script end.
+        for job in _leaves(process.pid) - told:
+            told.add(job)
+            with suppress(psutil.NoSuchProcess):
+                job.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+
+
+def _leaves(pid: int) -> set[psutil.Process]:
+    """Return the living processes below a process that have no living children."""
+    living, parents = set(), set()
+    with suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it ended this moment
+                if process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+                    living.add(process)
+                    parents.add(process.ppid())
+    return {process for process in living if process.pid not in parents}
+
+
+def _follow(pipe: int, run: Run) -> None:
+    """Take in Snakemake's events until it has ended; show what happens."""
+    lines: Queue[str | None] = Queue()
+
+    def pump() -> None:
+        with os.fdopen(pipe, encoding="utf-8") as events:
+            for line in events:
+                lines.put(line)
+        lines.put(None)
+
+    Thread(target=pump, daemon=True).start()
+    console = Console(highlight=False)
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("jobs"),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    began = last_news = time.monotonic()
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("", total=None)
+        while True:
+            try:
+                line = lines.get(timeout=0.5)
+            except Empty:
+                now = "\n".join(
+                    job.last_line()[: max(20, console.width - 2)] for job in list(run.running.values())[:SHOWN_JOBS]
+                )
+                progress.update(task, description=f"\n{now}")
+                if not console.is_terminal and run.running and time.monotonic() - last_news > QUIET_SECONDS:
+                    last_news = time.monotonic()
+                    for words in _at_work(run):
+                        print(f"        {_clock(last_news - began)} … {words}", flush=True)
+                continue
+            if line is None or not line.endswith("\n"):  # Snakemake ended, or was killed within a line
+                return
+            finished = run.take(json.loads(line))
+            while run.news:
+                progress.console.print(run.news.pop(0), markup=False, soft_wrap=True)
+            progress.update(task, completed=run.done, total=run.total or None)
+            if finished is not None:
+                last_news = time.monotonic()
+                count = f"[{run.done:>{len(str(run.total))}}/{run.total}]"
+                progress.console.print(f"{count} {_clock(last_news - began)} {finished.label}", markup=False)
+
+
+def _at_work(run: Run) -> list[str]:
+    """Return what some of the jobs at work say last, and how many there are besides: a cluster has many of them."""
+    jobs = list(run.running.values())
+    more = [f"and {len(jobs) - SHOWN_JOBS} more jobs, queued or running"] if len(jobs) > SHOWN_JOBS else []
+    return [*(job.last_line() for job in jobs[:SHOWN_JOBS]), *more]
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 3600}:{int(seconds) // 60 % 60:02d}:{int(seconds) % 60:02d}"

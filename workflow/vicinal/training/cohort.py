@@ -1,0 +1,241 @@
+"""What the training jobs share: from wanted models to finished ones on disk."""
+
+import gc
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vicinal.data.store import Store
+from vicinal.errors import VicinalError
+from vicinal.jobs.interruption import RESERVE_SECONDS, Interruption
+from vicinal.jobs.progress import Progress
+from vicinal.jobs.provenance import Stopwatch, provenance
+from vicinal.jobs.records import remove_checkpoints
+from vicinal.models import build_model
+from vicinal.results import checkpoint_folder
+from vicinal.training.checkpoint import Checkpoint, Checkpoints, describe_machine, find_checkpoint, resumption
+from vicinal.training.inputs import Images, adapt, open_images, to_device
+from vicinal.training.learner import Learner, make_learner
+from vicinal.training.loop import train
+from vicinal.training.numerics import Numerics
+from vicinal.training.phases import all_epochs
+from vicinal.training.task import Callbacks, Moment, Training
+from vicinal.training.weights import load_weights, save_model, save_state
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Where and how a job trains its models.
+
+    Attributes:
+        unit: id of the cohort or teacher.
+        results: the results folder, for checkpoints.
+        store: the data.
+        device: where to compute.
+        numerics: how.
+        interruption: knows when to stop before the end.
+        checkpoint_seconds: from one checkpoint to the next.
+        diverged: folder for the last good weights of a diverged model.
+        teacher: directory of the teacher, and its spec.
+        cohort_size: models trained at once, at most; None: all.
+        weights: the file of the published weights that the specs start from.
+    """
+
+    unit: str
+    results: Path
+    store: Store
+    device: torch.device
+    numerics: Numerics
+    interruption: Interruption
+    checkpoint_seconds: float
+    diverged: Path
+    teacher: tuple[Path, dict] | None = None
+    cohort_size: int | None = None
+    weights: Path | None = None
+
+    def say(self, text: str) -> None:
+        """Print a line about this job."""
+        print(f"{self.unit}: {text}", flush=True)
+
+
+def train_models(job: TrainingJob, wanted: dict[Path, dict[str, Any]]) -> None:
+    """Train models that share everything but temperature, logit scale and loss, and write each into its directory.
+
+    The training continues from the furthest whole checkpoint, of whatever process. Models that it does not hold, e.g.
+    of a temperature that was added since, are trained after the others.
+
+    Args:
+        job: see there.
+        wanted: for each model's directory what its record must say: ``id``, ``spec``, ``code`` and checksums.
+
+    Raises:
+        VicinalError: a loss became NaN or infinite. All models that did not diverge are trained to the end and
+            written before.
+        SystemExit: it stopped before its end, by a deadline or a signal, and can be resumed.
+    """
+    checkpoint = find_checkpoint(checkpoint_folder(job.results, job.unit), list(wanted.values()))
+    held = {path: record for path, record in wanted.items() if checkpoint and checkpoint.holds(record)}
+    others = {path: record for path, record in wanted.items() if path not in held}
+    if held and others:
+        job.say(f"{len(others)} of {len(wanted)} are not in its checkpoint; they start afterwards")
+    problems = _train_in_parts(job, held, checkpoint) + _train_in_parts(job, others, None)
+    remove_checkpoints(job.results, job.unit)
+    if problems:
+        raise VicinalError("\n".join(problems))
+
+
+def _train_in_parts(job: TrainingJob, wanted: dict[Path, dict[str, Any]], checkpoint: Checkpoint | None) -> list[str]:
+    """Train models, all at once if they may and the memory suffices; return a line for each that diverged."""
+    waiting, problems = list(wanted.items()), []
+    size = job.cohort_size or len(waiting)
+    while waiting:
+        part = dict(waiting[:size])
+        found = _train_unless_short_of_memory(job, part, checkpoint)
+        if found is None:
+            size = (len(part) + 1) // 2
+            job.say(f"out of memory; from now on {size} models are trained at once")
+            gc.collect()
+            torch.cuda.empty_cache()
+        else:
+            problems += found
+            waiting = waiting[size:]
+    return problems
+
+
+def _train_unless_short_of_memory(
+    job: TrainingJob, part: dict[Path, dict[str, Any]], checkpoint: Checkpoint | None
+) -> list[str] | None:
+    """Train models together as ``_train_together`` does; None where the memory does not suffice for so many."""
+    try:
+        return _train_together(job, part, checkpoint)
+    except torch.OutOfMemoryError:
+        if len(part) == 1:
+            raise
+        return None
+
+
+def _train_together(job: TrainingJob, wanted: dict[Path, dict[str, Any]], checkpoint: Checkpoint | None) -> list[str]:
+    """Train models together, all from one checkpoint or all anew; return a line for each that diverged."""
+    watch = Stopwatch()
+    records = {record["id"]: record for record in wanted.values()}
+    training = _training(job, next(iter(records.values()))["spec"])
+    learners = [make_learner(id_, record["spec"], training.data, job.weights) for id_, record in records.items()]
+    machine = describe_machine(job.device, job.numerics)
+    moment, before, resumed = Moment(), 0.0, []
+    if checkpoint:
+        moment, before = checkpoint.restore(learners), checkpoint.info["wall_seconds"]
+        resumed = [*checkpoint.info["resumed"], resumption(checkpoint, machine)]
+        _say_resumed(job, resumed[-1])
+
+    info = {"unit": job.unit, "made": machine, "resumed": resumed}
+    checkpoints = Checkpoints(checkpoint_folder(job.results, job.unit), info, records, job.checkpoint_seconds)
+    saver = _Saver(job, learners, checkpoints, lambda: before + watch.seconds())
+    epochs, images = all_epochs(training.recipe), len(training.data)
+    progress = Progress(job.unit, epochs, "epochs", images=images, before=moment.epochs)
+
+    def after_step(moment: Moment) -> None:
+        progress.within(moment.epochs)
+        saver.after_step(moment)
+
+    def after_epoch(epoch: int, active: list[Learner]) -> None:
+        note = ", ".join(_status(learner) for learner in active)
+        progress.update(epoch, note, {learner.id: _curves(learner) for learner in active})
+
+    job.interruption.check(job.unit)
+    job.interruption.defer()
+    train(learners, training, moment, Callbacks(after_epoch, after_step, job.say))
+
+    made = {
+        **provenance(watch, job.device),
+        "wall_seconds": round(before + watch.seconds(), 3),
+        "resumed": resumed,
+        "precision": job.numerics.precision,
+        "deterministic": job.numerics.deterministic,
+        "epoch_seconds": {"mean": round(moment.seconds / max(1, moment.epoch), 4), "number": moment.epoch},
+    }
+    for directory, learner in zip(wanted, learners, strict=True):
+        if learner.diverged is None:
+            save_model(directory, learner.model.state_dict(), learner.history, wanted[directory], made)
+    return [_keep_last_good(job, learner) for learner in learners if learner.diverged]
+
+
+def _training(job: TrainingJob, spec: dict[str, Any]) -> Training:
+    """Return what a cohort or a teacher of this spec is trained on."""
+    data, validation = (open_images(job.store, split, job.device, spec["recipe"]) for split in ("train", "validation"))
+    teacher = _frozen(*job.teacher, data, job.numerics) if job.teacher else None
+    return Training(data, validation, spec["recipe"], spec["seed"], spec.get("alpha"), teacher, job.numerics)
+
+
+class _Saver:
+    """Makes checkpoints in time, and stops the process when it must end."""
+
+    def __init__(
+        self, job: TrainingJob, learners: list[Learner], checkpoints: Checkpoints, wall_seconds: Callable[[], float]
+    ) -> None:
+        self._job, self._learners, self._checkpoints, self._wall_seconds = job, learners, checkpoints, wall_seconds
+        self._longest = 0.0
+        self._looked: float | None = None
+
+    def after_step(self, moment: Moment) -> None:
+        """Save and stop, if it is time."""
+        now = time.monotonic()
+        if self._looked is not None:
+            self._longest = max(self._longest, now - self._looked)
+        # The next step, and a validation after it, must end before the deadline as well as the last checkpoint.
+        reserve = max(RESERVE_SECONDS, 3 * self._checkpoints.seconds) + self._longest
+        reason = self._job.interruption.reason(reserve)
+        if reason or self._checkpoints.is_due():
+            saved = self._checkpoints.save(self._learners, moment, self._wall_seconds())
+        if reason:
+            lost = "" if saved else ", without a checkpoint of this step"
+            self._job.interruption.stop(
+                f"{self._job.unit}: stopped at epoch {moment.epoch + 1}, step {moment.step}, {reason}{lost}; "
+                "run again to go on"
+            )
+        self._looked = time.monotonic()
+
+
+def _say_resumed(job: TrainingJob, resumed: dict[str, Any]) -> None:
+    where = f"epoch {resumed['epoch'] + 1}, step {resumed['step']}"
+    job.say(f"going on after {where} ({resumed['host']}, {resumed['date']})")
+    if resumed["changed"]:
+        changes = ", ".join(f"{name} {old}, now {new}" for name, (old, new) in resumed["changed"].items())
+        job.say(f"made elsewhere ({changes}): the last bits may differ from those of one run")
+
+
+def _curves(learner: Learner) -> dict[str, float | None]:
+    """Return the last loss and, as far as there is one, the last validation accuracy, a fraction."""
+    loss = learner.history[-1]["loss"]
+    accuracies = (row["validation_accuracy"] for row in reversed(learner.history) if "validation_accuracy" in row)
+    return {"loss": loss if math.isfinite(loss) else None, "accuracy": next(accuracies, None)}
+
+
+def _status(learner: Learner) -> str:
+    accuracy = _curves(learner)["accuracy"]
+    shown = "" if accuracy is None else f" val {accuracy:.1%}"
+    temperature = "" if learner.temperature is None else f"T={learner.temperature} "
+    return f"{temperature}loss {learner.history[-1]['loss']:.4f}{shown}"
+
+
+def _frozen(directory: Path, spec: dict, data: Images, numerics: Numerics) -> torch.nn.Module:
+    """Return a finished teacher, frozen, in evaluation mode, on the device of the data."""
+    model = build_model(spec["model"], data.num_classes, data.channels)
+    load_weights(directory, model)
+    return to_device(numerics.freeze(adapt(model, spec, data)), data.device)
+
+
+def _keep_last_good(job: TrainingJob, learner: Learner) -> str:
+    """Write the weights of a diverged learner's last good epoch; return what to tell the user."""
+    epoch, step = learner.diverged
+    path = job.diverged / f"{learner.id}.safetensors"
+    save_state(path, learner.good_state, {"epoch": json.dumps(epoch - 1), "id": learner.id})
+    return (
+        f"{job.unit}: the loss of {learner.id} became NaN or infinite in epoch {epoch}, step {step}; its weights after "
+        f"epoch {epoch - 1} are in {path}; try a lower recipe.lr"
+    )

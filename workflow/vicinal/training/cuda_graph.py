@@ -1,0 +1,107 @@
+"""A training step as a CUDA graph: one launch instead of a thousand, of which a small network's time consists."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import torch
+
+from vicinal.training.step import CohortStep, copy_state
+
+# Eager runs before a capture: libraries choose their kernels and allocate what they keep.
+WARM_UP = 3
+# A replay may differ from the eager step by its kernels' rounding: relative to the size of the update of all weights,
+# and of each loss.
+UPDATE_TOLERANCE, LOSS_TOLERANCE = 0.05, 0.01
+
+Capture = Callable[[Callable[[], None]], Callable[[], None]]
+
+
+class CudaCapture:
+    """Captures functions as CUDA graphs whose intermediate results share their memory: they never run side by side."""
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, function: Callable[[], None]) -> Callable[[], None]:
+        """Return what runs again all that ``function`` starts on the GPU, from and into the same memory."""
+        graph = torch.cuda.CUDAGraph()
+        torch.cuda.synchronize()
+        with torch.cuda.graph(graph, pool=self._pool):
+            function()
+        return graph.replay
+
+
+class ReplayedStep:
+    """A step that is replayed from a graph, one graph a batch size.
+
+    The first steps run eagerly. Then the step is captured; the graph must do to weights, statistics, momentum and
+    losses what the eager step does to the same state, or it is not used. All steps count for the training, however they
+    are run.
+
+    Args:
+        step: what to run.
+        say: called with a line of text where the graph is not used.
+        capture: for tests.
+    """
+
+    def __init__(self, step: CohortStep, say: Callable[[str], None], capture: Capture | None = None) -> None:
+        self._step, self._say, self._capture = step, say, capture or CudaCapture()
+        self._replays: dict[int, Callable[[], None]] = {}
+        self._eager_runs: Counter[int] = Counter()
+        self._usable = True
+
+    def __call__(self, size: int) -> None:
+        """Train on the next ``size`` images."""
+        if replay := self._replays.get(size):
+            replay()
+        elif self._usable and self._eager_runs[size] >= WARM_UP:
+            self._checked_step(size)
+        else:
+            self._step(size)
+            self._eager_runs[size] += 1
+
+    def _checked_step(self, size: int) -> None:
+        """Take a step eagerly, and once more from the same state by a new graph; keep the graph if both agree."""
+        state = list(self._step.state())
+        before = [value.clone() for value in state]
+        self._step(size)
+        eager = [value.clone() for value in state]
+        copy_state(before, state)
+        try:
+            replay = self._capture(lambda: self._step(size))
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            problem = f"it could not be captured ({next(iter(str(error).splitlines()), type(error).__name__)})"
+        else:
+            replay()
+            problem = _difference(before, eager, state)
+        if problem is None:
+            self._replays[size] = replay
+            return
+        self._usable = False
+        self._replays.clear()
+        self._say(f"no CUDA graph, so this is slower: {problem}")
+        for learner in self._step.learners:
+            learner.optimizer.zero_grad()  # they may lie in memory of the graph
+        copy_state(eager, state)
+
+
+def _difference(before: list[torch.Tensor], eager: list[torch.Tensor], replayed: list[torch.Tensor]) -> str | None:
+    """Return how a replay differs from the eager step from the same state; None where it does not.
+
+    The last three tensors are losses, step number and position (``CohortStep.state``).
+    """
+    if not all(torch.equal(a, b) for a, b in zip(eager[-2:], replayed[-2:], strict=True)):
+        return "its position in the epoch is another one"
+    # NaN is equal to NaN: a network that diverges is no fault of the graph.
+    if not torch.allclose(eager[-3], replayed[-3], rtol=LOSS_TOLERANCE, atol=LOSS_TOLERANCE, equal_nan=True):
+        return "its losses are others than those of the eager step"
+    squares = torch.zeros(2, dtype=torch.float64, device=eager[0].device)
+    for old, right, own in zip(before[:-3], eager[:-3], replayed[:-3], strict=True):
+        pair = torch.stack([(own.double() - right.double()).square().sum(), (right.double() - old).square().sum()])
+        squares += torch.where(pair.isfinite(), pair, 0.0)
+    wrong, size = squares.sqrt().tolist()
+    if wrong > UPDATE_TOLERANCE * size:
+        return f"its update differs from the eager step's by {wrong / max(size, 1e-300):.0%}"
+    return None

@@ -1,0 +1,52 @@
+"""A teacher that is not trained: weights that somebody else made become a model as a training leaves one."""
+
+from pathlib import Path
+from typing import Any
+
+from vicinal import files
+from vicinal.data.store import Store
+from vicinal.errors import VicinalError
+from vicinal.jobs.provenance import Stopwatch, provenance
+from vicinal.models import build_model
+from vicinal.models.loading import load_pretrained
+from vicinal.models.pretrained import CLASSES
+from vicinal.spec import GIVEN
+from vicinal.training.weights import save_model
+
+
+def take_weights(directory: Path, wanted: dict[str, Any], store: Store, weights: Path | None) -> None:
+    """Write the model of a given teacher, as a trained one is written, all or nothing.
+
+    Args:
+        directory: of the model.
+        wanted: what its record must say (``save_model``); under ``spec`` which weights it is given.
+        store: the data, whose classes it tells apart.
+        weights: the file; all of it is used, the last layer too.
+
+    Raises:
+        VicinalError: the file is missing, damaged or another one than was planned with, of another network, or of other
+            classes, or its normalisation is of other channels; one line.
+    """
+    watch, spec = Stopwatch(), wanted["spec"]
+    given = spec[GIVEN]
+    if weights is None:
+        raise VicinalError(f"{wanted['id']}: its weights are given: name their file by --weights")
+    if "name" in given and store.num_classes != CLASSES:
+        raise VicinalError(
+            f"{wanted['id']}: published weights know the {CLASSES:,} classes of ImageNet, the data have "
+            f"{store.num_classes:,}: train the teacher (recipe.pretrained starts from these weights)"
+        )
+    if weights.is_file() and not (found := files.sha256(weights)).startswith(given["sha256"]):
+        raise VicinalError(
+            f"{weights}: not the file that this run was planned with (its SHA-256 begins with {found[:8]}, that one's "
+            f"with {given['sha256'][:8]}): run ./reproduce again, and the teacher is this one"
+        )
+    own = spec.get("normalisation")
+    if own and len(own["mean"]) != len(store.mean):
+        raise VicinalError(
+            f"{wanted['id']}: its normalisation is of {len(own['mean'])} channels, the images have {len(store.mean)}: "
+            "give as many numbers in grids.teachers.normalisation"
+        )
+    model = build_model(spec["model"], store.num_classes, len(store.mean))
+    load_pretrained(model, weights, head=True, sha256=given["sha256"])
+    save_model(directory, model.state_dict(), [], wanted, provenance(watch))  # without a history

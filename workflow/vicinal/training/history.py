@@ -1,0 +1,33 @@
+"""The history of a training: a Parquet table beside the weights of its model, one row an epoch."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vicinal.files import read_table
+from vicinal.results import HISTORY
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The last two are measured about ten times a training, and never without validation images; else they are NaN.
+COLUMNS = {
+    "epoch": "int64", "lr": "float64", "loss": "float64", "validation_accuracy": "float64",
+    "validation_loss": "float64",
+}  # fmt: skip
+
+
+def history_table(rows: Iterable[Mapping[str, float]]) -> "pd.DataFrame":
+    """Return rows, one an epoch with those of ``COLUMNS`` that it has, as a table of all ``COLUMNS``."""
+    import pandas as pd
+
+    return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def training_history(directory: Path) -> "pd.DataFrame":
+    """Return the history of the finished model in a directory: ``COLUMNS``; no rows where nothing was trained.
+
+    Raises:
+        VicinalError: the table is missing or unreadable; the message names it.
+    """
+    return read_table(directory / HISTORY, f"delete {directory} and run ./reproduce, which trains it anew")

@@ -1,0 +1,235 @@
+"""From stored images to the inputs of the networks: gather, crop, flip, normalise, mix."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from itertools import repeat
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from vicinal.data.store import Store
+from vicinal.models.registry import input_of
+from vicinal.spec import PHOTOS
+from vicinal.training.batch_plan import BatchPlan
+
+
+class MixedBatch(NamedTuple):
+    """Mixed inputs (N, C, H, W) float32 and what they were mixed from: labels (N,) int64, λ (N,) float32."""
+
+    inputs: torch.Tensor
+    labels: torch.Tensor
+    partner_labels: torch.Tensor
+    lam: torch.Tensor
+
+
+class Window(NamedTuple):
+    """Images are resized to ``resize`` pixels a side, then a window of ``crop`` pixels a side is cut out."""
+
+    resize: int
+    crop: int
+
+    @property
+    def room(self) -> int:
+        """Return the pixels on each side of a window in the middle."""
+        return (self.resize - self.crop) // 2
+
+
+def window_of(recipe: Mapping[str, Any]) -> Window | None:
+    """Return the window of a resolved recipe, if it has one."""
+    return Window(recipe["resize"], recipe["crop"]) if recipe.get("resize") else None
+
+
+def open_images(store: Store, split: str, device: torch.device, recipe: dict[str, Any]) -> "Images":
+    """Return the images of a split as a recipe wants them: on a device, or decoded on the way there."""
+    if store.meta["spec"].get("store") == PHOTOS:
+        photos = import_module("vicinal.training.photos").Photos
+        return photos(store, split, device, size=recipe["crop"], threads=torch.get_num_threads())
+    return Images(store, split, device, window_of(recipe))
+
+
+class Images:
+    """The images of one split on a device: uint8 (N, H, W, C), labels (N,), and the normalisation of the data set.
+
+    With a window the networks see what is cut out of the resized images: at random places in training, else the middle.
+    """
+
+    def __init__(self, store: Store, split: str, device: torch.device, window: Window | None = None) -> None:
+        """Copy a split from the store to the device."""
+        self.device = device
+        index = store.splits[split]
+        self.images = torch.from_numpy(np.ascontiguousarray(store.images[index])).to(device)
+        self.labels = torch.from_numpy(store.labels[index]).to(device)
+        self.num_classes = store.num_classes
+        self.window = window
+        self.mean = torch.tensor(store.mean * 255, dtype=torch.float32, device=device)
+        self.scale = torch.tensor(1 / (store.std * 255), dtype=torch.float32, device=device)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def channels(self) -> int:
+        """Return the number of colour channels."""
+        return self.images.shape[3]
+
+    @property
+    def side(self) -> int:
+        """Return the height of what the networks see, in pixels."""
+        return self.window.crop if self.window else self.images.shape[1]
+
+    def pixels(self, plan: BatchPlan, **options: Any) -> Iterator[None]:
+        """Yield what each batch of an epoch takes from the host: nothing, the images are on the device.
+
+        The options are of data sets whose images are not.
+        """
+        return repeat(None)
+
+    def clean_batches(self, batch_size: int) -> Iterator[torch.Tensor]:
+        """Yield all images in order, as ``clean`` does."""
+        for start in range(0, len(self), batch_size):
+            yield self.clean(slice(start, start + batch_size))
+
+    def clean(self, index: torch.Tensor | slice) -> torch.Tensor:
+        """Return images without random choices, normalised: (N, C, H, W) float32."""
+        pixels = self.normalised(self.images[index])
+        if self.window:
+            room, size = self.window.room, self.window.crop
+            pixels = self.resized(pixels)[:, room : room + size, room : room + size]
+        return as_input(pixels)
+
+    def normalised(self, images: torch.Tensor) -> torch.Tensor:
+        """Return uint8 images (N, H, W, C) as (value/255 − mean)/std of each channel, (N, H, W, C) float32."""
+        return images.to(torch.float32).sub_(self.mean).mul_(self.scale)
+
+    def resized(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return pixels (N, H, W, C) float32 in the size of the window's image: bilinear, half-pixel centres."""
+        return F.interpolate(as_input(pixels), (self.window.resize,) * 2, mode="bilinear").permute(0, 2, 3, 1)
+
+    def cropped(self, index: torch.Tensor, row: torch.Tensor, column: torch.Tensor, flip: torch.Tensor, padding: int):
+        """Return images (N, H, W, C) uint8, padded with black, cropped at (row, column) and mirrored where ``flip``."""
+        height, width = self.images.shape[1:3]
+        rows, columns = _pixels_of_windows(row - padding, column - padding, flip, height, width)
+        inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
+        pixels = self.images[
+            index[:, None, None], rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :]
+        ]
+        return pixels * inside[..., None]
+
+    def cut(self, index: torch.Tensor, row: torch.Tensor, column: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:
+        """Return windows (N, H, W, C) float32 of normalised images, at (row, column), mirrored where ``flip``."""
+        size = self.window.crop
+        rows, columns = _pixels_of_windows(row, column, flip, size, size)
+        resized = self.resized(self.normalised(self.images[index]))
+        each = torch.arange(len(index), device=index.device)
+        return resized[each[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def _pixels_of_windows(
+    row: torch.Tensor, column: torch.Tensor, flip: torch.Tensor, height: int, width: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the rows (N, height) and columns (N, width) of windows whose upper left corners are given (N,)."""
+    across = torch.arange(width, device=row.device)
+    rows = row[:, None] + torch.arange(height, device=row.device)
+    return rows, column[:, None] + torch.where(flip[:, None], width - 1 - across, across)
+
+
+class EpochTables:
+    """A batch plan on the device, sent there once an epoch, always to the same place."""
+
+    def __init__(self, plan: BatchPlan, device: torch.device) -> None:
+        self.bounds = plan.bounds
+        self.order, self.partner, self.lam, self.row, self.column, self.flip = (
+            torch.from_numpy(table).to(device, copy=True) for table in _tables(plan)
+        )
+
+    def load(self, plan: BatchPlan) -> None:
+        """Take the plan of another epoch of the same training."""
+        own = (self.order, self.partner, self.lam, self.row, self.column, self.flip)
+        for tensor, table in zip(own, _tables(plan), strict=True):
+            tensor.copy_(torch.from_numpy(table))
+
+
+def _tables(plan: BatchPlan) -> tuple[np.ndarray, ...]:
+    return plan.order, plan.partner, plan.lam, plan.row, plan.column, plan.flip
+
+
+def make_batch(data: Images, tables: EpochTables, here: torch.Tensor | slice, recipe: dict, mixed: bool) -> MixedBatch:
+    """Return one batch of an epoch: cropped and flipped as the recipe says, normalised, and mixed if ``mixed``.
+
+    Args:
+        data: the training split.
+        tables: the plan of the epoch.
+        here: the positions in the epoch of a batch of the plan.
+        recipe: resolved.
+        mixed: whether inputs are mixed with their partners.
+    """
+    index = tables.order[here]
+    where = tables.row[here], tables.column[here], tables.flip[here]
+    if data.window:
+        pixels = data.cut(index, *where)
+    elif recipe["crop_padding"] or recipe["flip"]:
+        pixels = data.normalised(data.cropped(index, *where, recipe["crop_padding"]))
+    else:
+        pixels = data.normalised(data.images[index])
+    return mixed_batch(pixels, data.labels[index], tables, here, mixed)
+
+
+def mixed_batch(
+    pixels: torch.Tensor, labels: torch.Tensor, tables: EpochTables, here: torch.Tensor | slice, mixed: bool
+) -> MixedBatch:
+    """Return a batch, mixed if ``mixed``, from its normalised pixels (N, H, W, C) and labels (N,)."""
+    partner, lam, partner_labels = tables.partner[here], tables.lam[here], labels
+    if mixed:
+        pixels, partner_labels = mix(pixels, pixels[partner], lam), labels[partner]
+    return MixedBatch(as_input(pixels), labels, partner_labels, lam)
+
+
+def mix(first: torch.Tensor, second: torch.Tensor, lam: torch.Tensor) -> torch.Tensor:
+    """Return λ·first + (1 − λ)·second for four-dimensional inputs of N images and λ (N,)."""
+    return torch.lerp(second, first, lam.view(-1, 1, 1, 1))
+
+
+def as_input(pixels: torch.Tensor) -> torch.Tensor:
+    """Return pixels (N, H, W, C) as the networks take them: (N, C, H, W), channels last in memory (faster)."""
+    return pixels.permute(0, 3, 1, 2)
+
+
+class Normalisation(NamedTuple):
+    """Mean and standard deviation of each channel, of values in [0, 1]."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
+
+
+def normalisation_of(spec: Mapping[str, Any]) -> Normalisation | None:
+    """Return the normalisation that a model wants; None: that of its data set.
+
+    It is what the config says of a given file of weights, else what the network's family was pretrained with.
+    """
+    if own := spec.get("normalisation"):
+        return Normalisation(own["mean"], own["std"])
+    family = input_of(spec["model"])
+    return Normalisation(family.mean, family.std) if family else None
+
+
+def adapt(model: torch.nn.Module, spec: Mapping[str, Any], data: Images) -> torch.nn.Module:
+    """Let a network that wants images in a normalisation of its own take those of a data set; return it.
+
+    What it is given, (x − mean)/std of the data set, becomes (x − mean)/std of its own (``normalisation_of`` its spec)
+    by one factor and one summand a channel. Mixed inputs stay mixed: both normalisations are affine.
+    """
+    if takes := normalisation_of(spec):
+        own_mean, own_std = torch.tensor([takes.mean, takes.std], dtype=torch.float32, device=data.mean.device)
+        factor = 1 / (data.scale * 255 * own_std)
+        summand = (data.mean / 255 - own_mean) / own_std
+        model.register_forward_pre_hook(
+            lambda module, inputs: (inputs[0] * factor[:, None, None] + summand[:, None, None],)
+        )
+    return model
+
+
+def to_device(model: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+    """Return the network on a device, its weights channels last in memory as the inputs are."""
+    return model.to(device, memory_format=torch.channels_last)

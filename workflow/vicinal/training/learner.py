@@ -1,0 +1,103 @@
+"""A network in training."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from vicinal.errors import VicinalError
+from vicinal.models import build_model
+from vicinal.models.loading import load_pretrained
+from vicinal.training.inputs import Images, adapt, to_device
+from vicinal.training.losses import Term, loss_terms
+from vicinal.training.optimizers import Optimizer, make_optimizer
+from vicinal.training.phases import Phase, phases
+
+
+@dataclass(eq=False)
+class Learner:
+    """One network in training, with what sets it apart from the others of its cohort.
+
+    Attributes:
+        id: of the model, for messages and files.
+        model: on the device where it is trained.
+        recipe: resolved.
+        own_terms: of its loss, with their weights.
+        phase: of the training, see ``enter``.
+        optimizer: of the parameters that are trained in this phase.
+        terms: of the loss in this phase.
+        temperature: of the distillation, a number > 0 or ``"std"``; None without a teacher.
+        logit_scale: factor on the teacher's logits.
+        history: one row an epoch.
+        good_state: its state dict at the start of the epoch.
+        diverged: (epoch, step), both from 1, of its first loss that was NaN or infinite.
+    """
+
+    id: str
+    model: torch.nn.Module
+    recipe: dict
+    own_terms: list[tuple[float, Term]]
+    temperature: float | str | None = None
+    logit_scale: float = 1.0
+    history: list[dict] = field(default_factory=list)
+    good_state: dict[str, torch.Tensor] | None = None
+    diverged: tuple[int, int] | None = None
+    phase: Phase = field(init=False, default=None)
+    optimizer: Optimizer = field(init=False)
+    terms: list[tuple[float, Term]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.enter(phases(self.recipe)[0])
+
+    @property
+    def head(self) -> torch.nn.Module:
+        """Return the last layer."""
+        return self.model.get_submodule(getattr(self.model, "head_name", "fc"))
+
+    def enter(self, phase: Phase) -> None:
+        """Begin a phase, with a fresh optimiser, unless it is in it."""
+        if phase == self.phase:
+            return
+        self.phase = phase
+        self.model.requires_grad_(not phase.head)
+        self.head.requires_grad_(True)
+        self.optimizer = make_optimizer(self.model.parameters(), phase.recipe)
+        self.terms = loss_terms({"ce_weight": 1.0}) if phase.head else self.own_terms
+
+    def train(self) -> None:
+        """Go into training mode. Where the head is trained alone, the statistics of the rest stay as they are."""
+        self.model.train(not self.phase.head)
+        self.head.train()
+
+
+def make_learner(id_: str, spec: dict, data: Images, weights: Path | None = None) -> Learner:
+    """Return a fresh network for a student's or teacher's spec; its initial weights depend on the seed alone.
+
+    Where it starts from published weights, its last layer is fresh nevertheless.
+
+    Args:
+        id_: the id, for messages and files.
+        spec: ``model`` (architecture), ``recipe``, ``seed``, ``loss`` (weights) and, with a teacher, ``temperature``
+            and ``logit_scale``.
+        data: the training split, on the device that the network goes to.
+        weights: file of the published weights that the spec names under ``weights``.
+
+    Raises:
+        VicinalError: the spec names weights and ``weights`` is None, damaged or of another network.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec["seed"])
+        model = build_model(spec["model"], data.num_classes, data.channels)
+    if initial := spec.get("weights"):
+        if weights is None:
+            raise VicinalError(f"{id_}: it starts from the published weights {initial['name']}: give --weights")
+        load_pretrained(model, weights, sha256=initial["sha256"])
+    to_device(adapt(model, spec, data), data.device)
+    return Learner(
+        id=id_,
+        model=model,
+        recipe=spec["recipe"],
+        own_terms=loss_terms(spec["loss"]),
+        temperature=spec.get("temperature"),
+        logit_scale=float(spec.get("logit_scale", 1)),
+    )

@@ -1,0 +1,118 @@
+"""How a device computes: floating-point precision, determinism, CUDA graphs, compilation. No setting of an experiment.
+
+Parameters, batch normalisation, losses and updates are float32 always. ``bf16`` and ``tf32`` concern the inputs of
+convolutions and matrix products, which are summed in float32.
+"""
+
+import argparse
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vicinal.errors import VicinalError
+
+if TYPE_CHECKING:
+    import torch
+
+PRECISIONS = ("auto", "fp32", "tf32", "bf16")
+COMPILE = ("auto", "on", "off")
+# Read by torch when it compiles.
+COMPILED = "TORCHINDUCTOR_CACHE_DIR"
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """How a training computes.
+
+    Attributes:
+        precision: ``fp32``, ``tf32`` or ``bf16`` (autocast).
+        deterministic: the same run gives the same bits, at some cost in speed on a GPU; a CPU does so anyway.
+        graph: a step on a GPU is replayed as a CUDA graph.
+        compile: ``on``, ``off``, or ``auto``: where it is seen to pay (``vicinal.training.compilation``).
+    """
+
+    precision: str = "fp32"
+    deterministic: bool = False
+    graph: bool = True
+    compile: str = "off"
+
+    def autocast(self, device: "torch.device") -> AbstractContextManager:
+        """Return the context that the networks' forward passes run in."""
+        import torch
+
+        if self.precision != "bf16":
+            return nullcontext()
+        # Without a cache of converted weights: a CUDA graph would keep those of its capture.
+        return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+
+    def freeze(self, model: "torch.nn.Module") -> "torch.nn.Module":
+        """Return a network that is only asked, in evaluation mode.
+
+        Under bf16 its weights are rounded here once, as autocast would do in every step.
+        """
+        import torch
+
+        model.requires_grad_(False).eval()
+        if self.precision == "bf16":
+            for module in model.modules():
+                if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+                    module.to(torch.bfloat16)
+        return model
+
+
+def add_numerics_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--precision``, ``--deterministic``, ``--compile`` and ``--no-graph`` to a script's arguments."""
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="auto: bf16 on a GPU that has it, fp32 elsewhere"
+    )
+    parser.add_argument("--deterministic", action="store_true", help="the same bits in every run, also on a GPU")
+    parser.add_argument(
+        "--compile", choices=COMPILE, default="auto", help="networks by torch.compile; auto: on a GPU, where it pays"
+    )
+    parser.add_argument("--no-graph", action="store_true", help="launch a GPU's kernels one by one, to find an error")
+
+
+def numerics_options(execution: Any) -> list[str]:
+    """Return the arguments of ``add_numerics_arguments`` that say what a config's ``execution`` says."""
+    options = ["--precision", execution.precision, "--compile", execution.compile]
+    return [*options, "--deterministic"] if execution.deterministic else options
+
+
+def select_numerics(args: argparse.Namespace, device: "torch.device") -> Numerics:
+    """Return what the arguments ask of a device, and set torch's switches for this process.
+
+    Raises:
+        VicinalError: the device does not have that precision.
+    """
+    import torch
+
+    on_gpu = device.type == "cuda"
+    precision = args.precision
+    if precision == "auto":
+        precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if precision == "tf32" and not on_gpu:
+        raise VicinalError(f"--precision tf32: {device} has none; use fp32 or bf16")
+    allow_tf32(precision == "tf32")
+    torch.backends.cudnn.benchmark = on_gpu and not args.deterministic
+    if args.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+        torch.use_deterministic_algorithms(True)
+    # What is compiled depends on measured times, which differ from run to run.
+    chosen = "off" if args.compile == "auto" and (args.deterministic or not on_gpu) else args.compile
+    if chosen != "off":
+        os.environ.setdefault(COMPILED, str(compiled_folder()))
+    return Numerics(precision, args.deterministic, graph=not args.no_graph, compile=chosen)
+
+
+def compiled_folder() -> Path:
+    """Return where compiled networks are kept for later jobs: torch's own folder, below /tmp, may go with the job."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vicinal" / "compiled"
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Let a GPU round the inputs of products and convolutions to tf32, or forbid it; torch allows it for the latter."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed

@@ -1,0 +1,38 @@
+"""Numbers as a reader sees them: times, sizes, counts. The only module that says how they are printed."""
+
+import math
+
+
+def duration(seconds: float) -> str:
+    """Return a time with its unit: ``40 s``, ``12 min``, ``3.5 h``, ``120 h``; never less than a second."""
+    if seconds < 99.5:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 99.5 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{hours(seconds / 3600)} h"
+
+
+def hours(value: float) -> str:
+    """Return a number of hours with two significant digits."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}" if value >= 0.001 else "0"
+
+
+def size(bytes_: float) -> str:
+    """Return a number of bytes with its unit: ``950 B``, ``12 MB``, ``3.1 GB``."""
+    for unit in ("B", "kB", "MB"):
+        if bytes_ < 1000:
+            return f"{bytes_:.0f} {unit}"
+        bytes_ /= 1000
+    return f"{bytes_:.1f} GB" if bytes_ < 1000 else f"{bytes_ / 1000:.1f} TB"
+
+
+def count(things: int, word: str) -> str:
+    """Return a number of things: ``1 file``, ``2,000 files``."""
+    return f"{things:,} {word}{'' if things == 1 else 's'}"
+
+
+def number(value: float | None, form: str = ".3g") -> str:
+    """Return a number with a true minus sign; an empty text where it is None or NaN."""
+    if value is None or math.isnan(value):
+        return ""
+    return format(value, form).replace("-", "−")
