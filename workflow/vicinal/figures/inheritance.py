@@ -9,7 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vicinal.figures import panels, runs, style
+from vicinal.figures import panels, runs
 
 TABLES = ("metrics",)
 CAPTION = (
@@ -76,7 +76,7 @@ def _enough(students: pd.DataFrame) -> pd.DataFrame:
     scales = students.groupby(["teacher", "student", "temperature"])["logit_scale"].nunique()
     parts = [students[:0]]
     for pair in runs.pairs_of(students.assign(model=students["student"])):
-        own = runs.of_pair(students, pair)
+        own = runs.of_pair(students, pair, "student")
         enough = [t for t in own["temperature"].unique() if scales[(pair.teacher, pair.student, t)] >= SCALES]
         chosen = runs.nearest_temperature(enough)
         parts.append(own[own["temperature"] == chosen].sort_values(["seed", "logit_scale"]))
@@ -93,16 +93,15 @@ def caption(data: pd.DataFrame) -> str:
 
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: a panel a pair, one scale of colours for all."""
-    pairs = runs.pairs_in(data)
-    names = [style.pair_title(*pair) for pair in pairs]
-    figure, axes = panels.wrapped(names, 2.4, "Teacher's confidence gap (pp)", "Student's confidence gap (pp)")
+    shown = runs.by_pair(data)
+    figure, axes = panels.wrapped(list(shown), 2.4, "Teacher's confidence gap (pp)", "Student's confidence gap (pp)")
     shades = ScalarMappable(_range(data["accuracy"]), "viridis_r")
     markers = dict(zip(sorted(data["logit_scale"].unique()), cycle(MARKERS)))
     colours = {"hue": "accuracy", "hue_norm": shades.norm, "palette": "viridis_r"}
     shapes = {"style": "logit_scale", "markers": markers, "s": 22, "edgecolor": "0.2", "linewidth": 0.4}
-    for ax, pair in zip(axes, pairs, strict=True):
+    for ax, rows in zip(axes, shown.values(), strict=True):
         ax.axline((0, 0), slope=1, color="0.3", linestyle="--", linewidth=0.8, zorder=1)
-        gaps = {"data": runs.of_pair(data, pair), "x": "teacher_gap", "y": "student_gap", "ax": ax, "legend": False}
+        gaps = {"data": rows, "x": "teacher_gap", "y": "student_gap", "ax": ax, "legend": False}
         with panels.own_labels(ax):
             sns.lineplot(**gaps, units="seed", estimator=None, sort=False, color="0.6", linewidth=0.7, zorder=1.5)
             sns.scatterplot(**gaps, **colours, **shapes, zorder=3)
@@ -111,7 +110,7 @@ def draw(data: pd.DataFrame) -> Figure:
     look = {"color": "0.3", "linestyle": "none"}
     entries = [Line2D([], [], marker=marker, label=f"c = {scale:g}", **look) for scale, marker in markers.items()]
     entries.append(Line2D([], [], color="0.3", linestyle="--", linewidth=0.8, label="Equal gaps"))
-    figure.legend(handles=entries, loc="outside lower center", ncols=len(entries) if len(pairs) > 1 else 3)
+    figure.legend(handles=entries, loc="outside lower center", ncols=len(entries) if len(shown) > 1 else 3)
     return figure
 
 

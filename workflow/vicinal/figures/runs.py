@@ -30,6 +30,11 @@ class Pair(NamedTuple):
     teacher: str | None
     student: str
 
+    @property
+    def title(self) -> str:
+        """How the pair is written above its panels."""
+        return f"{self.teacher} → {self.student}" if self.teacher else self.student
+
 
 def models_of(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row a model of any table of an experiment; what does not apply to a model is None or NaN."""
@@ -88,7 +93,7 @@ def pairs_of(students: pd.DataFrame) -> list[Pair]:
 def main_pairs(students: pd.DataFrame) -> list[Pair]:
     """Return the pairs with the most methods × temperatures, at most ``MAIN_PAIRS``."""
     settings = {
-        pair: len(_of_pair(students, pair)[["method", "temperature"]].drop_duplicates()) for pair in pairs_of(students)
+        pair: len(of_pair(students, pair)[["method", "temperature"]].drop_duplicates()) for pair in pairs_of(students)
     }
     most = max(settings.values(), default=0)
     return [pair for pair, number in settings.items() if number == most][:MAIN_PAIRS]
@@ -96,7 +101,7 @@ def main_pairs(students: pd.DataFrame) -> list[Pair]:
 
 def temperatures(students: pd.DataFrame, pair: Pair) -> list[str]:
     """Return the temperatures at which a pair was distilled: numbers upwards, then ``std``."""
-    return sorted(_of_pair(students, pair)["temperature"].unique(), key=position) if pair.teacher else []
+    return sorted(of_pair(students, pair)["temperature"].unique(), key=position) if pair.teacher else []
 
 
 def position(temperature: str) -> float:
@@ -118,7 +123,7 @@ def main_panels(models: pd.DataFrame) -> pd.DataFrame:
     students = main_students(models)
     wanted = []
     for pair in main_pairs(students):
-        methods = _of_pair(students, pair).dropna(subset="temperature").groupby("temperature")["method"].nunique()
+        methods = of_pair(students, pair).dropna(subset="temperature").groupby("temperature")["method"].nunique()
         chosen = nearest_temperature(methods.index[methods == methods.max()])
         wanted.append((pair, [chosen] if chosen else []))
     return panel_models(models, students, wanted)
@@ -141,7 +146,7 @@ def panel_models(
     teachers = plain_teachers(models)
     parts = []
     for pair, chosen in wanted:
-        own = _of_pair(students, pair)
+        own = of_pair(students, pair)
         alone = students[(students["model"] == pair.student) & students["teacher"].isna()]
         rows = [alone]
         if pair.teacher:
@@ -152,9 +157,10 @@ def panel_models(
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def _of_pair(students: pd.DataFrame, pair: Pair) -> pd.DataFrame:
+def of_pair(students: pd.DataFrame, pair: Pair, student: str = "model") -> pd.DataFrame:
+    """Return the students of a pair; ``student``: the column that has their names."""
     same_teacher = students["teacher"] == pair.teacher if pair.teacher else students["teacher"].isna()
-    return students[(students["model"] == pair.student) & same_teacher]
+    return students[(students[student] == pair.student) & same_teacher]
 
 
 def with_values(members: pd.DataFrame, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -227,18 +233,10 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[order].reset_index(drop=True)
 
 
-def pairs_in(data: pd.DataFrame) -> list[Pair]:
-    """Return the pairs of a figure's table, in its order."""
-    teachers = [
-        teacher if known else None for teacher, known in zip(data["teacher"], data["teacher"].notna(), strict=True)
-    ]
-    return list(dict.fromkeys(map(Pair, teachers, data["student"])))
-
-
-def of_pair(data: pd.DataFrame, pair: Pair) -> pd.DataFrame:
-    """Return the rows of a figure's table that belong to a pair."""
-    same_teacher = data["teacher"] == pair.teacher if pair.teacher else data["teacher"].isna()
-    return data[(data["student"] == pair.student) & same_teacher]
+def by_pair(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the rows of each pair of a figure's table by its title, in the table's order."""
+    groups = data.groupby(["teacher", "student"], dropna=False, sort=False)
+    return {Pair(None if pd.isna(teacher) else teacher, student).title: own for (teacher, student), own in groups}
 
 
 def mixup_alpha(students: pd.DataFrame) -> float:
@@ -264,7 +262,7 @@ def fill_caption(text: str, data: pd.DataFrame, what: str = "Error bars and band
     """Return a caption with its placeholders filled: {interval}, {mixup} (its α), {distilled} (its T) and ``more``."""
     numbers = sorted(data["temperature"].dropna().unique(), key=position)
     alpha = data.loc[data["method"].str.endswith("_mixup"), "alpha"].dropna()
-    several = len(pairs_in(data[data["student"].notna()])) >= MAIN_PAIRS
+    several = len(by_pair(data[data["student"].notna()])) >= MAIN_PAIRS
     return text.format(
         interval=interval_text(data["n"], what),
         pairs=f"Pairs with the most methods and temperatures, at most {MAIN_PAIRS}. " if several else "",

@@ -36,12 +36,11 @@ def caption(data: pd.DataFrame) -> str:
 
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: a row a pair, a column a metric."""
-    pairs = runs.pairs_in(data)
+    shown = runs.by_pair(data)
     sharing = {"sharey": "col" if data["student"].nunique() == 1 else False}  # students differ in their level
-    names = [style.pair_title(*pair) for pair in pairs]
-    figure, axes = panels.grid(names, style.SCORES.values(), "Distillation temperature T", **sharing)
-    for ax, (pair, metric) in zip(axes.flat, product(pairs, style.SCORES), strict=True):
-        _panel(ax, runs.of_pair(data[data["metric"] == metric], pair))
+    figure, axes = panels.grid(list(shown), style.SCORES.values(), "Distillation temperature T", **sharing)
+    for ax, (rows, metric) in zip(axes.flat, product(shown.values(), style.SCORES), strict=True):
+        _panel(ax, rows[rows["metric"] == metric])
     figure.align_ylabels()
     style.legend_below(figure, style.handles(data["method"], plain=ALONE))
     return figure
