@@ -73,8 +73,8 @@ def test_plane_leaves_std_alone():
     lines = [line for line in ax.get_lines() if line.get_color() == style.COLOURS["kd"]]
     assert [len(line.get_xdata()) for line in lines] == [3, 1]
     means = wide(data, "big", "kd")[["accuracy", "ece"]].astype(float)
-    np.testing.assert_allclose(np.column_stack(lines[0].get_data()), means.loc[["1", "2", "16"]])
-    np.testing.assert_allclose(np.column_stack(lines[1].get_data()), means.loc[["std"]])
+    np.testing.assert_allclose(np.column_stack(lines[0].get_data()).astype(float), means.loc[["1", "2", "16"]])
+    np.testing.assert_allclose(np.column_stack(lines[1].get_data()).astype(float), means.loc[["std"]])
     assert "standard deviation" in caption
 
 
@@ -126,8 +126,8 @@ def test_intervals_do_not_stretch_the_plane_beyond_what_is_possible():
     metrics = tables["metrics"]
     tables["metrics"] = metrics.assign(value=metrics["value"].where(metrics["seed"] == 0, 0.01))
     [ax] = all_axes(make("plane", tables)[1])
-    assert ax.get_xlim()[0] >= 0 and ax.get_xlim()[1] <= 101
-    assert ax.get_ylim()[0] >= 0 and ax.get_ylim()[1] <= 101
+    assert ax.get_xlim()[0] >= -1 and ax.get_xlim()[1] <= 101
+    assert ax.get_ylim()[0] >= -1 and ax.get_ylim()[1] <= 101
 
 
 def test_students_without_a_finite_score_are_left_out():

@@ -43,25 +43,19 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for metric, name in METRICS.items():
         own = values.loc[values["metric"] == metric, ["model_id", "value"]]
         students = students.merge(own.rename(columns={"value": name}), on="model_id")
-    gaps = _teacher_gaps(models, values)
-    given = gaps[gaps["seed"].isna()].drop(columns="seed")  # a given teacher is that of every seed
-    trained = gaps[gaps["seed"].notna()].astype({"seed": "int64"})
-    students = students.astype({"seed": "int64"})
-    students = pd.concat(
-        [
-            students.merge(trained, on=["teacher", "seed", "logit_scale"]),
-            students.merge(given, on=["teacher", "logit_scale"]),
-        ]
-    )
-    result = _enough(students).drop(columns="model_id")
+    found = students.merge(_teacher_gaps(models, values), on=["teacher", "logit_scale"])
+    # A given teacher, which has no seed, is that of every seed.
+    found = found[found["teacher_seed"].isna() | (found["teacher_seed"] == found["seed"])].astype({"seed": "int64"})
+    result = _enough(found)
     gaps = ["teacher_gap", "student_gap", "accuracy"]
     result[gaps] = 100 * result[gaps].astype(float)
-    return result[[*KEYS, *gaps, "alpha"]].reset_index(drop=True)
+    return result[[*KEYS, *gaps, "alpha"]]
 
 
 def _teacher_gaps(models: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
-    """Return teacher_gap by teacher, seed and logit_scale."""
-    teachers = runs.plain_teachers(models)[["model_id", "model", "seed"]].rename(columns={"model": "teacher"})
+    """Return teacher_gap by teacher, teacher_seed and logit_scale."""
+    teachers = runs.plain_teachers(models)[["model_id", "model", "seed"]]
+    teachers = teachers.rename(columns={"model": "teacher", "seed": "teacher_seed"})
     prefix = "confidence_gap_c"
     scaled = values[values["metric"].str.startswith(prefix)]
     scaled = scaled.assign(logit_scale=scaled["metric"].str.removeprefix(prefix).astype(float))
@@ -73,14 +67,12 @@ def _teacher_gaps(models: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
 
 def _enough(students: pd.DataFrame) -> pd.DataFrame:
     """Return the students of each pair at one temperature, with at least ``SCALES`` logit scales, in order."""
-    scales = students.groupby(["teacher", "student", "temperature"])["logit_scale"].nunique()
-    parts = [students[:0]]
-    for pair in runs.pairs_of(students.assign(model=students["student"])):
-        own = runs.of_pair(students, pair, "student")
-        enough = [t for t in own["temperature"].unique() if scales[(pair.teacher, pair.student, t)] >= SCALES]
-        chosen = runs.nearest_temperature(enough)
-        parts.append(own[own["temperature"] == chosen].sort_values(["seed", "logit_scale"]))
-    return pd.concat(parts)
+    pair = ["teacher", "student"]
+    scales = students.groupby([*pair, "temperature"])["logit_scale"].transform("nunique")
+    students = students[scales >= SCALES]
+    chosen = {key: runs.nearest_temperature(own.unique()) for key, own in students.groupby(pair)["temperature"]}
+    wanted = [chosen[key] for key in zip(students["teacher"], students["student"], strict=True)]
+    return runs.in_order(students[students["temperature"] == wanted].sort_values(["seed", "logit_scale"]))
 
 
 def caption(data: pd.DataFrame) -> str:

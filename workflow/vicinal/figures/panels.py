@@ -108,10 +108,11 @@ def points(ax: Axes, rows: pd.DataFrame, x: str, y: str, hollow: Sequence[bool] 
         ax.scatter(own[x], own[y], s=8, marker=style.MARKERS[method], color="white", linewidth=0, zorder=4)
 
 
-def percent(ax: Axes) -> None:
-    """Keep the y axis between 0 and 100 %: intervals of a mean may leave the range of the quantity."""
-    low, high = ax.get_ylim()
-    ax.set_ylim(max(low, -1), min(high, 101))
+def percent(ax: Axes, axes: str = "y") -> None:
+    """Keep ``axes`` ("y" or "xy") between 0 and 100 %: intervals of a mean may leave the range of the quantity."""
+    for name in axes:
+        low, high = getattr(ax, f"get_{name}lim")()
+        ax.set(**{f"{name}lim": (max(low, -1), min(high, 101))})
 
 
 def levels(ax: Axes, rows: pd.DataFrame) -> None:

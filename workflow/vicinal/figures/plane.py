@@ -42,9 +42,8 @@ def draw(data: pd.DataFrame) -> Figure:
     sizes = _sizes(data["temperature"].dropna().unique())
     for ax, rows in zip(axes, shown.values(), strict=True):
         _panel(ax, rows, sizes)
-    for ax in axes:  # intervals may leave the range of the quantity; the axes do not
-        (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
-        ax.set(xlim=(max(left, 0), min(right, 101)), ylim=(max(low, 0), min(high, 101)))
+    for ax in axes:  # after all: axes with set limits do not grow any more
+        panels.percent(ax, "xy")
     entries = style.handles(set(data["method"]) & set(ALONE), linestyle="none")
     entries += style.handles(set(data["method"]) - set(ALONE))
     style.legend_below(figure, entries)

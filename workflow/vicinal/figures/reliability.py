@@ -57,7 +57,8 @@ def _scores(members: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     """Return the mean over seeds of ECE and gap of each panel, in %."""
     names = {"ece": "ece", "confidence_gap": "gap"}
     scores = runs.scores(members, metrics, names).replace({"metric": names})
-    scores = scores.groupby([*runs.PANEL, "metric"], dropna=False)["value"].mean().unstack().reset_index()
+    scores = scores.groupby([*runs.PANEL, "metric"], dropna=False)["value"].mean().unstack()
+    scores = scores.reindex(columns=list(names.values())).reset_index()
     scores = scores.astype(dict.fromkeys(runs.PANEL, object))  # a column without a teacher or temperature is not text
     return members[runs.PANEL].drop_duplicates().merge(scores, on=runs.PANEL, how="left")
 
@@ -111,7 +112,7 @@ def _panel(above: Axes, below: Axes, rows: pd.DataFrame) -> None:
     first = rows.iloc[0]
     at = f", T = {first['temperature']}" if pd.notna(first["temperature"]) else ""
     above.set_title(style.LABELS[first["method"]] + at, pad=22)
-    numbers = f"ECE {first['ece']:.1f} %\ngap {first['gap']:+.1f} pp".replace("-", "−")
+    numbers = f"ECE {first['ece']:.1f} %\ngap {first['gap']:+.1f} pp".replace("-", "−").replace("nan", "–")
     above.text(0.5, 1.03, numbers, transform=above.transAxes, ha="center", va="bottom", linespacing=1.2)
     colour = "0.5" if first["method"] == style.TEACHER else style.COLOURS[first["method"]]
 

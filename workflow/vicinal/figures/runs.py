@@ -93,7 +93,7 @@ def pairs_of(students: pd.DataFrame) -> list[Pair]:
 def main_pairs(students: pd.DataFrame) -> list[Pair]:
     """Return the pairs with the most methods × temperatures, at most ``MAIN_PAIRS``."""
     settings = {
-        pair: len(of_pair(students, pair)[["method", "temperature"]].drop_duplicates()) for pair in pairs_of(students)
+        pair: len(_of_pair(students, pair)[["method", "temperature"]].drop_duplicates()) for pair in pairs_of(students)
     }
     most = max(settings.values(), default=0)
     return [pair for pair, number in settings.items() if number == most][:MAIN_PAIRS]
@@ -101,7 +101,7 @@ def main_pairs(students: pd.DataFrame) -> list[Pair]:
 
 def temperatures(students: pd.DataFrame, pair: Pair) -> list[str]:
     """Return the temperatures at which a pair was distilled: numbers upwards, then ``std``."""
-    return sorted(of_pair(students, pair)["temperature"].unique(), key=position) if pair.teacher else []
+    return sorted(_of_pair(students, pair)["temperature"].unique(), key=position) if pair.teacher else []
 
 
 def position(temperature: str) -> float:
@@ -123,7 +123,7 @@ def main_panels(models: pd.DataFrame) -> pd.DataFrame:
     students = main_students(models)
     wanted = []
     for pair in main_pairs(students):
-        methods = of_pair(students, pair).dropna(subset="temperature").groupby("temperature")["method"].nunique()
+        methods = _of_pair(students, pair).dropna(subset="temperature").groupby("temperature")["method"].nunique()
         chosen = nearest_temperature(methods.index[methods == methods.max()])
         wanted.append((pair, [chosen] if chosen else []))
     return panel_models(models, students, wanted)
@@ -146,7 +146,7 @@ def panel_models(
     teachers = plain_teachers(models)
     parts = []
     for pair, chosen in wanted:
-        own = of_pair(students, pair)
+        own = _of_pair(students, pair)
         alone = students[(students["model"] == pair.student) & students["teacher"].isna()]
         rows = [alone]
         if pair.teacher:
@@ -157,10 +157,9 @@ def panel_models(
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def of_pair(students: pd.DataFrame, pair: Pair, student: str = "model") -> pd.DataFrame:
-    """Return the students of a pair; ``student``: the column that has their names."""
+def _of_pair(students: pd.DataFrame, pair: Pair) -> pd.DataFrame:
     same_teacher = students["teacher"] == pair.teacher if pair.teacher else students["teacher"].isna()
-    return students[(students[student] == pair.student) & same_teacher]
+    return students[(students["model"] == pair.student) & same_teacher]
 
 
 def with_values(members: pd.DataFrame, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
