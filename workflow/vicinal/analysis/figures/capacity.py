@@ -88,7 +88,7 @@ def _panel(ax: Axes, rows: pd.DataFrame) -> None:
     for method, own in rows[~alone].rename(columns=axes).sort_values("mean_x").groupby("method"):
         panels.crosses(ax, own, method)
     ax.margins(x=0.08)
-    panels.percent(ax)
+    panels.percent(ax, "xy")
 
 
 def _name_teachers(ax: Axes, rows: pd.DataFrame) -> None:
