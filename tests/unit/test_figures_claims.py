@@ -164,6 +164,13 @@ def test_a_class_without_an_image_has_an_empty_row(gone, superclass):
     assert ("superclass" in caption) is bool(superclass)
 
 
+@pytest.mark.parametrize("kind", ["clean", "mixed", "linear"])
+def test_similarity_without_one_of_its_matrices_says_so(kind):
+    tables = tables_of(grid(seeds=1))
+    tables["similarity"] = tables["similarity"][tables["similarity"]["kind"] != kind]
+    assert words(make("similarity", tables)[1]) == [module("similarity").MISSING]
+
+
 def test_similarity_of_many_classes_has_no_names():
     figure = make("similarity", tables_of(grid(seeds=2), classes=21))[1]
     assert all(len(ax.get_xticks()) == 0 for ax in figure.axes[:3])

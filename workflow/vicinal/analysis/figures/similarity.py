@@ -49,7 +49,7 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     members = members.rename(columns={"model": "teacher"})
     keys = ["teacher", "kind", "row", "column"]
     values = runs.with_values(members, tables["similarity"], [*keys[1:], "value"])
-    if not {"mixed", "linear"} <= set(values["kind"]):
+    if not set(KINDS) <= set(values["kind"]):
         values = values[:0]
     values["value"] = values["value"].astype(float)
     entries = values.groupby(keys, observed=True)["value"].agg(mean="mean", n="count").reset_index()

@@ -52,7 +52,8 @@ def _panel(ax: Axes, rows: pd.DataFrame, places: dict[str, float]) -> None:
     alone = rows["method"].isin(ALONE)
     panels.levels(ax, rows[alone])
     low, high = min(places.values(), default=0.0), max(places.values(), default=1.0)
-    length = 1.16 * (high - low)
+    margin = 0.08 * (high - low) or 0.5
+    length = high - low + 2 * margin
     apart = rows["method"].map({"kd": -APART * length, "kd_mixup": APART * length})
     students = rows.assign(place=rows["temperature"].map(places) + apart)[~alone]
     number = students["temperature"] != "std"
@@ -61,7 +62,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, places: dict[str, float]) -> None:
     if "std" in places and len(places) > 1:
         ax.axvline((sorted(places.values())[-2] + high) / 2, color="0.6", linewidth=0.6)
     ax.grid(visible=False, axis="x")
-    ax.set_xlim(low - 0.08 * (high - low), high + 0.08 * (high - low))
+    ax.set_xlim(low - margin, high + margin)
     ax.set(xticks=list(places.values()), xticklabels=list(places))
 
 
