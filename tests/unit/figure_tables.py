@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_rgb
 
 from vicinal.analysis.figures import style
+from vicinal.analysis.figures.files import drawn
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = ("ce", "ce_mixup", "kd", "kd_mixup")
@@ -123,7 +126,7 @@ def module(name):
 def make(name, tables):
     figure = module(name)
     data = figure.data({table: tables[table] for table in figure.TABLES})
-    return data, figure.draw(data), figure.caption(data)
+    return data, *drawn(figure, data)
 
 
 @cache
@@ -139,7 +142,6 @@ def words(figure):
 def line_of(ax, method):
     """Return the points of a method's line in a panel, all its lines joined."""
     lines = [line for line in ax.get_lines() if line.get_color() == style.COLOURS[method] and len(line.get_xdata()) > 0]
-    lines = [line for line in lines if line.get_linestyle() == style.LINES[method]]
     return np.concatenate([np.column_stack([line.get_xdata(), line.get_ydata()]) for line in lines]).astype(float)
 
 
@@ -147,9 +149,35 @@ def all_axes(figure):
     return figure.findobj(Axes)
 
 
-def panel(figure, title):
-    [ax] = [ax for ax in all_axes(figure) if ax.get_title() == title]
+def panel(figure, title, label=None):
+    """Return the panel with a title; with ``label`` that of its row that has this label at the y axis."""
+    [ax] = [ax for ax in all_axes(figure) if title in (ax.get_title(), ax.get_title(loc="left"))]
+    if label is None:
+        return ax
+    row = ax.get_subplotspec().rowspan
+    [ax] = [own for own in all_axes(figure) if own.get_subplotspec().rowspan == row and own.get_ylabel() == label]
     return ax
+
+
+def bars_of(ax, colour):
+    """Return the error bars of a colour in a panel, shape (n, 2 ends, 2 axes)."""
+    found = [lines for lines in ax.collections if isinstance(lines, LineCollection)]
+    found = [np.array(lines.get_segments()) for lines in found if same_colour(lines.get_color()[0], colour)]
+    return np.concatenate([np.empty((0, 2, 2)), *found])
+
+
+def band_of(ax, colour):
+    """Return lower and upper edge of the bands of a colour in a panel by x."""
+    edges = {}
+    for band in ax.collections:
+        if isinstance(band, PolyCollection) and same_colour(band.get_facecolor()[0], colour):
+            for x, y in np.concatenate([path.vertices for path in band.get_paths()]):
+                edges.setdefault(round(x, 6), []).append(y)
+    return {x: (min(y), max(y)) for x, y in edges.items()}
+
+
+def same_colour(one, other):
+    return np.allclose(to_rgb(tuple(one)), to_rgb(other))
 
 
 def per_seed(table, **settings):

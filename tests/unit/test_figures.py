@@ -52,12 +52,12 @@ def test_main_alpha_is_that_of_the_distilled_students():
 def test_temperature_draws_its_data():
     data, figure, _ = usual_figure("temperature")
     for teacher in ("big", "bigger"):
-        ax = panel(figure, f"{teacher} → small")
+        ax = panel(figure, f"{teacher} → small", "Accuracy (%)")
         rows = data[(data.teacher == teacher) & (data.metric == "accuracy")].set_index("method")
         for method in ("kd", "kd_mixup"):
             drawn = line_of(ax, method)
             np.testing.assert_allclose(drawn[:, 1], rows.loc[method, "mean"])
-            np.testing.assert_allclose(drawn[:, 0], [0, 1, 2], atol=0.05)
+            np.testing.assert_allclose(drawn[:, 0], [0, 1, 2], atol=0.06)
         for method in ("teacher", "ce", "ce_mixup"):
             assert line_of(ax, method)[:, 1] == pytest.approx(rows.loc[method, "mean"])
 
@@ -65,17 +65,15 @@ def test_temperature_draws_its_data():
 def test_temperature_sets_std_apart():
     data, figure, caption = make("temperature", tables_of(grid(temperatures=("std", "16", "1", "0.5"))))
     assert list(data["temperature"].dropna().unique()) == ["0.5", "1", "16", "std"]
-    ax = figure.axes[-1]
+    ax = panel(figure, "big → small", "OE (%)")
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0.5", "1", "16", "std"]
     assert list(ax.get_xticks()) == pytest.approx([-1, 0, 4, 5.25])
-    pieces = [
-        line for line in ax.get_lines() if line.get_color() == style.COLOURS["kd"] and line.get_linestyle() == "-"
-    ]
+    pieces = [line for line in ax.get_lines() if line.get_color() == style.COLOURS["kd"]]
     assert [len(piece.get_xdata()) for piece in pieces] == [3, 1]
     assert "standard deviation" in caption
 
 
-def test_temperature_wraps_many_pairs():
+def test_temperature_has_a_row_a_pair():
     teachers = tuple(f"net{i}" for i in range(1, 7))
     data, figure, _ = make("temperature", tables_of(grid(teachers=teachers, temperatures=("1", "2"), seeds=2)))
     assert len(figure.axes) == 6 * 3
@@ -120,8 +118,8 @@ def test_reliability_draws_its_data():
 def test_nonlinearity_draws_its_data():
     data, figure, caption = usual_figure("nonlinearity")
     centres = np.arange(20) / 20 + 0.025
-    for split, name in (("test", "Test pairs"), ("train", "Training pairs")):
-        ax = panel(figure, f"{name}, big → small")
+    for split, label in module("nonlinearity").SPLITS.items():
+        ax = panel(figure, "big → small", label)
         for method in style.METHODS:
             rows = data[(data.teacher == "big") & (data.method == method) & (data.split == split)]
             drawn = line_of(ax, method)
@@ -145,7 +143,7 @@ def test_nonlinearity_axis_holds_all_data():
 
 def test_capacity_draws_its_data():
     data, figure, _ = usual_figure("capacity")
-    ax = panel(figure, "Student small")
+    ax = panel(figure, "Student small", "Student accuracy (%)")
     for method in ("kd", "kd_mixup"):
         rows = data[(data.method == method) & (data.metric == "accuracy")].sort_values("teacher_mean")
         drawn = line_of(ax, method)
@@ -168,7 +166,7 @@ def test_capacity_compares_teachers_at_one_temperature():
 
 def test_training_draws_its_data():
     data, figure, _ = usual_figure("training")
-    ax = panel(figure, "big → small")
+    ax = panel(figure, "big → small", "Training loss (nats)")
     rows = data[(data.teacher == "big") & (data.metric == "loss")]
     for method in ALL:
         own = rows[rows["method"] == method]

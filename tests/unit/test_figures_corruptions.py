@@ -54,7 +54,7 @@ def test_the_figure_has_a_column_a_metric_and_names_every_corruption():
     assert len(figure.axes) == 9
     text = words(figure)
     assert {name.replace("_", " ") for name in NAMES} <= set(text)
-    assert {"big → small", "bigger → small", *corruptions.METRICS.values()} <= set(text)
+    assert {"big → small", "bigger → small", *style.SCORES.values()} <= set(text)
     assert [handle.get_text() for handle in figure.legends[0].get_texts()] == [
         style.LABELS[method] for method in (style.TEACHER, *ALL)
     ]

@@ -8,6 +8,7 @@ from figure_tables import ALL, FIGURES, grid, make, module, tables_of, usual_fig
 from matplotlib.figure import Figure
 
 from vicinal.analysis.figures import style
+from vicinal.analysis.figures.files import drawn
 
 CASES = {
     "one_seed": grid(teachers=("big", "bigger"), seeds=1),
@@ -75,8 +76,7 @@ def test_a_figure_without_its_runs_says_so(name, case, missing):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_one_seed_has_no_interval(name):
-    data = module(name).data(tables_of_case("one_seed"))
-    caption = module(name).caption(data)
+    data, _, caption = make(name, tables_of_case("one_seed"))
     assert "One seed" in caption and "95 %" not in caption
     if "low" in data:
         assert data[["low", "high", "sd"]].isna().all(axis=None)
@@ -109,9 +109,9 @@ def test_nothing_is_cut_off(name, methods):
 def test_drawn_again_from_its_parquet_the_pdf_is_the_same(name, tmp_path):
     data, figure, _ = make(name, tables_of_case("only_kd_mixup"))
     data.to_parquet(tmp_path / "data.parquet", index=False)
-    again = module(name).draw(pd.read_parquet(tmp_path / "data.parquet"))
-    for turn, drawn in (("first", figure), ("second", again)):
-        style.save(drawn, tmp_path / f"{turn}.pdf")
+    again = drawn(module(name), pd.read_parquet(tmp_path / "data.parquet"))[0]
+    for turn, own in (("first", figure), ("second", again)):
+        style.save(own, tmp_path / f"{turn}.pdf")
     pdf = (tmp_path / "first.pdf").read_bytes()
     assert pdf == (tmp_path / "second.pdf").read_bytes()
     assert b"CreationDate" not in pdf

@@ -88,7 +88,7 @@ def _panel(ax: Axes, rows: pd.DataFrame) -> None:
     for method, own in rows[~alone].rename(columns=axes).sort_values("mean_x").groupby("method"):
         panels.crosses(ax, own, method)
     ax.margins(x=0.08)
-    panels.percent(ax)
+    panels.percent(ax, "xy")
 
 
 def _name_teachers(ax: Axes, rows: pd.DataFrame) -> None:
@@ -97,9 +97,9 @@ def _name_teachers(ax: Axes, rows: pd.DataFrame) -> None:
     left, right = ax.get_xlim()
     places = (teachers["teacher_mean"].to_numpy() - left) / (right - left)
     # From above their points so far towards even places that they are not on each other.
-    even, gaps = np.linspace(0, 0.9, len(places)), np.diff(places)
-    moved = ((GAP - gaps) / (even[1] - gaps))[gaps < GAP].max(initial=0) if even[1] > GAP else 1
-    labels = places + moved * (even - places)
+    gaps, even = np.diff(places), 0.9 / max(1, len(places) - 1)
+    moved = ((GAP - gaps) / (even - gaps))[gaps < GAP].max(initial=0) if even > GAP else 1
+    labels = places + moved * (even * np.arange(len(places)) - places)
     tie = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
     for name, x, label in zip(teachers["teacher"], places, labels, strict=True):
         where = {"xy": (x, 1.0), "xytext": (label, 1.08), "xycoords": "axes fraction", "ha": "left", "va": "center"}

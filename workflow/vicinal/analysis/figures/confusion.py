@@ -85,9 +85,10 @@ def draw(data: pd.DataFrame) -> Figure:
     titles = data["teacher"] + data["alpha"].map(lambda alpha: "" if np.isnan(alpha) else f"\nmixup α = {alpha:g}")
     quantities = [name for name in ROWS if name in set(data["quantity"])]
     shown = list(product(dict.fromkeys(titles), quantities))
-    columns = len(quantities) * (1 if titles.nunique() <= MANY else 2)
-    names = [title for title, _ in shown]
-    figure, axes = panels.wrapped(names, 1.9, "Share λ of the first image", "", columns, share=False)
+    many = titles.nunique() > MANY
+    columns = len(quantities) * (2 if many else 1)
+    names, label = [title for title, _ in shown], "Share λ" if many else "Share λ of the first image"
+    figure, axes = panels.wrapped(names, 1.9, label, "", columns, share=False)
     # Intervals of a mean may leave the range of the quantity; the axis does not.
     top = {"entropy": 1.04 * data.loc[data["quantity"] == "entropy", "mean"].max() or 1.0, "source_mass": 1.02}
     for ax, (title, name) in zip(axes, shown, strict=True):
@@ -116,7 +117,8 @@ def _panel(ax: Axes, rows: pd.DataFrame) -> None:
     for kind, x in PLACES.items():
         own = rows[whole & (rows["input"] == kind)].assign(lam=x)
         for ends, width in BARS.items():
-            ax.vlines([x], *_quantiles(own, *ends).to_numpy().T, color=COLOURS[kind], linewidth=width)
+            bar = _quantiles(own, *ends).dropna()
+            ax.vlines(bar.index, *bar.to_numpy().T, color=COLOURS[kind], linewidth=width)
         ax.plot(_quantiles(own, MEDIAN), color=COLOURS[kind], **DOT)
     ticks = np.linspace(0, 1, 5)
     ax.set_xticks([*ticks, PLACES["mixed"]], [*(f"{tick:g}" for tick in ticks), "all"])

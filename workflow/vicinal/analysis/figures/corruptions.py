@@ -57,14 +57,14 @@ def _means(values: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the seeds of this figure."""
-    pairs = runs.pairs_in(data)
-    several = len(pairs) > 1
+    titles = list(runs.by_pair(data))
+    several = len(titles) > 1
     return runs.fill_caption(
         CAPTION,
         data,
         "Bands above",
         above="Rows above, a pair each" if several else "Above",
-        pair=f", of {style.pair_title(*pairs[0])}" if several else "",
+        pair=f", of {titles[0]}" if several else "",
         benchmark=str(len(set(data["corruption"]).intersection(BENCHMARK))),
         severities=str(len(SEVERITIES)),
     )
@@ -72,17 +72,17 @@ def caption(data: pd.DataFrame) -> str:
 
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: a column a metric; a row of panels a pair, and below one with a line a corruption."""
-    pairs = runs.pairs_in(data)
+    shown = runs.by_pair(data)
     names = [name for name in NAMES if name in set(data["corruption"])]
-    titles = [style.pair_title(*pair) for pair in pairs]
-    heights = [1.6] * len(pairs) + [0.5 + 0.125 * len(names)]
+    titles = list(shown)
+    heights = [1.6] * len(titles) + [0.5 + 0.125 * len(names)]
     figure, axes = panels.grid([*titles, titles[0]], style.SCORES.values(), "", heights)
-    for ax, (pair, metric) in zip(axes[:-1].flat, product(pairs, style.SCORES), strict=True):
-        rows = runs.of_pair(data, pair)
+    for ax, (title, metric) in zip(axes[:-1].flat, product(titles, style.SCORES), strict=True):
+        rows = shown[title]
         panels.lines(ax, rows[(rows["metric"] == metric) & (rows["corruption"] == MEAN)], "severity")
         panels.percent(ax)
-        ax.set(xticks=[0, *SEVERITIES], xlabel="Severity" if pair == pairs[-1] else "")
-    rows = runs.of_pair(data, pairs[0])
+        ax.set(xticks=[0, *SEVERITIES], xlabel="Severity" if title == titles[-1] else "")
+    rows = shown[titles[0]]
     for ax, (metric, label) in zip(axes[-1], style.SCORES.items(), strict=True):
         ax.set(xlabel=label, ylabel="")
         _by_corruption(ax, rows[(rows["metric"] == metric) & (rows["severity"] == ALL)], names)

@@ -9,7 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vicinal.analysis.figures import panels, runs, style
+from vicinal.analysis.figures import panels, runs
 
 TABLES = ("metrics",)
 CAPTION = (
@@ -43,25 +43,19 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for metric, name in METRICS.items():
         own = values.loc[values["metric"] == metric, ["model_id", "value"]]
         students = students.merge(own.rename(columns={"value": name}), on="model_id")
-    gaps = _teacher_gaps(models, values)
-    given = gaps[gaps["seed"].isna()].drop(columns="seed")  # a given teacher is that of every seed
-    trained = gaps[gaps["seed"].notna()].astype({"seed": "int64"})
-    students = students.astype({"seed": "int64"})
-    students = pd.concat(
-        [
-            students.merge(trained, on=["teacher", "seed", "logit_scale"]),
-            students.merge(given, on=["teacher", "logit_scale"]),
-        ]
-    )
-    result = _enough(students).drop(columns="model_id")
+    found = students.merge(_teacher_gaps(models, values), on=["teacher", "logit_scale"])
+    # A given teacher, which has no seed, is that of every seed.
+    found = found[found["teacher_seed"].isna() | (found["teacher_seed"] == found["seed"])].astype({"seed": "int64"})
+    result = _enough(found)
     gaps = ["teacher_gap", "student_gap", "accuracy"]
     result[gaps] = 100 * result[gaps].astype(float)
-    return result[[*KEYS, *gaps, "alpha"]].reset_index(drop=True)
+    return result[[*KEYS, *gaps, "alpha"]]
 
 
 def _teacher_gaps(models: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
-    """Return teacher_gap by teacher, seed and logit_scale."""
-    teachers = runs.plain_teachers(models)[["model_id", "model", "seed"]].rename(columns={"model": "teacher"})
+    """Return teacher_gap by teacher, teacher_seed and logit_scale."""
+    teachers = runs.plain_teachers(models)[["model_id", "model", "seed"]]
+    teachers = teachers.rename(columns={"model": "teacher", "seed": "teacher_seed"})
     prefix = "confidence_gap_c"
     scaled = values[values["metric"].str.startswith(prefix)]
     scaled = scaled.assign(logit_scale=scaled["metric"].str.removeprefix(prefix).astype(float))
@@ -73,14 +67,12 @@ def _teacher_gaps(models: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
 
 def _enough(students: pd.DataFrame) -> pd.DataFrame:
     """Return the students of each pair at one temperature, with at least ``SCALES`` logit scales, in order."""
-    scales = students.groupby(["teacher", "student", "temperature"])["logit_scale"].nunique()
-    parts = [students[:0]]
-    for pair in runs.pairs_of(students.assign(model=students["student"])):
-        own = runs.of_pair(students, pair)
-        enough = [t for t in own["temperature"].unique() if scales[(pair.teacher, pair.student, t)] >= SCALES]
-        chosen = runs.nearest_temperature(enough)
-        parts.append(own[own["temperature"] == chosen].sort_values(["seed", "logit_scale"]))
-    return pd.concat(parts)
+    pair = ["teacher", "student"]
+    scales = students.groupby([*pair, "temperature"])["logit_scale"].transform("nunique")
+    students = students[scales >= SCALES]
+    chosen = {key: runs.nearest_temperature(own.unique()) for key, own in students.groupby(pair)["temperature"]}
+    wanted = [chosen[key] for key in zip(students["teacher"], students["student"], strict=True)]
+    return runs.in_order(students[students["temperature"] == wanted].sort_values(["seed", "logit_scale"]))
 
 
 def caption(data: pd.DataFrame) -> str:
@@ -93,16 +85,15 @@ def caption(data: pd.DataFrame) -> str:
 
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: a panel a pair, one scale of colours for all."""
-    pairs = runs.pairs_in(data)
-    names = [style.pair_title(*pair) for pair in pairs]
-    figure, axes = panels.wrapped(names, 2.4, "Teacher's confidence gap (pp)", "Student's confidence gap (pp)")
+    shown = runs.by_pair(data)
+    figure, axes = panels.wrapped(list(shown), 2.4, "Teacher's confidence gap (pp)", "Student's confidence gap (pp)")
     shades = ScalarMappable(_range(data["accuracy"]), "viridis_r")
     markers = dict(zip(sorted(data["logit_scale"].unique()), cycle(MARKERS)))
     colours = {"hue": "accuracy", "hue_norm": shades.norm, "palette": "viridis_r"}
     shapes = {"style": "logit_scale", "markers": markers, "s": 22, "edgecolor": "0.2", "linewidth": 0.4}
-    for ax, pair in zip(axes, pairs, strict=True):
+    for ax, rows in zip(axes, shown.values(), strict=True):
         ax.axline((0, 0), slope=1, color="0.3", linestyle="--", linewidth=0.8, zorder=1)
-        gaps = {"data": runs.of_pair(data, pair), "x": "teacher_gap", "y": "student_gap", "ax": ax, "legend": False}
+        gaps = {"data": rows, "x": "teacher_gap", "y": "student_gap", "ax": ax, "legend": False}
         with panels.own_labels(ax):
             sns.lineplot(**gaps, units="seed", estimator=None, sort=False, color="0.6", linewidth=0.7, zorder=1.5)
             sns.scatterplot(**gaps, **colours, **shapes, zorder=3)
@@ -111,7 +102,7 @@ def draw(data: pd.DataFrame) -> Figure:
     look = {"color": "0.3", "linestyle": "none"}
     entries = [Line2D([], [], marker=marker, label=f"c = {scale:g}", **look) for scale, marker in markers.items()]
     entries.append(Line2D([], [], color="0.3", linestyle="--", linewidth=0.8, label="Equal gaps"))
-    figure.legend(handles=entries, loc="outside lower center", ncols=len(entries) if len(pairs) > 1 else 3)
+    figure.legend(handles=entries, loc="outside lower center", ncols=len(entries) if len(shown) > 1 else 3)
     return figure
 
 

@@ -39,12 +39,11 @@ def caption(data: pd.DataFrame) -> str:
 
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: a row a pair, a column a split."""
-    pairs = runs.pairs_in(data)
+    shown = runs.by_pair(data)
     labels = {split: label for split, label in SPLITS.items() if split in set(data["split"])}
-    names = [style.pair_title(*pair) for pair in pairs]
-    figure, axes = panels.grid(names, labels.values(), "Share λ of the first image", sharex=True, sharey=True)
-    for ax, (pair, split) in zip(axes.flat, product(pairs, labels), strict=True):
-        panels.lines(ax, runs.of_pair(data[data["split"] == split], pair), "lam", markersize=3.5)
+    figure, axes = panels.grid(list(shown), labels.values(), "Share λ of the first image", sharex=True, sharey=True)
+    for ax, (rows, split) in zip(axes.flat, product(shown.values(), labels), strict=True):
+        panels.lines(ax, rows[rows["split"] == split], "lam", markersize=3.5)
     axes[0, 0].set(xlim=(0, 1), ylim=(0, None))
     style.legend_below(figure, style.handles(data["method"]))
     return figure

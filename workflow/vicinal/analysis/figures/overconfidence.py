@@ -64,15 +64,15 @@ def caption(data: pd.DataFrame) -> str:
 
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: a panel a pair, a row a temperature, in it a point and a bar a baseline."""
-    pairs = runs.pairs_in(data)
+    shown = runs.by_pair(data)
     temperatures = sorted(data["temperature"].unique(), key=runs.position)
-    names = [style.pair_title(*pair) for pair in pairs]
-    figure, axes = panels.wrapped(names, 0.5 + 0.42 * len(temperatures), "OE / OE of KD + mixup", "T of distillation")
+    height = 0.5 + 0.42 * len(temperatures)
+    figure, axes = panels.wrapped(list(shown), height, "OE / OE of KD + mixup", "T of distillation")
     methods = [method for method in BASELINES if method in set(data["method"])]
     axes[0].set(xscale="log", xlim=np.exp(_limits(data)))
-    for ax, pair in zip(axes, pairs, strict=True):
-        _panel(ax, runs.of_pair(data, pair), temperatures, methods)
-    axes[0].xaxis.set_major_locator(LogLocator(numticks=8 // min(3, len(pairs)) + 1))
+    for ax, rows in zip(axes, shown.values(), strict=True):
+        _panel(ax, rows, temperatures, methods)
+    axes[0].xaxis.set_major_locator(LogLocator(numticks=8 // min(3, len(shown)) + 1))
     axes[0].xaxis.set_major_formatter(FuncFormatter("{:g}×".format))
     axes[0].xaxis.set_minor_formatter(NullFormatter())
     style.legend_below(figure, style.handles(methods, linestyle="-"), columns=3)
@@ -96,7 +96,8 @@ def _panel(ax: Axes, rows: pd.DataFrame, temperatures: list[str], methods: list[
         ax.axhline(border - 0.5, color="0.85", linewidth=0.5, zorder=0.5)
     middle = (len(methods) - 1) / 2
     order = {method: BAND * (place - middle) for place, method in enumerate(methods)}
-    rows = rows[rows["n"] > 0].assign(**{name: np.exp(rows[name].astype(float)) for name in ("mean", "low", "high")})
+    rows = rows[rows["n"] > 0].copy()
+    rows[["mean", "low", "high"]] = np.exp(rows[["mean", "low", "high"]].astype(float))
     rows["place"] = [temperatures.index(t) + order[m] for t, m in zip(rows["temperature"], rows["method"], strict=True)]
     for method, own in rows.dropna(subset="low").groupby("method"):
         ax.hlines(own["place"], own["low"], own["high"], color=style.COLOURS[method], linewidth=1.2, zorder=2)

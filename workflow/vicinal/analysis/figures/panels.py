@@ -98,6 +98,8 @@ def lines(
 
 def points(ax: Axes, rows: pd.DataFrame, x: str, y: str, hollow: Sequence[bool] = (), **look: object) -> None:
     """Draw a point a row in the look of its method; those that are ``hollow`` have a white core."""
+    if not len(rows):
+        return
     looks = {"hue": "method", "palette": style.COLOURS, "style": "method", "markers": style.MARKERS, "s": 26}
     with own_labels(ax):
         sns.scatterplot(rows, x=x, y=y, **(looks | look), legend=False, zorder=3, ax=ax)
@@ -106,10 +108,11 @@ def points(ax: Axes, rows: pd.DataFrame, x: str, y: str, hollow: Sequence[bool] 
         ax.scatter(own[x], own[y], s=8, marker=style.MARKERS[method], color="white", linewidth=0, zorder=4)
 
 
-def percent(ax: Axes) -> None:
-    """Keep the y axis between 0 and 100 %: intervals of a mean may leave the range of the quantity."""
-    low, high = ax.get_ylim()
-    ax.set_ylim(max(low, -1), min(high, 101))
+def percent(ax: Axes, axes: str = "y") -> None:
+    """Keep ``axes`` ("y" or "xy") between 0 and 100 %: intervals of a mean may leave the range of the quantity."""
+    for name in axes:
+        low, high = getattr(ax, f"get_{name}lim")()
+        ax.set(**{f"{name}lim": (max(low, -1), min(high, 101))})
 
 
 def levels(ax: Axes, rows: pd.DataFrame) -> None:
@@ -126,6 +129,8 @@ def crosses(ax: Axes, rows: pd.DataFrame, method: str, **look: object) -> None:
 
     The intervals, low_x to high_x and low_y to high_y, are pale: they must not hide points. NaN: none.
     """
+    if not len(rows):
+        return
     half = {f"{axis}err": ((rows[f"high_{axis}"] - rows[f"low_{axis}"]) / 2).fillna(0) for axis in "xy"}
     look = style.line(method) | look
     pale = style.tint(look["color"], PALE)

@@ -36,16 +36,14 @@ def caption(data: pd.DataFrame) -> str:
 
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: a panel a pair, all on the same axes where there is one student."""
-    pairs = runs.pairs_in(data)
-    names = [style.pair_title(*pair) for pair in pairs]
+    shown = runs.by_pair(data)
     share = data["student"].nunique() == 1
-    figure, axes = panels.wrapped(names, 2.5, style.SCORES["accuracy"], style.SCORES["ece"], share=share)
+    figure, axes = panels.wrapped(list(shown), 2.5, style.SCORES["accuracy"], style.SCORES["ece"], share=share)
     sizes = _sizes(data["temperature"].dropna().unique())
-    for ax, pair in zip(axes, pairs, strict=True):
-        _panel(ax, runs.of_pair(data, pair), sizes)
-    for ax in axes:  # intervals may leave the range of the quantity; the axes do not
-        (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
-        ax.set(xlim=(max(left, 0), min(right, 101)), ylim=(max(low, 0), min(high, 101)))
+    for ax, rows in zip(axes, shown.values(), strict=True):
+        _panel(ax, rows, sizes)
+    for ax in axes:  # after all: axes with set limits do not grow any more
+        panels.percent(ax, "xy")
     entries = style.handles(set(data["method"]) & set(ALONE), linestyle="none")
     entries += style.handles(set(data["method"]) - set(ALONE))
     style.legend_below(figure, entries)

@@ -57,7 +57,9 @@ def _scores(members: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     """Return the mean over seeds of ECE and gap of each panel, in %."""
     names = {"ece": "ece", "confidence_gap": "gap"}
     scores = runs.scores(members, metrics, names).replace({"metric": names})
-    scores = scores.groupby([*runs.PANEL, "metric"], dropna=False)["value"].mean().unstack().reset_index()
+    scores = scores.groupby([*runs.PANEL, "metric"], dropna=False)["value"].mean().unstack()
+    scores = scores.reindex(columns=list(names.values())).reset_index()
+    scores = scores.astype(dict.fromkeys(runs.PANEL, object))  # a column without a teacher or temperature is not text
     return members[runs.PANEL].drop_duplicates().merge(scores, on=runs.PANEL, how="left")
 
 
@@ -75,12 +77,13 @@ DIAGONAL = {"color": "0.3", "linestyle": "--", "linewidth": 0.8}
 
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: two rows a pair (diagram, histogram), a column a method."""
-    pairs = runs.pairs_in(data)
+    shown = runs.by_pair(data)
     methods = style.ordered(data["method"])
-    figure = Figure(figsize=(style.PAGE if len(methods) > 2 else style.COLUMN, 0.3 + 2.6 * len(pairs)))
-    for part, pair in zip(np.atleast_1d(figure.subfigures(len(pairs), 1)), pairs, strict=True):
-        part.suptitle(style.pair_title(*pair), fontweight="bold")
-        _of_pair(part, runs.of_pair(data, pair), methods, 1.18 * data["share"].max())
+    figure = Figure(figsize=(style.PAGE if len(methods) > 2 else style.COLUMN, 0.3 + 2.6 * len(shown)))
+    parts = np.atleast_1d(figure.subfigures(len(shown), 1))
+    for part, (title, rows) in zip(parts, shown.items(), strict=True):
+        part.suptitle(title, fontsize="medium", fontweight="bold")
+        _of_pair(part, rows, methods, 1.18 * data["share"].max())
     entries = [
         Patch(facecolor=style.tint("0.5", 0.75), label="Accuracy"),
         Patch(**GAP, label="Gap to confidence"),
@@ -109,7 +112,7 @@ def _panel(above: Axes, below: Axes, rows: pd.DataFrame) -> None:
     first = rows.iloc[0]
     at = f", T = {first['temperature']}" if pd.notna(first["temperature"]) else ""
     above.set_title(style.LABELS[first["method"]] + at, pad=22)
-    numbers = f"ECE {first['ece']:.1f} %\ngap {first['gap']:+.1f} pp".replace("-", "−")
+    numbers = f"ECE {first['ece']:.1f} %\ngap {first['gap']:+.1f} pp".replace("-", "−").replace("nan", "–")
     above.text(0.5, 1.03, numbers, transform=above.transAxes, ha="center", va="bottom", linespacing=1.2)
     colour = "0.5" if first["method"] == style.TEACHER else style.COLOURS[first["method"]]
 

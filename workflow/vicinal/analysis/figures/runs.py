@@ -30,6 +30,11 @@ class Pair(NamedTuple):
     teacher: str | None
     student: str
 
+    @property
+    def title(self) -> str:
+        """How the pair is written above its panels."""
+        return f"{self.teacher} → {self.student}" if self.teacher else self.student
+
 
 def models_of(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row a model of any table of an experiment; what does not apply to a model is None or NaN."""
@@ -227,18 +232,10 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[order].reset_index(drop=True)
 
 
-def pairs_in(data: pd.DataFrame) -> list[Pair]:
-    """Return the pairs of a figure's table, in its order."""
-    teachers = [
-        teacher if known else None for teacher, known in zip(data["teacher"], data["teacher"].notna(), strict=True)
-    ]
-    return list(dict.fromkeys(map(Pair, teachers, data["student"])))
-
-
-def of_pair(data: pd.DataFrame, pair: Pair) -> pd.DataFrame:
-    """Return the rows of a figure's table that belong to a pair."""
-    same_teacher = data["teacher"] == pair.teacher if pair.teacher else data["teacher"].isna()
-    return data[(data["student"] == pair.student) & same_teacher]
+def by_pair(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the rows of each pair of a figure's table by its title, in the table's order."""
+    groups = data.groupby(["teacher", "student"], dropna=False, sort=False)
+    return {Pair(None if pd.isna(teacher) else teacher, student).title: own for (teacher, student), own in groups}
 
 
 def mixup_alpha(students: pd.DataFrame) -> float:
@@ -264,7 +261,7 @@ def fill_caption(text: str, data: pd.DataFrame, what: str = "Error bars and band
     """Return a caption with its placeholders filled: {interval}, {mixup} (its α), {distilled} (its T) and ``more``."""
     numbers = sorted(data["temperature"].dropna().unique(), key=position)
     alpha = data.loc[data["method"].str.endswith("_mixup"), "alpha"].dropna()
-    several = len(pairs_in(data[data["student"].notna()])) >= MAIN_PAIRS
+    several = len(by_pair(data[data["student"].notna()])) >= MAIN_PAIRS
     return text.format(
         interval=interval_text(data["n"], what),
         pairs=f"Pairs with the most methods and temperatures, at most {MAIN_PAIRS}. " if several else "",

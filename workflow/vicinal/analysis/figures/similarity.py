@@ -49,7 +49,7 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     members = members.rename(columns={"model": "teacher"})
     keys = ["teacher", "kind", "row", "column"]
     values = runs.with_values(members, tables["similarity"], [*keys[1:], "value"])
-    if not {"mixed", "linear"} <= set(values["kind"]):
+    if not set(KINDS) <= set(values["kind"]):
         values = values[:0]
     values["value"] = values["value"].astype(float)
     entries = values.groupby(keys, observed=True)["value"].agg(mean="mean", n="count").reset_index()
@@ -136,7 +136,7 @@ def draw(data: pd.DataFrame) -> Figure:
 def _panel(ax: Axes, rows: pd.DataFrame, names: pd.Series, superclass: pd.Series, norm: LogNorm) -> None:
     matrix = rows.pivot(index="row_place", columns="column_place", values="mean")
     matrix = matrix.reindex(index=names.index, columns=names.index)
-    sns.heatmap(matrix, norm=norm, cmap="viridis", square=True, cbar=False, rasterized=True, ax=ax)
+    sns.heatmap(matrix, norm=norm, cmap="viridis", square=True, cbar=False, rasterized=len(names) > NAMED, ax=ax)
     ticks, labels = (np.arange(len(names)) + 0.5, names) if len(names) <= NAMED else ([], [])
     # A name is a text of the data, not mathematics, whatever dollar signs it has.
     ax.set_xticks(ticks, labels, rotation=90 if names.str.len().max() > UPRIGHT else 0, parse_math=False)

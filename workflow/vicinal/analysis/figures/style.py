@@ -135,8 +135,3 @@ def ordered(methods: Iterable[str]) -> list[str]:
 def natural(name: str | None) -> list:
     """Return a sorting key by which resnet8 comes before resnet14."""
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name or "") if part]
-
-
-def pair_title(teacher: str | None, student: str) -> str:
-    """Return how a pair is written above its panels."""
-    return f"{teacher} → {student}" if teacher else student

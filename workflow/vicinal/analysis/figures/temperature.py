@@ -36,38 +36,38 @@ def caption(data: pd.DataFrame) -> str:
 
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: a row a pair, a column a metric."""
-    pairs = runs.pairs_in(data)
+    shown = runs.by_pair(data)
     sharing = {"sharey": "col" if data["student"].nunique() == 1 else False}  # students differ in their level
-    names = [style.pair_title(*pair) for pair in pairs]
-    figure, axes = panels.grid(names, style.SCORES.values(), "Distillation temperature T", **sharing)
-    for ax, (pair, metric) in zip(axes.flat, product(pairs, style.SCORES), strict=True):
-        _panel(ax, runs.of_pair(data[data["metric"] == metric], pair))
+    figure, axes = panels.grid(list(shown), style.SCORES.values(), "Distillation temperature T", **sharing)
+    for ax, (rows, metric) in zip(axes.flat, product(shown.values(), style.SCORES), strict=True):
+        _panel(ax, rows[rows["metric"] == metric], _places(rows["temperature"].dropna().unique()))
+    for ax in axes.flat:  # after all: axes with set limits do not grow any more
+        panels.percent(ax)
     figure.align_ylabels()
     style.legend_below(figure, style.handles(data["method"], plain=ALONE))
     return figure
 
 
-def _panel(ax: Axes, rows: pd.DataFrame) -> None:
+def _panel(ax: Axes, rows: pd.DataFrame, places: dict[str, float]) -> None:
     alone = rows["method"].isin(ALONE)
     panels.levels(ax, rows[alone])
-    places = _places(rows["temperature"].dropna().unique())
-    low, high = min(places.values()), max(places.values())
-    length = 1.16 * (high - low)
+    low, high = min(places.values(), default=0.0), max(places.values(), default=1.0)
+    margin = 0.08 * (high - low) or 0.5
+    length = high - low + 2 * margin
     apart = rows["method"].map({"kd": -APART * length, "kd_mixup": APART * length})
     students = rows.assign(place=rows["temperature"].map(places) + apart)[~alone]
     number = students["temperature"] != "std"
     for part in (students[number], students[~number]):  # std is another kind of temperature: no line leads to it
         panels.lines(ax, part, "place", bars=True)
-    panels.percent(ax)
     if "std" in places and len(places) > 1:
         ax.axvline((sorted(places.values())[-2] + high) / 2, color="0.6", linewidth=0.6)
     ax.grid(visible=False, axis="x")
-    ax.set_xlim(low - 0.08 * (high - low), high + 0.08 * (high - low))
+    ax.set_xlim(low - margin, high + margin)
     ax.set(xticks=list(places.values()), xticklabels=list(places))
 
 
 def _places(temperatures: list[str]) -> dict[str, float]:
     """Return where each temperature stands: log2 T, and ``std`` apart at the right."""
-    numbers = sorted(runs.position(t) for t in temperatures if t != "std")
+    numbers = sorted(runs.position(t) for t in temperatures if t != "std") or [0.0]
     apart = numbers[-1] + max(1.0, 0.25 * (numbers[-1] - numbers[0]))
     return {t: apart if t == "std" else runs.position(t) for t in sorted(temperatures, key=runs.position)}

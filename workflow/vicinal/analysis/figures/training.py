@@ -57,7 +57,7 @@ def draw(data: pd.DataFrame) -> Figure:
     teachers = sorted(data.loc[of_teachers, "teacher"].unique(), key=style.natural)
     shown = {"Teachers": data[of_teachers]} if teachers else {}
     students = data[~of_teachers]
-    shown |= {style.pair_title(*pair): runs.of_pair(students, pair) for pair in runs.pairs_in(students)}
+    shown |= runs.by_pair(students)
     # From dark to light, which also tells the teachers apart in grey.
     colours = dict(zip(teachers, sns.color_palette("viridis", len(teachers)), strict=True))
     dashes = dict(zip(teachers, cycle(("", (3, 1.5), (1, 1), (5, 1.5, 1, 1.5)))))

@@ -88,7 +88,10 @@ class Work:
         if machine.kind == "cuda":
             macs = sum(cost.macs * passes.images for passes, cost in priced)
             return max(calls * GPU_CALL, macs / GPU_MACS) + self.host
-        slowed = sum(cost.macs * passes.images * CPU_SLOWER.get(passes.model["family"], 1.0) for passes, cost in priced)
+        slowed = sum(
+            cost.macs * passes.images * CPU_SLOWER.get(passes.model.get("network", passes.model["family"]), 1.0)
+            for passes, cost in priced
+        )
         return calls * CPU_CALL + slowed / (CPU_MACS * machine.threads) + self.host
 
 
