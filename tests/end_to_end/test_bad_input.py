@@ -75,7 +75,7 @@ def test_a_loss_that_is_no_number_stops_with_the_last_good_weights(fresh_project
 def test_a_second_run_on_the_same_results_says_who_is_there(fresh_project):
     first = fresh_project.start(*(argument for setting in SHORT for argument in ("--set", setting)))
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while "digits" not in first.stdout.readline():
             assert time.monotonic() < deadline
         second = fresh_project.reproduce()

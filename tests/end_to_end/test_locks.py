@@ -16,7 +16,7 @@ def kill_a_run(folder):
     arguments = [part for setting in (*SETTINGS, "epochs=5000") for part in ("--set", setting)]
     run = project.start(*arguments, start_new_session=True)
     locks = project.folder / ".snakemake" / "locks"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not (locks.is_dir() and any(locks.iterdir()) and (project.results / "heartbeats").is_dir()):
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -228,7 +228,7 @@ def test_a_worker_that_hangs(fresh_project):
     run = fresh_project.start(*(part for setting in settings for part in ("--set", setting)), start_new_session=True)
 
     def wait_for(condition) -> dict:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while True:
             jobs = json.loads(fresh_project.command("status", "--json").stdout)["running"]
             for job in jobs:
