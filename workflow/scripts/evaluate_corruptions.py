@@ -62,7 +62,7 @@ def find_archive(root: Path, source: dict, record: Path) -> Path:
     path = root / archive.file
     if not path.is_file() or path.stat().st_size != archive.size:
         raise VicinalError(
-            f"{path}: gone, or of another size; put it back, or delete {record} and run again"
+            f"{path}: not there any more, or of another size; put it back, or delete {record} and run again"
         )
     return path
 

@@ -30,7 +30,7 @@ TOUCH_SECONDS = 5.0
 POLL_SECONDS = 0.5
 # An owner on another machine that was silent for this long is dead: NFS may show times of files up to a minute late.
 STALE_SECONDS = 90.0
-# A waiting job then watches for the time of this many touches: where clocks differ, the lease of a living owner may look
+# A waiting job then watches for this many touches more: where clocks differ, the lease of a living owner may look
 # old, or lie in the future.
 MISSED_TOUCHES = 3
 
@@ -111,12 +111,14 @@ def lease(results: Path, id_: str, on_wait: Callable[[], None] = lambda: None) -
         time.sleep(POLL_SECONDS)
     stop = Event()
     keeper = Thread(target=_keep, args=(path, stop), name="lease", daemon=True)
-    keeper.start()
+    if _is_own(path):
+        keeper.start()
     try:
         yield
     finally:
         stop.set()
-        keeper.join()
+        if keeper.is_alive():
+            keeper.join()
         _release(path)
 
 
@@ -209,9 +211,8 @@ def _take_over(path: Path, stale: str) -> bool:
 
 
 def _keep(path: Path, stop: Event) -> None:
-    """Touch the lease of this process, if it has one, until told to stop or until it is lost."""
-    has_lease = _is_own(path)
-    while has_lease and not stop.wait(TOUCH_SECONDS):
+    """Touch the lease of this process until told to stop, or until the lease is lost."""
+    while not stop.wait(TOUCH_SECONDS):
         with suppress(OSError):  # the disk may answer the next time
             if (found := _read(path)) != _own_text():
                 taken = "removed" if found is None else f"taken over by {_describe(found)}"
