@@ -136,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("making the photos", flush=True)
         small = small_photos(args.photos)
         write_folder(root / "large", [enlarged(small[i % len(small)], i) for i in range(args.photos)])
-        trial = Trial(args, packed(root, "large", statistics="imagenet")[0], device, numerics)
+        trial = Trial(args, packed(root, "large")[0], device, numerics)
         timed = ways(trial, args.epochs)
         progress = Progress("photo_training", args.repeats * len(timed), "measurements")
         for repeat in range(args.repeats):

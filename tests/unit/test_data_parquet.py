@@ -53,7 +53,7 @@ def spec(root: Path, **more) -> dict:
 
 def read(root: Path, tmp_path: Path, **columns) -> tuple[np.ndarray, np.ndarray]:
     source = open_source(spec(root, **columns), root)
-    batches = list(source.batches)
+    batches = list(source.chunks)
     return np.concatenate([b.images for b in batches]), np.concatenate([b.labels for b in batches])
 
 
@@ -101,7 +101,7 @@ def test_shards_and_batches_keep_the_order_of_rows(tmp_path):
     assert source.counts == {"train": 1_300, "test": 2}
     found = [
         (batch.split, batch.file, batch.row + i, batch.images[i].tobytes())
-        for batch in source.batches
+        for batch in source.chunks
         for i in range(len(batch.labels))
     ]
     rows = [(0, i) for i in range(700)] + [(1, i) for i in range(600)]
@@ -225,7 +225,7 @@ def test_pictures_of_sixteen_bits_are_refused(tmp_path):
         ([0, 1] * 5 + [0, -7], {"names": None}, ["row 11", "label -7"]),
         ([0, 2] * 6, {"names": ("a", "b", "c")}, ["class 1", '"b"', "no image in the train split"]),
         ([0, 2] * 6, {"names": None}, ["class 1", "no image in the train split", "without gaps"]),
-        ([0] * 12, {"names": None, "test": [picture(1)]}, ["one class only"]),
+        ([0] * 12, {"names": None, "test": [picture(1)]}, ["only one class"]),
         ([10**6, 10**6 + 1] * 6, {"names": None}, ["1000001", "number the classes"]),
         ([0, 1] * 5 + [0, None], {}, ["row 11", "has no label"]),
     ],

@@ -17,7 +17,7 @@ from vicinal.audit.verify.findings import Findings, Ledger
 from vicinal.audit.verify.layout import find_foreign
 from vicinal.commands import gc
 from vicinal.config import Execution, read_config, validate
-from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive, record_name
+from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive
 from vicinal.errors import VicinalError
 from vicinal.files import write_json
 from vicinal.planning.files import write_plans
@@ -167,7 +167,7 @@ def script():
 
 
 def test_an_archive_that_is_gone_is_named_with_the_way_out(script, tmp_path):
-    record = tmp_path / record_name("digits-1")
+    record = tmp_path / "digits-1.corruptions.json"
     for content in (None, b"another"):
         if content:
             (tmp_path / "digits-C.tar").write_bytes(content)

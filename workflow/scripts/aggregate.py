@@ -31,9 +31,7 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, help="record of the data store (results/data/ID/data.json), to list the classes too"
     )
-    parser.add_argument(
-        "--corruptions", type=Path, help="record of the data's corrupted images, where those are wanted"
-    )
+    parser.add_argument("--corruptions", type=Path, help="record of the data's corrupted images, if those are wanted")
     parser.add_argument("--output", type=Path, required=True, help="folder for the tables (results/NAME)")
     args = parser.parse_args()
 
@@ -49,7 +47,7 @@ def main() -> None:
     tables = collect(models, folders, trained)
     tables["corruptions"] = corruption_table(models, corrupted)
     for line in not_finite(tables):
-        print(f"warning: {line}; what needs it stays open", file=sys.stderr, flush=True)
+        print(f"warning: {line}; what depends on it stays open", file=sys.stderr, flush=True)
     tables["summary"] = summarise(tables["metrics"])
     if args.data:
         tables["classes"] = class_table(read_meta(args.data))
@@ -73,7 +71,7 @@ def main() -> None:
 
 
 def corruptions(spec: dict, record: Path | None) -> dict | None:
-    """Return whether corrupted images were there to be measured, and why not; None where nobody asked for them."""
+    """Return whether there were corrupted images, and why not; None if the experiment does not use them."""
     if "corrupted" not in spec:
         return None
     found = read_json(record) if record else {"available": False, "reason": unpublished(spec["data"]["name"])}

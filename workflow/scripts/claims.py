@@ -21,7 +21,7 @@ def main() -> None:
     if args.output.suffix != ".parquet":
         raise VicinalError(f"--output {args.output}: must end in .parquet")
 
-    # Imported only now: SciPy and pandas take a while to load, and the checks above need not wait for them.
+    # Imported only now: SciPy and pandas load slowly, and the checks above do not need them.
     from vicinal.analysis.claims.files import verdicts_of, write_claims
 
     table = write_claims(args.tables, args.output, plan["spec"], plan["code"], watch)

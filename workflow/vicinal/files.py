@@ -38,8 +38,9 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _naming(path: Path, temporary: Path) -> Iterator[None]:
-    """Let errors of the disk name ``path``: some writers name no file, others one that is gone when this is read."""
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Make errors of the disk name ``path``: some writers name no file, others the ``temporary`` file or folder."""
+    temporary = temporary or path
     try:
         yield
     except OSError as error:
@@ -63,7 +64,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        with _naming(path, temporary):
+        with naming(path, temporary):
             yield temporary
             temporary.chmod(0o644)
             _sync(temporary)
@@ -88,7 +89,7 @@ def atomic_directory(path: Path | str, keep: Callable[[Path], bool] = lambda pat
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{path.name}-", dir=path.parent))
     try:
-        with _naming(path, temporary):
+        with naming(path, temporary):
             yield temporary
             temporary.chmod(0o755)
             for file in temporary.rglob("*"):

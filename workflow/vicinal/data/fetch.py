@@ -1,4 +1,4 @@
-"""Make sure that the files of a data set are there; the archives of torchvision's data sets are downloaded."""
+"""Make sure that the files of a data set are there, and download those of torchvision's data sets."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +10,7 @@ from vicinal.jobs.download import download
 
 
 def fetch(name: str, root: Path | str, source: str = "auto", progress: Callable[[str], None] = print) -> dict[str, Any]:
-    """Make sure that the files of a data set are there and whole, downloading what can be.
-
-    Only torchvision data sets are downloaded; for the others the files must be there.
+    """Make sure that the files of a data set are there and whole; only those of torchvision are downloaded.
 
     Returns:
         The record: ``name`` and what ``catalogue.resolve_source`` returns.

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vicinal.config import Experiment
-from vicinal.data.corruptions.catalogue import record_name
 from vicinal.models.pretrained import weights_path
+from vicinal.results import STAGES
 from vicinal.spec import GIVEN, is_given
 
 # Paths of files by the names that rules give them. All paths here are those that Snakemake knows them by.
@@ -34,7 +34,7 @@ class Store:
     @property
     def corruptions_record(self) -> str:
         """Return the output of the job that looks for its corrupted images."""
-        return f"results/data/{record_name(self.id)}"
+        return f"results/{STAGES['corruptions'].output_of(self.id)}"
 
     @property
     def inputs(self) -> Inputs:

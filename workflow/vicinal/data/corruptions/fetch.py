@@ -1,4 +1,4 @@
-"""Make the corrupted images of a data store available: download, check, and find the rows; or say why they are not."""
+"""Download and check the corrupted images of a data store and find their rows, or say why that fails."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,18 +18,18 @@ from vicinal.jobs.download import download
 def fetch_corruptions(
     name: str, root: Path, store: Store, archive_state: list[int] | None, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Return the record of a store's corrupted images; that they cannot be had is an answer too.
+    """Return the record of a store's corrupted images, even if they are not available.
 
     Args:
         name: of the data set.
-        root: folder of all data; the archive lies there, or is downloaded to it.
+        root: folder of all data; the archive is there, or is downloaded to it.
         store: whose test images are looked for in the archive.
-        archive_state: as planned (``corruptions.planned_state``), for the record.
-        say: is given a line for each step.
+        archive_state: as planned (``catalogue.planned_state``), for the record.
+        say: called with a line for each step.
 
     Returns:
-        ``name``, ``data_sha256`` of the store, ``archive_state``, ``available``; where they are: ``file``, ``md5`` and
-        ``url`` of the archive, and ``rows``, the row in its arrays of each test image of the store; else ``reason``.
+        ``name``, ``data_sha256`` of the store, ``archive_state``, ``available``; if true: ``file``, ``md5`` and ``url``
+        of the archive, and ``rows``, the row in its arrays of each test image of the store; otherwise ``reason``.
     """
     archive = ARCHIVES[name]
     path = root / archive.file

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vicinal.config import Execution
-from vicinal.data.corruptions.catalogue import ARCHIVES, outlook, read_record, record_name
+from vicinal.data.corruptions.catalogue import ARCHIVES, outlook
+from vicinal.files import read_object
 from vicinal.planning.artefacts import Artefacts
 from vicinal.planning.changes import Change, find_changes
 from vicinal.planning.plans import Ref, build_plans
@@ -176,7 +177,7 @@ def corruption_notes(artefacts: Artefacts, results: Path) -> list[str]:
     stores = {study.store.id: study.store for study in artefacts.studies.values() if study.wants_corruptions}
     found = []
     for store in stores.values():
-        name, record = store.spec["name"], read_record(results / "data" / record_name(store.id))
+        name, record = store.spec["name"], read_object(results / STAGES["corruptions"].output_of(store.id))
         archive = Path(store.root) / ARCHIVES[name].file if name in ARCHIVES else None
         if text := outlook(name, record, archive):
             found.append(f"corrupted images of {name}: {text}")
