@@ -11,8 +11,7 @@ from vicinal.training.cuda_graph import ReplayedStep
 from vicinal.training.inputs import EpochTables
 from vicinal.training.learner import Learner
 from vicinal.training.phases import Phase
-from vicinal.training.step import CohortStep, copy_state
-from vicinal.training.task import Training
+from vicinal.training.step import CohortStep, Training, copy_state
 
 
 class FastSteps:

@@ -27,9 +27,9 @@ from safetensors.torch import load
 from vicinal.errors import describe
 from vicinal.jobs.provenance import cpu_model
 from vicinal.training.learner import Learner
+from vicinal.training.loop import Moment
 from vicinal.training.numerics import Numerics
 from vicinal.training.phases import phase_at
-from vicinal.training.task import Moment
 from vicinal.training.weights import save_state
 
 # A checkpoint that takes a second is made every 100 seconds at most: 1 % of the time.

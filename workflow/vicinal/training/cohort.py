@@ -22,10 +22,10 @@ from vicinal.results import checkpoint_folder
 from vicinal.training.checkpoint import Checkpoint, Checkpoints, describe_machine, find_checkpoint, resumption
 from vicinal.training.inputs import Images, adapt, open_images, to_device
 from vicinal.training.learner import Learner, make_learner
-from vicinal.training.loop import train
+from vicinal.training.loop import Callbacks, Moment, train
 from vicinal.training.numerics import Numerics
 from vicinal.training.phases import all_epochs
-from vicinal.training.task import Callbacks, Moment, Training
+from vicinal.training.step import Training
 from vicinal.training.weights import load_weights, save_model, save_state
 
 

@@ -1,16 +1,63 @@
-"""One training step of a cohort, made so that a CUDA graph can hold it."""
+"""What a training is, and one step of it with a whole cohort, made so that a CUDA graph can hold it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
-from vicinal.training.inputs import EpochTables, MixedBatch, make_batch
+from vicinal.training.batch_plan import BatchPlan, batch_plan
+from vicinal.training.inputs import EpochTables, Images, MixedBatch, make_batch
 from vicinal.training.learner import Learner
 from vicinal.training.losses import Answers, total_loss
+from vicinal.training.numerics import Numerics
 from vicinal.training.optimizers import update
 from vicinal.training.phases import Phase
-from vicinal.training.task import Training
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained on what, and how: the same for all networks of a cohort.
+
+    Attributes:
+        data: the training split, on the device where the training runs.
+        validation: the validation split, for the history and the schedule ``plateau``; may be empty.
+        recipe: resolved, see ``vicinal.config.Recipe``.
+        seed: of the replicate; with the epoch it determines the batches.
+        alpha: of the mixup; None: inputs are not mixed.
+        teacher: frozen and in evaluation mode, asked once a batch for all networks; None: there is none.
+        numerics: how to compute.
+    """
+
+    data: Images
+    validation: Images
+    recipe: dict[str, Any]
+    seed: int
+    alpha: float | None = None
+    teacher: torch.nn.Module | None = None
+    numerics: Numerics = field(default_factory=Numerics)
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the training runs."""
+        return self.data.device
+
+    def mixes(self, phase: Phase) -> bool:
+        """Return whether inputs are mixed in a phase."""
+        return self.alpha is not None and not phase.head
+
+    def plan(self, epoch: int, phase: Phase) -> BatchPlan:
+        """Return the batch plan of an epoch, from 0, which is in ``phase``."""
+        return batch_plan(
+            len(self.data),
+            self.recipe["batch_size"],
+            seed=self.seed,
+            epoch=epoch,
+            alpha=self.alpha if self.mixes(phase) else None,
+            crop_padding=self.data.window.room if self.data.window else self.recipe["crop_padding"],
+            flip=self.recipe["flip"],
+        )
 
 
 class CohortStep:
