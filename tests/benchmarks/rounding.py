@@ -36,9 +36,9 @@ from vicinal.jobs.progress import Progress
 from vicinal.models.registry import architecture
 from vicinal.training.inputs import Images
 from vicinal.training.learner import Learner, make_learner
-from vicinal.training.loop import logits_on, train
+from vicinal.training.loop import Callbacks, Moment, logits_on, train
 from vicinal.training.numerics import Numerics, select_numerics
-from vicinal.training.task import Callbacks, Moment, Training
+from vicinal.training.step import Training
 
 # As in config.yaml.
 TEACHER, STUDENT, TEMPERATURE, ALPHA = "resnet14", "resnet8_narrow", 2.0, 1.0

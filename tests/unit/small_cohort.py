@@ -11,11 +11,10 @@ from vicinal.data.prepare import prepare
 from vicinal.models.registry import architecture
 from vicinal.training.inputs import EpochTables, Images
 from vicinal.training.learner import make_learner
-from vicinal.training.loop import train
+from vicinal.training.loop import Callbacks, train
 from vicinal.training.numerics import Numerics
 from vicinal.training.phases import phase_at
-from vicinal.training.step import CohortStep
-from vicinal.training.task import Callbacks, Training
+from vicinal.training.step import CohortStep, Training
 
 RECIPE = {
     "optimizer": "sgd", "epochs": 3, "batch_size": 16, "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4,

@@ -18,9 +18,9 @@ from vicinal.training import checkpoint, weights
 from vicinal.training.checkpoint import Checkpoints, describe_machine, find_checkpoint, resumption
 from vicinal.training.inputs import Images
 from vicinal.training.learner import make_learner
-from vicinal.training.loop import train
+from vicinal.training.loop import Callbacks, train
 from vicinal.training.numerics import Numerics
-from vicinal.training.task import Callbacks, Training
+from vicinal.training.step import Training
 
 CPU = torch.device("cpu")
 RECIPE = {

@@ -12,8 +12,8 @@ from vicinal.models.registry import architecture
 from vicinal.training.batch_plan import batch_plan
 from vicinal.training.inputs import EpochTables, Images, make_batch
 from vicinal.training.learner import make_learner
-from vicinal.training.loop import logits_on, train
-from vicinal.training.task import Callbacks, Moment, Training
+from vicinal.training.loop import Callbacks, Moment, logits_on, train
+from vicinal.training.step import Training
 
 RECIPE = {
     "optimizer": "sgd",

@@ -6,7 +6,6 @@ import pytest
 
 from vicinal.errors import VicinalError
 from vicinal.jobs.fingerprint import stage_fingerprint
-from vicinal.jobs.lease import FOLDER as LEASES
 from vicinal.jobs.plan import recorded_key
 from vicinal.jobs.script import checked_plan, job_parser, leased_job, write_output
 from vicinal.results import HEARTBEATS

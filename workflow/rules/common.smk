@@ -15,7 +15,6 @@ if "{" in LIBRARY or "}" in LIBRARY:
 # Jobs find the library too, installed or not.
 shell.prefix(f"export PYTHONPATH={shlex.quote(LIBRARY)}:$PYTHONPATH; ")
 
-from vicinal.planning.artefacts import robustness_inputs
 from vicinal.errors import VicinalError, describe
 from vicinal.analysis.figures import FIGURES
 from vicinal.files import read_json
@@ -66,7 +65,7 @@ def inputs_of(artefacts):
 
 
 def inputs_on_corruptions(wildcards):
-    return robustness_inputs(ARTEFACTS.corrupted[wildcards.unit])
+    return ARTEFACTS.corrupted[wildcards.unit].robustness_inputs
 
 
 def data_root(wildcards):

@@ -43,6 +43,7 @@ def window_of(recipe: Mapping[str, Any]) -> Window | None:
 
 def open_images(store: Store, split: str, device: torch.device, recipe: dict[str, Any]) -> "Images":
     """Return the images of a split as a recipe wants them: on a device, or decoded on the way there."""
+    # Imported by name: the code of photos is no part of the code fingerprint of other data.
     if store.meta["spec"].get("store") == PHOTOS:
         photos = import_module("vicinal.training.photos").Photos
         return photos(store, split, device, size=recipe["crop"], threads=torch.get_num_threads())
@@ -50,13 +51,12 @@ def open_images(store: Store, split: str, device: torch.device, recipe: dict[str
 
 
 class Images:
-    """The images of one split on a device: uint8 (N, H, W, C), labels (N,), and the normalisation of the data set.
+    """The images of one split, copied to a device: uint8 (N, H, W, C), labels (N,), normalisation of the data set.
 
     With a window the networks see what is cut out of the resized images: at random places in training, else the middle.
     """
 
     def __init__(self, store: Store, split: str, device: torch.device, window: Window | None = None) -> None:
-        """Copy a split from the store to the device."""
         self.device = device
         index = store.splits[split]
         self.images = torch.from_numpy(np.ascontiguousarray(store.images[index])).to(device)
@@ -80,9 +80,9 @@ class Images:
         return self.window.crop if self.window else self.images.shape[1]
 
     def pixels(self, plan: BatchPlan, **options: Any) -> Iterator[None]:
-        """Yield what each batch of an epoch takes from the host: nothing, the images are on the device.
+        """Yield what the host sends for each batch of an epoch: nothing, the images are on the device already.
 
-        The options are of data sets whose images are not.
+        ``photos.Photos`` sends photos, and uses the options.
         """
         return repeat(None)
 
@@ -136,7 +136,7 @@ def _pixels_of_windows(
 
 
 class EpochTables:
-    """A batch plan on the device, sent there once an epoch, always to the same place."""
+    """A batch plan on the device, sent to the same place once an epoch."""
 
     def __init__(self, plan: BatchPlan, device: torch.device) -> None:
         self.bounds = plan.bounds
@@ -196,32 +196,25 @@ def as_input(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.permute(0, 3, 1, 2)
 
 
-class Normalisation(NamedTuple):
-    """Mean and standard deviation of each channel, of values in [0, 1]."""
+def normalisation_of(spec: Mapping[str, Any]) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Return the mean and the deviation a channel, of values in [0, 1], that a model wants; None: its data set's.
 
-    mean: Sequence[float]
-    std: Sequence[float]
-
-
-def normalisation_of(spec: Mapping[str, Any]) -> Normalisation | None:
-    """Return the normalisation that a model wants; None: that of its data set.
-
-    It is what the config says of a given file of weights, else what the network's family was pretrained with.
+    They are what the config says of a given file of weights, else what the network's family was pretrained with.
     """
     if own := spec.get("normalisation"):
-        return Normalisation(own["mean"], own["std"])
+        return own["mean"], own["std"]
     family = input_of(spec["model"])
-    return Normalisation(family.mean, family.std) if family else None
+    return (family.mean, family.std) if family else None
 
 
 def adapt(model: torch.nn.Module, spec: Mapping[str, Any], data: Images) -> torch.nn.Module:
-    """Let a network that wants images in a normalisation of its own take those of a data set; return it.
+    """Let a network with a normalisation of its own (``normalisation_of`` its spec) take the images of a data set.
 
-    What it is given, (x − mean)/std of the data set, becomes (x − mean)/std of its own (``normalisation_of`` its spec)
-    by one factor and one summand a channel. Mixed inputs stay mixed: both normalisations are affine.
+    A hook turns its inputs, (x − mean)/std of the data set, into (x − mean)/std of its own, by one factor and one
+    summand a channel. Mixed inputs stay mixed: both normalisations are affine. The network is returned.
     """
-    if takes := normalisation_of(spec):
-        own_mean, own_std = torch.tensor([takes.mean, takes.std], dtype=torch.float32, device=data.mean.device)
+    if normalisation := normalisation_of(spec):
+        own_mean, own_std = torch.tensor(normalisation, dtype=torch.float32, device=data.mean.device)
         factor = 1 / (data.scale * 255 * own_std)
         summand = (data.mean / 255 - own_mean) / own_std
         model.register_forward_pre_hook(

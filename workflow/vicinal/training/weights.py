@@ -39,10 +39,10 @@ def save_state(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, s
 def save_model(
     directory: Path, state: dict[str, torch.Tensor], history: list[dict], wanted: dict[str, Any], made: dict[str, Any]
 ) -> None:
-    """Write a finished model into its directory, all or nothing; one that is there and finished is kept.
+    """Write a finished model into its directory, all or nothing; a finished one that is there is kept.
 
     Args:
-        directory: named by the model's id.
+        directory: of the model.
         state: the state dict.
         history: one row an epoch (``vicinal.training.history``); none where nothing was trained.
         wanted: what decides whether the model still counts: id, spec, code, sha256 of data and teacher.
