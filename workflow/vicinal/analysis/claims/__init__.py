@@ -16,7 +16,7 @@ from vicinal.analysis.claims.verdict import (
     rows,
     unjudged,
 )
-from vicinal.analysis.schema import TEACHER
+from vicinal.analysis.schema import TEACHER, validated
 
 __all__ = ["CLAIMS", "INCONCLUSIVE", "NOT_JUDGED", "NOT_REPRODUCED", "REPRODUCED", "TABLES", "evaluate_claims"]
 
@@ -42,9 +42,10 @@ def evaluate_claims(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         the secondary rows of the claim. A verdict row repeats the cell that decides, with the fewest seeds as n.
 
     Raises:
-        VicinalError: a table lacks a column.
+        VicinalError: a table is not what it should be (``vicinal.analysis.schema.validated``).
     """
-    runs = Runs(tables)
+    present = {name: tables[name] for name in TABLES if tables.get(name) is not None and len(tables[name])}
+    runs = Runs({name: validated(name, table) for name, table in present.items()})
     without_teachers = runs.settings and not any(s.role == TEACHER or s.teacher for s in runs.settings)
     found = []
     for name, claim in CLAIMS.items():
