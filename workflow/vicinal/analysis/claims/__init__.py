@@ -28,13 +28,13 @@ def evaluate_claims(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the verdict on every claim and the numbers behind it.
 
     The replicate is the seed; runs are paired by seed, over the seeds that all runs of a cell have. A claim is
-    *reproduced* where the lower bound of the 95 % interval exceeds the threshold in all primary cells, *not reproduced*
-    where the upper bound of the Bonferroni interval over the primary cells is below it in some cell, else
-    *inconclusive*: so too below 3 seeds, where runs are missing, and where a value is not finite, occurs twice or is
-    the same for all seeds. Where no model is or has a teacher, every claim is *not judged*.
+    *reproduced* if the lower bound of the 95 % interval exceeds the threshold in all primary cells, *not reproduced* if
+    the upper bound of the Bonferroni interval over the primary cells is below it in any of them, else *inconclusive*.
+    It is inconclusive too with fewer than 3 seeds, with runs missing, and where a value is not finite, occurs twice or
+    is the same for all seeds. If no model is or has a teacher, every claim is *not judged*.
 
     Args:
-        tables: the tidy tables of an experiment by name, of those in ``TABLES`` that there are.
+        tables: the tidy tables of an experiment by name, those of ``TABLES`` that exist.
 
     Returns:
         One row a verdict, primary cell or secondary test, in the order of the claims. ``low`` and ``high`` are the 95 %
