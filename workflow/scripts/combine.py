@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from vicinal.errors import VicinalError, run
+from vicinal.errors import run
 from vicinal.jobs.plan import record_key
 from vicinal.jobs.provenance import Stopwatch
 from vicinal.jobs.script import checked_plan, job_parser
@@ -20,8 +20,6 @@ def main() -> None:
     args = parser.parse_args()
 
     plan = checked_plan(args.plan, "collections")
-    if args.output.suffix != ".html":
-        raise VicinalError(f"--output {args.output}: must end in .html")
 
     # Imported only now: pandas and SciPy take a while to load, and the checks above need not wait for them.
     from vicinal.analysis.report.files import write_combined
