@@ -115,6 +115,11 @@ def validated(name: str, table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def plain_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with its categories as text."""
+    return table.astype({name: object for name in table if isinstance(table[name].dtype, pd.CategoricalDtype)})
+
+
 def _numbers(name: str, values: pd.Series) -> pd.Series:
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf":
         return values
