@@ -1,4 +1,4 @@
-"""Where tables, claims, figures and reports come from: the measurements behind the tables, and the record of each file."""
+"""What tables, claims, figures and reports are made from: the measurements behind the tables, the record of a file."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,9 +20,9 @@ def on_corruptions(spec: Mapping[str, Any], results: Path) -> dict[str, Path]:
 
 
 def measurement_records(spec: Mapping[str, Any], results: Path) -> dict[str, Path]:
-    """Return the records of the measurements that an experiment's tables are made from, by their names in ``made_from``.
+    """Return the records of an experiment's measurements, by their names in the ``made_from`` of its tables.
 
-    A record holds the checksums of the tables beside it.
+    Each holds the checksums of the tables beside it.
     """
     found = evaluations(spec, results)
     found |= {f"robustness/{id_}": folder for id_, folder in on_corruptions(spec, results).items()}

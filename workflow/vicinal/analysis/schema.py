@@ -94,7 +94,7 @@ def tidy(name: str, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def validated(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Return a known table with its columns in their types: text as it is, numbers as NumPy's, equal temperatures alike.
+    """Return a known table with its numbers as NumPy's, and with temperatures as text, equal ones alike.
 
     Raises:
         VicinalError: a column is missing or empty, a value is no number, two runs have one id, or the settings of a run

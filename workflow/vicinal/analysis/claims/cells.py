@@ -33,11 +33,7 @@ class Runs:
     """The tables of an experiment, indexed by setting."""
 
     def __init__(self, tables: Mapping[str, pd.DataFrame]) -> None:
-        """Index those of the tables metrics, vicinal, confusion and reliability that exist.
-
-        Args:
-            tables: by name, each as ``vicinal.analysis.schema.validated`` returns it.
-        """
+        """Index the tables metrics, vicinal, confusion and reliability, ``validated``, of those that exist."""
         self._settings: dict[Any, Setting] = {}
         self._seeds: dict[Any, int | None] = {}
         self._given: set[Setting] = set()  # teachers without a seed: one for all
@@ -46,13 +42,13 @@ class Runs:
         self._taught_by_pretrained: set[Setting] = set()
         self._values: dict[tuple, dict[int | None, list]] = defaultdict(lambda: defaultdict(list))
         self._bins: dict[tuple, tuple[np.ndarray, ...]] = {}
-        for name, read in (
-            ("metrics", self._read_metrics), ("vicinal", self._read_vicinal), ("reliability", self._read_reliability),
-            ("confusion", self._read_confusion),
-        ):  # fmt: skip
-            if name in tables:
-                self._read_models(tables[name])
-                read(tables[name])
+        readers = {
+            "metrics": self._read_metrics, "vicinal": self._read_vicinal, "confusion": self._read_confusion,
+            "reliability": self._read_reliability,
+        }  # fmt: skip
+        for name, table in tables.items():
+            self._read_models(table)
+            readers[name](table)
         self.settings = sorted(set(self._settings.values()), key=order)
         self._pretrained |= {self.teacher_of(s) for s in self._taught_by_pretrained}
         self._several = len({s.data for s in self.settings}) > 1
@@ -112,7 +108,7 @@ class Runs:
         return Series(what, self._values.get((setting, *keys), {}), GIVEN_TEACHER if own in self._given else "")
 
     def bins(self, setting: Setting, seed: int) -> tuple[np.ndarray, ...] | None:
-        """Return counts and mean confidences of a run's filled reliability bins; None if these are missing or broken."""
+        """Return counts and mean confidences of a run's filled reliability bins; None if they are missing or broken."""
         return self._bins.get((setting, seed))
 
     def metric(self, setting: Setting, name: str) -> Series:
@@ -145,12 +141,10 @@ class Runs:
 
         If the tables do not say which teacher it was, one of the same recipe is preferred.
         """
-        known = self._settings.get(self._teacher_ids.get(student))
-        if known is not None and (known.role, known.model, known.alpha) == (
-            TEACHER, student.teacher, student.teacher_mixup_alpha,
-        ):  # fmt: skip
-            return known
         name, alpha, source = str(student.teacher), student.teacher_mixup_alpha, student.source
+        known = self._settings.get(self._teacher_ids.get(student))
+        if known is not None and (known.role, known.model, known.alpha) == (TEACHER, name, alpha):
+            return known
         wanted = (student.data, name, alpha, source)
         found = [s for s in self.teachers() if (s.data, s.model, s.alpha, s.source) == wanted]
         if found:
@@ -167,7 +161,7 @@ class Runs:
     def label(self, setting: Setting, versus: str = "") -> str:
         """Return a setting as a cell of the scorecard."""
         parts = [self._prefix(setting) + (arrow(setting) if setting.teacher else setting.model)]
-        parts += in_words(setting, brief=True)
+        parts += in_words(setting, brief=True) + (["kd"] if setting.method == "kd" else [])
         return ", ".join([*parts, f"vs {versus}"] if versus else parts)
 
     def describe(self, setting: Setting) -> str:
@@ -175,10 +169,8 @@ class Runs:
         if setting.role == TEACHER:
             with_mixup = f" trained with mixup (α = {setting.alpha:g})" if setting.alpha is not None else ""
             return f"{self._prefix(setting)}the teacher {setting.model}{with_mixup}"
-        details = in_words(setting, brief=False)
-        return f"{self._prefix(setting)}{setting.method} {arrow(setting)}" + (
-            f" ({', '.join(details)})" if details else ""
-        )
+        details = ", ".join(in_words(setting, brief=False))
+        return f"{self._prefix(setting)}{setting.method} {arrow(setting)}" + (f" ({details})" if details else "")
 
     def _prefix(self, setting: Setting) -> str:
         parts = [setting.data] if self._several else []
