@@ -214,6 +214,7 @@ def test_a_plan_with_an_id_that_leads_elsewhere_is_refused(tmp_path_factory, id_
         {"id": "x", "models": [id_]},
         {"id": "x", "spec": {"models": {id_: {"evaluation": "x"}}}},
         {"id": "x", "spec": {"models": {"x": {"evaluation": id_}}}},
+        {"id": "x", "spec": {"models": {"x": {"evaluation": "x"}}, "corrupted": {"x": id_}}},
     ):
         write_json(path, {"stage": "cohorts", "key": "k", **part})
         if "/" in id_ and all(plain(piece) for piece in str(part["id"]).split("/")):

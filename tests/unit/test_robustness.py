@@ -9,7 +9,7 @@ from corruption_archive import NOTHING, corrupt, make_images
 from sklearn.metrics import accuracy_score
 
 from vicinal.analysis.schema import tidy
-from vicinal.analysis.tables import corruption_sources, corruption_table, model_table
+from vicinal.analysis.tables import corruption_table, model_table
 from vicinal.data.corruptions.catalogue import NAMES, SEVERITIES
 from vicinal.errors import VicinalError
 from vicinal.evaluation.measures import clean_metrics
@@ -137,9 +137,3 @@ def test_without_corrupted_images_the_table_is_empty_and_typed(tmp_path, measure
 def test_a_missing_record_is_named(tmp_path):
     with pytest.raises(VicinalError, match=r"m0/evaluation\.json: no such file"):
         corruption_table(models(), {"m0": tmp_path / "m0"})
-
-
-def test_an_id_that_leads_elsewhere_is_refused():
-    assert corruption_sources(["a"], {"a": "unit-1", "b": "unit-1"}, Path("r")) == {"a": Path("r/robustness/unit-1/a")}
-    with pytest.raises(VicinalError, match="is no id"):
-        corruption_sources(["a"], {"a": "../x"}, Path("r"))

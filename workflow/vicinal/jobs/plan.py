@@ -77,6 +77,7 @@ def _ids(plan: dict) -> Iterator[Any]:
     yield from plan.get("models", [])
     for id_, columns in plan.get("spec", {}).get("models", {}).items():
         yield from (id_, columns["evaluation"])
+    yield from plan.get("spec", {}).get("corrupted", {}).values()
 
 
 def check_id(id_: Any, where: str) -> None:

@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from vicinal.analysis.origin import measurement_records
 from vicinal.audit.verify.findings import RUN, Ledger
 from vicinal.errors import VicinalError, describe
 from vicinal.planning.plans import Plan
-from vicinal.results import EVALUATION, is_plain, model_folder
+from vicinal.results import is_plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,7 @@ def check_analysis(ledger: Ledger, results: Path, plan: Plan, fresh: bool, recom
     if not isinstance(made_from, dict):
         ledger.findings.add(path, "does not say what it was made from", remedy, "damaged")
         return
-    sources = _evaluations(results, spec) if plan.stage == "experiments" else source_paths(path, made_from)
+    sources = measurement_records(spec, results) if plan.stage == "experiments" else source_paths(path, made_from)
     if not all(sources.values()):
         ledger.findings.add(path, "lists a source outside of the results", remedy, "damaged")
         return
@@ -55,13 +56,6 @@ def check_analysis(ledger: Ledger, results: Path, plan: Plan, fresh: bool, recom
             compare(ledger, results, plan, output.parent)
         except VicinalError as error:
             ledger.findings.add(output, f"cannot be computed again: {describe(error)}", RUN)
-
-
-def _evaluations(results: Path, spec: Mapping[str, Any]) -> dict[str, Path]:
-    """Return what an experiment's tables must be made from, by the names in their record."""
-    found = {id_: results / "evaluations" / row["evaluation"] / id_ / EVALUATION for id_, row in spec["models"].items()}
-    corrupted = spec.get("corrupted", {}).items()
-    return found | {f"robustness/{id_}": results / "robustness" / unit / id_ / EVALUATION for id_, unit in corrupted}
 
 
 def check_sources(
@@ -96,30 +90,14 @@ def source_paths(record: Path, made_from: Mapping[str, str]) -> dict[str, Path |
 
 
 def _compare_tables(ledger: Ledger, results: Path, plan: Plan, folder: Path) -> None:
-    from vicinal.analysis.tables import (
-        class_table,
-        collect,
-        corruption_sources,
-        corruption_table,
-        model_table,
-        summarise,
-    )
+    from vicinal.analysis.tables import make_tables
     from vicinal.data.store import read_meta
     from vicinal.files import read_table
 
     # In the order of the plan file, which the job reads.
     spec = json.loads(json.dumps(plan.content["spec"], sort_keys=True))
-    folders, trained = {}, {}
-    for id_, row in spec["models"].items():
-        folders[id_] = results / "evaluations" / row["evaluation"] / id_
-        trained[id_] = model_folder(results, row["role"], id_)
-    models = model_table(spec["models"])
-    tables = collect(models, folders, trained)
-    corrupted = corruption_sources(spec["models"], spec.get("corrupted", {}), results)
-    tables["corruptions"] = corruption_table(models, corrupted)
-    tables["summary"] = summarise(tables["metrics"])
     [store] = [id_ for stage, id_ in plan.upstream if stage == "data"]
-    tables["classes"] = class_table(read_meta(results / "data" / store / "meta.json"))
+    tables = make_tables(spec, results, read_meta(results / "data" / store / "meta.json"))
     for name, table in tables.items():
         path = folder / f"{name}.parquet"
         if path.exists() and (where := first_difference(read_table(path), table)):
