@@ -119,7 +119,7 @@ def test_copied_with_its_times_there_is_nothing_to_do(project, tmp_path, monkeyp
 
 def garbage():
     found = find_garbage(RESULTS, find_references(RESULTS, gc.configs([])))
-    return sorted(str(item.path.relative_to(RESULTS)) for item in found.items)
+    return sorted(str(item.path.relative_to(RESULTS)) for item in found)
 
 
 def test_what_no_experiment_asks_for_any_more_can_be_removed(project):

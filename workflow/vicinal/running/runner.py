@@ -58,7 +58,7 @@ def head_lock(results: Path) -> Iterator[int]:
                 f"{results}: another run is working here ({_holder(descriptor)}); wait for it or stop it"
             )
         yield descriptor
-        if not _snakemake_is_locked():
+        if not snakemake_is_locked():
             os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
@@ -78,7 +78,7 @@ def _locked(descriptor: int) -> bool:
             return True
 
 
-def _snakemake_is_locked() -> bool:
+def snakemake_is_locked() -> bool:
     return any(Path(".snakemake/locks").glob("*"))
 
 
@@ -100,7 +100,7 @@ def unlock_snakemake(lock: int, arguments: list[str], force: bool = False) -> No
     Raises:
         VicinalError: the lock may be of a Snakemake that is working here.
     """
-    if _snakemake_is_locked():
+    if snakemake_is_locked():
         killed = _holder(lock)
         if not (killed or force or _agreed()):
             raise VicinalError(
