@@ -94,7 +94,9 @@ def _add_tables(found: References, path: Path, members: dict[str, set[str]]) -> 
         found.ids["data"].add(artefact_id(spec["data"]["name"], spec["data"]))
         found.sources.append(path)
     except (VicinalError, KeyError, TypeError, AttributeError) as error:
-        found.problems.append(f"{path}: not the record of an experiment's tables ({describe(error)}); run ./reproduce to make it again")
+        found.problems.append(
+            f"{path}: not the record of an experiment's tables ({describe(error)}); run ./reproduce to make it again"
+        )
 
 
 def cohort_members(results: Path) -> dict[str, set[str]]:

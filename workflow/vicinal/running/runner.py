@@ -79,6 +79,7 @@ def _locked(descriptor: int) -> bool:
 
 
 def snakemake_is_locked() -> bool:
+    """Return whether a Snakemake works in this folder, or was killed here."""
     return any(Path(".snakemake/locks").glob("*"))
 
 
