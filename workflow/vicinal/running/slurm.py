@@ -176,14 +176,13 @@ def estimate_minutes(artefacts: "Artefacts", execution: "Execution", results: Pa
     """
     from vicinal.planning.changes import find_changes
     from vicinal.planning.plans import build_plans
-    from vicinal.running.estimate.jobs import Jobs, kept_costs
-    from vicinal.running.estimate.recorded import read_history
-    from vicinal.running.estimate.timing import Timing
+    from vicinal.running.estimate.jobs import Jobs
+    from vicinal.running.estimate.recorded import read_recorded
     from vicinal.running.estimate.work import Machine
 
     changes = find_changes(build_plans(artefacts), results)
     machine = Machine("cpu" if execution.device == "cpu" else "cuda", None, execution.threads)
-    jobs = Jobs(artefacts, changes, results, Timing(machine, read_history(results), kept_costs(results)))
+    jobs = Jobs(artefacts, changes, results, machine, read_recorded(results))
     minutes = {}
     for (stage, id_), change in changes.items():
         if stage in ON_DEVICE:
