@@ -40,7 +40,7 @@ def accept(folder, config=BASE):
 def records(folder):
     plans = build_plans(artefacts_of(BASE, folder))
     return {
-        path: json.loads(path.read_text()) for plan in plans for path, _, _ in code_records(plan, folder / "results")
+        path: json.loads(path.read_text()) for plan in plans for _, path, _, _ in code_records(plan, folder / "results")
     }
 
 

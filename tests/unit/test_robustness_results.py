@@ -24,7 +24,7 @@ from vicinal.planning.files import write_plans
 from vicinal.planning.plans import build_plans
 from vicinal.running.estimate.display import totals
 from vicinal.running.estimate.overview import corruption_notes, make_overview
-from vicinal.running.estimate.recorded import History
+from vicinal.running.estimate.recorded import Recorded
 from vicinal.running.estimate.shape import Shape
 from vicinal.running.estimate.work import robustness_work
 
@@ -119,7 +119,7 @@ def test_copied_with_its_times_there_is_nothing_to_do(project, tmp_path, monkeyp
 
 def garbage():
     found = find_garbage(RESULTS, find_references(RESULTS, gc.configs([])))
-    return sorted(str(item.path.relative_to(RESULTS)) for item in found.items)
+    return sorted(str(item.path.relative_to(RESULTS)) for item in found)
 
 
 def test_what_no_experiment_asks_for_any_more_can_be_removed(project):
@@ -130,7 +130,7 @@ def test_what_no_experiment_asks_for_any_more_can_be_removed(project):
 
 
 def overview(monkeypatch):
-    monkeypatch.setattr("vicinal.running.estimate.overview.read_history", lambda results: History())
+    monkeypatch.setattr("vicinal.running.estimate.overview.read_recorded", lambda results: Recorded())
     return make_overview("digits", artefacts(ON), Execution(device="cpu"), 2, RESULTS)
 
 

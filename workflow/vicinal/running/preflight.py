@@ -9,7 +9,6 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,11 +24,9 @@ from vicinal.planning.artefacts import Artefacts, Cohort, Store, Teacher
 from vicinal.planning.changes import Change
 from vicinal.planning.plans import Ref
 from vicinal.planning.problems import ERROR, NOTE, WARNING, Problem
-from vicinal.running.estimate.disk import estimate_disk
-from vicinal.running.estimate.jobs import Jobs, kept_costs
+from vicinal.running.estimate.disk import estimate_disk, nearest_existing
+from vicinal.running.estimate.jobs import Jobs
 from vicinal.running.estimate.memory import smallest_gpu, training_bytes
-from vicinal.running.estimate.recorded import History
-from vicinal.running.estimate.timing import Timing
 from vicinal.running.estimate.work import Machine
 from vicinal.running.given_teachers import given_teachers, missing_files, other_channels, other_classes
 from vicinal.words import count, size
@@ -80,12 +77,12 @@ def find_problems(
     problems += undownloadable(downloads, say)
     problems += unwritable(results, downloads)
     problems += missing_files(artefacts, changes)
-    jobs = Jobs(artefacts, changes, results, Timing(Machine("cpu", None, 1), History(), kept_costs(results)))
+    jobs = Jobs(artefacts, changes, results, Machine("cpu", None, 1))
     if unreadable := _unreadable(jobs):
         return problems + unreadable
     problems += other_classes(artefacts, changes, jobs.shape) + other_channels(artefacts, changes, jobs.shape)
     try:
-        parts = {name: bytes_ for name, bytes_ in estimate_disk(jobs, changes).parts.items() if name != "downloads"}
+        parts = {name: bytes_ for name, bytes_ in estimate_disk(jobs).parts.items() if name != "downloads"}
         return problems + full_disks(results, parts, downloads) + gpu_problems(jobs, execution, slurm)
     except VicinalError as error:
         return [*problems, Problem(f"disk and GPU memory are not checked: {describe(error)}", kind=WARNING)]
@@ -253,16 +250,6 @@ def gpu_problems(jobs: Jobs, execution: Execution, slurm: bool) -> list[Problem]
         text += f"{slots}: a cohort is halved when memory runs out; execution.cohort_size makes it small from the start"
         problems.append(Problem(text, kind=WARNING))
     return problems
-
-
-def nearest_existing(path: Path) -> Path:
-    """Return the nearest file or folder that is there and can be reached, from ``path`` upwards."""
-    path = path.absolute()
-    for place in (path, *path.parents):
-        with suppress(OSError):
-            place.stat()
-            return place
-    raise VicinalError(f"{path}: no folder of it can be reached; is its disk mounted?")
 
 
 def _unreadable(jobs: Jobs) -> list[Problem]:
