@@ -125,7 +125,8 @@ def make_project(folder: Path) -> Project:
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            # With compiled code, but for what another process is writing there at this moment.
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.egg-info", "*.pyc.*", ".tmp-*"))
         else:
             shutil.copy2(source, folder / name)
     return Project(folder)

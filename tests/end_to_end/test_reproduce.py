@@ -126,16 +126,16 @@ def test_the_data_store_and_the_tables_say_how_they_were_made(first):
 
 def test_again_there_is_nothing_to_do_and_torch_is_not_loaded(finished, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('torch was loaded')")
-    before = processor_seconds()
+    # In a copy all is looked at anew; Snakemake's own records are of no matter.
+    shutil.rmtree(finished.folder / ".snakemake")
     result = finished.reproduce(library=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "nothing to do" in result.stdout
     assert trained(result) == []
-    # Processor time: the wall time of a test depends on what else runs.
-    assert processor_seconds() - before < 5
-    # Snakemake's own records are of no matter.
-    shutil.rmtree(finished.folder / ".snakemake")
-    assert "nothing to do" in finished.reproduce().stdout
+    # The next run knows that this one ended well. Processor time: the wall time of a test depends on what else runs.
+    before = processor_seconds()
+    assert "nothing to do" in finished.reproduce(library=tmp_path).stdout
+    assert processor_seconds() - before < 3
 
 
 def processor_seconds():

@@ -116,6 +116,7 @@ def test_claims_and_report_say_what_the_intervals_are_over(shared):
 
 def test_where_the_file_is_gone_results_stay_of_use_and_the_teacher_cannot_be_made_anew(given):
     path = given.folder / FILE
+    assert "nothing to do" in given.reproduce("given.yaml", settings=()).stdout
     path.unlink()
     assert "nothing to do" in given.reproduce("given.yaml", settings=()).stdout
     [folder] = teachers(given).values()

@@ -10,7 +10,6 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -73,22 +72,7 @@ def answer(case: dict) -> dict:
     }
 
 
-def once_a_content(function: Callable[..., object]) -> Callable[..., object]:
-    """Return a function of a file that works once for each content of the file, instead of once a file."""
-    known: dict[tuple, object] = {}
-
-    def answer(path: Path, *others: object) -> object:
-        key = (path, path.read_bytes(), *others)
-        if key not in known:
-            known[key] = function.__wrapped__(path, *others)
-        return known[key]
-
-    return answer
-
-
 def main() -> None:
-    for name in ("_tree", "_imports", "_code_hash"):
-        setattr(fingerprint, name, once_a_content(getattr(fingerprint, name)))
     answers = []
     for case in json.load(sys.stdin):
         with contextlib.ExitStack() as stack:
@@ -100,7 +84,8 @@ def main() -> None:
                 path = Path(name)
                 stack.callback(path.write_bytes, path.read_bytes())
                 path.write_text(text, encoding="utf-8")
-            fingerprint._fingerprint.cache_clear()
+            for function in (fingerprint._fingerprint, fingerprint._imports, fingerprint._look):
+                function.cache_clear()
             with contextlib.redirect_stdout(sys.stderr):
                 answers.append(answer(case))
     print(json.dumps(answers))

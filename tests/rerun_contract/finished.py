@@ -130,7 +130,7 @@ def dry_runs(folder: Path, cases: list[dict]) -> list[dict]:
         input=json.dumps(cases),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
         check=False,
     )
     assert result.returncode == 0, result.stderr

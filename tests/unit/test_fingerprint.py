@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import vicinal
+from vicinal.jobs import fingerprint as module
 from vicinal.jobs.fingerprint import NEUTRAL, fingerprint_code, named_modules, stage_fingerprint
 from vicinal.results import STAGES
 
@@ -378,3 +379,52 @@ def test_same_fingerprint_under_another_python(tmp_path, version):
     answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert answer.pop("tricky") == fingerprint_code(tricky, (), tmp_path)
     assert answer == {stage: stage_fingerprint(stage, named) for stage in STAGES}
+
+
+# What is kept for the next process
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch) -> Path:
+    """The file of what is known, in a folder of its own."""
+    monkeypatch.setattr(module, "KEPT", tmp_path / "kept" / "fingerprints.json")
+    forget()
+    yield module.KEPT
+    forget()
+
+
+def forget() -> None:
+    """Forget as the end of a process does."""
+    for function in (module._fingerprint, module._imports, module._look, module._known):
+        function.cache_clear()
+
+
+def test_no_file_is_parsed_twice(kept, fingerprint, monkeypatch):
+    wanted = stage_fingerprint("claims")
+    forget()
+    monkeypatch.setattr(module.ast, "parse", None)
+    assert stage_fingerprint("claims") == wanted
+    with pytest.raises(TypeError):  # another content is parsed
+        fingerprint(CODE)
+
+
+@pytest.mark.parametrize("damage", ["cut", "not a table", "of other code"])
+def test_what_is_kept_wrongly_is_not_taken(kept, damage):
+    wanted = stage_fingerprint("claims")
+    content = json.loads(kept.read_text())
+    content["files"] = {key: ["0" * 64, names] for key, (_, names) in content["files"].items()}
+    text = {"cut": kept.read_text()[:-10], "not a table": "[1]", "of other code": json.dumps({**content, "by": "x"})}
+    kept.write_text(text[damage])
+    forget()
+    assert stage_fingerprint("claims") == wanted
+    kept.write_text(json.dumps(content))
+    forget()
+    assert stage_fingerprint("claims") != wanted  # it is read at all
+
+
+def test_where_nothing_can_be_kept_fingerprints_are_found(kept):
+    wanted = stage_fingerprint("claims")
+    shutil.rmtree(kept.parent)
+    kept.parent.write_text("no folder")
+    forget()
+    assert stage_fingerprint("claims") == wanted

@@ -7,14 +7,20 @@ print messages or handle files.
 
 import ast
 import hashlib
+import json
+import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vicinal.files import PACKAGE, WORKFLOW
+from vicinal.files import PACKAGE, WORKFLOW, write_json
 from vicinal.results import STAGES
 
 SCRIPTS = WORKFLOW / "scripts"
+# What is known of files, beside their compiled code; as that it may be deleted at any time.
+KEPT = PACKAGE / "__pycache__" / f"fingerprints.{sys.implementation.cache_tag}.json"
+KEPT_FILES = 2000
 
 # These cannot change a number: messages, progress, files, provenance.
 NEUTRAL = {
@@ -73,7 +79,11 @@ def data_modules(spec: dict[str, Any]) -> tuple[str, ...]:
 
 @cache
 def _fingerprint(script: Path, named: tuple[str, ...]) -> str:
-    return fingerprint_code(script, named, PACKAGE)
+    known = len(_known())
+    found = fingerprint_code(script, named, PACKAGE)
+    if len(_known()) > known:
+        _keep()
+    return found
 
 
 def fingerprint_code(script: Path, named: tuple[str, ...], package: Path) -> str:
@@ -82,14 +92,14 @@ def fingerprint_code(script: Path, named: tuple[str, ...], package: Path) -> str
     Raises:
         SyntaxError, FileNotFoundError: a module cannot be read.
     """
-    hashes = {"script": _code_hash(script)}
+    hashes = {"script": _look(script)[0]}
     todo = {*_imports(script, package), *named}
     while todo:
         name = todo.pop()
         if name in hashes or name in NEUTRAL:
             continue
         path = _module_path(name, package)
-        hashes[name] = _code_hash(path)
+        hashes[name] = _look(path)[0]
         todo |= _imports(path, package)
         todo.add(name.rpartition(".")[0] or name)
     text = "\n".join(f"{name} {value}" for name, value in sorted(hashes.items()))
@@ -102,27 +112,64 @@ def _module_path(name: str, package: Path) -> Path:
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes(), filename=str(path))
+def _imports(path: Path, package: Path) -> set[str]:
+    """Return the modules of the package that a file imports anywhere in it."""
+    return {name for name in _look(path)[1] if _module_path(name, package).is_file()}
 
 
 @cache
-def _imports(path: Path, package: Path) -> set[str]:
-    """Return the modules of the package that a file imports anywhere in it."""
+def _look(path: Path) -> tuple[str, list[str]]:
+    """Return the hash of a file's code, and the names below ``vicinal`` that it imports: modules and what is in them.
+
+    Parsing takes seconds, and every job needs it: what a process finds out is kept for the next ones by the content of
+    the file.
+    """
+    content = path.read_bytes()
+    key = hashlib.sha256(content).hexdigest()
+    known = _known()
+    if key not in known:
+        tree = ast.parse(content, filename=str(path))
+        known[key] = (_code_hash(tree), sorted(_imported(tree)))
+    return known[key]
+
+
+@cache
+def _known() -> dict[str, tuple[str, list[str]]]:
+    """Return what is kept, by the SHA-256 of a file's content; what another version of this module kept is left out."""
+    try:
+        kept = json.loads(KEPT.read_bytes())
+        return {key: (code, names) for key, (code, names) in kept["files"].items()} if kept["by"] == _version() else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _keep() -> None:
+    """Keep what is known, where that can be written; files that were edited often are forgotten in the end."""
+    with suppress(OSError):
+        KEPT.parent.mkdir(exist_ok=True)
+        newest = dict(list(_known().items())[-KEPT_FILES:])
+        write_json(KEPT, {"by": _version(), "files": newest})
+
+
+@cache
+def _version() -> str:
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+
+
+def _imported(tree: ast.Module) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(_tree(path)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return {name for name in found if name.split(".")[0] == "vicinal" and _module_path(name, package).is_file()}
+    return {name for name in found if name.split(".")[0] == "vicinal"}
 
 
-@cache
-def _code_hash(path: Path) -> str:
+def _code_hash(tree: ast.Module) -> str:
     lines: list[str] = []
-    _write(_tree(path), lines)
+    _write(tree, lines)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
