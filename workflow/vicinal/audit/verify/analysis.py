@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vicinal.analysis.origin import measurement_records
 from vicinal.audit.verify.findings import RUN, Ledger
