@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept-code",
         action="store_true",
-        help="keep the results that the present code would make anew; their records will say so",
+        help="keep the results that the present code would make again; their records will say so",
     )
     parser.add_argument("--unlock", action="store_true", help="remove the lock of a Snakemake that has ended")
     parser.add_argument(
