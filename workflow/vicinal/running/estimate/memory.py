@@ -1,8 +1,8 @@
 """About how much GPU memory a training takes, and how much the GPUs of this machine have.
 
 A network in training takes its weights and statistics, a gradient for each weight, what the optimiser keeps, and for
-each image of the batch the numbers that autograd keeps for the backward pass (``vicinal.models.cost``). Each student of a
-cohort takes as much; their teacher adds its weights. Not counted are the images of the data set, the work space of
+each image of the batch the numbers that autograd keeps for the backward pass (``vicinal.models.cost``). Each student of
+a cohort takes as much; their teacher adds its weights. Not counted are the images of the data set, the work space of
 libraries and the driver's own memory (about 0.5 GB). Compiled networks take less.
 """
 
@@ -15,8 +15,8 @@ from vicinal.models.cost import Costs
 from vicinal.running.estimate.shape import Shape
 from vicinal.running.estimate.work import seen_shape, teacher_of
 
-# Bytes of a number. Weights, gradients and the optimiser's state are fp32; activations follow execution.precision, where
-# auto counts as bf16.
+# Bytes of a number. Weights, gradients and the optimiser's state are fp32; activations follow execution.precision,
+# where auto counts as bf16.
 WEIGHT = 4
 ACTIVATION = {"auto": 2, "bf16": 2, "tf32": 4, "fp32": 4}
 
