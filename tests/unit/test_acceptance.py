@@ -130,4 +130,4 @@ def test_models_without_a_history_are_trained_anew(tree):
 def test_nothing_that_is_wanted_as_it_is_changes(tree):
     results, plans = tree
     list(accept_code(plans, results))
-    assert list(accept_code(plans, results)) == ["accepted nothing: no result here differs from its plan by code alone"]
+    assert list(accept_code(plans, results)) == ["accepted nothing: no result here differs from its plan by code only"]

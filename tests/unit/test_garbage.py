@@ -159,7 +159,7 @@ def test_nothing_is_removed_while_a_job_works(project):
     before = listing()
     with lease(RESULTS, cohort):
         assert {item.kind for item in found().values()} == {"students", "evaluations"}  # and not its lock
-        with pytest.raises(VicinalError, match=rf"1 jobs are working here \({cohort}, …\); wait for them"):
+        with pytest.raises(VicinalError, match=rf"1 job still at work here \({cohort}\); wait for"):
             run(delete=True)
     assert [path for path in before if not path.exists()] == []
     assert run(delete=True) == 0

@@ -22,7 +22,7 @@ from vicinal.planning.changes import find_changes
 from vicinal.planning.plans import build_plans, resolve
 from vicinal.running.estimate.memory import training_bytes
 from vicinal.running.estimate.shape import shape_of
-from vicinal.running.given_teachers import other_channels
+from vicinal.running.given_teachers import unfit_teachers
 from vicinal.training.given_weights import take_weights
 from vicinal.training.inputs import Images, adapt, mix, normalisation_of
 
@@ -175,7 +175,7 @@ def test_it_costs_nothing():
 def test_before_the_first_job_other_channels_are_named(entry, wrong):
     artefacts = artefacts_of(entry)
     changes = find_changes(build_plans(artefacts), Path("results"))
-    found = other_channels(artefacts, changes, lambda store: shape_of(store, Path("results")))
+    found = unfit_teachers(artefacts, changes, lambda store: shape_of(store, Path("results")))
     line = "own: grids.teachers.normalisation: that of resnet14 has mean and std of 3 channels, the images of digits "
     assert [problem.words for problem in found] == [f"{line}have 1: give 1 of both"] * wrong
 

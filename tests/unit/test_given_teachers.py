@@ -24,7 +24,7 @@ from vicinal.planning.changes import find_changes
 from vicinal.planning.files import write_plans
 from vicinal.planning.plans import build_plans, resolve
 from vicinal.results import RECORD
-from vicinal.running.given_teachers import missing_files, other_classes
+from vicinal.running.given_teachers import missing_files, unfit_teachers
 from vicinal.spec import GIVEN, digest
 from vicinal.training.given_weights import take_weights
 from vicinal.training.history import training_history
@@ -252,10 +252,10 @@ def test_published_weights_for_data_of_other_classes():
     artefacts = artefacts_of(with_teachers(PUBLISHED))
     changes = find_changes(build_plans(artefacts), Path("results"))
     digits = type("Shape", (), {"classes": 10})
-    [problem] = other_classes(artefacts, changes, lambda store: digits)
+    [problem] = unfit_teachers(artefacts, changes, lambda store: digits)
     assert problem.experiments == ("given",)
     assert "published ones of resnet34_imagenet know the 1,000 classes of ImageNet, digits has 10:" in problem.text
-    assert not other_classes(artefacts, changes, lambda store: type("Shape", (), {"classes": 1000}))
+    assert not unfit_teachers(artefacts, changes, lambda store: type("Shape", (), {"classes": 1000}))
 
 
 # What is made

@@ -91,7 +91,7 @@ def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
     for (stage, lacking), count in refused.items():
         yield f"not accepted, but made again: {STAGES[stage].holds}: {count}, made by older code without {lacking}"
     if not (accepted or refused):
-        yield "accepted nothing: no result here differs from its plan by code alone"
+        yield "accepted nothing: no result here differs from its plan by code only"
 
 
 def _lacking(plan: Plan, folder: Path, record: dict[str, Any]) -> list[str]:

@@ -11,12 +11,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from vicinal.audit.garbage import by_kind, find_garbage, jobs_at_work, remove, unknown_experiments
+from vicinal.audit.garbage import Item, by_kind, find_garbage, jobs_at_work, remove, unknown_experiments
 from vicinal.audit.references import EXPERIMENTS, References, find_references
 from vicinal.errors import VicinalError
 from vicinal.planning.experiments import RESULTS, SNAPSHOT
 from vicinal.running.runner import head_lock, snakemake_is_locked
-from vicinal.words import size
+from vicinal.words import count, size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +59,8 @@ def check_nothing_runs() -> None:
             ".snakemake/locks: a snakemake is working here, or was killed; wait for it, or let ./reproduce finish first"
         )
     if working := sorted(jobs_at_work(RESULTS)):
-        raise VicinalError(f"{RESULTS}: {len(working)} jobs are working here ({working[0]}, …); wait for them")
+        jobs = f"{count(len(working), 'job')} still at work here ({', '.join(working[:3])})"
+        raise VicinalError(f"{RESULTS}: {jobs}; wait for the end, or stop what is left of an earlier run")
 
 
 def configs(given: list[Path]) -> list[Path]:
@@ -68,7 +69,7 @@ def configs(given: list[Path]) -> list[Path]:
     return [*(path for path in known if path.exists()), *given]
 
 
-def show(references: References, everything: bool) -> list:
+def show(references: References, everything: bool) -> list[Item]:
     """Print what is not referred to, and what is kept all the same; return what can be removed."""
     for problem in references.problems:
         print(f"it is not known what this refers to: {problem}")

@@ -84,9 +84,9 @@ class Monitor:
     def __init__(self, name: str, source: str, plans: list[Plan], results: Path) -> None:
         self.name, self.source, self.plans, self.results = name, source, plans, results
         self._changes: dict[Ref, Change] = {}
-        # Of finished jobs, the newest first: when each ended, s since 1970, and what it took.
+        # When each finished job ended, s since 1970, the newest first; and what it took, by its end too.
         self._ended: dict[Ref, float] = {}
-        self._took: dict[Ref, float | None] = {}
+        self._took: dict[tuple[Ref, float], float | None] = {}
         self._next_look = 0.0
 
     def look(self) -> Status:
@@ -110,8 +110,8 @@ class Monitor:
         failures = (find_failure(plan, self.results, beats.get(ref), now) for ref, plan in waiting.items())
         status.failed = [failure for failure in failures if failure]
         status.finished = [
-            {"stage": stage, "id": id_, "seconds": self._took[stage, id_], "age": max(0.0, now - ended)}
-            for (stage, id_), ended in list(self._ended.items())[:SHOWN_FINISHED]
+            {"stage": ref[0], "id": ref[1], "seconds": self._seconds(ref), "age": max(0.0, now - ended)}
+            for ref, ended in list(self._ended.items())[:SHOWN_FINISHED]
         ]
         if status.head.running or any(map(lives, status.running)):
             self._estimate(status, [stage for stage, _ in waiting], now)
@@ -123,12 +123,15 @@ class Monitor:
         ended = {plan.ref: _modified(self.results / plan.output) for plan in self.plans}
         finished = [(time_, ref) for ref, time_ in ended.items() if ref not in self._changes and time_ is not None]
         self._ended = {ref: time_ for time_, ref in sorted(finished, reverse=True)}
-        self._took = {
-            (stage, id_): benchmark_seconds(self.results / STAGES[stage].benchmark_of(id_))
-            for stage, id_ in self._ended
-        }
         took = time.monotonic() - began
         self._next_look = began + took + max(REFRESH_SECONDS, REFRESH_SHARE * took)
+
+    def _seconds(self, ref: Ref) -> float | None:
+        """Return what a finished job took. Snakemake writes it a moment after the output."""
+        key = ref, self._ended[ref]
+        if self._took.get(key) is None:
+            self._took[key] = benchmark_seconds(self.results / STAGES[ref[0]].benchmark_of(ref[1]))
+        return self._took[key]
 
     def _estimate(self, status: Status, waiting: list[str], now: float) -> None:
         """Set the time left: the work left, by what jobs of each stage took, over the work that this run does a second.
@@ -143,9 +146,10 @@ class Monitor:
         took: dict[str, list[float]] = defaultdict(list)
         done = 0.0
         for ref, ended in self._ended.items():
-            if (seconds := self._took[ref]) is not None:
+            in_this_run = began is not None and ended >= began
+            if (in_this_run or len(took[ref[0]]) < RECENT) and (seconds := self._seconds(ref)) is not None:
                 took[ref[0]].append(seconds)
-                done += seconds if began is not None and ended >= began else 0.0
+                done += seconds if in_this_run else 0.0
         for beat in status.running:
             if not took[beat["stage"]] and beat["seconds_left"] is not None:
                 took[beat["stage"]].append(beat["seconds"] + beat["seconds_left"])

@@ -37,7 +37,7 @@ def find_foreign(findings: Findings, results: Path, experiments: Iterable[str]) 
         results: the results folder.
         experiments: names of those whose folders (results/NAME) to look at.
     """
-    # What lies beside a record that cannot be read goes with it.
+    # The files beside an unreadable record are not judged.
     unreadable = {
         problem.path.parent
         for problem in findings.problems

@@ -1,4 +1,4 @@
-"""How many images of which size a data set has: recorded where it is prepared, else known or read off its source."""
+"""How many images of which size a data set has: as recorded, or else as known or as its source says."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ PHOTO = (1, 1, 3)
 
 @dataclass(frozen=True)
 class Shape:
-    """A prepared data set as its cost sees it; ``stored`` counts all images, those of no split too."""
+    """The size of a prepared data set; ``stored`` counts all images, also those in no split."""
 
     classes: int
     height: int
@@ -55,10 +55,10 @@ def recorded_shape(spec: Mapping[str, Any], results: Path) -> Shape | None:
     path = results / "data" / artefact_id(spec["name"], spec) / "data.json"
     try:
         meta = read_json(path)
-        # Photos have no common size; what the networks see of them stands in the recipe.
+        # Photos have no common size; the recipe says what the networks see.
         height, width, channels = meta.get("image_shape", PHOTO)
         return Shape(len(meta["class_names"]), height, width, channels, **meta["counts"], stored=meta["images"])
-    # Not there, or no record: the job that makes it anew will say what is wrong.
+    # Missing or damaged: the job that makes it again will say so.
     except (VicinalError, AttributeError, KeyError, TypeError):
         return None
 
