@@ -1,6 +1,6 @@
-"""The config of an experiment: its fields, their limits and defaults, and how a file and overrides become one.
+"""The config of an experiment: its fields with limits and defaults, and its reading from a file and overrides.
 
-Only this package needs pydantic. Scripts never read a config: they read plan files.
+Only this package needs pydantic. Scripts read plan files, never a config.
 """
 
 from vicinal.config.cluster import Cluster
