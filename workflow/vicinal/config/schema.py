@@ -54,7 +54,7 @@ class Data(Section):
         ge=16,
         description="photos: pixels of the shorter side when they are packed; null: their own bytes are kept",
     )
-    quality: Int = Field(95, ge=1, le=100, description="photos: JPEG quality of those that are encoded anew")
+    quality: Int = Field(95, ge=1, le=100, description="photos: JPEG quality of photos that are encoded again")
     bad_share: Annotated[NotNegative, Field(lt=1)] = Field(
         0.001, description="photos: share that may be unreadable (one photo always may); they are listed and left out"
     )
@@ -149,7 +149,7 @@ class Recipe(Section):
                     "and at the end"
                 )
             if sorted(set(self.milestones)) != self.milestones:
-                raise ValueError("schedule piecewise needs milestones that rise")
+                raise ValueError("schedule piecewise needs milestones in ascending order")
         return self
 
 

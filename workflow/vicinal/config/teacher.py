@@ -73,7 +73,7 @@ class TeacherEntry(Section):
                 raise ValueError("mixup_alpha: how published weights were trained is known; leave it out")
         elif self.weights is not None:
             if not self.weights.strip():
-                raise ValueError(f"weights: {self.weights!r} is no path; name a file, or {PUBLISHED}")
+                raise ValueError(f"weights: {self.weights!r} is not a path; name a file, or {PUBLISHED}")
             try:
                 check_text("weights", self.weights)
             except VicinalError as error:
