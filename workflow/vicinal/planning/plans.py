@@ -24,7 +24,7 @@ from vicinal.models.pretrained import WEIGHTS
 from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, Ref, Store, Study, Teacher
 from vicinal.planning.given_files import CACHE, given_sums
 from vicinal.planning.grid import expand
-from vicinal.planning.left_out import collection_name, read_skipped
+from vicinal.planning.skipped import collection_name, read_skipped
 from vicinal.results import PLAN, STAGES, model_path
 
 # The files that a report is made from besides code and results.
