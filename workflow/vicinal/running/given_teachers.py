@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from vicinal.models.pretrained import CLASSES
-from vicinal.planning.artefacts import Artefacts, Store, Teacher
+from vicinal.planning.artefacts import Artefacts, DataSet, Teacher
 from vicinal.planning.changes import Change
 from vicinal.planning.given_files import given_files
 from vicinal.planning.plans import Ref
@@ -29,7 +29,7 @@ def missing_files(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> list[P
 
 
 def other_classes(
-    artefacts: Artefacts, changes: Mapping[Ref, Change], shape: Callable[[Store], Shape]
+    artefacts: Artefacts, changes: Mapping[Ref, Change], shape: Callable[[DataSet], Shape]
 ) -> list[Problem]:
     """Return which published weights are given as teachers of data of other classes than those of ImageNet.
 
@@ -50,7 +50,7 @@ def other_classes(
 
 
 def other_channels(
-    artefacts: Artefacts, changes: Mapping[Ref, Change], shape: Callable[[Store], Shape]
+    artefacts: Artefacts, changes: Mapping[Ref, Change], shape: Callable[[DataSet], Shape]
 ) -> list[Problem]:
     """Return which given teachers have a normalisation of other channels than the images; arguments as above."""
     problems = []
