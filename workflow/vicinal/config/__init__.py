@@ -15,7 +15,7 @@ from vicinal.config.load import (
     validate,
     validate_cluster,
 )
-from vicinal.config.schema import Collection, Data, EvaluationSettings, Execution, Experiment, Grid, Loss, Recipe
+from vicinal.config.schema import Data, Execution, Experiment, Grid, Loss, Recipe
 from vicinal.config.teacher import PUBLISHED, TeacherEntry
 from vicinal.config.values import METHODS, RESERVED_NAMES
 
@@ -26,9 +26,7 @@ __all__ = [
     "RESERVED_NAMES",
     "SHORT_KEYS",
     "Cluster",
-    "Collection",
     "Data",
-    "EvaluationSettings",
     "Execution",
     "Experiment",
     "Grid",
