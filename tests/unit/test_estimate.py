@@ -10,7 +10,7 @@ from vicinal.data.split import hold_out_test, make_splits
 from vicinal.evaluation import probe as measure
 from vicinal.models.cost import Costs
 from vicinal.models.registry import architecture
-from vicinal.planning.artefacts import Store
+from vicinal.planning.artefacts import DataSet
 from vicinal.results import ON_DEVICE, STAGES
 from vicinal.running.estimate import shape
 from vicinal.running.estimate import work as rates
@@ -106,7 +106,7 @@ def test_the_shape_of_digits_is_that_of_its_splits(settings, tmp_path):
     train, test = hold_out_test(labels, 900, 0)
     limits = {key: data.get(key) for key in ("validation", "limit_train", "limit_test")}
     splits = make_splits(labels, {"train": train, "test": test}, seed=0, **limits)
-    found = shape_of(Store("digits", data, "data"), tmp_path)
+    found = shape_of(DataSet("digits", data, "data"), tmp_path)
     assert found == Shape(10, 8, 8, 1, **{name: len(part) for name, part in splits.items()}, stored=len(labels))
 
 
@@ -125,7 +125,7 @@ def test_the_shape_of_a_folder_of_pictures_is_read_off_it(tmp_path):
     for split, count in (("train", 30), ("test", 8)):
         table = pa.table({"image": [picture] * count, "label": [0, 1] * (count // 2)})
         pq.write_table(table, folder / f"{split}-00000-of-00001.parquet")
-    store = Store("own", {"name": "own", "source": "parquet", "validation": 0.1}, str(tmp_path))
+    store = DataSet("own", {"name": "own", "source": "parquet", "validation": 0.1}, str(tmp_path))
     found = shape_of(store, tmp_path)
     assert (found.height, found.width, found.channels) == (20, 24, 3)
     assert (found.train, found.validation, found.test, found.stored) == (27, 3, 8, 38)

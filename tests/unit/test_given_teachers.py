@@ -72,7 +72,7 @@ def artefacts_of(config, *more):
         ({"model": "resnet34_imagenet_mlp", "weights": "published"},
          "grids.0.teachers.0: weights: published ones of resnet34_imagenet_mlp do not exist (did you mean"),
         ({**PUBLISHED, "mixup_alpha": 1.0}, "grids.0.teachers.0: mixup_alpha: how published weights were trained"),
-        ({"model": "resnet14", "weights": " "}, "grids.0.teachers.0: weights: ' ' is no path; name a file, or publ"),
+        ({"model": "resnet14", "weights": " "}, "grids.0.teachers.0: weights: ' ' is not a path; name a file, or publ"),
         ({"model": "resnet14", "weights": "a\nb"}, "grids.0.teachers.0: weights: 'a\\nb' has a line break"),
         ({"model": "resnet14", "weights": 3}, "grids.0.teachers.0.weights: input should be a valid string, found 3"),
         ({"model": "resnet14", "weight": FILE}, "grids.0.teachers.0.weight: unknown key (did you mean weights?)"),

@@ -104,7 +104,7 @@ def test_a_record_without_the_metrics_is_named_with_the_way_out(tmp_path, record
     write_json(path, record)
     with pytest.raises(VicinalError) as told:
         corruption_table(models(), {"m0": tmp_path / "m0"})
-    assert str(told.value).startswith(f"{path}: no metrics on corrupted images in it, older code made it; delete ")
+    assert str(told.value).startswith(f"{path}: made by older code, without metrics on corrupted images; delete ")
 
 
 def test_the_table_of_an_experiment_has_every_model_and_its_settings(tmp_path):

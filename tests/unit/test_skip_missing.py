@@ -13,7 +13,7 @@ from vicinal.commands import plan as plan_command
 from vicinal.commands import run as command
 from vicinal.errors import VicinalError
 from vicinal.planning.experiments import dump, read_experiments, resolve_named
-from vicinal.planning.left_out import collection_name, read_skipped, skipped_file, write_skipped
+from vicinal.planning.skipped import collection_name, read_skipped, skipped_file, write_skipped
 from vicinal.running import last_run as finished
 from vicinal.running import preflight
 from vicinal.running.last_run import is_last_run, write_last_run

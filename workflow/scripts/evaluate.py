@@ -53,8 +53,9 @@ def measure(
 ) -> None:
     """Measure the models in ``places`` and write each one's tables into ``folder``/ID."""
     from vicinal.evaluation.files import table_files, write_measurements
-    from vicinal.evaluation.probe import make_probe, mean_entropy, model_tables, probe_logits, trained_network
+    from vicinal.evaluation.probe import make_probe, mean_entropy, model_tables, probe_logits
     from vicinal.training.numerics import allow_tf32
+    from vicinal.training.weights import trained_network
 
     unit = plan["spec"]["unit"]
     allow_tf32(False)

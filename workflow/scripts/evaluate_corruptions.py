@@ -82,9 +82,10 @@ def measure(
     import torch
 
     from vicinal.data.corruptions.arrays import open_corrupted
-    from vicinal.evaluation.probe import image_logits, trained_network
+    from vicinal.evaluation.probe import image_logits
     from vicinal.training.inputs import Images, window_of
     from vicinal.training.numerics import allow_tf32
+    from vicinal.training.weights import trained_network
 
     unit = plan["spec"]["unit"]
     allow_tf32(False)

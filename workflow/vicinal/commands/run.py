@@ -25,9 +25,9 @@ from vicinal.planning.experiments import (
     resolve_each,
     resolve_named,
 )
-from vicinal.planning.left_out import write_skipped
 from vicinal.planning.plans import build_plans
 from vicinal.planning.problems import ERROR, reasons, refuse
+from vicinal.planning.skipped import write_skipped
 from vicinal.running.last_run import is_last_run, write_last_run
 from vicinal.running.preflight import find_problems, unwritable
 from vicinal.running.runner import head_lock, run_snakemake, run_snakemake_as_it_is, unlock_snakemake

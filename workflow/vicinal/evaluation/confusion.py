@@ -77,7 +77,7 @@ def other_classes(p: Any, y_i: Any, y_j: Any) -> np.ndarray:
     A row is NaN where nothing is left: all other classes underflowed, or there are none.
 
     Raises:
-        MetricError: ``p`` is no matrix of probabilities, or the labels do not fit it.
+        MetricError: ``p`` is not a matrix of probabilities, or the labels do not fit it.
     """
     p = np.array(check_probabilities(p))
     sources = np.stack([check_labels(y_i, *p.shape, "y_i"), check_labels(y_j, *p.shape, "y_j")], axis=1)
@@ -94,7 +94,7 @@ def explained_share(q: Any, r: Any, y_i: Any, y_j: Any) -> float:
     ``y_i`` and ``y_j`` (N,) are the labels of the sources.
 
     Raises:
-        MetricError: q or r are no probabilities, shapes differ, or the labels do not fit.
+        MetricError: q or r are not probabilities, shapes differ, or the labels do not fit.
     """
     q, r = check_probabilities(q, "q"), check_probabilities(r, "r")
     check_same_shape(q=q, r=r)

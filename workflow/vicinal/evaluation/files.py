@@ -71,7 +71,7 @@ def split_tables(joined: "pd.DataFrame") -> dict[str, "pd.DataFrame"]:
     for name in table_names(joined):
         columns = TABLES.get(name, {})
         if not columns or not columns.keys() <= set(joined):
-            raise ValueError(f"table {name}: unknown, or columns are lacking")
+            raise ValueError(f"table {name}: unknown, or without some columns")
         rows = joined[list(columns)][joined[TABLE] == name]
         found[name] = rows.astype(columns).reset_index(drop=True)
     return found
@@ -121,7 +121,7 @@ def read_measures(folder: Path, is_teacher: bool) -> dict[str, "pd.DataFrame"]:
         is_teacher: whether the tables that only teachers have are wanted.
 
     Raises:
-        VicinalError: the file is missing or unreadable, or lacks a table, since older code made it.
+        VicinalError: the file is missing or unreadable, or made by older code without a table.
     """
     path, remedy = folder / MEASURES, measure_anew(folder)
     joined = read_table(path, remedy)
@@ -129,8 +129,8 @@ def read_measures(folder: Path, is_teacher: bool) -> dict[str, "pd.DataFrame"]:
         tables = split_tables(joined)
     except ValueError as error:
         raise VicinalError(f"{path}: not the tables of a model ({error}); {remedy}") from None
-    if lacking := [name for name in wanted_tables(is_teacher) if name not in tables]:
-        raise VicinalError(f"{path}: the table {', '.join(lacking)} is not in it, older code made it; {remedy}")
+    if missing := [name for name in wanted_tables(is_teacher) if name not in tables]:
+        raise VicinalError(f"{path}: made by older code, without the table {', '.join(missing)}; {remedy}")
     return tables
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,8 @@ from vicinal.evaluation.confusion import (
 )
 from vicinal.evaluation.measures import clean_metrics, fidelity_metrics, predictions_table, spread_table, vicinal_table
 from vicinal.evaluation.pairs import Pairs, vicinal_pairs
-from vicinal.models import build_model
-from vicinal.training.inputs import Images, adapt, mix, to_device
+from vicinal.training.inputs import Images, mix
 from vicinal.training.loop import logits_on
-from vicinal.training.weights import load_weights
 
 # Images a batch: what suits the caches of a CPU; more of small ones (pixels a side), to keep a GPU busy.
 BATCH, GPU_BATCH, SMALL = 256, 1024, 64
@@ -56,22 +53,6 @@ def make_probe(data: dict[str, Images], count: int, seed: int) -> Probe:
     labels = {split: images.labels.cpu().numpy() for split, images in data.items()}
     pairs = {split: vicinal_pairs(labels[split], count, seed) for split in PAIR_SPLITS}
     return Probe(data, labels, pairs)
-
-
-def trained_network(directory: Path, spec: dict[str, Any], images: Images) -> torch.nn.Module:
-    """Return the finished model in a directory, on the device of the images that it will be measured on.
-
-    Args:
-        directory: of the model.
-        spec: of the model.
-        images: of the data that it was trained on, in the normalisation of the data.
-
-    Raises:
-        VicinalError: its weights are missing, damaged or of another network.
-    """
-    model = build_model(spec["model"], images.num_classes, images.channels)
-    load_weights(directory, model)
-    return to_device(adapt(model, spec, images), images.device)
 
 
 @torch.no_grad()

@@ -74,7 +74,7 @@ def read_robustness(folder: Path) -> "pd.DataFrame":
         return robustness_rows(record[VALUES], record[IMAGES])
     except (KeyError, TypeError, ValueError, AttributeError):
         raise VicinalError(
-            f"{folder / EVALUATION}: no metrics on corrupted images in it, older code made it; {measure_anew(folder)}"
+            f"{folder / EVALUATION}: made by older code, without metrics on corrupted images; {measure_anew(folder)}"
         ) from None
 
 

@@ -13,7 +13,7 @@ from vicinal.spec import GIVEN, is_given
 # Stage and id of an artefact.
 Ref = tuple[str, str]
 # What a job reads beside its plan: paths as Snakemake knows them, by the names that rules give them.
-Inputs = dict[str, str | list[str]]
+JobInputs = dict[str, str | list[str]]
 
 
 def record_of(stage: str, id_: str) -> str:
@@ -44,8 +44,8 @@ class _Artefact:
 
 
 @dataclass(frozen=True)
-class Store(_Artefact):
-    """A prepared data set."""
+class DataSet(_Artefact):
+    """A data set, prepared as a store (``vicinal.data.store``)."""
 
     stage = "data"
     id: str
@@ -58,7 +58,7 @@ class Store(_Artefact):
         return self.spec["source"] == "torchvision"
 
     @property
-    def inputs(self) -> Inputs:
+    def inputs(self) -> JobInputs:
         """Return what its job reads beside its plan."""
         return {"fetched": record_of("downloads", self.id)} if self.downloaded else {}
 
@@ -73,7 +73,7 @@ class _Unit(_Artefact):
 
     word: ClassVar[str]
     spec: dict
-    store: Store
+    store: DataSet
     teacher: "Teacher | None" = None
 
     @property
@@ -82,22 +82,22 @@ class _Unit(_Artefact):
         return (self.spec.get("weights") or self.spec.get(GIVEN) or {}).get("name")
 
     @property
-    def inputs(self) -> Inputs:
+    def inputs(self) -> JobInputs:
         """Return what its job reads beside its plan."""
         weights = {"weights": record_of("weights", self.weights)} if self.weights else {}
         return {"data": self.store.record, **weights, **self._teacher_input}
 
     @property
-    def measurement_inputs(self) -> Inputs:
+    def measurement_inputs(self) -> JobInputs:
         """Return what a measurement of it reads beside its plan; students are compared with their teacher."""
         return {"data": self.store.record, self.word: self.record, **self._teacher_input}
 
     @property
-    def _teacher_input(self) -> Inputs:
+    def _teacher_input(self) -> JobInputs:
         return {"teacher": self.teacher.record} if self.teacher else {}
 
     @property
-    def robustness_inputs(self) -> Inputs:
+    def robustness_inputs(self) -> JobInputs:
         """Return what its measurement on corrupted images reads beside its plan."""
         return {**self.measurement_inputs, "corruptions": record_of("corruptions", self.store.id)}
 
@@ -114,7 +114,7 @@ class Teacher(_Unit):
     stage, word = "teachers", "teacher"
     id: str
     spec: dict
-    store: Store
+    store: DataSet
     columns: dict
     file: str | None = None
 
@@ -146,7 +146,7 @@ class Cohort(_Unit):
     stage, word = "cohorts", "cohort"
     id: str
     spec: dict
-    store: Store
+    store: DataSet
     teacher: Teacher | None
     students: dict[str, Student] = field(default_factory=dict)
 
@@ -166,7 +166,7 @@ class Evaluation(_Artefact):
     unit: Teacher | Cohort
 
     @property
-    def inputs(self) -> Inputs:
+    def inputs(self) -> JobInputs:
         """Return what its job reads beside its plan."""
         return self.unit.measurement_inputs
 
@@ -180,7 +180,7 @@ class Corruptions:
         archive_state: see ``vicinal.data.corruptions.catalogue.planned_state``.
     """
 
-    store: Store
+    store: DataSet
     archive_state: list[int] | None = None
 
 
@@ -198,7 +198,7 @@ class Study:
     """
 
     experiment: Experiment
-    store: Store
+    store: DataSet
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     models: dict[str, tuple[str, dict]] = field(default_factory=dict)
     blocks: dict[str, set[int]] = field(default_factory=dict)
@@ -215,7 +215,7 @@ class Study:
         return dict(Counter(columns["role"] for _, columns in self.models.values()))
 
     @property
-    def inputs(self) -> Inputs:
+    def inputs(self) -> JobInputs:
         """Return what the job of its tables reads beside its plan."""
         found = {
             "data": self.store.record,
@@ -247,7 +247,7 @@ class Artefacts:
         skipped: experiments of the collection that are left out, each with the reason.
     """
 
-    stores: dict[str, Store] = field(default_factory=dict)
+    stores: dict[str, DataSet] = field(default_factory=dict)
     teachers: dict[str, Teacher] = field(default_factory=dict)
     cohorts: dict[str, Cohort] = field(default_factory=dict)
     evaluations: dict[str, Evaluation] = field(default_factory=dict)

@@ -8,9 +8,9 @@ from typing import Any
 from vicinal.config import GRID_KEYS, SHORT_KEYS, Execution, Experiment, experiment_file, read_config, validate
 from vicinal.errors import VicinalError, describe
 from vicinal.planning.artefacts import Artefacts
-from vicinal.planning.left_out import collection_name
 from vicinal.planning.plans import resolve
 from vicinal.planning.problems import Problem
+from vicinal.planning.skipped import collection_name
 
 RESULTS = Path("results")
 # The config of the last run, or of the one in progress.
@@ -91,7 +91,7 @@ def resolve_named(name: str, experiments: list[Experiment], where: str) -> tuple
     """Return what the experiments of a config ask for, and how it is made.
 
     Several are a collection of that name; so is a single one, if the others were left out
-    (``vicinal.planning.left_out``).
+    (``vicinal.planning.skipped``).
 
     Raises:
         VicinalError: they cannot run together, or their data cannot be found.

@@ -14,7 +14,7 @@ from vicinal.data.corruptions.catalogue import ARCHIVES
 from vicinal.errors import VicinalError
 from vicinal.models.pretrained import WEIGHTS
 from vicinal.models.registry import architecture
-from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, Evaluation, Store, Student, Study, Teacher
+from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, Evaluation, Student, Study, Teacher
 from vicinal.planning.recipes import initial_weights, inputs_recipe, published_weights, resolve_recipe
 from vicinal.spec import GIVEN, PHOTOS, artefact_id, canonical_fields, exact_number, joined_id, normalise
 
@@ -97,7 +97,7 @@ def _points(experiment: Experiment, grid: Grid) -> Iterator[_Point]:
 
 
 def _cohort(
-    experiment: Experiment, store: Store, teacher: Teacher | None, point: _Point, grid: Grid
+    experiment: Experiment, store: DataSet, teacher: Teacher | None, point: _Point, grid: Grid
 ) -> tuple[Cohort, list[Student]]:
     """Return the cohort of a grid point, and the students of the grid that belong to it."""
     if teacher and experiment.recipe.schedule == "plateau":
@@ -164,7 +164,7 @@ def _own_slug(own: dict) -> str:
     return f"_t{exact_number(own['temperature'])}{scale}{''.join(weights)}"
 
 
-def _store(experiment: Experiment, content: dict) -> Store:
+def _store(experiment: Experiment, content: dict) -> DataSet:
     data = experiment.data
     defaults = split_defaults(data.name, content["source"])
     if any(file.startswith("val") for file in content["files"]):
@@ -185,10 +185,10 @@ def _store(experiment: Experiment, content: dict) -> Store:
             spec["validation"] = data.validation  # 10,000 of its validation photos
     elif content["source"] == "folder":
         raise VicinalError(f"data.store: {data.name} is a folder of photos: set it to photos")
-    return Store(artefact_id(data.name, spec), normalise(spec), data.root)
+    return DataSet(artefact_id(data.name, spec), normalise(spec), data.root)
 
 
-def _given_teacher(experiment: Experiment, store: Store, entry: TeacherEntry, sums: Mapping[str, str]) -> Teacher:
+def _given_teacher(experiment: Experiment, store: DataSet, entry: TeacherEntry, sums: Mapping[str, str]) -> Teacher:
     """Return a teacher that is not trained, one for all seeds.
 
     The mixup that it was trained with elsewhere is a column and not in its spec: it does not change its answers.
@@ -214,7 +214,7 @@ def _given_teacher(experiment: Experiment, store: Store, entry: TeacherEntry, su
     return Teacher(artefact_id(slug, spec), normalise(spec), store, columns, file)
 
 
-def _trained_teacher(experiment: Experiment, store: Store, entry: TeacherEntry, seed: int) -> Teacher:
+def _trained_teacher(experiment: Experiment, store: DataSet, entry: TeacherEntry, seed: int) -> Teacher:
     changes = experiment.teacher_recipe.model_dump(exclude_none=True)
     own = Recipe.model_validate({**experiment.recipe.model_dump(), **changes})
     recipe = resolve_recipe(own, entry.model)
@@ -234,7 +234,7 @@ def _trained_teacher(experiment: Experiment, store: Store, entry: TeacherEntry, 
 
 
 def _teacher_columns(
-    experiment: Experiment, store: Store, entry: TeacherEntry, seed: int | None, slug: str, recipe: dict[str, Any]
+    experiment: Experiment, store: DataSet, entry: TeacherEntry, seed: int | None, slug: str, recipe: dict[str, Any]
 ) -> dict[str, Any]:
     return {
         "role": "teacher",

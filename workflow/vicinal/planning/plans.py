@@ -21,10 +21,10 @@ from vicinal.errors import VicinalError
 from vicinal.files import WORKFLOW, sha256
 from vicinal.jobs.fingerprint import data_modules, named_modules, stage_fingerprint
 from vicinal.models.pretrained import WEIGHTS
-from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, Ref, Store, Study, Teacher
+from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, Ref, Study, Teacher
 from vicinal.planning.given_files import CACHE, given_sums
 from vicinal.planning.grid import expand
-from vicinal.planning.left_out import collection_name, read_skipped
+from vicinal.planning.skipped import collection_name, read_skipped
 from vicinal.results import PLAN, STAGES, model_path
 
 # The files that a report is made from besides code and results.
@@ -172,7 +172,7 @@ def _content(stage: str, spec: dict, modules: tuple[str, ...] = ()) -> dict:
 # The next three have no code fingerprint: what is downloaded is checked against published checksums.
 
 
-def _download_plan(store: Store) -> Plan:
+def _download_plan(store: DataSet) -> Plan:
     return Plan("downloads", store.id, {"spec": {name: store.spec[name] for name in ("name", "source", "files")}})
 
 
@@ -186,7 +186,7 @@ def _corruptions_plan(source: Corruptions) -> Plan:
     return Plan("corruptions", source.store.id, {"spec": spec}, [source.store.ref])
 
 
-def _data_plan(store: Store) -> Plan:
+def _data_plan(store: DataSet) -> Plan:
     upstream = [("downloads", store.id)] if store.downloaded else []
     return Plan("data", store.id, _content("data", store.spec, data_modules(store.spec)), upstream)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from vicinal.models.pretrained import CLASSES
-from vicinal.planning.artefacts import Artefacts, Store, Teacher
+from vicinal.planning.artefacts import Artefacts, DataSet, Teacher
 from vicinal.planning.changes import Change
 from vicinal.planning.given_files import given_files
 from vicinal.planning.plans import Ref
@@ -29,7 +29,7 @@ def missing_files(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> list[P
 
 
 def unfit_teachers(
-    artefacts: Artefacts, changes: Mapping[Ref, Change], shape: Callable[[Store], Shape]
+    artefacts: Artefacts, changes: Mapping[Ref, Change], shape: Callable[[DataSet], Shape]
 ) -> list[Problem]:
     """Return which given teachers do not fit their data: in the number of classes, or of channels.
 

@@ -19,7 +19,7 @@ from vicinal.errors import VicinalError, describe
 from vicinal.jobs.download import unreachable
 from vicinal.jobs.gpus import VISIBLE, list_gpus, visible_devices
 from vicinal.models.pretrained import WEIGHTS, weights_path
-from vicinal.planning.artefacts import Artefacts, Cohort, Store, Teacher
+from vicinal.planning.artefacts import Artefacts, Cohort, DataSet, Teacher
 from vicinal.planning.changes import Change
 from vicinal.planning.plans import Ref
 from vicinal.planning.problems import ERROR, NOTE, WARNING, Problem
@@ -261,7 +261,7 @@ def _unreadable(jobs: Jobs) -> list[Problem]:
     return problems
 
 
-def _of_store(artefacts: Artefacts, store: Store) -> tuple[str, ...]:
+def _of_store(artefacts: Artefacts, store: DataSet) -> tuple[str, ...]:
     return artefacts.names(lambda study: study.store.id == store.id)
 
 

@@ -5,7 +5,7 @@ same in all versions of numpy. So a training sees the same batches on CPU and GP
 a cohort, and the choices of one kind do not depend on how many another kind takes.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import betaincinv
@@ -14,8 +14,7 @@ from scipy.special import betaincinv
 ORDER, PARTNER, LAM, ROW, COLUMN, FLIP = range(6)
 
 
-@dataclass(frozen=True)
-class BatchPlan:
+class BatchPlan(NamedTuple):
     """The choices for one epoch of n images, in the order of training; batches are consecutive slices.
 
     Attributes:

@@ -199,7 +199,8 @@ def find_checkpoint(folder: Path, wanted: list[dict[str, Any]]) -> Checkpoint | 
         folder: of the unit.
         wanted: what the records of the models will say.
     """
-    found, damaged = [], 0
+    found, damaged = [], []
+    # Only the headers are read first: a checkpoint can be gigabytes.
     for path in sorted(folder.glob("[!.]*.safetensors")):
         try:
             with path.open("rb") as file:
@@ -207,12 +208,14 @@ def find_checkpoint(folder: Path, wanted: list[dict[str, Any]]) -> Checkpoint | 
             if any(_holds(info, record) for record in wanted):
                 found.append((info["epoch"], info["step"], path))
         except DAMAGED as error:
-            damaged += _say_damaged(path, error)
+            damaged.append(path)
+            _say_damaged(path, error)
     for *_, path in sorted(found, reverse=True):
         try:
             return _read(path)
         except DAMAGED as error:
-            damaged += _say_damaged(path, error)
+            damaged.append(path)
+            _say_damaged(path, error)
     if damaged:
         print(f"{folder}: no checkpoint is whole; starting from the beginning", flush=True)
     return None
@@ -240,6 +243,5 @@ def _read(path: Path) -> Checkpoint:
     return Checkpoint(path, json.loads(metadata["checkpoint"]), tensors)
 
 
-def _say_damaged(path: Path, error: Exception) -> bool:
+def _say_damaged(path: Path, error: Exception) -> None:
     print(f"{path}: a damaged checkpoint, left out ({describe(error)})", flush=True)
-    return True

@@ -17,16 +17,15 @@ from vicinal.jobs.interruption import RESERVE_SECONDS, Interruption
 from vicinal.jobs.progress import Progress
 from vicinal.jobs.provenance import Stopwatch, provenance
 from vicinal.jobs.records import remove_checkpoints
-from vicinal.models import build_model
 from vicinal.results import checkpoint_folder
 from vicinal.training.checkpoint import Checkpoint, Checkpoints, describe_machine, find_checkpoint, resumption
-from vicinal.training.inputs import Images, adapt, open_images, to_device
+from vicinal.training.inputs import open_images
 from vicinal.training.learner import Learner, make_learner
 from vicinal.training.loop import Callbacks, Moment, train
 from vicinal.training.numerics import Numerics
 from vicinal.training.phases import all_epochs
 from vicinal.training.step import Training
-from vicinal.training.weights import load_weights, save_model, save_state
+from vicinal.training.weights import save_model, save_state, trained_network
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def _train_together(job: TrainingJob, wanted: dict[Path, dict[str, Any]], checkp
     records = {record["id"]: record for record in wanted.values()}
     spec = next(iter(records.values()))["spec"]
     data, validation = (open_images(job.store, split, job.device, spec["recipe"]) for split in ("train", "validation"))
-    teacher = _frozen(*job.teacher, data, job.numerics) if job.teacher else None
+    teacher = job.numerics.freeze(trained_network(*job.teacher, data)) if job.teacher else None
     training = Training(data, validation, spec["recipe"], spec["seed"], spec.get("alpha"), teacher, job.numerics)
     learners = [make_learner(id_, record["spec"], data, job.weights) for id_, record in records.items()]
     machine = describe_machine(job.device, job.numerics)
@@ -205,13 +204,6 @@ def _status(learner: Learner) -> str:
     shown = "" if accuracy is None else f" val {accuracy:.1%}"
     temperature = "" if learner.temperature is None else f"T={learner.temperature} "
     return f"{temperature}loss {learner.history[-1]['loss']:.4f}{shown}"
-
-
-def _frozen(directory: Path, spec: dict, data: Images, numerics: Numerics) -> torch.nn.Module:
-    """Return a finished teacher, frozen, in evaluation mode, on the device of the data."""
-    model = build_model(spec["model"], data.num_classes, data.channels)
-    load_weights(directory, model)
-    return to_device(numerics.freeze(adapt(model, spec, data)), data.device)
 
 
 def _keep_last_good(job: TrainingJob, learner: Learner) -> str:

@@ -43,31 +43,49 @@ def window_of(recipe: Mapping[str, Any]) -> Window | None:
 
 def open_images(store: Store, split: str, device: torch.device, recipe: dict[str, Any]) -> "Images":
     """Return the images of a split as a recipe wants them: on a device, or decoded on the way there."""
-    # Imported by name: the code of photos is no part of the code fingerprint of other data.
+    # Imported by name, so that the code of photos does not count for other data.
     if store.meta["spec"].get("store") == PHOTOS:
         photos = import_module("vicinal.training.photos").Photos
         return photos(store, split, device, size=recipe["crop"], threads=torch.get_num_threads())
     return Images(store, split, device, window_of(recipe))
 
 
-class Images:
-    """The images of one split, copied to a device: uint8 (N, H, W, C), labels (N,), normalisation of the data set.
+class Split:
+    """What ``Images`` and ``photos.Photos`` have in common: all but the pixels of one split.
 
-    With a window the networks see what is cut out of the resized images: at random places in training, else the middle.
+    Attributes:
+        device: where the inputs go.
+        positions: (N,) in the store.
+        labels: (N,) int64, on the device.
+        num_classes: number of classes.
+        mean, scale: of the data set, for each channel: inputs are (value − mean) · scale.
     """
 
-    def __init__(self, store: Store, split: str, device: torch.device, window: Window | None = None) -> None:
-        self.device = device
-        index = store.splits[split]
-        self.images = torch.from_numpy(np.ascontiguousarray(store.images[index])).to(device)
-        self.labels = torch.from_numpy(store.labels[index]).to(device)
-        self.num_classes = store.num_classes
-        self.window = window
+    def __init__(self, store: Store, split: str, device: torch.device) -> None:
+        self.device, self.num_classes = device, store.num_classes
+        self.positions = store.splits[split]
+        self.labels = torch.from_numpy(store.labels[self.positions]).to(device)
         self.mean = torch.tensor(store.mean * 255, dtype=torch.float32, device=device)
         self.scale = torch.tensor(1 / (store.std * 255), dtype=torch.float32, device=device)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return uint8 pixels (N, H, W, C) as (value/255 − mean)/std of each channel, (N, H, W, C) float32."""
+        return pixels.to(torch.float32).sub_(self.mean).mul_(self.scale)
+
+
+class Images(Split):
+    """The images of one split, uint8 (N, H, W, C), copied to a device.
+
+    With a window the networks see what is cut out of the resized images: at random places in training, else the middle.
+    """
+
+    def __init__(self, store: Store, split: str, device: torch.device, window: Window | None = None) -> None:
+        super().__init__(store, split, device)
+        self.images = torch.from_numpy(np.ascontiguousarray(store.images[self.positions])).to(device)
+        self.window = window
 
     @property
     def channels(self) -> int:
@@ -98,10 +116,6 @@ class Images:
             room, size = self.window.room, self.window.crop
             pixels = self.resized(pixels)[:, room : room + size, room : room + size]
         return as_input(pixels)
-
-    def normalised(self, images: torch.Tensor) -> torch.Tensor:
-        """Return uint8 images (N, H, W, C) as (value/255 − mean)/std of each channel, (N, H, W, C) float32."""
-        return images.to(torch.float32).sub_(self.mean).mul_(self.scale)
 
     def resized(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return pixels (N, H, W, C) float32 in the size of the window's image: bilinear, half-pixel centres."""
@@ -139,20 +153,15 @@ class EpochTables:
     """A batch plan on the device, sent to the same place once an epoch."""
 
     def __init__(self, plan: BatchPlan, device: torch.device) -> None:
-        self.bounds = plan.bounds
-        self.order, self.partner, self.lam, self.row, self.column, self.flip = (
-            torch.from_numpy(table).to(device, copy=True) for table in _tables(plan)
-        )
+        *tables, self.bounds = plan
+        self._tables = [torch.from_numpy(table).to(device, copy=True) for table in tables]
+        self.order, self.partner, self.lam, self.row, self.column, self.flip = self._tables
 
     def load(self, plan: BatchPlan) -> None:
         """Take the plan of another epoch of the same training."""
-        own = (self.order, self.partner, self.lam, self.row, self.column, self.flip)
-        for tensor, table in zip(own, _tables(plan), strict=True):
-            tensor.copy_(torch.from_numpy(table))
-
-
-def _tables(plan: BatchPlan) -> tuple[np.ndarray, ...]:
-    return plan.order, plan.partner, plan.lam, plan.row, plan.column, plan.flip
+        *tables, _ = plan
+        for own, table in zip(self._tables, tables, strict=True):
+            own.copy_(torch.from_numpy(table))
 
 
 def make_batch(data: Images, tables: EpochTables, here: torch.Tensor | slice, recipe: dict, mixed: bool) -> MixedBatch:

@@ -9,12 +9,12 @@ from vicinal.data.photos.crops import random_boxes
 from vicinal.data.photos.loader import photo_batches
 from vicinal.data.photos.store import PhotoStore
 from vicinal.training.batch_plan import BatchPlan
-from vicinal.training.inputs import EpochTables, MixedBatch, as_input, mixed_batch
+from vicinal.training.inputs import EpochTables, MixedBatch, Split, as_input, mixed_batch
 
 EVALUATION_BATCH = 256
 
 
-class Photos:
+class Photos(Split):
     """The photos of one split: decoded on the host as they are needed; normalised, flipped and mixed on a device.
 
     Args:
@@ -23,12 +23,6 @@ class Photos:
         device: where the inputs go.
         size: pixels of a side of the inputs.
         threads: that decode; None: one for each core that this process may use.
-
-    Attributes:
-        labels: (n,) int64, on the device.
-        num_classes: number of classes.
-        channels: 3.
-        mean, scale: (3,) float32: inputs are (value − mean) · scale.
     """
 
     channels, window = 3, None
@@ -36,15 +30,8 @@ class Photos:
     def __init__(
         self, store: PhotoStore, split: str, device: torch.device, *, size: int = 224, threads: int | None = None
     ) -> None:
-        self.store, self.device, self.size, self.threads = store, device, size, threads
-        self.positions = store.splits[split]
-        self.labels = torch.from_numpy(store.labels[self.positions]).to(device)
-        self.num_classes = store.num_classes
-        self.mean = torch.tensor(store.mean * 255, dtype=torch.float32, device=device)
-        self.scale = torch.tensor(1 / (store.std * 255), dtype=torch.float32, device=device)
-
-    def __len__(self) -> int:
-        return len(self.positions)
+        super().__init__(store, split, device)
+        self.store, self.size, self.threads = store, size, threads
 
     @property
     def side(self) -> int:
@@ -91,10 +78,6 @@ class Photos:
         """
         inputs = self.normalised(torch.where(tables.flip[here][:, None, None, None], pixels.flip(2), pixels))
         return mixed_batch(inputs, self.labels[tables.order[here]], tables, here, mixed)
-
-    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return pixels (N, H, W, 3) uint8 as (value/255 − mean)/std of each channel, float32."""
-        return pixels.to(torch.float32).sub_(self.mean).mul_(self.scale)
 
     def _decoded(
         self, positions: np.ndarray, bounds: Sequence[tuple[int, int]], boxes: np.ndarray | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 from vicinal.files import read_object
 from vicinal.jobs.gpus import visible_devices
 from vicinal.models.cost import Costs
-from vicinal.planning.artefacts import Artefacts, Cohort, Store, Teacher
+from vicinal.planning.artefacts import Artefacts, Cohort, DataSet, Teacher
 from vicinal.planning.changes import Change
 from vicinal.planning.plans import Ref
 from vicinal.results import EVALUATION, ON_DEVICE, PLAN
@@ -59,7 +59,7 @@ class Jobs:
         }
         self._shapes: dict[str, Shape] = {}
 
-    def shape(self, store: Store) -> Shape:
+    def shape(self, store: DataSet) -> Shape:
         """Return the shape of a data set.
 
         Raises:

@@ -7,7 +7,7 @@ from typing import Any
 
 from vicinal.errors import VicinalError
 from vicinal.files import read_json
-from vicinal.planning.artefacts import Store
+from vicinal.planning.artefacts import DataSet
 from vicinal.spec import artefact_id
 
 # Classes, image (height, width, channels), training and test images of the published sets. Digits have no test split.
@@ -40,7 +40,7 @@ class Shape:
         return self.classes, self.channels, self.height, self.width
 
 
-def shape_of(store: Store, results: Path) -> Shape:
+def shape_of(store: DataSet, results: Path) -> Shape:
     """Return the shape of a data set, prepared or not.
 
     Raises:
@@ -63,7 +63,7 @@ def recorded_shape(spec: Mapping[str, Any], results: Path) -> Shape | None:
         return None
 
 
-def _expected(store: Store) -> Shape:
+def _expected(store: DataSet) -> Shape:
     """Return the shape that a data set will have, by the rules of ``vicinal.data.split.make_splits``."""
     spec = store.spec
     classes, (height, width, channels), train, test, held = _source(store)
@@ -79,7 +79,7 @@ def _expected(store: Store) -> Shape:
     return Shape(classes, height, width, channels, max(train, 1), held, test, stored)
 
 
-def _source(store: Store) -> tuple[int, tuple[int, int, int], int, int, int]:
+def _source(store: DataSet) -> tuple[int, tuple[int, int, int], int, int, int]:
     """Return classes, image, and the numbers of images in the source's own train, test and validation splits."""
     spec = store.spec
     if spec["source"] == "digits":
