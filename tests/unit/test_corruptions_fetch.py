@@ -23,8 +23,8 @@ from vicinal.data.corruptions.catalogue import (
     planned_state,
 )
 from vicinal.data.corruptions.fetch import fetch_corruptions
-from vicinal.data.prepare import prepare
-from vicinal.data.store import Store
+from vicinal.data.prepare import prepare_images
+from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError
 from vicinal.files import WORKFLOW, checksum, write_json
 from vicinal.jobs.download import download
@@ -43,9 +43,9 @@ def root(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def store(root, tmp_path_factory) -> Store:
+def store(root, tmp_path_factory) -> DataStore:
     spec = {"name": "cifar10", **resolve_source("cifar10", root), "validation": 20, "limit_test": 30}
-    return prepare(spec, root, tmp_path_factory.mktemp("store") / "cifar10-00000000")
+    return prepare_images(spec, root, tmp_path_factory.mktemp("store") / "cifar10-00000000")
 
 
 @pytest.fixture(scope="module")

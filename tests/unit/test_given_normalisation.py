@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from test_given_teachers import finish
 
 from vicinal.config import validate
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError
 from vicinal.models import build_model
 from vicinal.models.cost import Costs
@@ -183,7 +183,7 @@ def test_before_the_first_job_other_channels_are_named(entry, wrong):
 def test_its_making_refuses_other_channels_too(folder):
     [teacher] = artefacts_of(normalised(CIFAR)).teachers.values()
     wanted = {"id": teacher.id, "spec": teacher.spec, "code": "c", "data_sha256": "d"}
-    grey: Store = SimpleNamespace(num_classes=10, mean=[0.5])
+    grey: DataStore = SimpleNamespace(num_classes=10, mean=[0.5])
     with pytest.raises(VicinalError, match="its normalisation is of 3 channels, the images have 1: give as many") as e:
         take_weights(folder / "model", wanted, grey, Path(FILE))
     assert "\n" not in str(e.value)

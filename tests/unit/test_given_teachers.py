@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from vicinal.analysis.tables import model_table
 from vicinal.config import validate
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError
 from vicinal.files import remembered_sums, sha256
 from vicinal.jobs.plan import record_key
@@ -261,7 +261,7 @@ def test_published_weights_for_data_of_other_classes():
 # What is made
 
 
-def store(classes: int = 10) -> Store:
+def store(classes: int = 10) -> DataStore:
     """Return what the making of a teacher asks of a data set of grey images."""
     return type("Grey", (), {"num_classes": classes, "mean": [0.5]})
 

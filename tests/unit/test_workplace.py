@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare
+from vicinal.data.prepare import prepare_images
 from vicinal.data.scratch import FOLDER
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 
 SPEC = {"name": "digits", **resolve_source("digits", "nowhere"), "split_seed": 0}
 # Prepares the digits, but waits before the last file is written until the file "go" is there.
@@ -18,7 +18,7 @@ SLOW = f"""
 import sys, time
 from pathlib import Path
 from vicinal.data import prepare as module
-from vicinal.data.prepare import prepare
+from vicinal.data.prepare import prepare_images
 folder, write = Path(sys.argv[1]), module.write_splits
 def wait_and_write(*arguments):
     (folder.parent / "ready").touch()
@@ -26,7 +26,7 @@ def wait_and_write(*arguments):
         time.sleep(0.01)
     write(*arguments)
 module.write_splits = wait_and_write
-prepare({SPEC!r}, folder, folder)
+prepare_images({SPEC!r}, folder, folder)
 """
 
 
@@ -53,9 +53,9 @@ def test_what_a_killed_process_left_is_removed_and_the_store_is_built(tmp_path, 
     slow.kill()
     slow.wait()
     assert (folder / FOLDER / "images.npy").stat().st_size > 1_797 * 64
-    store = prepare(SPEC, folder, folder)
+    store = prepare_images(SPEC, folder, folder)
     assert hidden(folder) == []
-    assert Store(folder, verify=True).meta == store.meta
+    assert DataStore(folder, verify=True).meta == store.meta
 
 
 def test_a_second_process_waits_and_keeps_what_the_first_built(tmp_path, slow):
@@ -65,14 +65,14 @@ def test_a_second_process_waits_and_keeps_what_the_first_built(tmp_path, slow):
         lines.append(line)
         (tmp_path / "go").touch()
 
-    store = prepare(SPEC, folder, folder, say)
+    store = prepare_images(SPEC, folder, folder, say)
     assert slow.wait(timeout=60) == 0
     assert lines == [
         f"{folder}: another process is building it; waiting",
         f"{folder}: already there and whole, kept",
     ]
     assert hidden(folder) == []
-    assert Store(folder, verify=True).meta == store.meta
+    assert DataStore(folder, verify=True).meta == store.meta
 
 
 @pytest.mark.parametrize("error", [OSError, SystemExit, KeyboardInterrupt])
@@ -82,5 +82,5 @@ def test_a_build_that_fails_leaves_nothing(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr("vicinal.data.prepare.write_splits", fail)
     with pytest.raises(error):
-        prepare(SPEC, tmp_path, tmp_path / "store")
+        prepare_images(SPEC, tmp_path, tmp_path / "store")
     assert list((tmp_path / "store").iterdir()) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vicinal.data.open import open_store
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 from vicinal.errors import run
 from vicinal.jobs.device import add_device_arguments, job_device
 from vicinal.jobs.fingerprint import named_modules
@@ -44,7 +44,7 @@ def main() -> None:
 
 def measure(
     plan: dict,
-    store: Store,
+    store: DataStore,
     teacher: Path | None,
     places: dict[str, Path],
     wanted: dict[str, dict],

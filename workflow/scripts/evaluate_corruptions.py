@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vicinal.data.corruptions.catalogue import ARCHIVES, NAMES, SEVERITIES
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError, run
 from vicinal.evaluation.files import write_measurements
 from vicinal.evaluation.robustness import IMAGES, VALUES, measure_robustness
@@ -35,7 +35,7 @@ def main() -> None:
     args = parser.parse_args()
 
     plan = checked_plan(args.plan, "robustness", lambda spec: named_modules(spec["unit"]))
-    store, source = Store(args.data), read_json(args.corruptions)
+    store, source = DataStore(args.data), read_json(args.corruptions)
     if source.get("data_sha256") != store.sha256:
         raise VicinalError(f"{args.corruptions}: of other data than {args.data}; run fetch_corruptions.py again")
     folder = args.manifest.parent
@@ -69,7 +69,7 @@ def find_archive(root: Path, source: dict, record: Path) -> Path:
 
 def measure(
     plan: dict,
-    store: Store,
+    store: DataStore,
     source: dict,
     archive: Path,
     places: dict[str, Path],

@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from vicinal.data.corruptions.fetch import fetch_corruptions
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 from vicinal.errors import run
 from vicinal.jobs.plan import read_plan
 from vicinal.jobs.script import heartbeat_of, job_parser, say, write_output
@@ -25,7 +25,7 @@ def main() -> None:
     plan = read_plan(args.plan, "corruptions")
     spec = plan["spec"]
     with heartbeat_of(args.results, plan):
-        store, state = Store(args.data), spec.get("archive_state")
+        store, state = DataStore(args.data), spec.get("archive_state")
         record = fetch_corruptions(spec["name"], args.root, store, state, say)
         write_output(args.record, record, plan)
 

@@ -3,7 +3,7 @@
 from importlib import import_module
 from pathlib import Path
 
-from vicinal.data.prepare import prepare
+from vicinal.data.prepare import prepare_images
 from vicinal.data.store import META
 from vicinal.errors import run
 from vicinal.files import write_json
@@ -28,7 +28,7 @@ def main() -> None:
     args = parser.parse_args()
     plan = checked_plan(args.plan, "data", data_modules)
     photos = plan["spec"].get("store") == PHOTOS
-    build = import_module("vicinal.data.photos.prepare").prepare_photos if photos else prepare
+    build = import_module("vicinal.data.photos.prepare").prepare_photos if photos else prepare_images
     with heartbeat_of(args.results, plan):
         store = build(plan["spec"], args.root, args.output.parent, progress=say, code=plan["code"])
     if args.output.name != META:

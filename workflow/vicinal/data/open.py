@@ -3,12 +3,12 @@
 from importlib import import_module
 from pathlib import Path
 
-from vicinal.data.store import META, Store
+from vicinal.data.store import META, DataStore
 from vicinal.files import read_object
 from vicinal.spec import PHOTOS
 
 
-def open_store(path: Path) -> Store:
+def open_store(path: Path) -> DataStore:
     """Open a data store by its record, a JSON file in its folder.
 
     Raises:
@@ -16,4 +16,4 @@ def open_store(path: Path) -> Store:
     """
     spec = read_object(path.parent / META).get("spec")
     has_photos = isinstance(spec, dict) and spec.get("store") == PHOTOS
-    return import_module("vicinal.data.photos.store").PhotoStore(path) if has_photos else Store(path)
+    return import_module("vicinal.data.photos.store").PhotoStore(path) if has_photos else DataStore(path)

@@ -15,7 +15,7 @@ from vicinal.data import catalogue, sources
 from vicinal.data.scratch import FOLDER, locked, publish
 from vicinal.data.split import hold_out_test, make_splits, positions_by_split
 from vicinal.data.statistics import channel_statistics
-from vicinal.data.store import CONTENT, FORMAT, FORMS, META, SPLITS, Store, check_files, read_meta
+from vicinal.data.store import CONTENT, FORMAT, FORMS, META, SPLITS, DataStore, check_files, read_meta
 from vicinal.data.stream import Chunk, ImageSource
 from vicinal.errors import VicinalError, describe
 from vicinal.jobs.progress import Progress
@@ -25,13 +25,13 @@ Say = Callable[[str], None]
 Splits = Mapping[str, np.ndarray]
 
 
-def prepare(
+def prepare_images(
     spec: Mapping[str, Any],
     root: Path | str,
     directory: Path | str,
     progress: Say = lambda line: None,
     code: str | None = None,
-) -> Store:
+) -> DataStore:
     """Build the store of a data spec, unless it is there already.
 
     The files get their final names together, ``meta.json`` last, so a folder holds a whole store or none. Other files
@@ -63,7 +63,7 @@ def prepare(
             raise
 
     keep_or_build(spec, directory, progress, code, FORMAT, build)
-    return Store(directory)
+    return DataStore(directory)
 
 
 def keep_or_build(

@@ -110,22 +110,20 @@ def make_splits(
     Raises:
         VicinalError: a size is not valid or too large, or a class has no training image left.
     """
-    _check_whole("data.split_seed", seed, 0, 2**64 - 1)
     train, test = np.asarray(source["train"]), np.asarray(source["test"])
     if validation is None and "validation" in source:
         held = np.asarray(source["validation"])
     else:
-        wanted = default_validation if validation is None else validation
-        size = _validation_size(wanted, len(train))
+        size = validation_size(default_validation if validation is None else validation, len(train))
         held = _subset(labels, train, size, seed, _VALIDATION)
         train = np.setdiff1d(train, held)
     if limit_train is None and default_train is not None:
         limit_train = min(default_train, len(train))
     if limit_train is not None:
-        size = _check_whole("data.limit_train", limit_train, 1, len(train), "left to train on")
+        size = _count("data.limit_train", limit_train, len(train), "left to train on")
         train = _subset(labels, train, size, seed, _LIMIT_TRAIN)
     if limit_test is not None:
-        size = _check_whole("data.limit_test", limit_test, 1, len(test), "in the test split")
+        size = _count("data.limit_test", limit_test, len(test), "in the test split")
         test = _subset(labels, test, size, seed, _LIMIT_TEST)
         held = _subset(labels, held, min(size, len(held)), seed, _LIMIT_VALIDATION)
     present = np.bincount(labels[train], minlength=int(labels.max()) + 1)
@@ -143,30 +141,31 @@ def _subset(labels: np.ndarray, positions: np.ndarray, size: int, seed: int, str
     return np.sort(positions[part]).astype(np.int64)
 
 
-def _validation_size(validation: float, available: int) -> int:
-    """Return the number of validation images of a count or a share."""
-    if isinstance(validation, bool) or not isinstance(validation, int | float) or validation <= 0:
+def validation_size(validation: float, available: int, split: str = "train") -> int:
+    """Return the number of validation images of a count (≥ 1) or a share (< 1) of a split, which keeps one image.
+
+    Raises:
+        VicinalError: it is neither, or too large.
+    """
+    if validation >= 1:
+        return _count("data.validation", validation, available - 1, f"in the {split} split less one")
+    size = round(validation * available)
+    if size < 1:
         raise VicinalError(
-            f"data.validation: {validation} is neither a count (≥ 1) nor a share of the train split "
-            "(above 0 and below 1)"
+            f"data.validation: {validation} of the {available} images in the {split} split is none: set a count (≥ 1) "
+            "or a larger share (below 1)"
         )
-    if validation < 1:
-        size = round(validation * available)
-        if size == 0:
-            raise VicinalError(f"data.validation: {validation} of {available} images is none: use a larger share")
-        return min(size, available - 1)
-    return _check_whole("data.validation", validation, 1, available - 1, "in the train split less one to train on")
+    return min(size, available - 1)
 
 
-def _check_whole(field: str, value: float, low: int, high: int, what: str = "") -> int:
+def _count(field: str, value: float, high: int, what: str) -> int:
     """Return ``value`` as an int.
 
     Raises:
-        VicinalError: it is not a whole number from ``low`` to ``high``.
+        VicinalError: it is not a whole number from 1 to ``high``.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not float(value).is_integer() or value < low:
-        raise VicinalError(f"{field}: {value} is not a whole number from {low}")
+    if value < 1 or value != int(value):
+        raise VicinalError(f"{field}: {value} is not a whole number from 1")
     if value > high:
-        raise VicinalError(f"{field}: {value} is more than the {high} images {what}".rstrip())
+        raise VicinalError(f"{field}: {value} is more than the {high} images {what}")
     return int(value)

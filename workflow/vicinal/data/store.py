@@ -30,7 +30,7 @@ SPLITS = ("train", "validation", "test")
 CHECKED_BYTES = 1 << 30
 
 
-class Store:
+class DataStore:
     """An opened store. Its files are checked against their checksums when they are read, unless they are very large.
 
     Args:

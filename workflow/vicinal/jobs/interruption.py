@@ -48,8 +48,8 @@ def _positive(text: str) -> float:
 class Interruption:
     """Decides when the process stops; catches SIGTERM, SIGUSR1 and Ctrl-C within its block.
 
-    Until ``defer`` is called a signal ends the process at once, but cleanly. After that a signal is only remembered, to
-    be asked for by ``reason``; a second one, more than a second later, kills the process.
+    Until ``defer`` is called a signal ends the process at once, but cleanly. After that ``reason`` reports it, and a
+    second signal, more than a second later, kills the process.
 
     Args:
         deadline_minutes: from the start of the process; None: there is no deadline.

@@ -1,7 +1,7 @@
 """Leases: while one job works on an artefact, others that want the same one wait, so that nothing is computed twice.
 
 A lease is a file that is made exclusively and touched every few seconds, so it works between machines that share a file
-system. It only saves work: if two processes train the same artefact all the same, the first to finish counts.
+system. It only saves work: if two processes still train the same artefact, the first to finish counts.
 
 filelock's ``SoftFileLease`` will not do. On file systems that cannot swap two names (NFS, SMB) it never takes over
 the lease of a killed process, and an empty file, as a crashed machine leaves it, holds for ever on any file system.
@@ -172,7 +172,7 @@ class _Watch:
 
 
 def _take(path: Path, is_stale: Callable[[Path, str], bool]) -> str | None:
-    """Take a lease; return who holds it if that is another process. Go on without, after a line, if the disk fails."""
+    """Take a lease; return who holds it if another process does. If the disk fails, print a line and return None."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         while not _create(path):

@@ -1,4 +1,4 @@
-"""Make sure that files of published weights are there and whole; those that are missing are downloaded."""
+"""Make sure that files of published weights are there and whole, and download those that are missing."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,21 +11,20 @@ from vicinal.models.pretrained import Weights, pretrained_weights, weights_path
 
 
 def fetch_weights(names: Iterable[str], root: Path | str, say: Callable[[str], None] = print) -> dict[str, Any]:
-    """Make sure that files of published weights are there and whole, downloading those that are missing.
+    """Make sure that files of published weights are there and whole, and download those that are missing.
 
     Args:
-        names: of ``vicinal.models.pretrained.WEIGHTS``.
-        root: folder of all data; the files lie in its folder ``weights``.
-        say: is given a line for each step.
+        names: keys of ``vicinal.models.pretrained.WEIGHTS``.
+        root: folder of all data; the files are in its folder ``weights``.
+        say: called with a line for each step.
 
     Returns:
         Name → the record of its file: ``file`` (its name), ``sha256`` of its content, ``url``, ``pretraining_mixup``
         and ``recipe``.
 
     Raises:
-        VicinalError: a name is wrong, or a file is missing and cannot be downloaded, or is damaged.
+        VicinalError: a name is wrong, or a file is damaged or cannot be downloaded.
     """
-    names = list(dict.fromkeys(names))
     paths = {name: weights_path(root, name) for name in names}
     records = {}
     for name, path in paths.items():
@@ -48,7 +47,11 @@ def fetch_weights(names: Iterable[str], root: Path | str, say: Callable[[str], N
 
 
 def _verified(path: Path, weights: Weights) -> str:
-    """Return the SHA-256 of a file of weights, once it is the published one."""
+    """Return the SHA-256 of a file of weights.
+
+    Raises:
+        VicinalError: it is not the published one.
+    """
     found = files.sha256(path)
     if not found.startswith(weights.sha256):
         raise VicinalError(

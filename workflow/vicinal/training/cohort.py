@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError
 from vicinal.jobs.interruption import RESERVE_SECONDS, Interruption
 from vicinal.jobs.progress import Progress
@@ -48,7 +48,7 @@ class TrainingJob:
 
     unit: str
     results: Path
-    store: Store
+    store: DataStore
     device: torch.device
     numerics: Numerics
     interruption: Interruption

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from vicinal import files
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError
 from vicinal.jobs.provenance import Stopwatch, provenance
 from vicinal.models import build_model
@@ -14,8 +14,8 @@ from vicinal.spec import GIVEN
 from vicinal.training.weights import save_model
 
 
-def take_weights(directory: Path, wanted: dict[str, Any], store: Store, weights: Path | None) -> None:
-    """Write the model of a teacher that is given its weights, all or nothing.
+def take_weights(directory: Path, wanted: dict[str, Any], store: DataStore, weights: Path | None) -> None:
+    """Write the model of a given teacher, as a trained one is written, all or nothing.
 
     Args:
         directory: of the model.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 from vicinal.models.registry import input_of
 from vicinal.spec import PHOTOS
 from vicinal.training.batch_plan import BatchPlan
@@ -41,7 +41,7 @@ def window_of(recipe: Mapping[str, Any]) -> Window | None:
     return Window(recipe["resize"], recipe["crop"]) if recipe.get("resize") else None
 
 
-def open_images(store: Store, split: str, device: torch.device, recipe: dict[str, Any]) -> "Images":
+def open_images(store: DataStore, split: str, device: torch.device, recipe: dict[str, Any]) -> "Images":
     """Return the images of a split as a recipe wants them: on a device, or decoded on the way there."""
     # Imported by name, so that the code of photos does not count for other data.
     if store.meta["spec"].get("store") == PHOTOS:
@@ -61,7 +61,7 @@ class Split:
         mean, scale: of the data set, for each channel: inputs are (value − mean) · scale.
     """
 
-    def __init__(self, store: Store, split: str, device: torch.device) -> None:
+    def __init__(self, store: DataStore, split: str, device: torch.device) -> None:
         self.device, self.num_classes = device, store.num_classes
         self.positions = store.splits[split]
         self.labels = torch.from_numpy(store.labels[self.positions]).to(device)
@@ -82,7 +82,7 @@ class Images(Split):
     With a window the networks see what is cut out of the resized images: at random places in training, else the middle.
     """
 
-    def __init__(self, store: Store, split: str, device: torch.device, window: Window | None = None) -> None:
+    def __init__(self, store: DataStore, split: str, device: torch.device, window: Window | None = None) -> None:
         super().__init__(store, split, device)
         self.images = torch.from_numpy(np.ascontiguousarray(store.images[self.positions])).to(device)
         self.window = window

@@ -9,14 +9,14 @@ import pyarrow.parquet as pq
 
 from vicinal.data.corruptions.arrays import match_rows, open_corrupted
 from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError, describe
 from vicinal.files import checksum
 from vicinal.jobs.download import download
 
 
 def fetch_corruptions(
-    name: str, root: Path, store: Store, archive_state: list[int] | None, say: Callable[[str], None]
+    name: str, root: Path, store: DataStore, archive_state: list[int] | None, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Return the record of a store's corrupted images, even if they are not available.
 
@@ -62,7 +62,7 @@ def _provide(path: Path, archive: CorruptionArchive, say: Callable[[str], None])
         )
 
 
-def _rows(path: Path, archive: CorruptionArchive, store: Store) -> np.ndarray:
+def _rows(path: Path, archive: CorruptionArchive, store: DataStore) -> np.ndarray:
     test = store.splits["test"]
     table = pq.read_table(store.directory / "splits.parquet", columns=["index", "source_row"])
     source_rows = dict(zip(table["index"].to_pylist(), table["source_row"].to_pylist(), strict=True))

@@ -25,10 +25,10 @@ def random_boxes(
 ) -> np.ndarray:
     """Return the random crops of one epoch, (n, 4) int64: top, left, height, width in pixels.
 
-    The crop's share of the area, the logarithm of its width to height, and its place are uniform. A crop that does
-    not fit into the photo is drawn again, up to ``TRIES`` times in all, with random numbers of this photo and try
-    alone. If none fits, it is the largest central crop within the limits of ``aspect``. This is the distribution of
-    torchvision's ``RandomResizedCrop``.
+    The crop's share of the area, the logarithm of its width to height, and its place are uniform. A crop that does not
+    fit into the photo is drawn again, up to ``TRIES`` times in all; the random numbers of a try do not depend on the
+    tries of other photos. If none fits, it is the largest central crop within the limits of ``aspect``. This is the
+    distribution of torchvision's ``RandomResizedCrop``.
 
     Args:
         sizes: (n, 2) height and width of the photos, in the order of training.

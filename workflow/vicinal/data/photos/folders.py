@@ -62,8 +62,8 @@ def _time(path: Path) -> int | None:
 class PhotoFolder:
     """Photos as files, ``train/CLASS/*.JPEG`` and ``val/CLASS/*.JPEG`` or ``test/CLASS/*.JPEG``.
 
-    It is a ``sources.PhotoSource``. Files in subfolders of a class count too. Classes are numbered by the order of
-    names, as in torchvision's ``ImageFolder``; hidden files and files with other endings are left out.
+    It is a ``sources.PhotoSource``. Files in subfolders of a class count too. Classes are numbered in order of name,
+    as in torchvision's ``ImageFolder``; hidden files and files with other endings are left out.
 
     Attributes:
         paths: of all photos, below the folder.

@@ -10,7 +10,7 @@ from vicinal.data.photos.ordered import available_cores, in_order
 from vicinal.data.photos.store import PhotoStore
 from vicinal.data.store import damaged
 
-AHEAD = 3  # batches that are begun before they are asked for
+AHEAD = 3  # batches that are started before they are needed
 _TASK = 8  # photos that a thread takes at a time
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from vicinal.data.catalogue import OTHER_VALIDATION
 from vicinal.data.photos.sources import PhotoSource
-from vicinal.data.split import hold_out_test, make_splits, positions_by_split
+from vicinal.data.split import hold_out_test, make_splits, positions_by_split, validation_size
 from vicinal.errors import VicinalError
 
 # ImageNet: this many of the 50,000 published validation photos are for validation, the others for testing.
@@ -37,7 +37,8 @@ def photo_splits(source: PhotoSource, spec: Mapping[str, Any]) -> dict[str, np.n
         given["test"] = given.pop("validation")
     validation, seed = spec.get("validation"), spec.get("split_seed", 0)
     if spec["name"] == "imagenet" and "validation" not in given:
-        size = _size(IMAGENET_VALIDATION if validation is None else validation, len(given["test"]))
+        wanted = IMAGENET_VALIDATION if validation is None else validation
+        size = validation_size(wanted, len(given["test"]), "test")
         rest, held = hold_out_test(source.labels[given["test"]], size, seed)
         given["validation"], given["test"], validation = given["test"][held], given["test"][rest], None
     return make_splits(
@@ -61,14 +62,3 @@ def _check_labels(source: PhotoSource) -> None:
         raise VicinalError(f"{source.name(int(wrong[0]))}: label {labels[wrong[0]]} is not {valid}")
     if len(np.unique(labels)) < 2:
         raise VicinalError("the data set has only one class: it needs two or more")
-
-
-def _size(wanted: float, available: int) -> int:
-    """Return the number of photos of a count or a share of the held-out split."""
-    size = round(wanted * available) if wanted < 1 else int(wanted)
-    if not 1 <= size < available or (wanted >= 1 and size != wanted):
-        raise VicinalError(
-            f"data.validation: {wanted} is neither a share nor a count of the {available} held-out photos that leaves "
-            "some to test on"
-        )
-    return size

@@ -12,10 +12,10 @@ from typing import NoReturn
 
 import numpy as np
 
-from vicinal.data.store import PHOTO_FORMAT, Store, damaged
+from vicinal.data.store import PHOTO_FORMAT, DataStore, damaged
 
 
-class PhotoStore(Store):
+class PhotoStore(DataStore):
     """An opened photo store: an array store (see there) with ``read``, ``sizes`` and ``offsets`` for ``images``."""
 
     form = PHOTO_FORMAT
