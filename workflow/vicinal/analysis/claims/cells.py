@@ -82,19 +82,16 @@ class Runs:
             self._values[self._settings[id_], *key][self._seeds[id_]].append(value)
 
     def _read_metrics(self, table: pd.DataFrame) -> None:
-        self._add(table[table["split"].isin(["test"])], "metric")
+        self._add(table[table["split"].eq("test")], "metric")
 
     def _read_vicinal(self, table: pd.DataFrame) -> None:
-        chosen = np.zeros(len(table), dtype=bool)
+        table = table[table["metric"].isin(["nonlinearity", "nonlinearity_matched"])]
         for pairs, low, high in (WHOLE, PEAK):
             of_range = np.isclose(table["lam_low"], low) & np.isclose(table["lam_high"], high)
-            chosen |= table["pairs"].isin([pairs]) & of_range
-        chosen &= table["metric"].isin(["nonlinearity", "nonlinearity_matched"])
-        self._add(table[chosen], "metric", "split", "pairs")
+            self._add(table[table["pairs"].isin([pairs]) & of_range], "metric", "split", "pairs")
 
     def _read_confusion(self, table: pd.DataFrame) -> None:
-        of_teachers = table["split"].isin(["test"]) & table["role"].isin([TEACHER])
-        self._add(table[of_teachers], "metric", "softmax_temperature")
+        self._add(table[table["split"].eq("test") & table["role"].eq(TEACHER)], "metric", "softmax_temperature")
 
     def _read_reliability(self, table: pd.DataFrame) -> None:
         for id_, bins in table.groupby("model_id", observed=True, sort=False):
