@@ -18,7 +18,6 @@ shell.prefix(f"export PYTHONPATH={shlex.quote(LIBRARY)}:$PYTHONPATH; ")
 from vicinal.analysis.figures import FIGURES
 from vicinal.errors import VicinalError, describe
 from vicinal.files import read_object
-from vicinal.planning.artefacts import robustness_inputs
 from vicinal.planning.files import keep_plans
 from vicinal.planning.plans import plan_experiments
 from vicinal.running.slurm import Requests, cluster_of, deadline_options
