@@ -6,10 +6,10 @@ import pytest
 
 from vicinal.errors import VicinalError
 from vicinal.jobs.fingerprint import stage_fingerprint
-from vicinal.jobs.lease import FOLDER as LEASES
 from vicinal.jobs.plan import recorded_key
 from vicinal.jobs.script import checked_plan, job_parser, leased_job, write_output
 from vicinal.results import HEARTBEATS
+from vicinal.results import LOCKS as LEASES
 
 VGG = ("vicinal.models.vgg",)
 PLAN = {"stage": "teachers", "id": "resnet8_s0-1", "key": "k", "spec": {}, "code": stage_fingerprint("teachers", VGG)}
