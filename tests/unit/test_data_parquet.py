@@ -223,10 +223,10 @@ def test_pictures_of_sixteen_bits_are_refused(tmp_path):
         ([0, 1] * 5 + [0, -1], {}, ["train-0.parquet", "row 11", "label -1", "0 to 1"]),
         ([0, 1] * 5 + [2, 1], {}, ["train-0.parquet", "row 10", "label 2", "0 to 1"]),
         ([0, 1] * 5 + [0, -7], {"names": None}, ["row 11", "label -7"]),
-        ([0, 2] * 6, {"names": ("a", "b", "c")}, ["class 1", '"b"', "no image in the train split"]),
-        ([0, 2] * 6, {"names": None}, ["class 1", "no image in the train split", "without gaps"]),
+        ([0, 2] * 6, {"names": ("a", "b", "c")}, ["class 1", '"b"', "no readable image"]),
+        ([0, 2] * 6, {"names": None}, ["class 1", "no readable image", "without gaps"]),
         ([0] * 12, {"names": None, "test": [picture(1)]}, ["only one class"]),
-        ([10**6, 10**6 + 1] * 6, {"names": None}, ["1000001", "number the classes"]),
+        ([10**6, 10**6 + 1] * 6, {"names": None}, ["1000000", "without gaps"]),
         ([0, 1] * 5 + [0, None], {}, ["row 11", "has no label"]),
     ],
 )

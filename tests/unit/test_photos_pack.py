@@ -222,7 +222,7 @@ def test_a_class_without_a_readable_photo_is_named(tmp_path):
     write_photos(tmp_path / "own", [b"x", *[photo(i) for i in range(1, 12)]], [photo(20), photo(21)], classes=2)
     for path in (tmp_path / "own" / "train" / "class0").iterdir():
         path.write_bytes(b"x")
-    with pytest.raises(VicinalError, match=r'class 0 \("class0"\) has no readable photo'):
+    with pytest.raises(VicinalError, match=r'class 0 \("class0"\) has no readable image'):
         prepare_photos(photo_spec(tmp_path, validation=2, bad_share=0.9), tmp_path, tmp_path / "store")
 
 

@@ -170,6 +170,7 @@ def made_up_source(train: int, held_out: int):
         counts = {"train": train, "validation": held_out}  # noqa: RUF012
         labels = np.arange(train + held_out) % 2
         class_names = None
+        name = str
 
     return Source()
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Collect the tables of all models of an experiment into tidy tables, and summarise them over seeds."""
 
 import sys

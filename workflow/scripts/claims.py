@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Test the claims of the paper on the tables of an experiment: verdicts, intervals and p-values."""
 
 from pathlib import Path

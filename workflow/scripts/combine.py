@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Write the report of a collection: its experiments side by side, one HTML file that needs no network."""
 
 from pathlib import Path

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Train the unfinished students of one cohort, and list all students in a manifest."""
 
 import argparse

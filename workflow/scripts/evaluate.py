@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Measure a teacher, or all students of a cohort, on clean images and on vicinal pairs; write Parquet tables."""
 
 from pathlib import Path

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Measure a teacher, or all students of a cohort, on the published corrupted test images; write records."""
 
 from functools import partial

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Make sure that the published corrupted test images of a data set are there, or record why not."""
 
 from pathlib import Path

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Draw one figure of an experiment: PDF, PNG (300 dpi), and the data behind it as Parquet."""
 
 from pathlib import Path

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Train one teacher, or take its given weights, unless it is finished already; write its record."""
 
 import argparse

@@ -16,7 +16,7 @@ from vicinal.data.scratch import FOLDER, locked, publish
 from vicinal.data.split import hold_out_test, make_splits, positions_by_split
 from vicinal.data.statistics import channel_statistics
 from vicinal.data.store import CONTENT, FORMAT, FORMS, META, SPLITS, DataStore, check_files, read_meta
-from vicinal.data.stream import Chunk, ImageSource
+from vicinal.data.stream import ImageSource
 from vicinal.errors import VicinalError, describe
 from vicinal.jobs.progress import Progress
 from vicinal.jobs.provenance import Stopwatch, provenance
@@ -135,12 +135,12 @@ def _build(spec: Mapping[str, Any], root: Path, work: Path) -> tuple[dict[str, A
     labels, origin = _write_images(work / "images.npy", source)
     images = np.load(work / "images.npy", mmap_mode="r")
     np.save(work / "labels.npy", labels)
-    names, given = _class_names(labels, source), dict(origin)
+    given = dict(origin)
     defaults = catalogue.split_defaults(spec["name"], spec["source"])
     seed = spec.get("split_seed", 0)
     if defaults["test"] is not None:
         given["train"], given["test"] = hold_out_test(labels, int(defaults["test"]), seed)
-    _check_classes(labels[given["train"]], names)
+    names = check_classes(labels, given["train"], source.class_names)
     splits = make_splits(
         labels,
         given,
@@ -175,7 +175,7 @@ def _write_images(path: Path, source: ImageSource) -> tuple[np.ndarray, dict[str
     labels = np.empty(total, dtype=np.int64)
     with path.open("wb") as file:
         for chunk in source.chunks:
-            _check_labels(chunk, source.class_names)
+            check_labels(chunk.labels, source.class_names, total, chunk.place)
             if not done:
                 header = {"descr": "|u1", "fortran_order": False, "shape": (total, *chunk.images.shape[1:])}
                 np.lib.format.write_array_header_1_0(file, header)
@@ -187,37 +187,46 @@ def _write_images(path: Path, source: ImageSource) -> tuple[np.ndarray, dict[str
     return labels, positions_by_split(source.counts)
 
 
-def _check_labels(chunk: Chunk, names: list[str] | None) -> None:
-    high = len(names) - 1 if names else np.iinfo(np.int32).max
-    wrong = np.flatnonzero((chunk.labels < 0) | (chunk.labels > high))
+def check_labels(labels: np.ndarray, names: list[str] | None, total: int, place: Callable[[int], str]) -> None:
+    """Check labels of a data set.
+
+    Args:
+        labels: some of them or all.
+        names: of the classes, if the source has any.
+        total: number of images of the data set; without names no label can be larger.
+        place: returns where the label at a position comes from.
+
+    Raises:
+        VicinalError: a label is not that of a class.
+    """
+    high = len(names) - 1 if names else total - 1
+    wrong = np.flatnonzero((labels < 0) | (labels > high))
     if len(wrong):
-        row, label = chunk.row + int(wrong[0]), int(chunk.labels[wrong[0]])
-        valid = f"0 to {high}, one of its {len(names)} class names" if names else "0 or above"
-        raise VicinalError(f"{chunk.file}: row {row} (from 0): label {label} is not {valid}")
+        valid = f"0 to {high}, one of its {len(names)} class names" if names else "0, 1, 2, ... without gaps"
+        raise VicinalError(f"{place(int(wrong[0]))}: label {labels[wrong[0]]} is not {valid}")
 
 
-def _class_names(labels: np.ndarray, source: ImageSource) -> list[str]:
-    if source.class_names is not None:
-        return source.class_names
-    # Labels without names may be anything: make no list of two thousand million of them.
-    classes = np.unique(labels)
-    if classes[-1] >= len(labels):
-        raise VicinalError(
-            f"labels go up to {classes[-1]} but there are {len(classes)} classes: "
-            f"number the classes 0 to {len(classes) - 1}"
-        )
-    return [str(label) for label in range(int(classes[-1]) + 1)]
+def check_classes(labels: np.ndarray, train: np.ndarray, names: list[str] | None) -> list[str]:
+    """Return the names of the classes, by default their numbers.
 
+    Args:
+        labels: of all images.
+        train: positions of the training images.
+        names: as the source has them.
 
-def _check_classes(train_labels: np.ndarray, names: list[str]) -> None:
+    Raises:
+        VicinalError: there is only one class, or one has no training image.
+    """
+    names = names or [str(label) for label in range(int(labels.max()) + 1)]
     if len(names) < 2:
         raise VicinalError("the data set has only one class: it needs two or more")
-    missing = np.flatnonzero(np.bincount(train_labels, minlength=len(names)) == 0)
+    missing = np.flatnonzero(np.bincount(labels[train], minlength=len(names)) == 0)
     if len(missing):
         raise VicinalError(
-            f'class {missing[0]} ("{names[missing[0]]}") has no image in the train split, as '
-            f"{len(missing)} of {len(names)} classes: labels must be numbered without gaps"
+            f'class {missing[0]} ("{names[missing[0]]}") has no readable image in the train split, as {len(missing)} '
+            f"of {len(names)} classes: labels must be numbered without gaps"
         )
+    return names
 
 
 def _superclass(spec: Mapping[str, Any], num_classes: int) -> list[int] | None:

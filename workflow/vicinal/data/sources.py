@@ -14,6 +14,7 @@ from vicinal.data.archive_readers import CIFAR, read_cifar, read_fashion_mnist
 from vicinal.data.parquet import open_parquet
 from vicinal.data.stream import Chunk, ImageSource
 from vicinal.errors import VicinalError
+from vicinal.jobs.download import verify
 
 BATCH = 512
 
@@ -72,12 +73,7 @@ def verify_archive(path: Path, archive: catalogue.Archive) -> None:
             f"{path}: not there; expected the file with SHA-256 {archive.sha256} from {archive.url}: "
             "run fetch_data.py where there is internet, or copy it there"
         )
-    found = files.sha256(path)
-    if found != archive.sha256:
-        raise VicinalError(
-            f"{path}: damaged or another file (SHA-256 {found}, {path.stat().st_size:,} bytes; published: "
-            f"{archive.sha256}, {archive.size:,} bytes): delete it and fetch it again from {archive.url}"
-        )
+    verify(archive.url, path, "sha256", archive.sha256)
 
 
 def _open_digits() -> ImageSource:

@@ -24,6 +24,10 @@ class Chunk:
     images: np.ndarray
     labels: np.ndarray
 
+    def place(self, number: int) -> str:
+        """Return where an image of the chunk comes from, for messages."""
+        return f"{self.file}: row {self.row + number} (from 0)"
+
 
 @dataclass(frozen=True)
 class ImageSource:

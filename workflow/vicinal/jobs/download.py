@@ -40,6 +40,37 @@ def open_https(url: str, headers: Mapping[str, str] | None = None) -> http.clien
     return urllib.request.build_opener(_HttpsOnly).open(request, timeout=TIMEOUT)
 
 
+def provide(
+    url: str, path: Path, size: int, algorithm: str, wanted: str, remedy: str, say: Callable[[str], None] = print
+) -> str:
+    """Make sure that a published file is there and whole; download it if it is missing. Arguments: see ``download``.
+
+    Returns:
+        Its checksum.
+
+    Raises:
+        VicinalError: it cannot be downloaded, or another file is there.
+    """
+    if not path.is_file():
+        download(url, path, size, algorithm, wanted, remedy, say)
+    return verify(url, path, algorithm, wanted)
+
+
+def verify(url: str, path: Path, algorithm: str, wanted: str) -> str:
+    """Return the checksum of a file, which is the published one.
+
+    Raises:
+        VicinalError: it is not.
+    """
+    found = checksum(path, algorithm)
+    if not found.startswith(wanted):
+        raise VicinalError(
+            f"{path}: damaged or another file ({path.stat().st_size:,} bytes, {algorithm} {found}; published: "
+            f"{wanted}): delete it and fetch it again from {url}"
+        )
+    return found
+
+
 def download(
     url: str, path: Path, size: int, algorithm: str, wanted: str, remedy: str = "", say: Callable[[str], None] = print
 ) -> None:

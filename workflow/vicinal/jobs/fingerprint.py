@@ -23,11 +23,12 @@ KEPT = PACKAGE / "__pycache__" / f"fingerprints.{sys.implementation.cache_tag}.j
 KEPT_FILES = 2000
 
 # These cannot change a number: messages, progress, files, provenance.
-NEUTRAL = {
+NOT_COUNTED = {
     "vicinal",
     "vicinal.analysis.figures",  # their names only
     "vicinal.errors",
     "vicinal.files",
+    "vicinal.jobs",
     "vicinal.jobs.download",
     "vicinal.jobs.fingerprint",
     "vicinal.jobs.gpu_slots",
@@ -96,7 +97,7 @@ def fingerprint_code(script: Path, named: tuple[str, ...], package: Path) -> str
     todo = {*_imports(script, package), *named}
     while todo:
         name = todo.pop()
-        if name in hashes or name in NEUTRAL:
+        if name in hashes or name in NOT_COUNTED:
             continue
         path = _module_path(name, package)
         hashes[name] = _look(path)[0]

@@ -15,17 +15,8 @@ from typing import Any
 from vicinal.files import PACKAGE
 
 PACKAGES = (
-    "torch",
-    "torchvision",
-    "numpy",
-    "scipy",
-    "pandas",
-    "pyarrow",
-    "pillow",
-    "scikit-learn",
-    "safetensors",
-    "timm",
-    "snakemake",
+    *("torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "pillow"),
+    *("scikit-learn", "safetensors", "timm", "snakemake"),
 )
 
 

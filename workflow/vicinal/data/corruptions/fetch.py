@@ -11,8 +11,7 @@ from vicinal.data.corruptions.arrays import match_rows, open_corrupted
 from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive
 from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError, describe
-from vicinal.files import checksum
-from vicinal.jobs.download import download
+from vicinal.jobs.download import provide
 
 
 def fetch_corruptions(
@@ -34,32 +33,17 @@ def fetch_corruptions(
     archive = ARCHIVES[name]
     path = root / archive.file
     record = {"name": name, "data_sha256": store.sha256, "archive_state": archive_state}
+    remedy = f"put {archive.file} from {archive.url} into {root}, then run again"
     try:
-        _provide(path, archive, say)
+        provide(archive.url, path, archive.size, "md5", archive.md5, remedy, say)
         rows = _rows(path, archive, store)
-    except VicinalError as error:
-        reason = describe(error)
+    except (VicinalError, OSError) as error:
+        reason = describe(error) + (f"; {remedy}" if isinstance(error, OSError) else "")
         say(f"corrupted images are left out: {reason}")
         return {**record, "available": False, "reason": reason}
     say(f"{path} is there and whole; its rows are known")
     source = {"file": archive.file, "md5": archive.md5, "url": archive.url}
     return {**record, "available": True, **source, "rows": rows.tolist()}
-
-
-def _provide(path: Path, archive: CorruptionArchive, say: Callable[[str], None]) -> None:
-    remedy = f"put {archive.file} from {archive.url} into {path.parent}, then run again"
-    if not path.is_file():
-        try:
-            download(archive.url, path, archive.size, "md5", archive.md5, remedy, say)
-        except OSError as error:
-            raise VicinalError(f"{describe(error)}; {remedy}") from error
-        return
-    say(f"checking {path}")
-    if (size := path.stat().st_size) != archive.size or checksum(path, "md5") != archive.md5:
-        raise VicinalError(
-            f"{path}: damaged or another file ({size:,} bytes; published: {archive.size:,} bytes, MD5 {archive.md5}); "
-            f"delete it or {remedy}"
-        )
 
 
 def _rows(path: Path, archive: CorruptionArchive, store: DataStore) -> np.ndarray:

@@ -13,9 +13,8 @@ from vicinal.data.photos.sources import open_photos
 from vicinal.data.photos.splits import photo_splits
 from vicinal.data.photos.statistics import photo_statistics
 from vicinal.data.photos.store import PhotoStore
-from vicinal.data.prepare import Say, Splits, keep_or_build, write_splits
+from vicinal.data.prepare import Say, Splits, check_classes, keep_or_build, write_splits
 from vicinal.data.store import PHOTO_FORMAT
-from vicinal.errors import VicinalError
 
 BAD_FILES = "bad_files.txt"
 
@@ -70,9 +69,8 @@ def _build(
 
     splits = {name: _positions(numbers, good, part) for name, part in wanted.items()}
     offsets = np.concatenate([[0], np.cumsum(packed.lengths[good])]).astype(np.int64)
-    labels, names = source.labels[numbers[good]], source.class_names
-    names = names or [str(label) for label in range(int(source.labels.max()) + 1)]
-    _check_classes(labels[splits["train"]], names)
+    labels = source.labels[numbers[good]]
+    names = check_classes(labels, splits["train"], source.class_names)
     with files.naming(directory, work):
         np.save(work / "offsets.npy", offsets)
         np.save(work / "labels.npy", labels)
@@ -104,9 +102,3 @@ def _positions(numbers: np.ndarray, good: np.ndarray, part: np.ndarray) -> np.nd
     place = np.cumsum(good) - 1
     found = np.searchsorted(numbers, part)
     return place[found[good[found]]].astype(np.int64)
-
-
-def _check_classes(train_labels: np.ndarray, names: list[str]) -> None:
-    missing = np.flatnonzero(np.bincount(train_labels, minlength=len(names)) == 0)
-    if len(missing):
-        raise VicinalError(f'class {missing[0]} ("{names[missing[0]]}") has no readable photo to train on')

@@ -7,6 +7,7 @@ import numpy as np
 
 from vicinal.data.catalogue import OTHER_VALIDATION
 from vicinal.data.photos.sources import PhotoSource
+from vicinal.data.prepare import check_labels
 from vicinal.data.split import hold_out_test, make_splits, positions_by_split, validation_size
 from vicinal.errors import VicinalError
 
@@ -29,7 +30,7 @@ def photo_splits(source: PhotoSource, spec: Mapping[str, Any]) -> dict[str, np.n
     Raises:
         VicinalError: a field is wrong, or a label is not that of a class.
     """
-    _check_labels(source)
+    check_labels(source.labels, source.class_names, len(source.labels), source.name)
     given = positions_by_split(source.counts)
     if empty := [split for split, part in given.items() if not len(part)]:
         raise VicinalError(f"the {empty[0]} split of the source has no photo")
@@ -50,15 +51,3 @@ def photo_splits(source: PhotoSource, spec: Mapping[str, Any]) -> dict[str, np.n
         limit_test=spec.get("limit_test"),
         default_validation=OTHER_VALIDATION,
     )
-
-
-def _check_labels(source: PhotoSource) -> None:
-    names, labels = source.class_names, source.labels
-    # Labels without names may be anything: make no list of two thousand million of them.
-    high = len(names) - 1 if names else len(labels) - 1
-    wrong = np.flatnonzero((labels < 0) | (labels > high))
-    if len(wrong):
-        valid = f"0 to {high}, one of its {len(names)} class names" if names else "0, 1, 2, ... without gaps"
-        raise VicinalError(f"{source.name(int(wrong[0]))}: label {labels[wrong[0]]} is not {valid}")
-    if len(np.unique(labels)) < 2:
-        raise VicinalError("the data set has only one class: it needs two or more")

@@ -97,7 +97,7 @@ def _source(store: DataSet) -> tuple[int, tuple[int, int, int], int, int, int]:
 
     folder = Path(store.root) / spec["name"]
     source = open_parquet(folder, spec.get("image_column"), spec.get("label_column"), batch_size=1)
-    first = next(source.batches)
+    first = next(source.chunks)
     counts = source.counts
     classes = len(source.class_names) if source.class_names else _KNOWN.get(spec["name"], (10,))[0]
     return classes, first.images.shape[1:], counts["train"], counts["test"], counts.get("validation", 0)
