@@ -59,7 +59,7 @@ def run(delete=False, everything=False, configs=()):
 
 
 def listing():
-    """Return all that is there but for the lock and the remembered hashes of data files."""
+    """Return all that is there except the lock and the remembered hashes of data files."""
     return sorted({*RESULTS.rglob("*")} - {RESULTS / ".lock", RESULTS / "plan/sources.json"})
 
 

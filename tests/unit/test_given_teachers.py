@@ -193,7 +193,7 @@ def finish(config) -> None:
 
 
 def test_nothing_of_it_is_trained():
-    finish(with_teachers("resnet14"))  # no kin of it: no setting is named that it does not have
+    finish(with_teachers("resnet14"))  # it is not compared with a given one: no setting is named that it does not have
     artefacts = artefacts_of(CONFIG)
     [teacher] = artefacts.teachers
     change = find_changes(build_plans(artefacts), Path("results"))["teachers", teacher]
