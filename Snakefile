@@ -1,5 +1,5 @@
 # Beyond Dark Knowledge: Mixup-Based Distillation for Reliable Predictions (arXiv 2606.12171), reproduced.
-# Data → teachers → cohorts of students → evaluation → tables → figures.
+# Data → teachers → cohorts of students → evaluation → tables → claims, figures → reports.
 from snakemake.utils import min_version
 
 min_version("9.27")

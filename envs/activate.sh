@@ -1,5 +1,5 @@
-# Sourced by ./reproduce and ./run-tests, in the folder of the project: makes the environment in .venv from
-# requirements.lock on first use, or whenever the lock changed, and activates it.
+# Sourced by ./reproduce and ./run-tests in the project's folder: makes the environment in .venv from requirements.lock
+# on first use and after every change of the lock, and activates it.
 
 fail() {
     echo "error: $*" >&2
@@ -15,8 +15,8 @@ find_python() {
             return
         fi
     done
-    fail "Python 3.11, 3.12 or 3.13 is needed, and none of python3, python3.13, python3.12, python3.11 is one;" \
-        "install it, or name it: PYTHON=/path/to/python $0"
+    fail "found no Python 3.11, 3.12 or 3.13 among python3, python3.13, python3.12, python3.11;" \
+        "install one, or name it: PYTHON=/path/to/python $0"
 }
 
 make_environment() {

@@ -1,4 +1,4 @@
-"""Compare the running environment with requirements.lock: exit 0 if it satisfies the lock, else 1 and one line."""
+"""Compare the active environment with requirements.lock: exit 0 if it satisfies the lock, else 1 and one line."""
 
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +22,7 @@ def main() -> int:
         except PackageNotFoundError:
             differences.append(f"{requirement.name} is missing")
             continue
-        # A local label such as +cu130 names a build of the same version.
+        # A local label such as +cu130 is a build of the same version.
         if not requirement.specifier.contains(present.partition("+")[0], prereleases=True):
             differences.append(f"{requirement.name} is {present}, not {requirement.specifier}")
     if differences:

@@ -108,7 +108,7 @@ def c1(study: Study, effects: tuple[float, float]) -> None:
 
 
 def c1_linear(study: Study, effects: tuple) -> None:
-    """Add a teacher that is linear but for rounding: its share is just below 1."""
+    """Add a teacher that is linear up to rounding: its share is just below 1."""
     share = 1.0 - abs(study.noise(0.001))
     study.add(teacher(), "explained_share", share, table="confusion", softmax_temperature=2.0)
 

@@ -31,8 +31,7 @@ from vicinal.training.inputs import EpochTables, make_batch, to_device
 from vicinal.training.losses import total_loss
 from vicinal.training.numerics import PRECISIONS, Numerics, select_numerics
 from vicinal.training.phases import phase_at
-from vicinal.training.step import CohortStep
-from vicinal.training.task import Training
+from vicinal.training.step import CohortStep, Training
 
 PROFILED, SHOWN = 5, 15  # steps at most, kernels
 Function = Callable[[], object]

@@ -156,7 +156,7 @@ def main() -> None:
         loader = usual_loader(root / "large", args.workers)
         for repeat in range(args.repeats + 1):
             measured = {
-                "packing 160 px": packed(root, "small", split_seed=repeat, statistics="imagenet")[1],
+                "packing 160 px": packed(root, "small", split_seed=repeat)[1],
                 "packing 160 px, mean and sd too": packed(root, "small", split_seed=repeat)[1],
             }
             loads = {"usual": partial(usual_epoch, loader)}

@@ -32,10 +32,10 @@ from vicinal.models.registry import architecture
 from vicinal.training.batch_plan import BatchPlan, batch_plan
 from vicinal.training.inputs import adapt, to_device
 from vicinal.training.learner import make_learner
-from vicinal.training.loop import train
+from vicinal.training.loop import Callbacks, train
 from vicinal.training.numerics import PRECISIONS, Numerics, select_numerics
 from vicinal.training.photos import Photos
-from vicinal.training.task import Callbacks, Training
+from vicinal.training.step import Training
 
 LIMIT = 1.2
 LOADER, TRAINING, BOTH = "loader", "training", "both"
@@ -136,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("making the photos", flush=True)
         small = small_photos(args.photos)
         write_folder(root / "large", [enlarged(small[i % len(small)], i) for i in range(args.photos)])
-        trial = Trial(args, packed(root, "large", statistics="imagenet")[0], device, numerics)
+        trial = Trial(args, packed(root, "large")[0], device, numerics)
         timed = ways(trial, args.epochs)
         progress = Progress("photo_training", args.repeats * len(timed), "measurements")
         for repeat in range(args.repeats):

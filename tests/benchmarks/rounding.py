@@ -28,7 +28,7 @@ import torch
 from training_loops import device_name
 
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare
+from vicinal.data.prepare import prepare_images
 from vicinal.errors import run
 from vicinal.files import write_json
 from vicinal.jobs.device import select_device, whole_number
@@ -36,9 +36,9 @@ from vicinal.jobs.progress import Progress
 from vicinal.models.registry import architecture
 from vicinal.training.inputs import Images
 from vicinal.training.learner import Learner, make_learner
-from vicinal.training.loop import logits_on, train
+from vicinal.training.loop import Callbacks, Moment, logits_on, train
 from vicinal.training.numerics import Numerics, select_numerics
-from vicinal.training.task import Callbacks, Moment, Training
+from vicinal.training.step import Training
 
 # As in config.yaml.
 TEACHER, STUDENT, TEMPERATURE, ALPHA = "resnet14", "resnet8_narrow", 2.0, 1.0
@@ -64,7 +64,7 @@ def splits(device: torch.device) -> dict[str, Images]:
     """Return the splits of digits on a device."""
     spec = {"name": "digits", **resolve_source("digits", "data"), "validation": 90, "limit_train": IMAGES}
     with tempfile.TemporaryDirectory() as folder:
-        store = prepare(spec, "data", Path(folder))
+        store = prepare_images(spec, "data", Path(folder))
         return {split: Images(store, split, device) for split in store.splits}
 
 

@@ -19,9 +19,9 @@ from vicinal.models.registry import architecture
 from vicinal.training.batch_plan import batch_plan
 from vicinal.training.inputs import EpochTables, Images, MixedBatch, make_batch
 from vicinal.training.learner import Learner, make_learner
-from vicinal.training.loop import train
+from vicinal.training.loop import Callbacks, train
 from vicinal.training.numerics import Numerics
-from vicinal.training.task import Callbacks, Training
+from vicinal.training.step import Training
 
 BATCH, CLASSES = 64, 100
 RECIPE = {

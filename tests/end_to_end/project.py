@@ -125,7 +125,7 @@ def make_project(folder: Path) -> Project:
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
-            # With compiled code, but for what another process is writing there at this moment.
+            # With compiled code, except what another process is writing there at this moment.
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.egg-info", "*.pyc.*", ".tmp-*"))
         else:
             shutil.copy2(source, folder / name)

@@ -48,7 +48,7 @@ ONE_STUDENT = ("methods=[kd_mixup]", "temperatures=[2]", "logit_scales=[1.0]")
     ids=["no teacher", "no mixup", "one student and one seed"],
 )
 def test_every_verdict_says_what_is_needed(finished, settings, verdict, needed):
-    """What the settings ask for is there already, but for the one student."""
+    """What the settings ask for is there already, except the one student."""
     result = finished.to_the_end(settings=(*SHORT, *settings))
     assert result.returncode == 0, result.stderr
     verdicts = pd.read_parquet(finished.results / "digits" / "claims.parquet").query("kind == 'verdict'")

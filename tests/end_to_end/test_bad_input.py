@@ -17,7 +17,7 @@ from project import SHORT
         (["missing.yaml"], "missing.yaml: no such config file"),
         (["--set", "epoch=3"], "epoch: unknown key (did you mean epochs?)"),
         (["--set", "epochs=many"], "recipe.epochs: input should be a valid integer"),
-        (["--set", "temperatures=[0]"], "grids.0.temperatures.0: 0 is no temperature: it must be > 0 (or std)"),
+        (["--set", "temperatures=[0]"], "grids.0.temperatures.0: 0 is not a temperature: it must be > 0 (or std)"),
         (["--set", "alphas=[-0.5]"], "grids.0.alphas.0: input should be greater than 0, found -0.5"),
         (["--set", "seeds=[]"], "seeds: the list is empty"),
         (["--set", "teachers=[resnet8, resnet8]"], "grids.0.teachers: teacher resnet8 is listed twice"),

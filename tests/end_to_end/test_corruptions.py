@@ -38,7 +38,7 @@ def prepared(fresh_project, tmp_path):
     library.mkdir()
     values = ", ".join(map(repr, dataclasses.astuple(archive)))
     (library / "sitecustomize.py").write_text(
-        f"from vicinal.data import corruptions as c\nc.ARCHIVES['cifar10'] = c.CorruptionArchive({values})\n"
+        f"from vicinal.data.corruptions import catalogue as c\nc.ARCHIVES['cifar10'] = c.CorruptionArchive({values})\n"
     )
     return fresh_project, tmp_path / FILE, library
 

@@ -26,7 +26,7 @@ ARGUMENTS = {
     "train_teacher.py": ["--data", "d/data.json", "--record", "out/teacher.json"],
     "distill.py": ["--data", "d/data.json", "--manifest", "out/manifest.json"],
     "evaluate.py": ["--data", "d/data.json", "--manifest", "out/manifest.json"],
-    "aggregate.py": ["--output", "out"],
+    "aggregate.py": ["--data", "d/data.json", "--output", "out"],
     "claims.py": ["--tables", "out", "--output", "out/claims.parquet"],
     "plot.py": ["--tables", "out", "--output", "out/a.pdf"],
     "report.py": ["--tables", "out", "--output", "out/report.html"],

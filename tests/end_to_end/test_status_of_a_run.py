@@ -17,7 +17,7 @@ def status(project, *arguments) -> str:
     return result.stdout
 
 
-def wait_for(project, condition, seconds=180):
+def wait_for(project, condition, seconds=120):
     """Return the first status that fulfils a condition."""
     deadline = time.monotonic() + seconds
     while not condition(found := json.loads(status(project, "--json"))):
@@ -61,7 +61,7 @@ def test_status_of_a_run(fresh_project):
         assert "not finished" in errors
     finally:
         if run.poll() is None:
-            run.send_signal(signal.SIGINT)
+            run.send_signal(signal.SIGTERM)
             run.communicate(timeout=60)
 
     last = wait_for(project, lambda found: found["failed"])

@@ -77,7 +77,7 @@ class Trial:
         return Trial(folder, self.project)
 
     def artefacts(self):
-        """Return the bytes of all models' files, but for the record of how they were made, and the records."""
+        """Return the bytes of all models' files, except the record of how they were made, and the records."""
         found = {}
         for path in sorted(self.results.glob("students/*/*")) + sorted(self.results.glob("teachers/*/model/*")):
             content = path.read_bytes()

@@ -12,7 +12,7 @@ DATED = ("report.html",)
 
 
 def result_files(results: Path) -> dict[str, Path]:
-    """Return the files of a results folder by their names below it, but for what a run says of itself."""
+    """Return the files of a results folder by their names below it, except what a run says of itself."""
     files = {str(path.relative_to(results)): path for path in sorted(results.rglob("*")) if path.is_file()}
     return {
         name: path for name, path in files.items() if not name.startswith(OF_THE_RUN) and not name.endswith(TELLTALE)

@@ -39,7 +39,7 @@ def scripts(leader: int) -> list[str]:
 
 
 def temporary_files(folder: Path) -> list[str]:
-    """Return the names of temporary files and directories below a folder, but for signs of life."""
+    """Return the names of temporary files and directories below a folder, except signs of life."""
     return sorted(
         str(path.relative_to(folder))
         for path in folder.rglob("*")

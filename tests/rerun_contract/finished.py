@@ -112,7 +112,7 @@ def finish(artefacts: Artefacts, results: Path) -> None:
             path.write_text("{}")
         for directory in plan.directories:
             (results / directory).mkdir(parents=True, exist_ok=True)
-        for path, spec, code in code_records(plan, results):
+        for _, path, spec, code in code_records(plan, results):
             write_json(path, {"spec": spec, "code": code, "sha256": {HISTORY: ""}, VALUES: {}})
             if plan.stage == "evaluations":
                 write_tables(path.parent)

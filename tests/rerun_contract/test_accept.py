@@ -40,7 +40,7 @@ def accept(folder, config=BASE):
 def records(folder):
     plans = build_plans(artefacts_of(BASE, folder))
     return {
-        path: json.loads(path.read_text()) for plan in plans for path, _, _ in code_records(plan, folder / "results")
+        path: json.loads(path.read_text()) for plan in plans for _, path, _, _ in code_records(plan, folder / "results")
     }
 
 
@@ -67,7 +67,7 @@ def test_accepted_results_are_kept_and_say_so(folder):
         assert entry["from"] == before[path]["code"] != record["code"] == entry["to"]
         assert entry["date"].startswith("20")
         assert path.stat().st_mtime_ns == times[path]
-    assert accept(folder) == ["accepted nothing: no result here differs from its plan by code alone"]
+    assert accept(folder) == ["accepted nothing: no result here differs from its plan by code only"]
 
 
 def test_what_differs_by_more_than_code_is_not_accepted(folder):
@@ -77,6 +77,6 @@ def test_what_differs_by_more_than_code_is_not_accepted(folder):
     assert len(answer["trained"]) == 8
     assert all("_t8_" in id_ for id_ in answer["trained"])
     other = changed(BASE, "recipe.lr", 0.05)
-    assert accept(folder, other) == ["accepted nothing: no result here differs from its plan by code alone"]
+    assert accept(folder, other) == ["accepted nothing: no result here differs from its plan by code only"]
     [answer] = dry_runs(folder, [{"config": other}])
     assert len(answer["trained"]) == 27

@@ -7,15 +7,14 @@ from tempfile import TemporaryDirectory
 import torch
 
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare
+from vicinal.data.prepare import prepare_images
 from vicinal.models.registry import architecture
 from vicinal.training.inputs import EpochTables, Images
 from vicinal.training.learner import make_learner
-from vicinal.training.loop import train
+from vicinal.training.loop import Callbacks, train
 from vicinal.training.numerics import Numerics
 from vicinal.training.phases import phase_at
-from vicinal.training.step import CohortStep
-from vicinal.training.task import Callbacks, Training
+from vicinal.training.step import CohortStep, Training
 
 RECIPE = {
     "optimizer": "sgd", "epochs": 3, "batch_size": 16, "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4,
@@ -29,7 +28,7 @@ TEMPERATURES = (1.0, "std", 4.0)
 def _splits(device: torch.device) -> dict[str, Images]:
     spec = {"name": "digits", **resolve_source("digits", "data"), "validation": 30, "limit_train": IMAGES}
     with TemporaryDirectory() as folder:
-        store = prepare(spec, "data", Path(folder))
+        store = prepare_images(spec, "data", Path(folder))
         return {split: Images(store, split, device) for split in ("train", "validation")}
 
 

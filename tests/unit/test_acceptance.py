@@ -96,7 +96,7 @@ def test_a_measurement_that_lacks_a_table_is_measured_anew(tree, model, spoil, l
     [folder] = results.glob(f"evaluations/*/{model}")
     spoil(folder)
     line = list(accept_code(plans, results))[-1]
-    assert line == f"not accepted, but made anew: measured models: 1, made by older code without {lacking}"
+    assert line == f"not accepted, but made again: measured models: 1, made by older code without {lacking}"
     kept = codes(results, "evaluations")
     assert kept.pop(folder.name) == OLD
     assert OLD not in kept.values()
@@ -111,7 +111,7 @@ def test_metrics_on_corrupted_images_in_a_table_are_measured_anew(tree):
         write_json(path, record)
     line = list(accept_code(plans, results))[-1]
     what = "models measured on corrupted images: 4"
-    assert line == f"not accepted, but made anew: {what}, made by older code without metrics in evaluation.json"
+    assert line == f"not accepted, but made again: {what}, made by older code without metrics in evaluation.json"
     assert set(codes(results, "robustness").values()) == {OLD}
     assert write_plans(plans, results).keys() == {"robustness"}
 
@@ -123,11 +123,11 @@ def test_models_without_a_history_are_trained_anew(tree):
         del record["sha256"]["history.parquet"]
         write_json(path, {**record, "code": OLD})
     line = list(accept_code(plans, results))[-1]
-    assert line == "not accepted, but made anew: students: 3, made by older code without history.parquet"
+    assert line == "not accepted, but made again: students: 3, made by older code without history.parquet"
     assert {json.loads(path.read_text())["code"] for path in results.glob("students/*/model.json")} == {OLD}
 
 
 def test_nothing_that_is_wanted_as_it_is_changes(tree):
     results, plans = tree
     list(accept_code(plans, results))
-    assert list(accept_code(plans, results)) == ["accepted nothing: no result here differs from its plan by code alone"]
+    assert list(accept_code(plans, results)) == ["accepted nothing: no result here differs from its plan by code only"]

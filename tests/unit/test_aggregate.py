@@ -14,12 +14,16 @@ import pytest
 from measured_models import MODELS, SEEDS, columns, metric, tables_of, write, write_files
 
 from vicinal.analysis.tables import MODEL_COLUMNS, class_table, collect, model_table, not_finite, reliability, summarise
+from vicinal.data.store import FORMAT
 from vicinal.errors import VicinalError
 from vicinal.jobs import fingerprint
 from vicinal.results import HISTORY, model_folder
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "aggregate.py"
-TABLES = ("metrics", "vicinal", "confusion", "reliability", "history", "spread", "similarity", "corruptions", "summary")
+TABLES = (
+    "metrics", "vicinal", "confusion", "reliability", "history", "spread", "similarity", "corruptions", "summary",
+    "classes",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -243,11 +247,14 @@ def results(tmp_path):
     code = fingerprint.stage_fingerprint("experiments")
     plan = {"stage": "experiments", "id": "made_up", "key": "k", "code": code, "spec": {"models": MODELS}}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
+    meta = {"format": FORMAT, "class_names": ["0", "1"], "superclass": None}
+    (tmp_path / "data.json").write_text(json.dumps(meta))
     return tmp_path
 
 
 def run_script(results, monkeypatch):
-    arguments = ["--plan", results / "plan.json", "--results", results, "--output", results / "made_up"]
+    arguments = ["--plan", results / "plan.json", "--data", results / "data.json", "--results", results]
+    arguments += ["--output", results / "made_up"]
     monkeypatch.setattr(sys, "argv", ["aggregate.py", *map(str, arguments)])
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(SCRIPT), run_name="__main__")
@@ -272,5 +279,5 @@ def test_script_names_a_missing_record(results, monkeypatch, capsys):
     path = next(results.glob("evaluations/*/teacher_s1/evaluation.json"))
     path.unlink()
     assert run_script(results, monkeypatch) == 1
-    assert capsys.readouterr().err == f"error: {path}: no such file; run ./reproduce to make it\n"
+    assert capsys.readouterr().err == f"error: {path}: no such file or directory\n"
     assert not (results / "made_up" / "provenance.json").exists()

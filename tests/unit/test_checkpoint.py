@@ -10,7 +10,7 @@ from full_disk import full_disk
 from safetensors import safe_open
 
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare
+from vicinal.data.prepare import prepare_images
 from vicinal.jobs.records import remove_checkpoints
 from vicinal.models.registry import architecture
 from vicinal.results import checkpoint_folder
@@ -18,9 +18,9 @@ from vicinal.training import checkpoint, weights
 from vicinal.training.checkpoint import Checkpoints, describe_machine, find_checkpoint, resumption
 from vicinal.training.inputs import Images
 from vicinal.training.learner import make_learner
-from vicinal.training.loop import train
+from vicinal.training.loop import Callbacks, train
 from vicinal.training.numerics import Numerics
-from vicinal.training.task import Callbacks, Training
+from vicinal.training.step import Training
 
 CPU = torch.device("cpu")
 RECIPE = {
@@ -42,7 +42,7 @@ def _one_thread():
 @pytest.fixture(scope="module")
 def splits(tmp_path_factory):
     spec = {"name": "digits", **resolve_source("digits", "data"), "validation": 30, "limit_train": 96}
-    store = prepare(spec, "data", tmp_path_factory.mktemp("store"))
+    store = prepare_images(spec, "data", tmp_path_factory.mktemp("store"))
     return {split: Images(store, split, CPU) for split in ("train", "validation")}
 
 

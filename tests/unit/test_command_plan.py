@@ -227,6 +227,11 @@ def test_a_block_has_what_only_it_asks_for_and_what_is_shared_counts_once(say, s
     assert "resnet8 (mixup 0.5) → resnet8_narrow" in " ".join(text.split())
 
 
+def test_a_block_with_the_temperature_of_each_sample_is_named(say_json):
+    block = "{teachers: [resnet14], students: [resnet8_narrow], methods: [kd], temperatures: [1, std]}"
+    assert say_json(*setting(block))["blocks"][0]["what"].endswith("temperatures 1, std")
+
+
 @pytest.mark.parametrize("left_out", range(3))
 def test_leaving_a_block_out_saves_what_its_line_says(say_json, left_out):
     whole = say_json(*setting(*OVERLAPPING))

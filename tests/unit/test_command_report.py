@@ -22,10 +22,18 @@ from vicinal.jobs import fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW = ("inheritance",)  # for tests that need not draw them all
-# Importing one of these raises an ImportError.
+# Where torch, torchvision, Snakemake and pydantic are not installed.
 ALONE = """
 import sys
-sys.modules.update(dict.fromkeys(("torch", "torchvision", "snakemake", "pydantic"), None))
+
+
+class Missing:
+    def find_spec(self, name, *rest):
+        if name.partition(".")[0] in ("torch", "torchvision", "snakemake", "pydantic"):
+            raise ModuleNotFoundError(name)
+
+
+sys.meta_path.insert(0, Missing())
 import argparse
 from vicinal.commands import report
 from vicinal.errors import run

@@ -14,7 +14,6 @@ from corruption_archive import FILE, arrays_of, make_images, write_archive, writ
 from https_server import Site, make_certificate, serving
 
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.corruptions import catalogue as corruptions
 from vicinal.data.corruptions.arrays import open_corrupted
 from vicinal.data.corruptions.catalogue import (
     ARCHIVES,
@@ -22,16 +21,15 @@ from vicinal.data.corruptions.catalogue import (
     file_state,
     outlook,
     planned_state,
-    read_record,
 )
 from vicinal.data.corruptions.fetch import fetch_corruptions
-from vicinal.data.prepare import prepare
-from vicinal.data.store import Store
+from vicinal.data.prepare import prepare_images
+from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError
-from vicinal.files import checksum, write_json
+from vicinal.files import WORKFLOW, checksum, write_json
 from vicinal.jobs.download import download
 
-SCRIPT = Path(corruptions.__file__).parents[2] / "scripts" / "fetch_corruptions.py"
+SCRIPT = WORKFLOW / "scripts" / "fetch_corruptions.py"
 TEST = make_images(60, 1)
 
 
@@ -45,9 +43,9 @@ def root(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def store(root, tmp_path_factory) -> Store:
+def store(root, tmp_path_factory) -> DataStore:
     spec = {"name": "cifar10", **resolve_source("cifar10", root), "validation": 20, "limit_test": 30}
-    return prepare(spec, root, tmp_path_factory.mktemp("store") / "cifar10-00000000")
+    return prepare_images(spec, root, tmp_path_factory.mktemp("store") / "cifar10-00000000")
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +199,7 @@ def test_the_script_succeeds_offline_and_says_so(tmp_path, store, root):
     library = tmp_path / "library"
     library.mkdir()
     (library / "sitecustomize.py").write_text(
-        "from vicinal.data import corruptions as c\n"
+        "from vicinal.data.corruptions import catalogue as c\n"
         "c.ARCHIVES['cifar10'] = c.CorruptionArchive('A.tar', 'A', '0', 1, 'https://127.0.0.1:9/A.tar')\n"
     )
     paths = {"--plan": tmp_path / "plan.json", "--data": store.directory / "meta.json", "--root": tmp_path}
@@ -230,12 +228,12 @@ def test_a_plan_changes_just_when_another_try_is_worth_it(tmp_path):
     archive.unlink()
     assert planned_state(record, archive) == state
     record.write_text("[]")
-    assert read_record(record) == {}
+    assert planned_state(record, archive) is None
 
 
 def test_what_to_expect_is_said_before_a_run(tmp_path):
     archive = tmp_path / FILE
-    assert "no corrupted images of flowers are published (of cifar10, cifar100" in outlook("flowers", {}, None)
+    assert "no corrupted images of flowers are published (only of cifar10, cifar100" in outlook("flowers", {}, None)
     assert "(2.9 GB) is to be downloaded" in outlook("cifar10", {}, archive)
     assert outlook("cifar10", {"available": True}, archive) == ""
     absent = {"available": False, "reason": "why", "archive_state": None}

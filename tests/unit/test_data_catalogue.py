@@ -146,7 +146,7 @@ def test_parquet_folders_that_cannot_be_right(tmp_path, names, words):
     [
         ("cifar11", {}, ["data.name", "cifar11", "did you mean", "cifar10", "train-*.parquet"]),
         ("moths", {}, ["data.name", "moths", "digits, cifar10, cifar100, fashion_mnist"]),
-        ("../secret", {}, ["data.name", "is no name"]),
+        ("../secret", {}, ["data.name", "is not valid"]),
         ("digits", {"source": "torchvision"}, ["data.source", "digits", "cifar10, cifar100, fashion_mnist"]),
         ("cifar10", {"source": "digits"}, ["data.source", "cifar10"]),
         ("imagenet", {"source": "torchvision"}, ["data.source: imagenet cannot be read from torchvision"]),

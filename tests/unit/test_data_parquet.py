@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare
+from vicinal.data.prepare import prepare_images
 from vicinal.data.sources import open_source
 from vicinal.errors import VicinalError
 
@@ -53,7 +53,7 @@ def spec(root: Path, **more) -> dict:
 
 def read(root: Path, tmp_path: Path, **columns) -> tuple[np.ndarray, np.ndarray]:
     source = open_source(spec(root, **columns), root)
-    batches = list(source.batches)
+    batches = list(source.chunks)
     return np.concatenate([b.images for b in batches]), np.concatenate([b.labels for b in batches])
 
 
@@ -61,7 +61,7 @@ def refused(root: Path, tmp_path: Path, *words: str, **more) -> None:
     """Check that preparing fails with one line that has these words, and leaves nothing behind."""
     target = tmp_path / "store"
     with pytest.raises(VicinalError) as error:
-        prepare(spec(root, **more), root, target)
+        prepare_images(spec(root, **more), root, target)
     assert all(word in str(error.value) for word in words), str(error.value)
     assert not target.exists() or not list(target.iterdir())
 
@@ -101,7 +101,7 @@ def test_shards_and_batches_keep_the_order_of_rows(tmp_path):
     assert source.counts == {"train": 1_300, "test": 2}
     found = [
         (batch.split, batch.file, batch.row + i, batch.images[i].tobytes())
-        for batch in source.batches
+        for batch in source.chunks
         for i in range(len(batch.labels))
     ]
     rows = [(0, i) for i in range(700)] + [(1, i) for i in range(600)]
@@ -128,7 +128,7 @@ def test_the_label_column_setting_is_used(tmp_path):
 
 def test_classes_without_names_are_numbered(tmp_path):
     root = own(tmp_path, names=None)
-    assert prepare(spec(root), root, tmp_path / "store").meta["class_names"] == ["0", "1"]
+    assert prepare_images(spec(root), root, tmp_path / "store").meta["class_names"] == ["0", "1"]
 
 
 def test_a_truncated_file_is_named(tmp_path):
@@ -223,10 +223,10 @@ def test_pictures_of_sixteen_bits_are_refused(tmp_path):
         ([0, 1] * 5 + [0, -1], {}, ["train-0.parquet", "row 11", "label -1", "0 to 1"]),
         ([0, 1] * 5 + [2, 1], {}, ["train-0.parquet", "row 10", "label 2", "0 to 1"]),
         ([0, 1] * 5 + [0, -7], {"names": None}, ["row 11", "label -7"]),
-        ([0, 2] * 6, {"names": ("a", "b", "c")}, ["class 1", '"b"', "no image in the train split"]),
-        ([0, 2] * 6, {"names": None}, ["class 1", "no image in the train split", "without gaps"]),
-        ([0] * 12, {"names": None, "test": [picture(1)]}, ["one class only"]),
-        ([10**6, 10**6 + 1] * 6, {"names": None}, ["1000001", "number the classes"]),
+        ([0, 2] * 6, {"names": ("a", "b", "c")}, ["class 1", '"b"', "no readable image"]),
+        ([0, 2] * 6, {"names": None}, ["class 1", "no readable image", "without gaps"]),
+        ([0] * 12, {"names": None, "test": [picture(1)]}, ["only one class"]),
+        ([10**6, 10**6 + 1] * 6, {"names": None}, ["1000000", "without gaps"]),
         ([0, 1] * 5 + [0, None], {}, ["row 11", "has no label"]),
     ],
 )
@@ -245,14 +245,14 @@ def test_files_that_changed_since_the_plan_are_named(tmp_path):
     before = spec(root)
     write(root / "own" / "test-0.parquet", [picture(50), picture(51)], [1, 0])
     with pytest.raises(VicinalError, match=r"test-0\.parquet: has changed since the run was planned: run again"):
-        prepare(before, root, tmp_path / "store")
+        prepare_images(before, root, tmp_path / "store")
     write(root / "own" / "train-1.parquet", [picture(52)], [0])
     with pytest.raises(VicinalError, match=r"train-1\.parquet: is new"):
-        prepare(before, root, tmp_path / "store")
+        prepare_images(before, root, tmp_path / "store")
     (root / "own" / "train-1.parquet").unlink()
     (root / "own" / "train-0.parquet").rename(root / "own" / "train-a.parquet")
     with pytest.raises(VicinalError, match=r"train-0\.parquet: is gone"):
-        prepare(before, root, tmp_path / "store")
+        prepare_images(before, root, tmp_path / "store")
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[2J", "half \ud800 of a letter"])

@@ -13,21 +13,21 @@ from PIL import Image
 
 import vicinal
 from vicinal.data.catalogue import CIFAR100_SUPERCLASS, resolve_source
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 # In a process of its own, for the peak of its memory.
 CODE = """
 import json, sys
-from vicinal.data.prepare import prepare
+from vicinal.data.prepare import prepare_images
 from vicinal.jobs.provenance import peak_memory
-prepare(json.loads(sys.argv[1]), sys.argv[2], sys.argv[3])
+prepare_images(json.loads(sys.argv[1]), sys.argv[2], sys.argv[3])
 print(peak_memory() / 2**20)
 """
 
 
-def prepared(name: str, folder: Path) -> tuple[Store, float, float]:
+def prepared(name: str, folder: Path) -> tuple[DataStore, float, float]:
     """Prepare a real data set; return its store, the seconds and the peak memory in MiB."""
     if not (DATA / name).is_dir():
         pytest.skip(f"{DATA / name} is not there: put the Parquet files of {name} there to run this test")
@@ -38,7 +38,7 @@ def prepared(name: str, folder: Path) -> tuple[Store, float, float]:
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     seconds = time.perf_counter() - start
     assert done.returncode == 0, done.stderr
-    return Store(folder / name, verify=True), seconds, float(done.stdout)
+    return DataStore(folder / name, verify=True), seconds, float(done.stdout)
 
 
 def first_pictures(path: Path, column: str, count: int) -> list[Image.Image]:

@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare
+from vicinal.data.prepare import prepare_images
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
 from vicinal.training.batch_plan import batch_plan
 from vicinal.training.inputs import EpochTables, Images, make_batch
 from vicinal.training.learner import make_learner
-from vicinal.training.loop import logits_on, train
-from vicinal.training.task import Callbacks, Moment, Training
+from vicinal.training.loop import Callbacks, Moment, logits_on, train
+from vicinal.training.step import Training
 
 RECIPE = {
     "optimizer": "sgd",
@@ -42,7 +42,7 @@ def _one_thread():
 @pytest.fixture(scope="module")
 def splits(tmp_path_factory):
     spec = {"name": "digits", **resolve_source("digits", "data"), "validation": 50, "limit_train": 97}
-    store = prepare(spec, "data", tmp_path_factory.mktemp("store"))
+    store = prepare_images(spec, "data", tmp_path_factory.mktemp("store"))
     return {split: Images(store, split, CPU) for split in ("train", "validation")}
 
 

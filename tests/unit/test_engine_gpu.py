@@ -12,9 +12,9 @@ from vicinal.training.batch_plan import batch_plan
 from vicinal.training.cuda_graph import ReplayedStep
 from vicinal.training.inputs import EpochTables, make_batch
 from vicinal.training.learner import make_learner
-from vicinal.training.loop import logits_on, train
+from vicinal.training.loop import Callbacks, Moment, logits_on, train
 from vicinal.training.numerics import Numerics
-from vicinal.training.task import Callbacks, Moment, Training
+from vicinal.training.step import Training
 
 pytestmark = pytest.mark.gpu
 FP32, BF16 = Numerics("fp32"), Numerics("bf16")

@@ -1,7 +1,6 @@
 """Estimates of time and disk: against the engine's own numbers, measured rates and records with known answers."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,13 +10,13 @@ from vicinal.data.split import hold_out_test, make_splits
 from vicinal.evaluation import probe as measure
 from vicinal.models.cost import Costs
 from vicinal.models.registry import architecture
-from vicinal.planning.artefacts import Store
-from vicinal.results import STAGES
-from vicinal.running.estimate import disk, shape
+from vicinal.planning.artefacts import DataSet
+from vicinal.results import ON_DEVICE, STAGES
+from vicinal.running.estimate import shape
 from vicinal.running.estimate import work as rates
 from vicinal.running.estimate.disk import Disk
-from vicinal.running.estimate.jobs import DEVICE_STAGES, total
-from vicinal.running.estimate.recorded import History, benchmark_seconds, read_history
+from vicinal.running.estimate.jobs import WORK, total
+from vicinal.running.estimate.recorded import Recorded, benchmark_seconds, read_recorded
 from vicinal.running.estimate.shape import Shape, recorded_shape, shape_of
 from vicinal.running.estimate.timing import RULE_SECONDS, STARTUP, Timing, present_machine
 from vicinal.running.estimate.work import Machine, evaluation_work, training_work
@@ -53,9 +52,9 @@ def test_the_constants_are_those_of_the_engine():
 
 def test_every_rule_and_data_set_is_known():
     downloaded = {name for name, known in DATA_SETS.items() if known.torchvision}
-    assert downloaded == shape._KNOWN.keys() == disk.DOWNLOADS.keys()
-    assert {STAGES[stage].rule for stage in STAGES.keys() - set(DEVICE_STAGES)} == RULE_SECONDS.keys()
-    assert disk.BYTES.keys() >= STAGES.keys() - {"claims", "figures", "reports", "collections"}
+    assert downloaded == shape._KNOWN.keys()
+    assert {stage.rule for stage in STAGES.values()} > RULE_SECONDS.keys()
+    assert WORK.keys() == set(ON_DEVICE)
 
 
 # Measured on an H100: seconds an epoch and student, 50,000 images at batch 64, a step as one CUDA graph.
@@ -107,7 +106,7 @@ def test_the_shape_of_digits_is_that_of_its_splits(settings, tmp_path):
     train, test = hold_out_test(labels, 900, 0)
     limits = {key: data.get(key) for key in ("validation", "limit_train", "limit_test")}
     splits = make_splits(labels, {"train": train, "test": test}, seed=0, **limits)
-    found = shape_of(Store("digits", data, "data"), tmp_path)
+    found = shape_of(DataSet("digits", data, "data"), tmp_path)
     assert found == Shape(10, 8, 8, 1, **{name: len(part) for name, part in splits.items()}, stored=len(labels))
 
 
@@ -126,7 +125,7 @@ def test_the_shape_of_a_folder_of_pictures_is_read_off_it(tmp_path):
     for split, count in (("train", 30), ("test", 8)):
         table = pa.table({"image": [picture] * count, "label": [0, 1] * (count // 2)})
         pq.write_table(table, folder / f"{split}-00000-of-00001.parquet")
-    store = Store("own", {"name": "own", "source": "parquet", "validation": 0.1}, str(tmp_path))
+    store = DataSet("own", {"name": "own", "source": "parquet", "validation": 0.1}, str(tmp_path))
     found = shape_of(store, tmp_path)
     assert (found.height, found.width, found.channels) == (20, 24, 3)
     assert (found.train, found.validation, found.test, found.stored) == (27, 3, 8, 38)
@@ -153,7 +152,7 @@ def results(tmp_path):
     meta = {"image_shape": [8, 8, 1], "class_names": list("0123456789"), "counts": counts, "images": 1797}
     write(tmp_path / "data" / artefact_id("digits", DATA) / "data.json", meta)
     for seed in range(3):
-        own = {**spec("resnet14"), "seed": seed}
+        own = {**spec("resnet14"), "stage": "teacher", "seed": seed}
         seconds = 3 * training_work(own, 1, DIGITS).stated_seconds(CPU, COSTS)
         folder = tmp_path / "teachers" / f"resnet14_s{seed}"
         write(folder / "model" / "model.json", {"id": folder.name, "spec": own, "provenance": provenance(seconds)})
@@ -170,9 +169,9 @@ def results(tmp_path):
 
 
 def test_like_runs_decide(results):
-    history = read_history(results)
-    assert len(history.jobs) == 6
-    timing = Timing(CPU, history, COSTS)
+    recorded = read_recorded(results)
+    assert len(recorded.jobs) == 6
+    timing = Timing(CPU, recorded, COSTS)
     work = training_work(spec("resnet8_narrow", "resnet14", epochs=90), 5, DIGITS)
     found = timing.work(work)
     assert found.seconds == pytest.approx(2 * work.stated_seconds(CPU, COSTS))
@@ -182,9 +181,9 @@ def test_like_runs_decide(results):
 
 
 def test_each_cohort_is_estimated_from_the_others(results):
-    history = read_history(results)
-    for left_out in history.jobs:
-        others = History([job for job in history.jobs if job is not left_out])
+    recorded = read_recorded(results)
+    for left_out in recorded.jobs:
+        others = Recorded([job for job in recorded.jobs if job is not left_out])
         assert Timing(CPU, others, COSTS).work(left_out.work).seconds == pytest.approx(left_out.seconds)
 
 
@@ -201,7 +200,7 @@ def test_each_cohort_is_estimated_from_the_others(results):
 )
 def test_where_there_are_no_like_runs_the_source_says_so(results, wanted, machine, factor, source, runs):
     work = training_work(wanted, 1, DIGITS)
-    found = Timing(machine, read_history(results), COSTS).work(work)
+    found = Timing(machine, read_recorded(results), COSTS).work(work)
     assert found.seconds == pytest.approx(factor * work.stated_seconds(machine, COSTS))
     assert (found.source, found.runs) == (source, runs)
 
@@ -210,36 +209,36 @@ def test_records_of_a_gpu_count_on_any_machine_that_knows_none(results):
     record = json.loads((results / "teachers/resnet14_s0/model/model.json").read_text())
     record["provenance"] |= {"device": "cuda:0", "gpu": "H100"}
     write(results / "teachers/resnet14_s0/model/model.json", record)
-    history, work = read_history(results), training_work(spec("resnet14"), 1, DIGITS)
-    assert Timing(Machine("cuda", None, 1), history, COSTS).work(work).runs == 1
-    assert Timing(Machine("cuda", "H100", 1), history, COSTS).work(work).runs == 1
-    assert Timing(Machine("cuda", "A100", 1), history, COSTS).work(work).runs == 0
+    recorded, work = read_recorded(results), training_work(spec("resnet14"), 1, DIGITS)
+    assert Timing(Machine("cuda", None, 1), recorded, COSTS).work(work).runs == 1
+    assert Timing(Machine("cuda", "H100", 1), recorded, COSTS).work(work).runs == 1
+    assert Timing(Machine("cuda", "A100", 1), recorded, COSTS).work(work).runs == 0
 
 
 def test_the_benchmark_of_a_job_that_kept_everything_tells_no_startup(results):
     for seed in range(3):
         benchmark(results / "teachers" / f"resnet14_s{seed}" / "benchmark.tsv", 0.001)
-    assert Timing(CPU, read_history(results), COSTS).startup == STARTUP
+    assert Timing(CPU, read_recorded(results), COSTS).startup == STARTUP
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"spec": 1}'])
 def test_records_that_cannot_be_read_say_nothing(results, damage):
     write(results / "teachers/resnet14_s0/model/model.json", damage)
     write(results / "teachers/resnet14_s1/benchmark.tsv", damage)
-    assert len(read_history(results).jobs) == 5
+    assert len(read_recorded(results).jobs) == 5
     assert benchmark_seconds(results / "teachers/resnet14_s1/benchmark.tsv") is None
     write(results / "data" / artefact_id("digits", DATA) / "data.json", damage)
     assert recorded_shape(DATA, results) is None
-    assert read_history(results).jobs == []
+    assert read_recorded(results).jobs == []
 
 
 def test_jobs_run_side_by_side_on_cores_and_one_by_one_on_a_gpu():
     jobs = [("cohorts", 7200.0), ("teachers", 3600.0), ("figures", 40.0)]
-    times = total(jobs, SimpleNamespace(machine=Machine("cpu", None, 2)), 8)
+    times = total(jobs, Machine("cpu", None, 2), 8)
     assert (times.slots, times.wall_seconds) == (4, 10_800 / 4 + 40 / 8)
-    assert times.hours == pytest.approx(2 * 3 + 40 / 3600)
-    times = total(jobs, SimpleNamespace(machine=Machine("cuda", None, 2)), 8)
-    assert (times.slots, times.wall_seconds, times.hours) == (1, 10_800 + 40 / 8, 3)
+    assert (times.device_hours, times.other_core_hours) == pytest.approx((2 * 3, 40 / 3600))
+    times = total(jobs, Machine("cuda", None, 2), 8)
+    assert (times.slots, times.wall_seconds, times.device_hours) == (1, 10_800 + 40 / 8, 3)
 
 
 def test_the_device_is_the_one_that_the_config_names():

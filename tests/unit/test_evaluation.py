@@ -14,13 +14,12 @@ from vicinal.evaluation import measures as evaluation
 from vicinal.evaluation import metrics
 from vicinal.evaluation.measures import (
     clean_metrics,
-    entropy_matching_temperature,
     fidelity_metrics,
     predictions_table,
     spread_table,
     vicinal_table,
 )
-from vicinal.evaluation.metrics import MetricError
+from vicinal.evaluation.metrics import MetricError, entropy_matching_temperature
 from vicinal.evaluation.pairs import Pairs, vicinal_pairs
 
 torch.set_num_threads(1)

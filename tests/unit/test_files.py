@@ -342,7 +342,7 @@ def test_out_of_memory_is_one_line_that_says_what_to_do(capsys, error):
         run(main)
     assert ended.value.code == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: out of memory (no 7 GiB): end what else runs there, ")
+    assert line.startswith("error: out of memory (no 7 GiB): end other programs, ")
 
 
 def test_other_errors_keep_their_traceback():

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from vicinal.analysis.tables import model_table
 from vicinal.config import validate
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError
 from vicinal.files import remembered_sums, sha256
 from vicinal.jobs.plan import record_key
@@ -24,7 +24,7 @@ from vicinal.planning.changes import find_changes
 from vicinal.planning.files import write_plans
 from vicinal.planning.plans import build_plans, resolve
 from vicinal.results import RECORD
-from vicinal.running.given_teachers import missing_files, other_classes
+from vicinal.running.given_teachers import missing_files, unfit_teachers
 from vicinal.spec import GIVEN, digest
 from vicinal.training.given_weights import take_weights
 from vicinal.training.history import training_history
@@ -72,7 +72,7 @@ def artefacts_of(config, *more):
         ({"model": "resnet34_imagenet_mlp", "weights": "published"},
          "grids.0.teachers.0: weights: published ones of resnet34_imagenet_mlp do not exist (did you mean"),
         ({**PUBLISHED, "mixup_alpha": 1.0}, "grids.0.teachers.0: mixup_alpha: how published weights were trained"),
-        ({"model": "resnet14", "weights": " "}, "grids.0.teachers.0: weights: ' ' is no path; name a file, or publ"),
+        ({"model": "resnet14", "weights": " "}, "grids.0.teachers.0: weights: ' ' is not a path; name a file, or publ"),
         ({"model": "resnet14", "weights": "a\nb"}, "grids.0.teachers.0: weights: 'a\\nb' has a line break"),
         ({"model": "resnet14", "weights": 3}, "grids.0.teachers.0.weights: input should be a valid string, found 3"),
         ({"model": "resnet14", "weight": FILE}, "grids.0.teachers.0.weight: unknown key (did you mean weights?)"),
@@ -193,7 +193,7 @@ def finish(config) -> None:
 
 
 def test_nothing_of_it_is_trained():
-    finish(with_teachers("resnet14"))  # no kin of it: no setting is named that it does not have
+    finish(with_teachers("resnet14"))  # it is not compared with a given one: no setting is named that it does not have
     artefacts = artefacts_of(CONFIG)
     [teacher] = artefacts.teachers
     change = find_changes(build_plans(artefacts), Path("results"))["teachers", teacher]
@@ -252,16 +252,16 @@ def test_published_weights_for_data_of_other_classes():
     artefacts = artefacts_of(with_teachers(PUBLISHED))
     changes = find_changes(build_plans(artefacts), Path("results"))
     digits = type("Shape", (), {"classes": 10})
-    [problem] = other_classes(artefacts, changes, lambda store: digits)
+    [problem] = unfit_teachers(artefacts, changes, lambda store: digits)
     assert problem.experiments == ("given",)
     assert "published ones of resnet34_imagenet know the 1,000 classes of ImageNet, digits has 10:" in problem.text
-    assert not other_classes(artefacts, changes, lambda store: type("Shape", (), {"classes": 1000}))
+    assert not unfit_teachers(artefacts, changes, lambda store: type("Shape", (), {"classes": 1000}))
 
 
 # What is made
 
 
-def store(classes: int = 10) -> Store:
+def store(classes: int = 10) -> DataStore:
     """Return what the making of a teacher asks of a data set of grey images."""
     return type("Grey", (), {"num_classes": classes, "mean": [0.5]})
 

@@ -50,7 +50,7 @@ def test_activations_are_what_autograd_keeps(name, size):
 def test_the_bytes_are_a_sum_by_hand():
     image = (10, 1, 8, 8)
     cost = COSTS.of(architecture("resnet8"), *image)
-    # The image; of 7 convolutions and 2 projections what each gives out and what its normalisation does, but for the
+    # The image; of 7 convolutions and 2 projections what each gives out and what its normalisation does, except the
     # sums of the blocks, which overwrite one of theirs; the features.
     numbers = 64 + 2 * (3 * 16 * 64 + 3 * 32 * 16 + 3 * 64 * 4) - 32 * 16 - 64 * 4 + 64
     assert cost.activations == pytest.approx(numbers, rel=0.1)

@@ -64,7 +64,7 @@ def test_every_teacher_and_cohort_is_evaluated_once():
     artefacts = expanded(shipped("digits"))
     units = [evaluation.unit.id for evaluation in artefacts.evaluations.values()]
     assert sorted(units) == sorted([*artefacts.teachers, *artefacts.cohorts])
-    models = [model.id for evaluation in artefacts.evaluations.values() for model in evaluation.models]
+    models = [model.id for evaluation in artefacts.evaluations.values() for model in evaluation.unit.models]
     assert sorted(models) == sorted([*artefacts.teachers, *artefacts.students])
 
 

@@ -48,7 +48,7 @@ def test_what_older_code_left_out_is_one_line(tmp_path, id_, table):
     with pytest.raises(VicinalError) as caught:
         read_measures(tmp_path, is_teacher)
     assert str(caught.value) == (
-        f"{tmp_path / MEASURES}: the table {table} is not in it, older code made it; "
+        f"{tmp_path / MEASURES}: made by older code, without the table {table}; "
         f"delete {tmp_path} and run ./reproduce, which measures it anew"
     )
     assert lacking_tables(tmp_path, is_teacher) == [f"{table} in measures.parquet"]
@@ -63,8 +63,8 @@ def test_what_older_code_left_out_is_one_line(tmp_path, id_, table):
     [
         ({"value": [0.5]}, "no column table of categories"),
         ({"table": ["metrics"]}, "no column table of categories"),
-        ({"table": pd.Categorical(["other"])}, "table other: unknown, or columns are lacking"),
-        ({"table": pd.Categorical(["metrics"])}, "table metrics: unknown, or columns are lacking"),
+        ({"table": pd.Categorical(["other"])}, "table other: unknown, or without some columns"),
+        ({"table": pd.Categorical(["metrics"])}, "table metrics: unknown, or without some columns"),
     ],
 )
 def test_a_file_of_other_tables_is_one_line(tmp_path, content, fault):

@@ -125,7 +125,6 @@ PHOTO, BIT = ARCHITECTURES["resnet18_imagenet"], ARCHITECTURES["resnetv2_101x1_b
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("resnet20", "is not a mapping"),
         ({}, "family: there is no family None"),
         ({**RESNET, "family": "cifar_resent"}, "did you mean cifar_resnet"),
         ({**RESNET, "family": "layers"}, "no family 'layers'"),
@@ -143,11 +142,7 @@ PHOTO, BIT = ARCHITECTURES["resnet18_imagenet"], ARCHITECTURES["resnetv2_101x1_b
         ({**WRN, "depth": 20}, r"depth: 20 is not of the form 6n\+4 \(10, 16"),
         ({**WRN, "widen_factor": 1.5}, "widen_factor: "),
         ({"family": "vgg", "stages": [[8], []], "pooled_stages": 1}, r"stages\[1\]"),
-        ({"family": "vgg", "stages": 8, "pooled_stages": 1}, "stages: 8"),
-        ({"family": "vgg", "stages": [[8]], "pooled_stages": 2}, "pooled_stages: 2 .* 0 to 1"),
         ({"family": "mobilenet_v2", "expansion": 0, "width": 0.5}, "expansion: "),
-        ({"family": "mobilenet_v2", "expansion": 6, "width": 0}, "width: 0 is not"),
-        ({"family": "mobilenet_v2", "expansion": 6, "width": "half"}, "width: 'half' is not"),
         ({**V1, "groups": 7}, "widths: .* multiples of the 7 groups"),
         ({**V1, "widths": [24, 480, 960]}, "widths: a unit from 24 to 24"),
         ({**V1, "blocks": [4, 8]}, "blocks: .* list of 3"),
@@ -156,8 +151,6 @@ PHOTO, BIT = ARCHITECTURES["resnet18_imagenet"], ARCHITECTURES["resnetv2_101x1_b
         ({**PHOTO, "network": "resnet20"}, r"network: there is no 'resnet20' \(did you mean resnet"),
         ({**PHOTO, "network": ["resnet18"]}, r"network: there is no \['resnet18'\]"),
         ({**PHOTO, "head": "deep"}, r"head: there is no 'deep' \(valid: linear, mlp\)"),
-        ({**PHOTO, "dropout": 1}, "dropout: 1 is not a number from 0 to below 1"),
-        ({**PHOTO, "dropout": "0.3"}, "dropout: '0.3' is not"),
         ({**PHOTO, "stochastic_depth": 0.1}, "family torchvision_networks takes network, head, dropout, not network, "),
         ({**PHOTO, "network": "vit_b_61"}, r"network: there is no 'vit_b_61' \(did you mean vit_b_16\?\)"),
         ({**BIT, "network": "resnetv2_200"}, "network: there is no 'resnetv2_200'"),
@@ -167,15 +160,6 @@ def test_wrong_architectures(entry, message):
     with pytest.raises(VicinalError, match=message) as error:
         build_model(entry, 10)
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("num_classes", "in_channels", "field"),
-    [(1, 3, "num_classes"), (True, 3, "num_classes"), ("10", 3, "num_classes"), (10, 0, "in_cha")],
-)
-def test_wrong_sizes(num_classes, in_channels, field):
-    with pytest.raises(VicinalError, match=field):
-        build_model(architecture("resnet8"), num_classes, in_channels)
 
 
 # --- imports: start-up time, and one code fingerprint a family ---

@@ -10,10 +10,10 @@ from vicinal.training.batch_plan import batch_plan
 from vicinal.training.checkpoint import Checkpoints, find_checkpoint
 from vicinal.training.inputs import EpochTables, make_batch
 from vicinal.training.learner import make_learner
-from vicinal.training.loop import logits_on, train
+from vicinal.training.loop import Callbacks, logits_on, train
 from vicinal.training.optimizers import learning_rate, plateau_rate
 from vicinal.training.phases import all_epochs, phase_at, phases
-from vicinal.training.task import Callbacks, Training
+from vicinal.training.step import Training
 
 torch.set_num_threads(1)
 TWO = {**RECIPE, "epochs": 2, "head_epochs": 2, "head_lr": 0.01}

@@ -135,7 +135,7 @@ def test_an_experiment_without_distillation_stands_beside_the_published_numbers_
     html = page_of([*folders, alone])
     assert scores(html) == scores(page_of(folders))
     page, text = Page(html), spaced(html)
-    assert "Beside the published numbers only, since nothing is distilled there: alone." in text
+    assert "Only compared with the published numbers, since nothing is distilled there: alone." in text
     assert "resnet50 ours: resnet50_imagenet_mlp in alone ce accuracy, % 81.70" in text
     assert "– 7 not judged" in text
     assert len(page.ids) == len(set(page.ids))

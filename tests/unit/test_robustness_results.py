@@ -17,14 +17,14 @@ from vicinal.audit.verify.findings import Findings, Ledger
 from vicinal.audit.verify.layout import find_foreign
 from vicinal.commands import gc
 from vicinal.config import Execution, read_config, validate
-from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive, record_name
+from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive
 from vicinal.errors import VicinalError
 from vicinal.files import write_json
 from vicinal.planning.files import write_plans
 from vicinal.planning.plans import build_plans
 from vicinal.running.estimate.display import totals
 from vicinal.running.estimate.overview import corruption_notes, make_overview
-from vicinal.running.estimate.recorded import History
+from vicinal.running.estimate.recorded import Recorded
 from vicinal.running.estimate.shape import Shape
 from vicinal.running.estimate.work import robustness_work
 
@@ -119,7 +119,7 @@ def test_copied_with_its_times_there_is_nothing_to_do(project, tmp_path, monkeyp
 
 def garbage():
     found = find_garbage(RESULTS, find_references(RESULTS, gc.configs([])))
-    return sorted(str(item.path.relative_to(RESULTS)) for item in found.items)
+    return sorted(str(item.path.relative_to(RESULTS)) for item in found)
 
 
 def test_what_no_experiment_asks_for_any_more_can_be_removed(project):
@@ -130,7 +130,7 @@ def test_what_no_experiment_asks_for_any_more_can_be_removed(project):
 
 
 def overview(monkeypatch):
-    monkeypatch.setattr("vicinal.running.estimate.overview.read_history", lambda results: History())
+    monkeypatch.setattr("vicinal.running.estimate.overview.read_recorded", lambda results: Recorded())
     return make_overview("digits", artefacts(ON), Execution(device="cpu"), 2, RESULTS)
 
 
@@ -167,7 +167,7 @@ def script():
 
 
 def test_an_archive_that_is_gone_is_named_with_the_way_out(script, tmp_path):
-    record = tmp_path / record_name("digits-1")
+    record = tmp_path / "digits-1.corruptions.json"
     for content in (None, b"another"):
         if content:
             (tmp_path / "digits-C.tar").write_bytes(content)

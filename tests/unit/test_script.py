@@ -6,10 +6,9 @@ import pytest
 
 from vicinal.errors import VicinalError
 from vicinal.jobs.fingerprint import stage_fingerprint
-from vicinal.jobs.lease import FOLDER as LEASES
 from vicinal.jobs.plan import recorded_key
 from vicinal.jobs.script import checked_plan, job_parser, leased_job, write_output
-from vicinal.results import HEARTBEATS
+from vicinal.results import HEARTBEATS, LOCKS
 
 VGG = ("vicinal.models.vgg",)
 PLAN = {"stage": "teachers", "id": "resnet8_s0-1", "key": "k", "spec": {}, "code": stage_fingerprint("teachers", VGG)}
@@ -35,9 +34,9 @@ def test_lease_and_heartbeat_lie_in_the_results_folder_as_long_as_the_job_runs(t
     results = tmp_path / "elsewhere"
     with leased_job(results, PLAN, on_wait=pytest.fail):
         assert json.loads((results / HEARTBEATS / "teachers-resnet8_s0-1.json").read_text())["id"] == PLAN["id"]
-        assert list((results / LEASES).glob("resnet8_s0-1*"))
+        assert list((results / LOCKS).glob("resnet8_s0-1*"))
     assert not list((results / HEARTBEATS).iterdir())
-    assert not list((results / LEASES).glob("resnet8_s0-1*"))
+    assert not list((results / LOCKS).glob("resnet8_s0-1*"))
 
 
 def test_an_output_has_the_key_of_its_plan_beside_it(tmp_path):

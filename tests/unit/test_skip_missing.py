@@ -13,7 +13,7 @@ from vicinal.commands import plan as plan_command
 from vicinal.commands import run as command
 from vicinal.errors import VicinalError
 from vicinal.planning.experiments import dump, read_experiments, resolve_named
-from vicinal.planning.left_out import collection_name, read_skipped, skipped_file, write_skipped
+from vicinal.planning.skipped import collection_name, read_skipped, skipped_file, write_skipped
 from vicinal.running import last_run as finished
 from vicinal.running import preflight
 from vicinal.running.last_run import is_last_run, write_last_run
@@ -146,7 +146,7 @@ def test_the_plan_lists_the_problems_and_plans_the_rest(capsys):
 def test_the_plan_of_what_can_run_says_so(capsys):
     write(second=DIGITS, other={"name": "digits", "split_seed": 1})
     assert plan_command.main(arguments(of=plan_command)) == 0
-    assert "before: all that a run needs is there, or can be had" in capsys.readouterr().out
+    assert "before: all that a run needs is there or can be downloaded" in capsys.readouterr().out
 
 
 def test_a_list_of_what_was_left_out():

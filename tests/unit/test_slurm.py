@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vicinal.config import Cluster, read_cluster, validate
 from vicinal.errors import VicinalError
 from vicinal.running import slurm
-from vicinal.running.slurm import QueuedJob, Requests, ask_slurm, deadline_options, find_jobs, find_makers, with_cluster
+from vicinal.running.slurm import Requests, ask_slurm, deadline_options, find_queued, with_cluster
 
 SETTINGS = {"partition": "gpu", "account": "a1", "gpu_type": "h100", "mem_mb": 1000, "max_mem_mb": 3000}
 
@@ -117,19 +117,11 @@ def test_jobs_of_this_folder_are_found_by_their_names(monkeypatch, tmp_path):
     name = f"{slurm.job_prefix('my.digits', tmp_path)}_6907ab6e"
     other = f"{slurm.job_prefix('my.digits', tmp_path / 'other')}_6907ab6e"
     comment = "rule_distill_wildcards_c-1"
-    lines = (
-        f"12|RUNNING|{name}|{comment}\n13|PENDING|{other}|{comment}\n14|PENDING|{name}|rule_evaluate_wildcards_c-1|x\n"
-    )
+    lines = f"12|{name}|{comment}\n13|{other}|{comment}\n14|{name}|rule_train_teacher_wildcards_t-1\n"
+    lines += f"15|{name}|{comment}\n16|{name}|rule_other_wildcards_c-1\n17|{name}|my own\n"
     monkeypatch.setattr(slurm, "ask_slurm", lambda *command: lines)
-    jobs = find_jobs(tmp_path)
-    assert [job.id for job in jobs] == ["12", "14"]
-    assert find_makers([("cohorts", "c-1"), ("cohorts", "c-2")], jobs) == {"cohorts/c-1": ["12"]}
+    assert find_queued(tmp_path) == {"cohorts/c-1": ["12", "15"], "teachers/t-1": ["14"]}
     assert len(slurm.job_prefix("x" * 64, tmp_path)) <= 50
-
-
-def test_two_jobs_that_make_the_same_are_both_waited_for():
-    jobs = [QueuedJob(id_, "PENDING", "rule_train_teacher_wildcards_t-1") for id_ in ("7", "8")]
-    assert find_makers([("teachers", "t-1")], jobs) == {"teachers/t-1": ["7", "8"]}
 
 
 def fails(error):
@@ -175,7 +167,7 @@ def test_long_trainings_get_as_many_attempts_as_their_time_needs(monkeypatch, tm
     monkeypatch.setattr(slurm, "ask_slurm", lambda *command: "")
     monkeypatch.setattr(slurm, "estimate_minutes", lambda *arguments: {"cohorts/c-1": 250, "teachers/t-1": 10})
     study = SimpleNamespace(experiment=SimpleNamespace(cluster=Cluster(max_minutes=100)))
-    artefacts = SimpleNamespace(studies={"x": study}, teachers=["t-1"], cohorts=["c-1"], evaluations=[], corrupted=[])
+    artefacts = SimpleNamespace(studies={"x": study})
     arguments = slurm.prepare_cluster(artefacts, None, "x", 2, tmp_path)
     assert arguments[arguments.index("--retries") + 1] == "5"
     assert arguments[arguments.index("--slurm-status-command") + 1] == "squeue"

@@ -16,14 +16,15 @@ import vicinal
 from vicinal import files
 from vicinal.data import prepare as module
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare
+from vicinal.data.prepare import prepare_images
 from vicinal.data.statistics import channel_statistics
-from vicinal.data.store import FILES, Store
+from vicinal.data.store import FORMAT, FORMS, DataStore
 from vicinal.errors import VicinalError
 from vicinal.jobs.fingerprint import stage_fingerprint
 from vicinal.jobs.plan import recorded_key
 
 WORKFLOW = Path(vicinal.__file__).parents[1]
+FILES = FORMS[FORMAT]
 
 
 def digits(**more) -> dict:
@@ -31,8 +32,8 @@ def digits(**more) -> dict:
 
 
 @pytest.fixture
-def store(tmp_path) -> Store:
-    return prepare(digits(), tmp_path, tmp_path / "store")
+def store(tmp_path) -> DataStore:
+    return prepare_images(digits(), tmp_path, tmp_path / "store")
 
 
 def prepare_by_script(tmp_path: Path, output: Path, name="prepare_data.py", plan=None, **options):
@@ -75,7 +76,7 @@ def test_mean_and_std_are_those_of_all_images_but_the_test_split(store, tmp_path
     pixels = store.images[rest].astype(np.float64) / 255
     np.testing.assert_allclose(store.mean, pixels.mean(axis=(0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(store.std, pixels.std(axis=(0, 1, 2)), rtol=1e-12)
-    limited = prepare(digits(limit_train=100, limit_test=50), tmp_path, tmp_path / "limited")
+    limited = prepare_images(digits(limit_train=100, limit_test=50), tmp_path, tmp_path / "limited")
     assert np.array_equal(limited.mean, store.mean)
     assert limited.meta["counts"] == {"train": 100, "validation": 50, "test": 50}
 
@@ -100,13 +101,13 @@ def test_the_record_of_the_split_names_every_image(store):
 
 
 def test_the_same_spec_gives_the_same_bytes(store, tmp_path):
-    again = prepare(digits(), tmp_path, tmp_path / "again")
+    again = prepare_images(digits(), tmp_path, tmp_path / "again")
     assert again.meta == store.meta
     assert all((again.directory / f).read_bytes() == (store.directory / f).read_bytes() for f in FILES)
 
 
 def test_the_hash_is_of_the_content(store, tmp_path):
-    other = prepare(digits(split_seed=1), tmp_path, tmp_path / "other")
+    other = prepare_images(digits(split_seed=1), tmp_path, tmp_path / "other")
     assert other.sha256 != store.sha256
     assert len(store.sha256) == 64
 
@@ -114,8 +115,7 @@ def test_the_hash_is_of_the_content(store, tmp_path):
 def test_a_whole_store_is_kept(store, tmp_path):
     stamps = {f: (store.directory / f).stat().st_mtime_ns for f in (*FILES, "meta.json")}
     lines: list[str] = []
-    # Numbers and absent fields as a config may spell them.
-    kept = prepare(digits(split_seed=0.0, limit_train=None), tmp_path, store.directory, lines.append)
+    kept = prepare_images(digits(split_seed=0.0), tmp_path, store.directory, lines.append)
     assert kept.meta == store.meta
     assert {f: (store.directory / f).stat().st_mtime_ns for f in stamps} == stamps
     assert lines == [f"{store.directory}: already there and whole, kept"]
@@ -124,9 +124,9 @@ def test_a_whole_store_is_kept(store, tmp_path):
 @pytest.mark.parametrize("change", [{"split_seed": 5}, {"validation": 100}])
 def test_a_store_of_another_spec_is_replaced_and_other_files_stay(store, tmp_path, change):
     (store.directory / "prepare.log").write_text("a log")
-    changed = prepare(digits(**change), tmp_path, store.directory)
+    changed = prepare_images(digits(**change), tmp_path, store.directory)
     assert changed.sha256 != store.sha256
-    assert Store(store.directory, verify=True).sha256 == changed.sha256
+    assert DataStore(store.directory, verify=True).sha256 == changed.sha256
     assert sorted(p.name for p in store.directory.iterdir()) == sorted(
         [*FILES, "meta.json", "prepare.log", "provenance.json"]
     )
@@ -134,9 +134,9 @@ def test_a_store_of_another_spec_is_replaced_and_other_files_stay(store, tmp_pat
 
 def test_a_store_of_other_code_is_built_anew(store, tmp_path):
     lines: list[str] = []
-    prepare(digits(), tmp_path, store.directory, lines.append, code="abc")
+    prepare_images(digits(), tmp_path, store.directory, lines.append, code="abc")
     assert "of another plan" in lines[0]
-    prepare(digits(), tmp_path, store.directory, lines.append, code="abc")
+    prepare_images(digits(), tmp_path, store.directory, lines.append, code="abc")
     assert "kept" in lines[-1]
 
 
@@ -154,23 +154,23 @@ def flip(path: Path) -> None:
 def test_missing_and_truncated_files_are_named(store, name):
     truncate(store.directory / name)
     with pytest.raises(VicinalError, match=rf"{name}: [\d,]+ bytes instead of [\d,]+: .*run again"):
-        Store(store.directory)
+        DataStore(store.directory)
     (store.directory / name).unlink()
     with pytest.raises(VicinalError, match=rf"{name}: missing: .*run again"):
-        Store(store.directory)
+        DataStore(store.directory)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_verification_finds_one_wrong_bit_and_preparing_repairs_it(store, tmp_path, name):
     flip(store.directory / name)
-    Store(store.directory)
+    DataStore(store.directory)
     remedy = re.escape(f"delete {store.directory} and run again to build the store anew")
     with pytest.raises(VicinalError, match=rf"{name}: its SHA-256 .*{remedy}"):
-        Store(store.directory, verify=True)
+        DataStore(store.directory, verify=True)
     lines: list[str] = []
-    prepare(digits(), tmp_path, store.directory, lines.append)
+    prepare_images(digits(), tmp_path, store.directory, lines.append)
     assert name in lines[0]
-    assert Store(store.directory, verify=True).meta == store.meta
+    assert DataStore(store.directory, verify=True).meta == store.meta
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -180,14 +180,14 @@ def test_reading_finds_one_wrong_bit_where_files_are_not_very_large(store, monke
     size = (store.directory / name).stat().st_size
     monkeypatch.setattr("vicinal.data.store.CHECKED_BYTES", size)
     with pytest.raises(VicinalError, match=rf"{name}: its SHA-256"):
-        getattr(Store(store.directory), attribute)
+        getattr(DataStore(store.directory), attribute)
     others = [other.partition(".")[0] for other in FILES if other != name]
     monkeypatch.setattr("vicinal.data.store.CHECKED_BYTES", 1 << 30)
     for other in others:
-        assert getattr(Store(store.directory), other) is not None
+        assert getattr(DataStore(store.directory), other) is not None
     monkeypatch.setattr("vicinal.data.store.CHECKED_BYTES", size - 1)
     if name != "splits.parquet":  # a damaged Parquet file may be unreadable
-        assert getattr(Store(store.directory), attribute) is not None
+        assert getattr(DataStore(store.directory), attribute) is not None
 
 
 def test_foreign_files_of_the_right_size_are_named(store, monkeypatch):
@@ -195,7 +195,7 @@ def test_foreign_files_of_the_right_size_are_named(store, monkeypatch):
     for name in FILES:
         path = store.directory / name
         path.write_bytes(b"x" * path.stat().st_size)
-    opened = Store(store.directory)
+    opened = DataStore(store.directory)
     for name, attribute in zip(FILES, ("images", "labels", "splits"), strict=True):
         with pytest.raises(VicinalError, match=rf"{name}: not a "):
             getattr(opened, attribute)
@@ -206,43 +206,36 @@ def test_an_array_of_another_type_is_named(store, monkeypatch):
     labels = store.labels.astype(np.float64)
     np.save(store.directory / "labels.npy", labels)
     with pytest.raises(VicinalError, match=r"labels\.npy: holds float64 \(1797,\), not int64 \(1797,\)"):
-        _ = Store(store.directory).labels
+        _ = DataStore(store.directory).labels
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "{}", '{"format": "something else"}'])
 def test_a_foreign_meta_file_is_named(store, text):
     (store.directory / "meta.json").write_text(text)
     with pytest.raises(VicinalError, match=r"meta\.json: not "):
-        Store(store.directory)
+        DataStore(store.directory)
 
 
 def test_a_folder_without_a_store_is_named(tmp_path):
     with pytest.raises(VicinalError, match=r"meta\.json: not there, so .* is no whole data store"):
-        Store(tmp_path)
+        DataStore(tmp_path)
 
 
 def test_a_store_opens_by_its_json_file(store):
-    assert Store(store.directory / "meta.json").sha256 == store.sha256
+    assert DataStore(store.directory / "meta.json").sha256 == store.sha256
 
 
-@pytest.mark.parametrize("field", ["name", "source", "files"])
-def test_an_incomplete_spec_is_named(tmp_path, field):
-    spec = {key: value for key, value in digits().items() if key != field}
-    with pytest.raises(VicinalError, match=rf"data\.{field}: missing"):
-        prepare(spec, tmp_path, tmp_path / "store")
-
-
-@pytest.mark.parametrize("where", ["_write_header", "_write_splits"])
+@pytest.mark.parametrize("where", ["_write_images", "write_splits"])
 def test_a_full_disk_leaves_the_store_that_was_there(store, tmp_path, monkeypatch, where):
     def full(*arguments):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(module, where, full)
     with pytest.raises(OSError, match="No space left on device") as caught:
-        prepare(digits(split_seed=1), tmp_path, store.directory)
+        prepare_images(digits(split_seed=1), tmp_path, store.directory)
     assert caught.value.filename.startswith(str(store.directory))
     assert sorted(p.name for p in store.directory.iterdir()) == sorted([*FILES, "meta.json", "provenance.json"])
-    assert Store(store.directory, verify=True).sha256 == store.sha256
+    assert DataStore(store.directory, verify=True).sha256 == store.sha256
 
 
 def test_a_kill_between_two_renames_leaves_no_store(store, tmp_path, monkeypatch):
@@ -258,11 +251,11 @@ def test_a_kill_between_two_renames_leaves_no_store(store, tmp_path, monkeypatch
 
     monkeypatch.setattr(Path, "replace", replace)
     with pytest.raises(Killed):
-        prepare(digits(split_seed=1), tmp_path, store.directory)
+        prepare_images(digits(split_seed=1), tmp_path, store.directory)
     monkeypatch.undo()
     with pytest.raises(VicinalError, match="no whole data store"):
-        Store(store.directory)
-    assert prepare(digits(split_seed=1), tmp_path, store.directory).sha256 != store.sha256
+        DataStore(store.directory)
+    assert prepare_images(digits(split_seed=1), tmp_path, store.directory).sha256 != store.sha256
 
 
 def test_the_script_makes_the_store_its_record_and_its_key(tmp_path):
@@ -271,13 +264,13 @@ def test_the_script_makes_the_store_its_record_and_its_key(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert "150 train, 597 validation, 900 test" in done.stderr
-    assert Store(output, verify=True).meta == files.read_json(output)
+    assert DataStore(output, verify=True).meta == files.read_json(output)
     assert recorded_key(output) == "the key"
     # Snakemake removes the declared output before it runs the job again.
     output.unlink()
     done = prepare_by_script(tmp_path, output)
     assert "kept" in done.stderr
-    assert Store(output).meta == files.read_json(output)
+    assert DataStore(output).meta == files.read_json(output)
 
 
 def test_a_write_that_fails_is_one_line_that_says_where(tmp_path):
@@ -288,7 +281,7 @@ def test_a_write_that_fails_is_one_line_that_says_where(tmp_path):
 
     done = prepare_by_script(tmp_path, output, preexec_fn=limit)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == f"error: {output.parent}/images.npy: file too large"
+    assert done.stderr.splitlines()[-1] == f"error: {output.parent}: file too large"
     assert list(output.parent.iterdir()) == []
 
 

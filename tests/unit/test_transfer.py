@@ -16,7 +16,7 @@ from vicinal.training.learner import make_learner
 from vicinal.training.loop import train
 from vicinal.training.numerics import Numerics
 from vicinal.training.optimizers import learning_rate
-from vicinal.training.task import Training
+from vicinal.training.step import Training
 
 torch.set_num_threads(2)
 CPU = torch.device("cpu")

@@ -275,8 +275,8 @@ def test_a_bare_folder_is_checked_as_far_as_its_records_go(bare):
     assert findings.problems == []
     assert ledger.compared == 1
     notes = "\n".join(findings.notes)
-    assert "provenance.json speaks of files that are not here: metrics.parquet" in notes
-    assert "no record here speaks of them: claims.md" in notes
+    assert "provenance.json lists files that are not here: metrics.parquet" in notes
+    assert "no record here lists them: claims.md" in notes
     assert "(1 evaluation that they were made from)" in notes
     (bare / "summary.csv").write_text("a\n2\n")
     [problem] = verify_folder(bare)[0].problems
@@ -288,7 +288,7 @@ def test_a_bare_folder_whose_claims_are_of_another_table(bare):
     write_json(bare / "claims.json", claims)
     [problem] = verify_folder(bare)[0].problems
     assert problem.path == bare / "claims.json"
-    assert "summary.csv than lies here now" in problem.fault
+    assert problem.fault == "its checksum of summary.csv is not that of what lies here now"
 
 
 def test_no_folder_and_no_record(tmp_path):

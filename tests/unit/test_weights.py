@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -183,45 +185,30 @@ def test_the_first_of_two_that_finish_at_once_counts(tmp_path, monkeypatch, befo
     folder, state = tmp_path / "student-1", network().state_dict()
     if before == "stale":
         weights.save_model(folder, state, [], {**WANTED, "code": "old"}, {"writer": 0})
-    rename, renames = Path.rename, []
+    second = threading.Thread(target=weights.save_model, args=(folder, state, [], WANTED, {"writer": 2}))
+    rename = Path.rename
 
-    def beaten(self, target):
-        # Between the look of the second and its rename the first one comes.
-        renames.append(self)
-        if len(renames) == 1:
-            weights.save_model(folder, state, [], WANTED, {"writer": 1})
+    def slow(self, target):
+        if second.ident is None:  # the first rename of the first writer
+            second.start()
+            time.sleep(0.2)
         return rename(self, target)
 
-    monkeypatch.setattr(Path, "rename", beaten)
-    weights.save_model(folder, state, [], WANTED, {"writer": 2})
+    monkeypatch.setattr(Path, "rename", slow)
+    weights.save_model(folder, state, [], WANTED, {"writer": 1})
+    second.join()
     assert json.loads((folder / RECORD).read_text())["provenance"] == {"writer": 1}
     assert is_finished(folder / RECORD, WANTED)
-    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
-
-
-def test_what_is_put_back_meanwhile_by_another_counts(tmp_path, monkeypatch):
-    folder, state = tmp_path / "student-1", network().state_dict()
-    weights.save_model(folder, state, [], {**WANTED, "code": "old"}, {"writer": 0})
-    rename, renames = Path.rename, []
-
-    def beaten(self, target):
-        # The stale one has been moved aside: the place is empty when the other comes.
-        renames.append(self)
-        if len(renames) == 2:
-            weights.save_model(folder, state, [], WANTED, {"writer": 1})
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", beaten)
-    weights.save_model(folder, state, [], WANTED, {"writer": 2})
-    assert json.loads((folder / RECORD).read_text())["provenance"] == {"writer": 1}
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
 WRITER = """
 import sys
 from pathlib import Path
+from vicinal import files
 from vicinal.files import atomic_directory, sha256, write_json
 from vicinal.jobs.records import is_finished
+files.LOCK_POLL_SECONDS = 0.01
 wanted = {"id": "student-1", "code": "new"}
 print("ready", flush=True)
 sys.stdin.readline()

@@ -1,7 +1,5 @@
-"""What a killed preparation of data leaves goes when it starts again; what a living one is writing stays."""
+"""One process at a time builds a data store, in a folder whose rest a later process removes."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -10,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare
-from vicinal.data.scratch import LOCK, PREFIX, SILENT_SECONDS, workplace
-from vicinal.data.store import FILES, Store
-from vicinal.files import exclusive
+from vicinal.data.prepare import prepare_images
+from vicinal.data.scratch import FOLDER
+from vicinal.data.store import DataStore
 
 SPEC = {"name": "digits", **resolve_source("digits", "nowhere"), "split_seed": 0}
 # Prepares the digits, but waits before the last file is written until the file "go" is there.
@@ -21,15 +18,15 @@ SLOW = f"""
 import sys, time
 from pathlib import Path
 from vicinal.data import prepare as module
-from vicinal.data.prepare import prepare
-folder, write = Path(sys.argv[1]), module._write_splits
+from vicinal.data.prepare import prepare_images
+folder, write = Path(sys.argv[1]), module.write_splits
 def wait_and_write(*arguments):
     (folder.parent / "ready").touch()
     while not (folder.parent / "go").exists():
         time.sleep(0.01)
     write(*arguments)
-module._write_splits = wait_and_write
-prepare({SPEC!r}, folder, folder)
+module.write_splits = wait_and_write
+prepare_images({SPEC!r}, folder, folder)
 """
 
 
@@ -47,120 +44,43 @@ def slow(tmp_path):
     process.wait()
 
 
-def temporaries(folder: Path) -> list[Path]:
-    return sorted(folder.glob(".tmp-*"))
+def hidden(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
-def leave(folder: Path, name: str, seconds_ago: float) -> Path:
-    path = folder / name
-    path.mkdir(parents=True)
-    for made in (path / "images.npy", path / LOCK, path):
-        if made != path:
-            made.write_bytes(bytes(1000))
-        os.utime(made, (time.time() - seconds_ago,) * 2)
-    return path
-
-
-def test_what_a_killed_process_left_goes_when_it_starts_again(tmp_path, slow):
-    folder, lines = tmp_path / "store", []
-    os.kill(slow.pid, signal.SIGKILL)
-    slow.wait()
-    [left] = temporaries(folder)
-    assert (left / "images.npy").stat().st_size > 1_797 * 64
-    store = prepare(SPEC, folder, folder, lines.append)
-    assert lines[0] == f"{left}: left by a process that was killed, removed"
-    assert temporaries(folder) == []
-    assert Store(folder, verify=True).meta == store.meta
-
-
-def test_it_goes_also_where_the_store_is_whole(tmp_path, slow):
-    folder, lines = tmp_path / "store", []
-    prepare(SPEC, folder, folder)
-    assert len(temporaries(folder)) == 1
+def test_what_a_killed_process_left_is_removed_and_the_store_is_built(tmp_path, slow):
+    folder = tmp_path / "store"
     slow.kill()
     slow.wait()
-    prepare(SPEC, folder, folder, lines.append)
-    assert [line.rpartition(", ")[2] for line in lines] == ["removed", "kept"]
-    assert temporaries(folder) == []
+    assert (folder / FOLDER / "images.npy").stat().st_size > 1_797 * 64
+    store = prepare_images(SPEC, folder, folder)
+    assert hidden(folder) == []
+    assert DataStore(folder, verify=True).meta == store.meta
 
 
-def test_a_second_writer_that_lives_is_not_harmed(tmp_path, slow):
-    folder = tmp_path / "store"
-    store = prepare(SPEC, folder, folder)
-    [work] = temporaries(folder)
-    assert (work / "images.npy").exists()
-    before = {name: (folder / name).read_bytes() for name in FILES}
-    (tmp_path / "go").touch()
+def test_a_second_process_waits_and_keeps_what_the_first_built(tmp_path, slow):
+    folder, lines = tmp_path / "store", []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        (tmp_path / "go").touch()
+
+    store = prepare_images(SPEC, folder, folder, say)
     assert slow.wait(timeout=60) == 0
-    assert temporaries(folder) == []
-    assert Store(folder, verify=True).meta == store.meta
-    assert {name: (folder / name).read_bytes() for name in FILES} == before
+    assert lines == [
+        f"{folder}: another process is building it; waiting",
+        f"{folder}: already there and whole, kept",
+    ]
+    assert hidden(folder) == []
+    assert DataStore(folder, verify=True).meta == store.meta
 
 
-@pytest.mark.parametrize(
-    ("name", "seconds_ago", "stays"),
-    [
-        (f"{PREFIX}abcdefgh", 0, False),
-        (".tmp-node07-abcdefgh", SILENT_SECONDS - 60, True),
-        (".tmp-node07-abcdefgh", SILENT_SECONDS + 60, False),
-        (".tmp-node07-abcdefgh", -SILENT_SECONDS, True),
-        (".tmp-abcdefgh-images.npy", 0, True),  # of nobody known
-        (".tmp-abcdefgh-images.npy", SILENT_SECONDS + 60, False),
-    ],
-    ids=["here", "elsewhere", "elsewhere, old", "elsewhere, future", "nobody", "nobody, old"],
-)
-def test_of_whom_it_goes(tmp_path, name, seconds_ago, stays):
-    path = leave(tmp_path, name, seconds_ago)
-    other = tmp_path / "prepare.log"
-    other.write_text("a log")
-    prepare(SPEC, tmp_path, tmp_path)
-    assert path.exists() is stays
-    assert other.exists()
-
-
-def test_one_that_is_locked_stays_however_old_it_is(tmp_path):
-    path = leave(tmp_path, f"{PREFIX}abcdefgh", 10 * SILENT_SECONDS)
-    with exclusive(path / LOCK):
-        prepare(SPEC, tmp_path, tmp_path)
-        assert path.exists()
-    prepare(SPEC, tmp_path, tmp_path)
-    assert not path.exists()
-
-
-def test_one_that_is_not_locked_yet_stays_while_it_is_young(tmp_path):
-    path = tmp_path / f"{PREFIX}abcdefgh"
-    path.mkdir()
-    prepare(SPEC, tmp_path, tmp_path)
-    assert path.exists()
-
-
-def test_a_file_that_was_just_written_makes_a_folder_young(tmp_path):
-    path = leave(tmp_path, ".tmp-node07-abcdefgh", 2 * SILENT_SECONDS)
-    os.utime(path / "images.npy")
-    prepare(SPEC, tmp_path, tmp_path)
-    assert path.exists()
-
-
-def test_a_temporary_file_goes_too(tmp_path):
-    path = tmp_path / ".tmp-abcdefgh-labels.npy"
-    path.write_bytes(bytes(100))
-    os.utime(path, (time.time() - 2 * SILENT_SECONDS,) * 2)
-    prepare(SPEC, tmp_path, tmp_path)
-    assert not path.exists()
-
-
-@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
-def test_a_workplace_is_gone_at_the_end(tmp_path, error):
-    with pytest.raises(error), workplace(tmp_path) as work:
-        (work / "images.npy").write_text("x")
+@pytest.mark.parametrize("error", [OSError, SystemExit, KeyboardInterrupt])
+def test_a_build_that_fails_leaves_nothing(tmp_path, monkeypatch, error):
+    def fail(*arguments):
         raise error
-    assert temporaries(tmp_path) == []
 
-
-def test_errors_name_the_file_as_it_would_be_called(tmp_path):
-    with pytest.raises(FileNotFoundError) as caught, workplace(tmp_path) as work:
-        (work / "images.npy").read_bytes()
-    assert caught.value.filename == str(tmp_path / "images.npy")
-    with pytest.raises(FileNotFoundError) as caught, workplace(tmp_path):
-        (tmp_path / "elsewhere").read_bytes()
-    assert caught.value.filename == str(tmp_path / "elsewhere")
+    monkeypatch.setattr("vicinal.data.prepare.write_splits", fail)
+    with pytest.raises(error):
+        prepare_images(SPEC, tmp_path, tmp_path / "store")
+    assert list((tmp_path / "store").iterdir()) == []

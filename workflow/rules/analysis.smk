@@ -1,4 +1,4 @@
-# From the Parquet of all models to tables and figures.
+# From the measurements of all models to tables, claims, figures and reports.
 localrules:
     aggregate,
     judge_claims,
@@ -147,9 +147,7 @@ rule combine_reports:
     conda:
         "../../envs/vicinal.yaml"
     params:
-        folders=lambda wildcards, input: [
-            str(Path(path).parent) for path in input.tables
-        ],
+        folders=expand("results/{experiment}", experiment=STUDIES),
     shell:
         "python workflow/scripts/combine.py --plan {input.plan:q} --results results"
         " --tables {params.folders:q} --output {output.report:q} > {log:q} 2>&1"

@@ -1,4 +1,4 @@
-# What all rules share: the artefacts that the config asks for, and input functions over them.
+# What all rules share: the artefacts of the config, and functions for inputs and params.
 import re
 import shlex
 import sys
@@ -10,19 +10,18 @@ LIBRARY = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, LIBRARY)
 if "{" in LIBRARY or "}" in LIBRARY:
     raise WorkflowError(
-        f"{workflow.basedir}: Snakemake takes braces in a path for variables; move the project to a folder without"
+        f"{workflow.basedir}: Snakemake reads braces in a path as variables; move the project to a folder without"
     )
-# Jobs find the library too, installed or not.
+# Jobs find the library even if it is not installed.
 shell.prefix(f"export PYTHONPATH={shlex.quote(LIBRARY)}:$PYTHONPATH; ")
 
-from vicinal.planning.artefacts import robustness_inputs
-from vicinal.errors import VicinalError, describe
 from vicinal.analysis.figures import FIGURES
-from vicinal.files import read_json
-from vicinal.training.numerics import numerics_options
+from vicinal.errors import VicinalError, describe
+from vicinal.files import read_object
 from vicinal.planning.files import keep_plans
 from vicinal.planning.plans import plan_experiments
 from vicinal.running.slurm import Requests, cluster_of, deadline_options
+from vicinal.training.numerics import numerics_options
 
 try:
     ARTEFACTS, EXECUTION = plan_experiments(
@@ -30,7 +29,7 @@ try:
         where=", ".join(map(str, workflow.configfiles)) or "config",
         folder=Path(workflow.basedir) / "experiments",
     )
-    # Jobs parse the workflow too, and must leave the plans alone.
+    # Jobs parse the workflow too, but must not change the plans.
     if workflow.is_main_process:
         keep_plans(ARTEFACTS)
 except VicinalError as error:
@@ -38,13 +37,13 @@ except VicinalError as error:
 
 STUDIES = list(ARTEFACTS.studies)
 COLLECTIONS = [ARTEFACTS.collection] if ARTEFACTS.collection else []
-# A GPU for every training job; machines without one do not count them.
+# A GPU for every job on the device; on machines without GPUs Snakemake does not count them.
 GPUS = 0 if EXECUTION.device == "cpu" else 1
-# Memory, time and the like, where jobs are sent to a cluster.
+# Memory, time and so on of jobs on a cluster.
 CLUSTER = Requests(cluster_of(ARTEFACTS), GPUS)
 
 
-# With --sdm apptainer jobs run in this image (envs/apptainer.def); else it need not exist.
+# Only used with --sdm apptainer; see envs/apptainer.def.
 container: "vicinal.sif"
 
 
@@ -61,12 +60,12 @@ wildcard_constraints:
 
 
 def inputs_of(artefacts):
-    """Return an input function, to be unpacked: what the job of an artefact reads beside its plan."""
+    """Return an input function for unpack(): what the job of an artefact reads beside its plan."""
     return lambda wildcards: artefacts[wildcards[0]].inputs
 
 
 def inputs_on_corruptions(wildcards):
-    return robustness_inputs(ARTEFACTS.corrupted[wildcards.unit])
+    return ARTEFACTS.corrupted[wildcards.unit].robustness_inputs
 
 
 def data_root(wildcards):
@@ -82,16 +81,16 @@ def robustness_root(wildcards):
 
 
 def input_option(name):
-    """Return a params function: the option and the input of that name, or nothing where there is none."""
+    """Return a params function: the input of this name as an option, if there is one."""
     return lambda wildcards, input: (
         [f"--{name}", input[name]] if input.get(name) else []
     )
 
 
 def weights_option(units):
-    """Return a params function: the file of weights that a unit starts from, or is given, as an option, or nothing.
+    """Return a params function: the file of weights that a unit starts from, or is given, as an option, if there is one.
 
-    A file of the user is no input of the job: results stay of use where it is gone.
+    A user's file is not an input of the job, since results stay valid when it is gone.
     """
 
     def params(wildcards):
@@ -123,12 +122,5 @@ def cohort_size_option():
 
 
 def figure_caption(wildcards, output):
-    """Return the caption of a figure that is drawn, for ``snakemake --report``, as reStructuredText."""
-    try:
-        caption = read_json(output.record).get("caption", "")
-    except (
-        VicinalError,
-        AttributeError,
-    ):  # not drawn yet, or damaged: the job will tell
-        caption = ""
-    return re.sub(r"([*_`|\\])", r"\\\1", caption)
+    """Return the caption of a figure for ``snakemake --report``, as reStructuredText; empty before it is drawn."""
+    return re.sub(r"([*_`|\\])", r"\\\1", read_object(output.record).get("caption", ""))

@@ -1,4 +1,4 @@
-# From the source of a data set to one array store on disk. Compute nodes have no internet: these run locally.
+# From the source of a data set to its store. These run locally, since compute nodes have no internet.
 localrules:
     fetch_data,
     fetch_corruptions,

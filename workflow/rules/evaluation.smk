@@ -1,4 +1,4 @@
-# Every metric of a teacher, or of all students of a cohort; where it is asked for on corrupted images too.
+# Every metric of a teacher, or of all students of a cohort; if the config asks for it, on corrupted images too.
 
 
 rule evaluate:

@@ -1,4 +1,4 @@
-# One teacher a job, one cohort of students a job. Weights lie undeclared beside the records.
+# A job trains one teacher, or one cohort of students. Weights are beside the records, but are no declared outputs.
 
 
 rule train_teacher:

@@ -1,36 +1,23 @@
-#!/usr/bin/env python
 """Collect the tables of all models of an experiment into tidy tables, and summarise them over seeds."""
 
 import sys
 from pathlib import Path
 
-from vicinal.analysis.tables import (
-    class_table,
-    collect,
-    corruption_sources,
-    corruption_table,
-    evaluation_sums,
-    model_table,
-    not_finite,
-    summarise,
-)
+from vicinal.analysis.origin import measurement_records, write_record
+from vicinal.analysis.tables import make_tables, not_finite
 from vicinal.data.corruptions.catalogue import unpublished
 from vicinal.data.store import read_meta
 from vicinal.errors import run
-from vicinal.files import atomic_path, read_json, sha256, write_json, write_table
+from vicinal.files import atomic_path, read_json, sha256, write_table
 from vicinal.jobs.plan import record_key
-from vicinal.jobs.provenance import Stopwatch, provenance
+from vicinal.jobs.provenance import Stopwatch
 from vicinal.jobs.script import checked_plan, job_parser
-from vicinal.results import model_folder
 
 
 def main() -> None:
     """Read the plan, collect, summarise, write."""
     watch = Stopwatch()
-    parser = job_parser(__doc__, "experiments")
-    parser.add_argument(
-        "--data", type=Path, help="record of the data store (results/data/ID/data.json), to list the classes too"
-    )
+    parser = job_parser(__doc__, "experiments", data=True)
     parser.add_argument(
         "--corruptions", type=Path, help="record of the data's corrupted images, where those are wanted"
     )
@@ -38,42 +25,25 @@ def main() -> None:
     args = parser.parse_args()
 
     plan = checked_plan(args.plan, "experiments")
-    models = model_table(plan["spec"]["models"])
-    folders, trained = {}, {}
-    for id_, columns in plan["spec"]["models"].items():
-        folders[id_] = args.results / "evaluations" / columns["evaluation"] / id_
-        trained[id_] = model_folder(args.results, columns["role"], id_)
-    corrupted = corruption_sources(plan["spec"]["models"], plan["spec"].get("corrupted", {}), args.results)
-    made_from = evaluation_sums(folders)
-    made_from |= {f"robustness/{id_}": sum_ for id_, sum_ in evaluation_sums(corrupted).items()}
-    tables = collect(models, folders, trained)
-    tables["corruptions"] = corruption_table(models, corrupted)
+    spec = plan["spec"]
+    tables = make_tables(spec, args.results, read_meta(args.data))
+    made_from = {name: sha256(path) for name, path in measurement_records(spec, args.results).items()}
     for line in not_finite(tables):
         print(f"warning: {line}; what needs it stays open", file=sys.stderr, flush=True)
-    tables["summary"] = summarise(tables["metrics"])
-    if args.data:
-        tables["classes"] = class_table(read_meta(args.data))
     written = [args.output / f"{name}.parquet" for name in tables]
     for path in written:
         write_table(path, tables[path.stem])
     written.append(args.output / "summary.csv")
     with atomic_path(written[-1]) as temporary:
         tables["summary"].to_csv(temporary, index=False)
-    record = {
-        "spec": plan["spec"],
-        "code": plan["code"],
-        "sha256": {path.name: sha256(path) for path in written},
-        "made_from": made_from,
-        "corruptions": corruptions(plan["spec"], args.corruptions),
-        "provenance": provenance(watch),
-    }
-    write_json(args.output / "provenance.json", record)
+    found = corruptions(spec, args.corruptions)
+    write_record(args.output / "provenance.json", spec, plan["code"], watch, written, made_from, corruptions=found)
     record_key(args.output / "metrics.parquet", plan)
-    print(f"{plan['id']}: {len(models)} models, {len(tables['metrics'])} rows of metrics", flush=True)
+    print(f"{plan['id']}: {len(spec['models'])} models, {len(tables['metrics'])} rows of metrics", flush=True)
 
 
 def corruptions(spec: dict, record: Path | None) -> dict | None:
-    """Return whether corrupted images were there to be measured, and why not; None where nobody asked for them."""
+    """Return whether there were corrupted images to measure, and if not why; None where nobody asked for them."""
     if "corrupted" not in spec:
         return None
     found = read_json(record) if record else {"available": False, "reason": unpublished(spec["data"]["name"])}

@@ -1,5 +1,4 @@
-#!/usr/bin/env python
-"""Train the students of one cohort that are not finished yet, and list all of them in a manifest."""
+"""Train the unfinished students of one cohort, and list all students in a manifest."""
 
 import argparse
 from pathlib import Path
@@ -21,7 +20,7 @@ def main() -> None:
     parser = job_parser(__doc__, "cohorts", data=True)
     parser.add_argument("--teacher", type=Path, help="record of the teacher (results/teachers/ID/teacher.json), if any")
     parser.add_argument("--manifest", type=Path, required=True, help="the list of finished students, to be written")
-    parser.add_argument("--weights", type=Path, help="file of the published weights to start from, if the plan says so")
+    parser.add_argument("--weights", type=Path, help="file of published weights to start from, if the plan says so")
     parser.add_argument(
         "--cohort-size", type=whole_number, metavar="N", help="students trained at once, at most (default: all)"
     )
@@ -34,7 +33,7 @@ def main() -> None:
 
 
 def make(args: argparse.Namespace, interruption: Interruption) -> None:
-    """Read the cohort's plan, train what is missing, write the manifest."""
+    """Read the cohort's plan, train the missing students, write the manifest."""
     plan = read_plan(args.plan, "cohorts")
     store = open_store(args.data)
     teacher = args.teacher.parent / "model" if args.teacher else None

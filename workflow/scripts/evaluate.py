@@ -1,18 +1,16 @@
-#!/usr/bin/env python
 """Measure a teacher, or all students of a cohort, on clean images and on vicinal pairs; write Parquet tables."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vicinal.data.open import open_store
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 from vicinal.errors import run
 from vicinal.jobs.device import add_device_arguments, job_device
 from vicinal.jobs.fingerprint import named_modules
 from vicinal.jobs.progress import Progress
-from vicinal.jobs.records import is_finished, manifest_of, weights_sha256
+from vicinal.jobs.records import manifest_of, models_to_measure, weights_sha256
 from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser, write_output
-from vicinal.results import EVALUATION, model_folder
 from vicinal.training.inputs import open_images
 
 if TYPE_CHECKING:
@@ -22,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Read the plan, measure what was not measured before, write the manifest."""
+    """Read the plan, measure the models that are not measured yet, write the manifest."""
     parser = job_parser(__doc__, "evaluations", data=True)
     parser.add_argument(
-        "--teacher", type=Path, help="record of the teacher that is measured, or of the cohort's teacher"
+        "--teacher", type=Path, help="record of the measured teacher, or of the teacher of the measured students"
     )
     parser.add_argument("--manifest", type=Path, required=True, help="list of what was measured; tables go beside it")
     add_device_arguments(parser)
@@ -34,27 +32,18 @@ def main() -> None:
     plan = checked_plan(args.plan, "evaluations", lambda spec: named_modules(spec["unit"]))
     store = open_store(args.data)
     teacher = args.teacher.parent / "model" if args.teacher else None
-    places = {id_: model_folder(args.results, plan["spec"]["unit"]["stage"], id_) for id_ in plan["models"]}
-    shared = {
-        "spec": plan["spec"],
-        "code": plan["code"],
-        "data_sha256": store.sha256,
-        "teacher_sha256": weights_sha256(teacher) if teacher else None,
-    }
-    wanted = {id_: {"id": id_, "weights_sha256": weights_sha256(place), **shared} for id_, place in places.items()}
     folder = args.manifest.parent
-    missing = [id_ for id_, record in wanted.items() if not is_finished(folder / id_ / EVALUATION, record)]
-    print(f"{plan['id']}: {len(missing)} models to measure, {len(wanted) - len(missing)} measured before", flush=True)
+    made_from = {"data_sha256": store.sha256, "teacher_sha256": weights_sha256(teacher) if teacher else None}
+    wanted, missing = models_to_measure(plan, args.results, folder, made_from)
     if missing:
         with heartbeat_of(args.results, plan):
-            device = job_device(args, plan["id"])
-            measure(plan, store, teacher, {id_: places[id_] for id_ in missing}, wanted, folder, device)
+            measure(plan, store, teacher, missing, wanted, folder, job_device(args, plan["id"]))
     write_output(args.manifest, manifest_of(folder, wanted), plan)
 
 
 def measure(
     plan: dict,
-    store: Store,
+    store: DataStore,
     teacher: Path | None,
     places: dict[str, Path],
     wanted: dict[str, dict],
@@ -63,8 +52,9 @@ def measure(
 ) -> None:
     """Measure the models in ``places`` and write each one's tables into ``folder``/ID."""
     from vicinal.evaluation.files import table_files, write_measurements
-    from vicinal.evaluation.probe import make_probe, mean_entropy, model_tables, probe_logits, trained_network
+    from vicinal.evaluation.probe import make_probe, mean_entropy, model_tables, probe_logits
     from vicinal.training.numerics import allow_tf32
+    from vicinal.training.weights import trained_network
 
     unit = plan["spec"]["unit"]
     allow_tf32(False)

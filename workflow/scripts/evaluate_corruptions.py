@@ -1,12 +1,12 @@
-#!/usr/bin/env python
 """Measure a teacher, or all students of a cohort, on the published corrupted test images; write records."""
 
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vicinal.data.corruptions.catalogue import ARCHIVES, NAMES, SEVERITIES
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError, run
 from vicinal.evaluation.files import write_measurements
 from vicinal.evaluation.robustness import IMAGES, VALUES, measure_robustness
@@ -14,9 +14,8 @@ from vicinal.files import read_json
 from vicinal.jobs.device import add_device_arguments, job_device
 from vicinal.jobs.fingerprint import named_modules
 from vicinal.jobs.progress import Progress
-from vicinal.jobs.records import is_finished, manifest_of, weights_sha256
+from vicinal.jobs.records import manifest_of, models_to_measure
 from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser, write_output
-from vicinal.results import EVALUATION, model_folder
 from vicinal.spec import digest
 
 if TYPE_CHECKING:
@@ -24,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Read the plan, measure what was not measured before, write the manifest."""
+    """Read the plan, measure the models that are not measured yet, write the manifest."""
     parser = job_parser(__doc__, "robustness", data=True)
     parser.add_argument(
-        "--corruptions", type=Path, required=True, help="record of its corrupted images (from fetch_corruptions.py)"
+        "--corruptions", type=Path, required=True, help="record of the corrupted images, from fetch_corruptions.py"
     )
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder of all data, with their archive")
     parser.add_argument("--manifest", type=Path, required=True, help="list of what was measured; records go beside it")
@@ -35,39 +34,28 @@ def main() -> None:
     args = parser.parse_args()
 
     plan = checked_plan(args.plan, "robustness", lambda spec: named_modules(spec["unit"]))
-    store, source = Store(args.data), read_json(args.corruptions)
+    store, source = DataStore(args.data), read_json(args.corruptions)
     if source.get("data_sha256") != store.sha256:
         raise VicinalError(f"{args.corruptions}: of other data than {args.data}; run fetch_corruptions.py again")
-    places = {id_: model_folder(args.results, plan["spec"]["unit"]["stage"], id_) for id_ in plan["models"]}
-    shared = {
-        "spec": plan["spec"],
-        "code": plan["code"],
-        "data_sha256": store.sha256,
-        "images": {key: source.get(key) for key in ("available", "file", "md5")} | {"rows": digest(source.get("rows"))},
-    }
-    wanted = {id_: {"id": id_, "weights_sha256": weights_sha256(place), **shared} for id_, place in places.items()}
     folder = args.manifest.parent
-    missing = [id_ for id_, record in wanted.items() if not is_finished(folder / id_ / EVALUATION, record)]
-    print(f"{plan['id']}: {len(missing)} models to measure, {len(wanted) - len(missing)} measured before", flush=True)
+    images = {key: source.get(key) for key in ("available", "file", "md5")} | {"rows": digest(source.get("rows"))}
+    wanted, missing = models_to_measure(plan, args.results, folder, {"data_sha256": store.sha256, "images": images})
     if missing and not source.get("available"):
         print(f"{plan['id']}: left out: {source.get('reason')}", flush=True)
         nothing = {VALUES: {}, IMAGES: 0, "reason": source.get("reason")}
-        write_measurements(folder, {id_: places[id_] for id_ in missing}, wanted, lambda place: ({}, nothing))
+        write_measurements(folder, missing, wanted, lambda place: ({}, nothing))
     elif missing:
         with heartbeat_of(args.results, plan):
-            device = job_device(args, plan["id"])
-            todo = {id_: places[id_] for id_ in missing}
-            measure(
-                plan, store, source, find_archive(args.root, source, args.corruptions), todo, wanted, folder, device
-            )
+            archive = find_archive(args.root, source, args.corruptions)
+            measure(plan, store, source, archive, missing, wanted, folder, job_device(args, plan["id"]))
     write_output(args.manifest, manifest_of(folder, wanted), plan)
 
 
 def find_archive(root: Path, source: dict, record: Path) -> Path:
-    """Return the archive, which the record says was there.
+    """Return the archive that the record is of.
 
     Raises:
-        VicinalError: it is gone, or of another size.
+        VicinalError: it is gone, or has another size.
     """
     archive = ARCHIVES[source["name"]]
     path = root / archive.file
@@ -80,7 +68,7 @@ def find_archive(root: Path, source: dict, record: Path) -> Path:
 
 def measure(
     plan: dict,
-    store: Store,
+    store: DataStore,
     source: dict,
     archive: Path,
     places: dict[str, Path],
@@ -93,22 +81,18 @@ def measure(
     import torch
 
     from vicinal.data.corruptions.arrays import open_corrupted
-    from vicinal.evaluation.probe import image_logits, trained_network
+    from vicinal.evaluation.probe import image_logits
     from vicinal.training.inputs import Images, window_of
     from vicinal.training.numerics import allow_tf32
+    from vicinal.training.weights import trained_network
 
     unit = plan["spec"]["unit"]
     allow_tf32(False)
     test = Images(store, "test", device, window_of(unit["recipe"]))
     corrupted = open_corrupted(archive, ARCHIVES[source["name"]].folder)
     rows, labels = np.array(source["rows"], dtype=np.int64), test.labels.cpu().numpy()
-    sets = len(NAMES) * len(SEVERITIES)
-    progress, done = Progress(plan["id"], len(places) * sets, "sets of images"), 0
-
-    def measured() -> None:
-        nonlocal done
-        done += 1
-        progress.update(done)
+    progress = Progress(plan["id"], len(places) * len(NAMES) * len(SEVERITIES), "sets of images")
+    done = count(1)
 
     def logits(model: torch.nn.Module, images: np.ndarray) -> np.ndarray:
         test.images = torch.from_numpy(images).to(device)
@@ -116,7 +100,9 @@ def measure(
 
     def metrics(place: Path) -> tuple[dict, dict]:
         model = trained_network(place, unit, test)
-        found = measure_robustness(partial(logits, model), corrupted.images, rows, labels, measured)
+        found = measure_robustness(
+            partial(logits, model), corrupted.images, rows, labels, lambda: progress.update(next(done))
+        )
         return {}, {VALUES: found, IMAGES: len(labels)}
 
     write_measurements(folder, places, wanted, metrics, device)

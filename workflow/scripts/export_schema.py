@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Write the JSON schema of the config files, for editors and as the reference of all fields."""
 
 import argparse

@@ -1,22 +1,20 @@
-#!/usr/bin/env python
-"""Make sure that the published corrupted test images of a data set are there, or record why they are not."""
+"""Make sure that the published corrupted test images of a data set are there, or record why not."""
 
-import sys
 from pathlib import Path
 
 from vicinal.data.corruptions.fetch import fetch_corruptions
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 from vicinal.errors import run
 from vicinal.jobs.plan import read_plan
-from vicinal.jobs.script import heartbeat_of, job_parser, write_output
+from vicinal.jobs.script import heartbeat_of, job_parser, say, write_output
 
 
 def main() -> None:
     """Fetch the archive of one data set, find the store's test images in it and write the record."""
     parser = job_parser(
         "Make sure that the archive of corrupted test images (CIFAR-10-C, CIFAR-100-C) is there and whole: "
-        "it is downloaded if it is missing (2.9 GB) and checked against its MD5. Then find out which of its rows are "
-        "the test images of a data store. Where this fails the record says why, and the script succeeds.",
+        "it is downloaded if it is missing (2.9 GB) and checked against its MD5. Then find its rows of the test "
+        "images of a data store. If that fails, the record says why, and the script succeeds.",
         "corruptions",
         data=True,
     )
@@ -26,13 +24,8 @@ def main() -> None:
     plan = read_plan(args.plan, "corruptions")
     spec = plan["spec"]
     with heartbeat_of(args.results, plan):
-        record = fetch_corruptions(
-            spec["name"],
-            args.root,
-            Store(args.data),
-            spec.get("archive_state"),
-            lambda line: print(line, file=sys.stderr, flush=True),
-        )
+        store, state = DataStore(args.data), spec.get("archive_state")
+        record = fetch_corruptions(spec["name"], args.root, store, state, say)
         write_output(args.record, record, plan)
 
 

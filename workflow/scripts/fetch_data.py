@@ -1,12 +1,11 @@
-"""Make sure that the files of a data set are there, downloading them where that is possible."""
+"""Make sure that the files of a data set are there, and download them if possible."""
 
-import sys
 from pathlib import Path
 
 from vicinal.data.fetch import fetch
 from vicinal.errors import run
 from vicinal.jobs.plan import read_plan
-from vicinal.jobs.script import heartbeat_of, job_parser, write_output
+from vicinal.jobs.script import heartbeat_of, job_parser, say, write_output
 
 
 def main() -> None:
@@ -22,8 +21,7 @@ def main() -> None:
     plan = read_plan(args.plan, "downloads")
     name, source = plan["spec"]["name"], plan["spec"]["source"]
     with heartbeat_of(args.results, plan):
-        record = fetch(name, args.root, source, lambda line: print(line, file=sys.stderr))
-        write_output(args.record, record, plan)
+        write_output(args.record, fetch(name, args.root, source, say), plan)
 
 
 if __name__ == "__main__":

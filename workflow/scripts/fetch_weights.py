@@ -1,19 +1,18 @@
-"""Make sure that published weights are there, downloading them where that is possible."""
+"""Make sure that published weights are there, and download those that are missing."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from vicinal.errors import run
 from vicinal.files import write_json
 from vicinal.jobs.plan import read_plan
-from vicinal.jobs.script import heartbeat_of, write_output
+from vicinal.jobs.script import heartbeat_of, say, write_output
 from vicinal.models.fetch import fetch_weights
 from vicinal.models.pretrained import FOLDER, WEIGHTS
 
 
 def main() -> None:
-    """Fetch the weights that are named and write the record of their files."""
+    """Fetch the named weights and write the record of their files."""
     sizes = ", ".join(f"{name} ({weights.size / 10**6:.0f} MB)" for name, weights in WEIGHTS.items())
     parser = argparse.ArgumentParser(
         description="Make sure that published weights, trained on ImageNet-1k, are there and whole. Those that are "
@@ -25,24 +24,20 @@ def main() -> None:
     parser.add_argument("--plan", type=Path, help="plan file, results/plan/weights/NAME.json, instead of names")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder")
     parser.add_argument("--root", type=Path, default=Path("data"), help=f"folder of all data; they go to its {FOLDER}/")
-    parser.add_argument(
-        "--record", type=Path, help="JSON file to write: the files, their hashes and where they are from"
-    )
+    parser.add_argument("--record", type=Path, help="JSON file to write: the files, their hashes and addresses")
     args = parser.parse_args()
     if bool(args.names) == bool(args.plan) or (args.plan and not args.record):
         parser.error("give either names, or --plan and --record")
 
-    def fetch(names: list[str]) -> dict:
-        return fetch_weights(names, args.root, lambda line: print(line, file=sys.stderr, flush=True))
-
     if not args.plan:
-        records = fetch(args.names)
+        records = fetch_weights(args.names, args.root, say)
         if args.record:
             write_json(args.record, records)
         return
     plan = read_plan(args.plan, "weights")
+    name = plan["id"]
     with heartbeat_of(args.results, plan):
-        write_output(args.record, fetch([plan["id"]])[plan["id"]], plan)
+        write_output(args.record, fetch_weights([name], args.root, say)[name], plan)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Draw one figure of an experiment: PDF, PNG (300 dpi), and the data behind it as Parquet."""
 
 from pathlib import Path
@@ -27,7 +26,7 @@ def main() -> None:
     if args.output.suffix != ".pdf":
         raise VicinalError(f"--output {args.output}: must end in .pdf")
 
-    # Imported only now: drawing takes a while to load, and the checks above need not wait for it.
+    # Imported only now: matplotlib loads slowly, and the checks above do not need it.
     from vicinal.analysis.figures.files import write_figure
 
     data = write_figure(name, args.tables, args.output, plan["spec"], plan["code"], watch)

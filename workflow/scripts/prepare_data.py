@@ -1,25 +1,24 @@
 """Build the store of a data set from its plan."""
 
-import sys
 from importlib import import_module
 from pathlib import Path
 
-from vicinal.data.prepare import prepare
+from vicinal.data.prepare import prepare_images
 from vicinal.data.store import META
 from vicinal.errors import run
 from vicinal.files import write_json
 from vicinal.jobs.fingerprint import data_modules
 from vicinal.jobs.plan import record_key
-from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser
+from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser, say
 from vicinal.spec import PHOTOS
 
 
 def main() -> None:
-    """Build the store in the folder of the output, or keep the one that is there."""
+    """Build the store in the folder of the output, unless it is there already."""
     parser = job_parser(
         "Build the store of a data set: all images as one memory-mapped array, or all photos in one "
-        "file, the labels and the exact split. A whole store of the same plan is kept as it is. Takes the size of the "
-        "decoded images on disk (CIFAR: 184 MB), or of the photos.",
+        "file, the labels and the exact split. A whole store of the same plan is kept. Takes as much disk space as the "
+        "decoded images (CIFAR: 184 MB), or the photos.",
         "data",
     )
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder of all data")
@@ -28,17 +27,10 @@ def main() -> None:
     )
     args = parser.parse_args()
     plan = checked_plan(args.plan, "data", data_modules)
-    folder = args.output.parent
     photos = plan["spec"].get("store") == PHOTOS
-    build = import_module("vicinal.data.photos.prepare").prepare_photos if photos else prepare
+    build = import_module("vicinal.data.photos.prepare").prepare_photos if photos else prepare_images
     with heartbeat_of(args.results, plan):
-        store = build(
-            plan["spec"],
-            args.root,
-            folder,
-            progress=lambda line: print(line, file=sys.stderr, flush=True),
-            code=plan["code"],
-        )
+        store = build(plan["spec"], args.root, args.output.parent, progress=say, code=plan["code"])
     if args.output.name != META:
         write_json(args.output, store.meta)
     record_key(args.output, plan)

@@ -1,5 +1,4 @@
-#!/usr/bin/env python
-"""Train one teacher, or take the weights that it is given, unless it is finished already, and write its record."""
+"""Train one teacher, or take its given weights, unless it is finished already; write its record."""
 
 import argparse
 from pathlib import Path
@@ -23,7 +22,7 @@ def main() -> None:
         "--record", type=Path, required=True, help="the teacher's record, to be written; weights beside it"
     )
     parser.add_argument(
-        "--weights", type=Path, help="file of the weights to start from, or to take as they are, if the plan says so"
+        "--weights", type=Path, help="file of weights to start from, or to take as they are, if the plan says so"
     )
     add_device_arguments(parser)
     add_numerics_arguments(parser)
@@ -34,7 +33,7 @@ def main() -> None:
 
 
 def make(args: argparse.Namespace, interruption: Interruption) -> None:
-    """Read the teacher's plan, train it if need be, write the record."""
+    """Read the teacher's plan, train it unless it is finished, write the record."""
     plan = checked_plan(args.plan, "teachers", named_modules)
     store = open_store(args.data)
     model = args.record.parent / "model"

@@ -1,6 +1,6 @@
-"""A logger plugin of Snakemake that hands its events over to ``./reproduce``, a line of JSON each.
+"""A logger plugin of Snakemake that passes its events to ``./reproduce``, a line of JSON each.
 
-Snakemake finds it by its name, and uses it only where asked: ``--logger vicinal --logger-vicinal-pipe NUMBER``.
+Snakemake finds it by its name, and uses it with ``--logger vicinal --logger-vicinal-pipe NUMBER``.
 """
 
 import json
@@ -13,7 +13,7 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
-# Event → those of its fields that are handed over, beside its name.
+# Event → the fields that are passed on with its name.
 FIELDS = {
     LogEvent.RUN_INFO: ("stats",),
     LogEvent.JOB_INFO: ("jobid", "rule_name", "wildcards", "log"),
@@ -50,5 +50,5 @@ class LogHandler(LogHandlerBase):
         event = getattr(record, "event", None)
         if event in FIELDS:
             values = {name: getattr(record, name) for name in FIELDS[event]}
-            with suppress(BrokenPipeError):  # nobody reads any more: the run goes on
+            with suppress(BrokenPipeError):  # if nobody reads any more the run goes on
                 self._pipe.write(json.dumps({"event": event, **values}, default=str) + "\n")

@@ -8,7 +8,7 @@ from vicinal.commands import COMMANDS, DEFAULT
 
 
 def main() -> int:
-    """Run the command that the arguments name, or the experiment; return the exit status."""
+    """Run the command that the arguments name, by default a run; return the exit status."""
     own, snakemake_arguments = split(sys.argv[1:])
     name, rest = (own[0], own[1:]) if own and own[0] in COMMANDS else (DEFAULT, own)
     command = import_module(f"vicinal.commands.{name}")
@@ -18,12 +18,12 @@ def main() -> int:
     if name == DEFAULT:
         return command.main(args, snakemake_arguments)
     if snakemake_arguments:
-        parser.error("nothing may stand after --: this command does not run Snakemake")
+        parser.error("nothing may follow --: this command does not run Snakemake")
     return command.main(args)
 
 
 def split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Return our own arguments, and those for Snakemake, which stand after ``--``."""
+    """Return our own arguments, and those for Snakemake, which follow ``--``."""
     if "--" not in arguments:
         return arguments, []
     cut = arguments.index("--")
@@ -31,7 +31,7 @@ def split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def make_parser(name: str, command) -> argparse.ArgumentParser:
-    """Return the parser of a command, still without its arguments; that of a run names the other commands."""
+    """Return the parser of a command, without its arguments yet; that of a run names the other commands."""
     formatter = argparse.RawDescriptionHelpFormatter
     if name != DEFAULT:
         return argparse.ArgumentParser(

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, locked, read with clear errors, and their checksums.
+"""Files: atomic writes, locks, reads with clear errors, and checksums.
 
 The workflow imports this module whenever it is parsed, so nothing heavy is imported at its top.
 """
@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from vicinal.errors import VicinalError
 
-# The folder of the library, and that of the workflow around it: rules, scripts, templates, published numbers.
-PACKAGE = Path(__file__).resolve().parent
-WORKFLOW = PACKAGE.parent
-# How the names of temporary files and directories begin; a process that is killed leaves them behind.
-LEFT_OVER = (".tmp-", ".old-")
 if TYPE_CHECKING:
     import pandas as pd
 
-# Seconds between two looks at a lock that another process holds.
+# The folder of the library, and that of the workflow around it: rules, scripts, templates, published numbers.
+PACKAGE = Path(__file__).resolve().parent
+WORKFLOW = PACKAGE.parent
+# How names of temporary files and directories begin; a killed process leaves them behind.
+LEFT_OVER = (".tmp-", ".old-")
+# Seconds between two attempts at a lock that another process holds.
 LOCK_POLL_SECONDS = 0.5
 
 
@@ -38,8 +38,9 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _naming(path: Path, temporary: Path) -> Iterator[None]:
-    """Let errors of the disk name ``path``: some writers name no file, others one that is gone when this is read."""
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Make errors of the disk name ``path``: some writers name no file, others the ``temporary`` file or folder."""
+    temporary = temporary or path
     try:
         yield
     except OSError as error:
@@ -52,9 +53,9 @@ def _naming(path: Path, temporary: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary file name beside ``path``; when the block ends well it is synced and renamed to ``path``.
+    """Yield a temporary file beside ``path``; when the block ends well it is synced and renamed to ``path``.
 
-    When the block fails the temporary file is removed and ``path`` is left as it was. The name keeps ``path``'s
+    When the block fails, the temporary file is removed and ``path`` stays as it was. The temporary name has the same
     ending, since some writers choose the format by it.
     """
     path = Path(path)
@@ -63,7 +64,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        with _naming(path, temporary):
+        with naming(path, temporary):
             yield temporary
             temporary.chmod(0o644)
             _sync(temporary)
@@ -75,81 +76,62 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: Path | str, keep: Callable[[Path], bool] = lambda path: False) -> Iterator[Path]:
-    """Yield an empty temporary directory beside ``path`` that takes the place of ``path`` when the block ends well.
+    """Yield an empty temporary directory beside ``path`` that replaces ``path`` when the block ends well.
 
-    When the block fails the temporary directory is removed and ``path`` is left as it was.
+    When the block fails, the temporary directory is removed and ``path`` stays as it was.
 
     Args:
         path: of the directory.
-        keep: tells of a directory that is there when the block ends, e.g. from another process, whether it stays; then
-            the new one is dropped.
+        keep: whether a directory that is there when the block ends stays; the new one is then dropped.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{path.name}-", dir=path.parent))
+    lock = path.with_name(f".tmp-{path.name}.lock")
     try:
-        with _naming(path, temporary):
+        with naming(path, temporary):
             yield temporary
             temporary.chmod(0o755)
             for file in temporary.rglob("*"):
                 _sync(file)
             _sync(temporary)
-        while not (_replace_directory if path.exists() else _place_directory)(path, temporary, keep):
-            pass  # another process was faster; now its directory is there
+        with exclusive(lock):
+            try:
+                if not path.exists():
+                    temporary.rename(path)
+                elif not keep(path):
+                    _replace_directory(path, temporary)
+            finally:
+                lock.unlink(missing_ok=True)
         _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _place_directory(path: Path, new: Path, keep: Callable[[Path], bool]) -> bool:
-    """Name ``new`` ``path``; return False where another directory has got that name meanwhile."""
-    try:
-        new.rename(path)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            return False
-        raise
-    return True
-
-
-def _replace_directory(path: Path, new: Path, keep: Callable[[Path], bool]) -> bool:
-    """Put ``new`` in the place of ``path``, unless that is to be kept; when it fails ``path`` is put back.
-
-    Returns False where another process was at it as well, and nothing is decided.
-    """
-    if keep(path):
-        return True
+def _replace_directory(path: Path, new: Path) -> None:
+    """Rename ``new`` to ``path`` and remove the old directory; if that fails put the old one back."""
     aside = Path(tempfile.mkdtemp(prefix=f".old-{path.name}-", dir=path.parent))
     old = aside / path.name
     try:
         path.rename(old)
-    except OSError as error:
-        aside.rmdir()
-        if isinstance(error, FileNotFoundError):
-            return False
-        raise
-    try:
-        # Since it was looked at another process may have put there what is to be kept.
-        placed = not keep(old) and _place_directory(path, new, keep)
-        if not placed and not path.exists():
-            _place_directory(path, old, keep)
+        new.rename(path)
     except OSError:
-        with suppress(OSError):  # if the old one cannot be put back it stays where it is
-            old.rename(path)
+        with suppress(OSError):
+            if old.exists():
+                old.rename(path)
             aside.rmdir()
         raise
     shutil.rmtree(aside, ignore_errors=True)
-    return placed
 
 
 @contextmanager
 def exclusive(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the kernel's lock of a file for the block; it is made if need be, and freed however the process ends.
+    """Hold the kernel's lock of a file within the block; the kernel releases it when the process ends, even if killed.
 
-    A file system without such locks gives none, and the block runs all the same.
+    On a file system without such locks the block runs without.
 
     Args:
-        path: of the file. Its content does not matter, and the block may remove it.
+        path: of the file, which is made if it is missing. Its content does not matter, and the block may remove it.
         waiting: called once if another process holds the lock.
     """
     from filelock import FileLock, Timeout
@@ -185,7 +167,7 @@ def read_json(path: Path | str) -> Any:
     """Read a JSON file.
 
     Raises:
-        VicinalError: the file is missing or is no JSON.
+        VicinalError: the file is missing or not JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
@@ -196,7 +178,7 @@ def read_json(path: Path | str) -> Any:
 
 
 def read_object(path: Path | str) -> dict[str, Any]:
-    """Read a JSON object; empty where there is no such file, or no object in it."""
+    """Read a JSON object; empty if there is no such file or no object in it."""
     try:
         found = read_json(path)
     except (VicinalError, OSError):
@@ -209,7 +191,7 @@ def read_table(path: Path, remedy: str | None = None, columns: list[str] | None 
 
     Args:
         path: of the file.
-        remedy: what to do where it is missing or unreadable; by default to delete it and run again.
+        remedy: what to do if it is missing or unreadable; by default to delete it and run again.
         columns: those to read; by default all.
 
     Raises:
@@ -233,23 +215,23 @@ def write_table(path: Path, table: "pd.DataFrame") -> None:
 
 
 def checksum(path: Path | str, algorithm: str) -> str:
-    """Return the hexadecimal checksum of a file's bytes; ``algorithm`` is a name that hashlib knows."""
+    """Return the hexadecimal checksum of a file; ``algorithm`` is a name of hashlib's."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
 def sha256(path: Path | str) -> str:
-    """Return the hexadecimal SHA-256 of a file's bytes."""
+    """Return the hexadecimal SHA-256 of a file."""
     return checksum(path, "sha256")
 
 
 def remembered_sums(paths: Iterable[Path], cache: Path | None, gone: bool = False) -> dict[Path, str]:
-    """Return path → SHA-256 of files of the user; those with the size and mtime in the cache are not read again.
+    """Return path → SHA-256 of files of the user; files with the size and mtime in the cache are not read again.
 
     Args:
         paths: of the files.
-        cache: JSON file that remembers, or None.
-        gone: whether a file that was removed since keeps the sum that is remembered.
+        cache: JSON file that remembers the sums, or None.
+        gone: whether a removed file keeps its remembered sum.
 
     Raises:
         VicinalError: there is no such file, it cannot be read, or the cache is damaged.

@@ -1,4 +1,4 @@
-"""What lies where in a results folder: the one table of the stages, and the names of folders and records.
+"""The layout of a results folder: the table of the stages, and the names of folders and records.
 
 The workflow imports this module whenever it is parsed, so nothing heavy is imported here.
 """
@@ -10,16 +10,16 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Stage:
-    """One kind of artefact: what makes it, where it lies, and what it is called.
+    """One kind of artefact: what makes it, where it is, and what it is called.
 
     Attributes:
         rule: of Snakemake.
         script: in workflow/scripts.
         output: the declared output, below the results folder, with ``{id}``.
         words: what a list of its artefacts is called.
-        log: file name of the log where it lies beside the output, with the benchmark; else both lie in folders of the
+        log: file name of the log if it and the benchmark are beside the output; otherwise they are in folders of the
             rule.
-        holds: what its records are of, where a user can accept them under changed code.
+        holds: what its records describe, if a user can accept them under changed code.
     """
 
     rule: str
@@ -39,7 +39,7 @@ class Stage:
         return self._beside(id_, self.log) if self.log else f"logs/{self.rule}/{id_}.log"
 
     def benchmark_of(self, id_: str) -> str:
-        """Return where Snakemake writes how long a job took, below the results folder; not every rule has it."""
+        """Return the benchmark of a job, below the results folder; not every rule has one."""
         return self._beside(id_, BENCHMARK) if self.log else f"benchmarks/{self.rule}/{id_}.tsv"
 
     def _beside(self, id_: str, name: str) -> str:
@@ -75,17 +75,17 @@ STAGES = {
     "reports": Stage("make_report", "report.py", "{id}/report.html", "reports"),
     "collections": Stage("combine_reports", "combine.py", "{id}/report.html", "combined reports"),
 }  # fmt: skip
-# Stages whose jobs train models, and those whose jobs measure them: these run on the device, all others beside it.
+# Stages whose jobs train models, and those whose jobs measure them. Only these jobs run on the device.
 TRAINED, MEASURED = ("teachers", "cohorts"), ("evaluations", "robustness")
 ON_DEVICE = TRAINED + MEASURED
 
-# The folders of artefacts, named by id; only ``students`` is not a stage: cohorts make them.
+# The folders of artefacts, named by id. ``students`` is not a stage: cohorts make them.
 FOLDERS = ("data", "teachers", "students", "cohorts", *MEASURED)
 PLAN, LOCKS, HEARTBEATS, CHECKPOINTS, PUBLISHED = "plan", "locks", "heartbeats", "checkpoints", "published"
 # All folders but those of experiments and collections.
 SHARED_FOLDERS = {*FOLDERS, PLAN, "weights", LOCKS, HEARTBEATS, CHECKPOINTS, "logs", "benchmarks", PUBLISHED}
 
-# In the folder of a trained model: its weights and its record. In that of a measured one: the record.
+# Files in the folder of a trained model, and the record of a measured one.
 WEIGHTS, HISTORY, RECORD = "weights.safetensors", "history.parquet", "model.json"
 EVALUATION = "evaluation.json"
 
@@ -98,7 +98,7 @@ def is_id(name: str) -> bool:
 
 
 def is_plain(name: object) -> bool:
-    """Return whether a recorded name is that of a file or directory beside the record, and of nothing elsewhere."""
+    """Return whether a recorded name is a plain file name, so that no path leads elsewhere."""
     return isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name) is not None
 
 

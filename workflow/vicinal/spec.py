@@ -6,18 +6,12 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-# A field at its neutral value is left out of a spec, so that a field added later changes no id of what exists.
-# So is the weight of a term of the loss (``NAME_weight``) that is 0.
-NEUTRAL: dict[str, Any] = {
-    "logit_scale": 1,
-    "nesterov": False,
-    "pretrained": False,
-}
-
-
-# What a data spec has under ``store`` where its images are photos of any size, kept as JPEGs.
+# A field at its neutral value is left out of a spec, so a new field changes no existing id.
+# The same holds for weights of terms of the loss (``NAME_weight``) that are 0.
+NEUTRAL: dict[str, Any] = {"logit_scale": 1, "nesterov": False, "pretrained": False}
+# Value of ``store`` in a data spec with photos of any size, kept as JPEGs.
 PHOTOS = "photos"
-# The field of a teacher's spec that says which weights it is given: it is not trained, and has no seed.
+# Field of a teacher's spec with the weights that it is given; such a teacher is not trained and has no seed.
 GIVEN = "given"
 
 
@@ -44,17 +38,17 @@ def _is_neutral(key: str, field: Any) -> bool:
 
 
 def is_weight(name: str) -> bool:
-    """Tell whether a field, or a column of a table, is the weight of a term of the loss."""
+    """Return whether a field, or a column of a table, is the weight of a term of the loss."""
     return str(name).endswith("_weight")
 
 
 def more_weights(columns: Iterable[str]) -> list[str]:
-    """Return those columns of a table that are weights of other terms than ``kd_weight`` and ``ce_weight``."""
+    """Return the columns of a table that are weights of terms of the loss, but ``kd_weight`` and ``ce_weight``."""
     return [column for column in columns if is_weight(column) and column not in ("kd_weight", "ce_weight")]
 
 
 def is_given(spec: dict[str, Any]) -> bool:
-    """Tell whether a spec is that of a teacher that is not trained: its weights are given."""
+    """Return whether a spec is that of a teacher with given weights, which is not trained."""
     return GIVEN in spec
 
 
@@ -74,12 +68,12 @@ def artefact_id(slug: str, spec: Any) -> str:
 
 
 def canonical_fields(spec: dict[str, Any]) -> dict[str, str]:
-    """Return the fields of a spec, each as canonical JSON: made once where many specs share them (``joined_id``)."""
+    """Return the fields of a spec, each as canonical JSON, for ``joined_id``; specs can share them."""
     return {key: canonical(field) for key, field in normalise(spec).items()}
 
 
 def joined_id(slug: str, *fields: dict[str, str]) -> str:
-    """Return the ``artefact_id`` of the spec that has all these fields (``canonical_fields``)."""
+    """Return the ``artefact_id`` of the spec with all of these ``canonical_fields``."""
     together = {key: text for part in fields for key, text in part.items()}
     text = ",".join(f"{json.dumps(key)}:{together[key]}" for key in sorted(together))
     return f"{slug}-{_sha256(f'{{{text}}}')[:8]}"
@@ -90,7 +84,7 @@ def _sha256(text: str) -> str:
 
 
 def exact_number(value: float | str) -> str:
-    """Return a number as it stands in a slug, without loss: 4.0 as ``4``, 0.5 as ``0.5``, ``std`` as it is."""
+    """Return a number for a slug, without loss: 4.0 as ``4``, 0.5 as ``0.5``; a text (``std``) as it is."""
     if isinstance(value, str):
         return value
     if isinstance(value, float) and abs(value) >= 1e16:  # 1e300 would have 301 digits

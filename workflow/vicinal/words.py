@@ -1,4 +1,4 @@
-"""Numbers as a reader sees them: times, sizes, counts. The only module that says how they are printed."""
+"""How numbers are printed: times, sizes, counts."""
 
 import math
 
@@ -32,7 +32,7 @@ def count(things: int, word: str) -> str:
 
 
 def number(value: float | None, form: str = ".3g") -> str:
-    """Return a number with a true minus sign; an empty text where it is None or NaN."""
+    """Return a number with a true minus sign; an empty text if it is None or NaN."""
     if value is None or math.isnan(value):
         return ""
     return format(value, form).replace("-", "−")

@@ -1,4 +1,4 @@
-"""How the published numbers were made, as far as it is known, and in what our runs differ: see docs/protocol.md."""
+"""How the published numbers were made, as far as it is known, and how our runs differ: see docs/protocol.md."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,9 +7,10 @@ from typing import Any
 from vicinal.models.registry import TRUNKS
 from vicinal.spec import more_weights
 
-HEADS = {"": "a linear layer", "_dropout": "dropout and a linear layer", "_mlp": "two dense layers"}  # by ending
-ALONE = ("teacher", "ce")  # a published model that was trained without a teacher, on cross-entropy
-_RECIPE = {  # column of our tables, in words
+# Ending of our name of a network → its head.
+HEADS = {"": "a linear layer", "_dropout": "dropout and a linear layer", "_mlp": "two dense layers"}
+ALONE = ("teacher", "ce")  # methods of published models that were trained without a teacher, on cross-entropy
+_RECIPE = {  # field of a recipe → what a sentence calls it
     "optimizer": "optimiser", "lr": "learning rate", "batch_size": "batch", "epochs": "epochs", "schedule": "schedule",
     "head_epochs": "epochs of the head alone before",
 }  # fmt: skip
@@ -20,17 +21,17 @@ class Protocol:
     """What is known of how the published numbers of one setting were made.
 
     Attributes:
-        title: the setting in words.
-        train: training images, by data set.
-        test: test images.
-        pixels: a side of what the networks see; None: 32, images as they are.
+        title: of the setting.
+        train: data set → number of training images.
+        test: number of test images.
+        pixels: side of the images that the networks see; None: 32, images as they are.
         pretrained: whether the networks started from ImageNet weights.
-        heads: ending of our names that have their head: of a teacher, and of a student.
+        heads: ending of our name of a network with their head: of a teacher, and of a student.
         names: our name of a network, without endings, → theirs, where they differ.
-        recipes: by method, of ``teacher``, ``ce`` and ``kd``, the fields of the recipe that are known ...
-        sources: ... of numbers from these sources (how their names begin).
-        pure: whether distillation is by the teacher's answers alone, with λ drawn for each sample.
-        others: differences of all our runs, in words.
+        recipes: method (``teacher``, ``ce``, ``kd``) → the known fields of its recipe, for numbers from ``sources``.
+        sources: how the names of these sources begin.
+        pure: whether students learn from the teacher's answers alone, with λ drawn for each sample.
+        others: sentences on what differs in all our runs.
     """
 
     title: str
@@ -47,6 +48,10 @@ class Protocol:
 
 
 _SCRATCH32 = {"optimizer": "sgd", "batch_size": 64, "epochs": 240, "schedule": "step"}
+_AUTHORS_CE = {"optimizer": "adam", "lr": 1e-3, "batch_size": 250, "epochs": 200, "schedule": "plateau"}
+_AUTHORS_KD = {
+    "optimizer": "adam", "lr": 5e-4, "batch_size": 200, "epochs": 500, "schedule": "piecewise", "head_epochs": 10,
+}  # fmt: skip
 _IMAGENET = {"optimizer": "sgd", "lr": 0.1, "batch_size": 256, "schedule": "step"}
 PROTOCOLS = {
     "scratch32": Protocol(
@@ -64,22 +69,10 @@ PROTOCOLS = {
         pretrained=True,
         heads=("_dropout", "_mlp"),
         names={
-            "vit_b_16": "vit_base",
-            "vit_b_16_in21k": "vit_base",
-            "resnet152": "resnet152v2",
-            "resnetv2_152": "resnet152v2",
+            "vit_b_16": "vit_base", "vit_b_16_in21k": "vit_base",
+            "resnet152": "resnet152v2", "resnetv2_152": "resnet152v2",
         },
-        recipes={
-            "ce": {"optimizer": "adam", "lr": 1e-3, "batch_size": 250, "epochs": 200, "schedule": "plateau"},
-            "kd": {
-                "optimizer": "adam",
-                "lr": 5e-4,
-                "batch_size": 200,
-                "epochs": 500,
-                "schedule": "piecewise",
-                "head_epochs": 10,
-            },
-        },
+        recipes={"ce": _AUTHORS_CE, "kd": _AUTHORS_KD},
         sources=("authors'",),
         pure=True,
         others=("ours is the last epoch, the authors' code keeps the one that is best on the test split",),
@@ -92,11 +85,11 @@ PROTOCOLS = {
         recipes={method: _IMAGENET | {"epochs": n} for method, n in (("teacher", 90), ("ce", 90), ("kd", 100))},
         sources=("torchvision", "Huang et al. 2022"),
     ),
-}
+}  # fmt: skip
 
 
 def setting_of(own: Mapping[str, Any]) -> str | None:
-    """Return the published setting that a run of ours belongs to: by its data set, and whether images are enlarged."""
+    """Return the published setting that a run of ours belongs to, by its data set and whether images are cropped."""
     enlarged = bool(own.get("recipe_crop"))
     for name, protocol in PROTOCOLS.items():
         if own["data"] in protocol.train and enlarged == (protocol.pixels is not None):
@@ -105,7 +98,7 @@ def setting_of(own: Mapping[str, Any]) -> str | None:
 
 
 def published_name(model: str | None, protocol: Protocol) -> str | None:
-    """Return the name that a network of ours has in published tables: without endings, and as it is called there."""
+    """Return the name that a network of ours has in published tables."""
     if model is None or protocol.pixels is None:
         return model
     name = _parts(model)[0].removesuffix("_imagenet")
@@ -117,8 +110,8 @@ def role_of(method: str) -> str:
     return "teacher" if method == "teacher" else "student"
 
 
-def differences(number: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
-    """Return what is known to differ between our runs and the published ones, one sentence each.
+def known_differences(number: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    """Return the known differences between our runs and the published ones, one sentence each.
 
     Args:
         number: a published number, of a setting in ``PROTOCOLS``.
@@ -140,35 +133,30 @@ def differences(number: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
 
 
 def _images(own: Mapping[str, Any], protocol: Protocol) -> list[str]:
-    everything = protocol.train[own["data"]]
-    images = _training_images(own, everything)
-    found = [f"ours trained on {images:,} of {everything:,} training images"] if images != everything else []
+    available = protocol.train[own["data"]]
+    images = _used(own, "train", available)
+    found = [f"ours trained on {images:,} of {available:,} training images"] if images != available else []
     if protocol.pixels and own["recipe_crop"] != protocol.pixels:
         found.append(f"our images are {own['recipe_crop']:g} pixels a side, theirs {protocol.pixels}")
     return found
 
 
 def _tested(own: Mapping[str, Any], protocol: Protocol) -> list[str]:
-    tested = protocol.test - (_held_out(own, protocol.test) if own["data"] == "imagenet" else 0)
-    tested = min(tested, int(own.get("data_limit_test") or tested))
+    tested = _used(own, "test", protocol.test)
     return [f"ours is tested on {tested:,} of {protocol.test:,} test images"] if tested != protocol.test else []
 
 
-def _training_images(own: Mapping[str, Any], everything: int) -> int:
-    """Return how many images we trained on: all but those held out for validation, or the limit."""
-    # Of ImageNet, the validation photos are the test split, and ours for validation are of those.
-    left = everything - (0 if own["data"] == "imagenet" else _held_out(own, everything))
-    return min(left, int(own.get("data_limit_train") or left))
-
-
-def _held_out(own: Mapping[str, Any], available: int) -> int:
-    """Return the images held out for validation; below 1 it is a share of those that there are."""
-    validation = own.get("data_validation") or 0
-    return round(validation * available) if validation < 1 else int(validation)
+def _used(own: Mapping[str, Any], split: str, available: int) -> int:
+    """Return how many images of a split we use: those not held out for validation, or the limit."""
+    # We hold out training images; of ImageNet images of its validation split, which is our test split.
+    if split == ("test" if own["data"] == "imagenet" else "train"):
+        validation = own.get("data_validation") or 0
+        available -= round(validation * available) if validation < 1 else int(validation)  # below 1 it is a share
+    return min(available, int(own.get(f"data_limit_{split}") or available))
 
 
 def _recipe(number: Mapping[str, Any], own: Mapping[str, Any], protocol: Protocol) -> list[str]:
-    """Return in what the recipe differs; what is not known of either is left out."""
+    """Return how the recipe differs in the fields that are known of both."""
     if not number["source"].startswith(protocol.sources):
         return ["by which recipe theirs was trained is not known"]
     known = protocol.recipes.get(number["method"].removesuffix("_mixup"), {})
@@ -176,11 +164,11 @@ def _recipe(number: Mapping[str, Any], own: Mapping[str, Any], protocol: Protoco
     if "head_epochs" in known and own.get("recipe_epochs"):  # without such a phase there is no such column
         ours["head_epochs"] = ours["head_epochs"] or 0
     differing = [name for name, value in known.items() if ours[name] is not None and ours[name] != value]
-    words = ", ".join(f"{_RECIPE[name]} {_text(ours[name])} (theirs {_text(known[name])})" for name in differing)
+    fields = ", ".join(f"{_RECIPE[name]} {_text(ours[name])} (theirs {_text(known[name])})" for name in differing)
     distilled = protocol.recipes.get("kd", {})
     if number["method"] == "ce" and known["schedule"] != ours["schedule"] == distilled.get("schedule"):
-        return [f"ours has the recipe of our distilled students: {words}"]
-    return [f"our recipe: {words}"] if words else []
+        return [f"ours has the recipe of our distilled students: {fields}"]
+    return [f"our recipe: {fields}"] if fields else []
 
 
 def _networks(number: Mapping[str, Any], own: Mapping[str, Any], protocol: Protocol) -> list[str]:
@@ -233,10 +221,9 @@ def _distillation(number: Mapping[str, Any], own: Mapping[str, Any], protocol: P
 
 def _parts(model: str) -> tuple[str, str]:
     """Return the name of a network for photographs without its head, and the ending that names the head."""
-    for ending in filter(None, HEADS):
-        trunk = model.removesuffix(ending)
-        if trunk != model and trunk in TRUNKS:
-            return trunk, ending
+    for ending in filter(model.endswith, filter(None, HEADS)):
+        if model.removesuffix(ending) in TRUNKS:
+            return model.removesuffix(ending), ending
     return model, ""
 
 

@@ -1,4 +1,4 @@
-"""Published numbers beside ours: the same data set, models and method, with every known difference."""
+"""Published numbers beside ours, for the same data set, models and method, with every known difference."""
 
 import math
 from collections.abc import Mapping
@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
-from vicinal.analysis.protocols import ALONE, PROTOCOLS, differences, published_name, role_of, setting_of
-from vicinal.analysis.schema import STD
+from vicinal.analysis.claims.statistics import t_interval
+from vicinal.analysis.protocols import ALONE, PROTOCOLS, known_differences, published_name, role_of, setting_of
+from vicinal.analysis.schema import STD, STUDENT, plain_text
 from vicinal.errors import VicinalError
 from vicinal.files import WORKFLOW
 
@@ -21,15 +21,14 @@ COMPARED = [
     "place", *KEYS, "unit", "published", "our_teacher", "our_model", "ours", "sd", "n", "low", "high", "difference",
     "within", "differs", "source", "note",
 ]  # fmt: skip
-OUR_METRICS = {"ece15": "ece"}  # where our name is another one
-_REPLICATE = ("model_id", "seed", "teacher_id", "value")
+OUR_METRICS = {"ece15": "ece"}  # published name → ours, where they differ
 
 
 def read_published(path: Path = PUBLISHED) -> pd.DataFrame:
-    """Return the published numbers, one a row; an absent setting is None, temperature is text as in our tables.
+    """Return the published numbers, one a row; a setting that does not apply is None, temperature is text.
 
     Raises:
-        VicinalError: the file is missing, or a column is.
+        VicinalError: the file or a column is missing.
     """
     try:
         table = pd.read_csv(path, dtype=str)
@@ -43,22 +42,21 @@ def read_published(path: Path = PUBLISHED) -> pd.DataFrame:
 
 
 def compare(metrics: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """Return each published number that we have a counterpart of beside ours.
+    """Return the published numbers that have a counterpart among our runs, with it beside each.
 
-    A counterpart has the same data set and setting (``PROTOCOLS``), the same networks and method. Its temperature is
-    the published one, or else the nearest of ours; where the published one is not known every one of ours is compared.
-    Ours are means over seeds on the test split; teachers trained with mixup and scaled logits are left out. A published
-    model trained alone on cross-entropy is compared with ours in the same role, or in the other where there is none in
-    that one.
+    A counterpart has the same data set and setting (``PROTOCOLS``), networks and method. Its temperature is the
+    published one, or else the nearest of ours; if the published one is not known all of ours are compared. Ours are
+    means over seeds on the test split; teachers trained with mixup and scaled logits are left out. A published model
+    trained alone on cross-entropy is compared with ours in the same role, or if we have none in the other role.
 
     Args:
         metrics: the tidy table of an experiment, one row a model × split × metric, values as fractions.
         published: see ``read_published``.
 
     Returns:
-        Columns ``COMPARED``, in the published order; ``place`` is that of the number in the published table. Numbers
-        are in ``unit``; ``difference`` is ours − published; ``low`` and ``high`` are mean ∓ t(0.975, n − 1)·sd/√n over
-        our seeds and ``within`` says whether the published number lies between them: all three NaN or None for one run.
+        Columns ``COMPARED``, in the published order; ``place`` is the row in the published table. Numbers are in
+        ``unit``; ``difference`` is ours − published; ``low`` and ``high`` are mean ∓ t(0.975, n − 1)·sd/√n over our
+        seeds, ``within`` says whether the published number lies between them; with one run these are NaN and None.
         ``differs`` is a tuple of sentences.
     """
     ours = _our_means(metrics, set(published["metric"].replace(OUR_METRICS)))
@@ -71,38 +69,28 @@ def compare(metrics: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
 
 
 def _our_means(metrics: pd.DataFrame, wanted: set[str]) -> list[dict[str, Any]]:
-    """Return mean, sd and n over seeds of every setting and metric on the test split, with the names published."""
-    table = metrics[metrics["split"].eq("test") & metrics["metric"].isin(wanted)]
-    table = table.astype({name: object for name in table if isinstance(table[name].dtype, pd.CategoricalDtype)})
-    table = table[table["data"].isin({name for protocol in PROTOCOLS.values() for name in protocol.train})]
-    table = table[table["teacher_mixup_alpha"].isna()]
-    table = table[table["logit_scale"].isna() | table["logit_scale"].eq(1)]
-    table = table[table["role"].eq("student") | table["method"].eq("ce")]
-    keys = [column for column in table if column not in _REPLICATE]
+    """Return mean, sd and n over seeds of every setting and metric on the test split, with the published names."""
+    table = plain_text(metrics[metrics["split"].eq("test") & metrics["metric"].isin(wanted)])
+    table = table[
+        table["data"].isin({name for protocol in PROTOCOLS.values() for name in protocol.train})
+        & table["teacher_mixup_alpha"].isna()
+        & (table["logit_scale"].isna() | table["logit_scale"].eq(1))
+        & (table["role"].eq(STUDENT) | table["method"].eq("ce"))
+    ]
+    keys = [column for column in table if column not in ("model_id", "seed", "teacher_id", "value")]
     groups = table.groupby(keys, dropna=False, sort=False)["value"]
     means = groups.agg(mean="mean", sd="std", n="count").reset_index()
     rows = means.astype(object).where(means.notna(), None).to_dict("records")
-    return [own | _published_names(own) for own in rows]
-
-
-def _published_names(own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the setting that our runs belong to, and what their networks are called in published tables."""
-    setting = setting_of(own)
-    names = {"setting": setting, "their_teacher": None, "their_model": None}
-    if setting:
-        protocol = PROTOCOLS[setting]
-        names["their_teacher"] = published_name(own["teacher"], protocol)
-        names["their_model"] = published_name(own["model"], protocol)
-    return names
+    for own in rows:
+        own["setting"] = setting = setting_of(own)
+        for role in ("teacher", "model"):
+            own[f"their_{role}"] = published_name(own[role], PROTOCOLS[setting]) if setting else None
+    return rows
 
 
 def _counterparts(number: Mapping[str, Any], ours: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    metric = OUR_METRICS.get(number["metric"], number["metric"])
-    same = [
-        own
-        for own in ours
-        if (own["data"], own["setting"], own["metric"]) == (number["dataset"], number["setting"], metric)
-    ]
+    wanted = (number["dataset"], number["setting"], OUR_METRICS.get(number["metric"], number["metric"]))
+    same = [own for own in ours if (own["data"], own["setting"], own["metric"]) == wanted]
     if number["method"] in ALONE:
         model = number["teacher"] or number["student"]
         alone = [own for own in same if own["method"] == "ce" and own["teacher"] is None]
@@ -114,7 +102,7 @@ def _counterparts(number: Mapping[str, Any], ours: list[dict[str, Any]]) -> list
 
 
 def _nearest(wanted: str | None, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return those at the temperature wanted, else at the nearest one by ratio; all where it is not known."""
+    """Return those at the wanted temperature, else at the nearest one by ratio; all if it is not known."""
     if wanted is None:
         return found
     ratios = {
@@ -129,8 +117,8 @@ def _nearest(wanted: str | None, found: list[dict[str, Any]]) -> list[dict[str, 
 def _row(number: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     scale = 100 if number["unit"] == "percent" else 1
     mean, n = scale * own["mean"], own["n"]
-    sd = np.nan if own["sd"] is None else scale * own["sd"]
-    half = stdtrit(n - 1, 0.975) * sd / np.sqrt(n) if n > 1 else np.nan
+    sd = scale * own["sd"] if n > 1 else np.nan
+    low, high = t_interval(mean, sd / np.sqrt(n), n) if n > 1 else (np.nan, np.nan)
     return {
         **{key: number[key] for key in (*KEYS, "unit", "source", "note")},
         "temperature": own["temperature"],
@@ -140,9 +128,9 @@ def _row(number: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
         "ours": mean,
         "sd": sd,
         "n": n,
-        "low": mean - half,
-        "high": mean + half,
+        "low": low,
+        "high": high,
         "difference": mean - number["value"],
-        "within": bool(abs(number["value"] - mean) <= half) if n > 1 else None,
-        "differs": tuple(differences(number, own)),
+        "within": bool(low <= number["value"] <= high) if n > 1 else None,
+        "differs": tuple(known_differences(number, own)),
     }

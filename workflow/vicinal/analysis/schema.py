@@ -1,4 +1,4 @@
-"""The tables of an experiment: what columns each has, and the one check of them, when they are read."""
+"""The tables of an experiment: the columns of each, and the one check of a table, made when it is read."""
 
 import math
 from collections.abc import Mapping
@@ -12,53 +12,48 @@ from vicinal.errors import VicinalError
 from vicinal.files import read_table
 from vicinal.spec import more_weights
 
-_TEXTS = (
-    "model_id",
-    "role",
-    "data",
-    "model",
-    "method",
-    "teacher",
-    "temperature",
-    "split",
-    "pairs",
-    "metric",
-    "kind",
-    "name",
-    "corruption",
-)
-_MODEL = (
+# What every table says of a model, one model a row or more.
+MODEL_COLUMNS = [
     "model_id", "role", "data", "model", "method", "seed", "alpha", "teacher", "teacher_mixup_alpha", "temperature",
     "logit_scale", "kd_weight", "ce_weight",
-)  # fmt: skip
-_ALWAYS = ("model_id", "role", "model", "method", "split", "metric", "corruption")  # never empty
+]  # fmt: skip
+# Whether the weights that a model, or its teacher, started from were trained with mixup; not in every experiment.
+PRETRAINED, TEACHER_PRETRAINED = "pretraining_mixup", "teacher_pretraining_mixup"
+# Columns whose names start so are settings of the recipe and of the data.
+VARIANT = ("recipe_", "data_")
 STD = "std"
 TEACHER, STUDENT = "teacher", "student"
+_TEXTS = {
+    "model_id", "role", "data", "model", "method", "teacher", "temperature", "split", "pairs", "metric", "kind", "name",
+    "corruption",
+}  # fmt: skip
+_NEVER_EMPTY = ("model_id", "role", "data", "model", "method", "split", "metric", "corruption")
 _OF_DISTILLED = ("teacher", "temperature", "logit_scale", "kd_weight", "ce_weight")
-# Columns that start so are settings of the recipe and of the data.
-VARIANT = ("recipe_", "data_")
 _AGAIN = "make the tables again with ./reproduce"
 
 
 class _Table(NamedTuple):
-    """``own`` and ``keys`` tell the rows apart; ``finite``: rows whose value is NaN or infinite are left out."""
+    """What a table has beside ``own``, the columns of its models: ``keys`` tell their rows apart, ``values`` do not.
+
+    ``finite``: rows whose value is NaN or infinite are left out.
+    """
 
     keys: tuple[str, ...]
-    values: tuple[str, ...]
-    finite: bool = False
-    own: tuple[str, ...] = _MODEL
+    values: tuple[str, ...] = ("value",)
+    finite: bool = True
+    own: tuple[str, ...] = tuple(MODEL_COLUMNS)
 
 
 _TABLES = {
-    "metrics": _Table(("split", "metric"), ("value",), finite=True),
-    "vicinal": _Table(("split", "pairs", "lam_low", "lam_high", "metric"), ("value",), finite=True),
-    "confusion": _Table(("split", "softmax_temperature", "metric"), ("value",), finite=True),
-    "spread": _Table(("split", "lam_low", "lam_high", "metric", "quantile"), ("value",), finite=True),
-    "corruptions": _Table(("corruption", "severity", "metric"), ("value",), finite=True),
-    "reliability": _Table(("low",), ("high", "count", "confidence", "accuracy")),
-    "history": _Table(("epoch",), ("loss", "validation_accuracy")),
-    "similarity": _Table(("kind", "row", "column"), ("value",), finite=True, own=("model_id",)),
-    "classes": _Table(("label",), ("name", "superclass"), own=()),
+    "metrics": _Table(("split", "metric")),
+    "vicinal": _Table(("split", "pairs", "lam_low", "lam_high", "metric")),
+    "confusion": _Table(("split", "softmax_temperature", "metric")),
+    "spread": _Table(("split", "lam_low", "lam_high", "metric", "quantile")),
+    "corruptions": _Table(("corruption", "severity", "metric")),
+    "reliability": _Table(("low",), ("high", "count", "confidence", "accuracy"), finite=False),
+    "history": _Table(("epoch",), ("loss", "validation_accuracy"), finite=False),
+    "similarity": _Table(("kind", "row", "column"), own=("model_id",)),
+    "classes": _Table(("label",), ("name", "superclass"), finite=False, own=()),
 }
 
 
@@ -74,7 +69,7 @@ def read_tidy(path: Path) -> pd.DataFrame:
 def tidy(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """Return a ``validated`` table with each row once, and without the rows whose value is NaN or infinite.
 
-    Only reliability and history keep such values: there they may be. Unknown tables are returned as they are.
+    Reliability and history keep such values, which are regular there. Unknown tables are returned as they are.
 
     Raises:
         VicinalError: see ``validated``; or a row occurs twice, or two runs have the same setting and seed.
@@ -85,12 +80,12 @@ def tidy(name: str, table: pd.DataFrame) -> pd.DataFrame:
     table = validated(name, table)
     if known.finite:
         table = table[np.isfinite(table["value"].to_numpy(dtype=float))]
-    if name == "metrics":  # it alone has every setting, so that equal rows are equal runs
+    if name == "metrics":  # it alone has every setting, so equal rows are equal runs
         settings = table.drop(columns=[*known.keys, *known.values]).drop_duplicates()
         again = settings[settings.drop(columns="model_id").duplicated()]
         if len(again):
             raise VicinalError(f"table {name}: {again['model_id'].iloc[0]}: another run has this setting and seed")
-    keys = [*(["model_id"] if known.own else []), *known.keys]
+    keys = [*known.own[:1], *known.keys]
     again = table[table.duplicated(keys)]
     if len(again):
         which = ", ".join(f"{key} {again.iloc[0][key]}" for key in keys)
@@ -99,9 +94,7 @@ def tidy(name: str, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def validated(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Return a known table with its columns in their types: text as it is, numbers as float64 or int64.
-
-    Temperatures are written alike (2.0 as 2).
+    """Return a known table with its numbers as NumPy's, and with temperatures as text, equal ones alike.
 
     Raises:
         VicinalError: a column is missing or empty, a value is no number, two runs have one id, or the settings of a run
@@ -109,23 +102,47 @@ def validated(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """
     known = _TABLES[name]
     columns = (*known.own, *known.keys, *known.values)
-    absent = [column for column in columns if column not in table]
-    if absent:
-        raise VicinalError(f"table {name}: column {absent[0]} is missing; {_AGAIN}")
     for column in columns:
-        if column in _ALWAYS and table[column].isna().any():
+        if column not in table:
+            raise VicinalError(f"table {name}: column {column} is missing; {_AGAIN}")
+        if column in _NEVER_EMPTY and table[column].isna().any():
             raise VicinalError(f"table {name}: {column} is empty in a row; {_AGAIN}")
-    numbers = {c: _numbers(name, table, c) for c in (*columns, *more_weights(table)) if c not in _TEXTS}
-    table = table.assign(**numbers)
-    if known.own == _MODEL:
+    numbers = [column for column in (*columns, *more_weights(table)) if column not in _TEXTS]
+    table = table.assign(**{column: _numbers(name, table[column]) for column in numbers})
+    if "temperature" in columns:
         table = table.assign(temperature=_temperatures(name, table["temperature"]))
         _check_models(name, table)
     return table
 
 
+def plain_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with its categories as text."""
+    return table.astype({name: object for name in table if isinstance(table[name].dtype, pd.CategoricalDtype)})
+
+
+def _numbers(name: str, values: pd.Series) -> pd.Series:
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf":
+        return values
+    try:
+        return pd.to_numeric(values.astype(object).where(values.notna(), np.nan)).astype("float64")
+    except (TypeError, ValueError) as error:
+        raise VicinalError(f"table {name}: column {values.name}: {error}; {_AGAIN}") from None
+
+
+def _temperatures(name: str, column: pd.Series) -> pd.Series:
+    """Return temperatures as text, equal numbers alike: 2.0 as ``2``."""
+    alike = {}
+    for value in column.dropna().unique():
+        number = pd.to_numeric(value, errors="coerce")
+        if value != STD and not 0 < number < math.inf:
+            raise VicinalError(f"table {name}: temperature: {value!r} is no number above 0 and not {STD}")
+        alike[value] = STD if value == STD else f"{number:g}"
+    return column.astype(object).map(alike)
+
+
 def _check_models(name: str, table: pd.DataFrame) -> None:
     more = [column for column in table if str(column).startswith(VARIANT)]
-    models = table[[*_MODEL, *more_weights(table), *more]].drop_duplicates()
+    models = table[[*MODEL_COLUMNS, *more_weights(table), *more]].drop_duplicates()
     again = models[models["model_id"].duplicated()]
     if len(again):
         raise VicinalError(f"table {name}: two runs have the id {again['model_id'].iloc[0]}; give each run its own")
@@ -133,72 +150,25 @@ def _check_models(name: str, table: pd.DataFrame) -> None:
     if len(broken):
         raise VicinalError(f"table {name}: seed: {broken.iloc[0]} is no whole number; {_AGAIN}")
     for row in models.to_dict("records"):
-        wrong = contradiction(row)
+        wrong = _contradiction({column: None if pd.isna(value) else value for column, value in row.items()})
         if wrong:
             raise VicinalError(f"table {name}: {row['model_id']}: {wrong}; {_AGAIN}")
 
 
-def _numbers(name: str, table: pd.DataFrame, column: str) -> pd.Series:
-    values = table[column]
-    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf":
-        return values
-    try:
-        found = pd.to_numeric(values.astype(object).where(values.notna(), np.nan))
-    except (TypeError, ValueError) as error:
-        raise VicinalError(f"table {name}: column {column}: {error}; {_AGAIN}") from None
-    if column == "seed":  # a given teacher is one for all seeds, and has none
-        return found.astype("float64" if found.isna().any() else "int64")
-    return found.astype("float64")
-
-
-def _temperatures(name: str, column: pd.Series) -> pd.Series:
-    alike = {}
-    for value in column.dropna().unique():
-        t = temperature(value, f"table {name}: temperature")
-        alike[value] = t if isinstance(t, str) else f"{t:g}"
-    return column.astype(object).map(alike)
-
-
-def contradiction(row: Mapping[str, Any]) -> str:
-    """Return what no run of this workflow can be, from the settings of a model; empty where all is well."""
-    known = {name: None if missing(value) else value for name, value in row.items()}
-    absent = [name for name in ("role", "data", "model", "method") if known[name] is None]
-    if absent:
-        return f"{absent[0]} is missing"
-    role, method, alpha, teacher = (known[name] for name in ("role", "method", "alpha", "teacher"))
+def _contradiction(row: Mapping[str, Any]) -> str:
+    """Return why no run can have the settings of a model, None where one does not apply; empty if one can."""
+    role, method, alpha, teacher = (row[name] for name in ("role", "method", "alpha", "teacher"))
     if role not in (TEACHER, STUDENT):
         return f"role is {role!r}, expected {TEACHER} or {STUDENT}"
-    if role != TEACHER and "seed" in known and known["seed"] is None:
+    if role == STUDENT and row["seed"] is None:
         return f"role {role} without a seed"
     if str(method).endswith("_mixup") == (alpha is None):
         return f"method {method} with {'no alpha' if alpha is None else f'alpha {alpha:g}'}"
     if method in ("kd", "kd_mixup"):
         if role == TEACHER:
             return f"role {TEACHER} with method {method}"
-        absent = [name for name in _OF_DISTILLED if known[name] is None]
+        absent = [name for name in _OF_DISTILLED if row[name] is None]
         return f"method {method} without {absent[0]}" if absent else ""
     if method in ("ce", "ce_mixup") and teacher is not None:
         return f"method {method} with the teacher {teacher}"
     return ""
-
-
-def missing(value: Any) -> bool:
-    """Return whether a value of a table is None, NaN or NA."""
-    return value is None or value is pd.NA or value != value
-
-
-def temperature(value: Any, where: str) -> float | str | None:
-    """Return a temperature: a number above 0, or ``std``; None where there is none.
-
-    Raises:
-        VicinalError: it is neither; ``where`` names the value in the message.
-    """
-    if value is None or value == STD:
-        return value
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        found = math.nan
-    if not 0 < found < math.inf:
-        raise VicinalError(f"{where}: {value!r} is no number above 0 and not {STD}")
-    return found

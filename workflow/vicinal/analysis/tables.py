@@ -8,28 +8,44 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vicinal.errors import VicinalError
+from vicinal.analysis.origin import evaluations, on_corruptions
+from vicinal.analysis.schema import MODEL_COLUMNS, PRETRAINED, TEACHER, TEACHER_PRETRAINED
 from vicinal.evaluation import metrics
 from vicinal.evaluation.files import PREDICTIONS, SIMILARITIES, TABLES, measure_anew, read_measures
 from vicinal.evaluation.robustness import read_robustness, robustness_rows
-from vicinal.files import read_table, sha256
-from vicinal.jobs.plan import check_id
-from vicinal.results import EVALUATION
+from vicinal.files import read_table
+from vicinal.results import model_folder
 from vicinal.spec import more_weights
 from vicinal.training.history import training_history
 
-# Columns that say which replicate a row is of; a summary is over them.
+# Columns that tell apart the replicates of a setting; a summary is over them.
 REPLICATE = ["model_id", "seed", "teacher_id"]
-MODEL_COLUMNS = [
-    "model_id", "role", "data", "model", "method", "seed", "alpha", "teacher", "teacher_mixup_alpha", "temperature",
-    "logit_scale", "kd_weight", "ce_weight",
-]  # fmt: skip
-# Of experiments whose networks start from published weights: whether those were trained with mixup.
-FLAGS = ("pretraining_mixup", "teacher_pretraining_mixup")
 # The temperature that a model's logits were divided by to measure it, beside the one it was distilled at.
 SOFTMAX_TEMPERATURE = "softmax_temperature"
 # The columns of the table of class similarity, which only teachers have.
 SIMILARITY = {"kind": "category", "row": "int16", "column": "int16", "value": "float32"}
+# The tables whose values claims and figures are made from, and their column that names a value.
+_NAMED = dict.fromkeys(("metrics", "vicinal", "confusion", "spread", "corruptions"), "metric") | {"similarity": "kind"}
+
+
+def make_tables(spec: Mapping[str, Any], results: Path, meta: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Return all tables of an experiment by name: those of ``collect``, corruptions, summary and classes.
+
+    Args:
+        spec: of the tables, from their plan.
+        results: the results folder.
+        meta: the ``meta.json`` of the experiment's data store.
+
+    Raises:
+        VicinalError: see ``collect`` and ``corruption_table``.
+    """
+    models = model_table(spec["models"])
+    trained = {id_: model_folder(results, model["role"], id_) for id_, model in spec["models"].items()}
+    tables = collect(models, evaluations(spec, results), trained)
+    tables["corruptions"] = corruption_table(models, on_corruptions(spec, results))
+    tables["summary"] = summarise(tables["metrics"])
+    tables["classes"] = class_table(meta)
+    return tables
 
 
 def model_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -59,13 +75,13 @@ def collect(models: pd.DataFrame, folders: Mapping[str, Path], trained: Mapping[
         trained: for each model id the folder of the trained model, with its history.
 
     Raises:
-        VicinalError: a table is missing or unreadable, or one that was measured by older code lacks what is wanted.
+        VicinalError: a table is missing or unreadable, or lacks something because older code measured it.
     """
     parts: dict[str, list[pd.DataFrame]] = defaultdict(list)
-    spread = {}
-    for id_, is_teacher in zip(models["model_id"], models["role"] == "teacher", strict=True):
+    spread, similarity = {}, {}
+    for id_, role in zip(models["model_id"], models["role"], strict=True):
         folder = folders[id_]
-        measures = read_measures(folder, is_teacher)
+        measures = read_measures(folder, role == TEACHER)
         tables = {
             "metrics": measures["metrics"],
             "vicinal": measures["vicinal"],
@@ -75,16 +91,16 @@ def collect(models: pd.DataFrame, folders: Mapping[str, Path], trained: Mapping[
         }
         for name, table in tables.items():
             parts[name].append(table.assign(model_id=id_))
-        if is_teacher:
+        if role == TEACHER:
             spread[id_] = measures["spread"]
-    shared = models[[*_shared(models), *(flag for flag in FLAGS if flag in models)]]
-    described = {"metrics": models}
+            similarity[id_] = read_table(folder / SIMILARITIES, measure_anew(folder))
+    shared = _shared(models)
+    shared = models[[*shared, *(flag for flag in (PRETRAINED, TEACHER_PRETRAINED) if flag in models)]]
     tidy = {
-        name: described.get(name, shared).merge(pd.concat(tables, ignore_index=True), on="model_id")
+        name: (models if name == "metrics" else shared).merge(pd.concat(tables, ignore_index=True), on="model_id")
         for name, tables in parts.items()
     }
     tidy["spread"] = shared.merge(_of_teachers(spread, TABLES["spread"]).astype({"model_id": object}), on="model_id")
-    similarity = {id_: read_table(folders[id_] / SIMILARITIES, measure_anew(folders[id_])) for id_ in spread}
     tidy["similarity"] = _of_teachers(similarity, SIMILARITY)
     return {name: _categorical(table) for name, table in tidy.items()}
 
@@ -121,38 +137,6 @@ def corruption_table(models: pd.DataFrame, folders: Mapping[str, Path]) -> pd.Da
     return _categorical(models[_shared(models)].merge(found, on="model_id"))
 
 
-def corruption_sources(models: Mapping[str, Any], units: Mapping[str, str], results: Path) -> dict[str, Path]:
-    """Return model id → folder of its measurement on corrupted images.
-
-    Args:
-        models: ids of the experiment's models.
-        units: model id → id of its teacher or cohort.
-        results: the results folder.
-
-    Raises:
-        VicinalError: an id can be none.
-    """
-    for id_ in units.values():
-        check_id(id_, "corrupted")
-    return {id_: results / "robustness" / unit / id_ for id_, unit in units.items() if id_ in models}
-
-
-def evaluation_sums(folders: Mapping[str, Path]) -> dict[str, str]:
-    """Return the SHA-256 of the record (evaluation.json) of each model's evaluation; it holds those of the tables.
-
-    Args:
-        folders: for each model id the folder of its evaluation's tables.
-
-    Raises:
-        VicinalError: a record is missing.
-    """
-    records = {id_: folder / EVALUATION for id_, folder in folders.items()}
-    for path in records.values():
-        if not path.exists():
-            raise VicinalError(f"{path}: no such file; run ./reproduce to make it")
-    return {id_: sha256(path) for id_, path in records.items()}
-
-
 def class_table(meta: Mapping[str, Any]) -> pd.DataFrame:
     """Return the classes of a data store: label, name and superclass (a number; missing where there is none).
 
@@ -178,21 +162,17 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def not_finite(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Return a line for each value of the tables that is NaN or infinite: claims and figures can say nothing of it."""
+    """Return a line for each value of the tables that is NaN or infinite: claims and figures cannot use it."""
     lines = []
-    names = dict.fromkeys(("metrics", "vicinal", "confusion", "spread", "corruptions"), "metric")
-    for name, what in (names | {"similarity": "kind"}).items():
-        if name not in tables:
-            continue
-        bad = tables[name][~np.isfinite(tables[name]["value"])]
-        found = bad[["model_id", what, "value"]].drop_duplicates().itertuples(index=False)
-        lines += [f"table {name}: {metric} of {id_} is {value}" for id_, metric, value in found]
+    for name, what in _NAMED.items():
+        if name in tables:
+            bad = tables[name][~np.isfinite(tables[name]["value"])]
+            found = bad[["model_id", what, "value"]].drop_duplicates().itertuples(index=False)
+            lines += [f"table {name}: {metric} of {id_} is {value}" for id_, metric, value in found]
     return lines
 
 
 def _categorical(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with text as categories: its rows repeat the same few words."""
-    texts = [
-        column for column in table if isinstance(table[column].dtype, pd.StringDtype) or table[column].dtype == object
-    ]
+    texts = [name for name in table if table[name].dtype == object or isinstance(table[name].dtype, pd.StringDtype)]
     return table.astype(dict.fromkeys(texts, "category"))

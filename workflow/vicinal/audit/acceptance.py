@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from vicinal.data.store import META
 from vicinal.errors import VicinalError
@@ -15,17 +15,49 @@ from vicinal.files import read_json, read_object, read_table, write_json
 from vicinal.jobs.plan import record_key, recorded_key, recorded_parts
 from vicinal.jobs.records import manifest_of
 from vicinal.planning.plans import Plan, Ref
-from vicinal.results import EVALUATION, MEASURED, RECORD, STAGES, TRAINED, model_folder
-from vicinal.training.history import HISTORY
+from vicinal.results import EVALUATION, HISTORY, MEASURED, RECORD, STAGES, TRAINED, model_folder
+
+
+class CodeRecord(NamedTuple):
+    """The record of a result, as its plan wants it: the result's id, the record's path, its spec and its code."""
+
+    id: str
+    path: Path
+    spec: dict[str, Any]
+    code: str
+
+
+def code_records(plan: Plan, results: Path) -> list[CodeRecord]:
+    """Return the records that a job writes and that hold a code fingerprint; none of tables and what follows."""
+    content = plan.content
+    if plan.stage == "cohorts":
+        return [
+            CodeRecord(
+                id_,
+                model_folder(results, "student", id_) / RECORD,
+                {**content["spec"], **student["own"]},
+                student["code"],
+            )
+            for id_, student in content["students"].items()
+        ]
+    if plan.stage == "data":
+        paths = {plan.id: (results / plan.output).with_name(META)}
+    elif plan.stage == "teachers":
+        paths = {plan.id: model_folder(results, "teacher", plan.id) / RECORD}
+    elif plan.stage in MEASURED:
+        paths = {id_: (results / plan.output).with_name(id_) / EVALUATION for id_ in content["models"]}
+    else:
+        return []
+    return [CodeRecord(id_, path, content["spec"], content["code"]) for id_, path in paths.items()]
 
 
 def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
-    """Record that existing results count under the present code; yield a line for each stage and change of code.
+    """Let existing results count under the present code; yield a line for each stage and change of code.
 
-    Only what differs from its plan by nothing but code is accepted: in the record of each result ``code`` becomes the
-    present fingerprint, and ``accepted`` gets an entry with the date and both fingerprints. Data stores, teachers,
-    students and measurements are accepted; tables and what follows are made anew. What lacks something that these
-    are made from now is not accepted: the run makes it anew.
+    A result is accepted if only its code differs from its plan: in its record ``code`` becomes the present fingerprint,
+    and ``accepted`` gets an entry with the date and both fingerprints. This holds for data stores, teachers, students
+    and measurements; tables and what follows are made again. A result that lacks something which these need now is not
+    accepted: the run makes it again.
 
     Args:
         plans: of all wanted artefacts, upstream ones first (``build_plans``).
@@ -37,15 +69,18 @@ def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
     fresh: set[Ref] = set()
     for plan in plans:
         whole = True
-        for path, spec, code in code_records(plan, results):
-            if (record := _of_other_code(path, spec, code)) is None:
+        for _, path, spec, code in code_records(plan, results):
+            record = read_object(path)
+            before = record.get("code")
+            if record.get("spec") != spec or before in (None, code):
                 continue
             if lacking := _lacking(plan, path.parent, record):
                 refused[plan.stage, ", ".join(lacking)] += 1
                 whole = False
-            else:
-                _accept(path, record, code, date)
-                accepted[plan.stage, record["code"], code] += 1
+                continue
+            entry = {"date": date, "from": before, "to": code}
+            _rewrite(path, {**record, "code": code, "accepted": [*record.get("accepted", []), entry]})
+            accepted[plan.stage, before, code] += 1
         if recorded_key(results / plan.output) == plan.key:
             fresh.add(plan.ref)
         elif STAGES[plan.stage].holds and whole and _differs_by_code(plan, results, fresh):
@@ -54,38 +89,13 @@ def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
     for (stage, before, code), count in accepted.items():
         yield f"accepted under the present code: {STAGES[stage].holds}: {count}, code {before} → {code}"
     for (stage, lacking), count in refused.items():
-        yield f"not accepted, but made anew: {STAGES[stage].holds}: {count}, made by older code without {lacking}"
+        yield f"not accepted, but made again: {STAGES[stage].holds}: {count}, made by older code without {lacking}"
     if not (accepted or refused):
-        yield "accepted nothing: no result here differs from its plan by code alone"
-
-
-def code_records(plan: Plan, results: Path) -> list[tuple[Path, dict[str, Any], str]]:
-    """Return the records of results that hold a code fingerprint: path, and the spec and code that are wanted."""
-    content = plan.content
-    if plan.stage == "data":
-        return [((results / plan.output).with_name(META), content["spec"], content["code"])]
-    if plan.stage == "teachers":
-        return [(results / plan.directories[0] / RECORD, content["spec"], content["code"])]
-    if plan.stage == "cohorts":
-        return [
-            (model_folder(results, "student", id_) / RECORD, {**content["spec"], **student["own"]}, student["code"])
-            for id_, student in content["students"].items()
-        ]
-    if plan.stage in MEASURED:
-        return [(results / directory / EVALUATION, content["spec"], content["code"]) for directory in plan.directories]
-    return []
-
-
-def _of_other_code(path: Path, spec: dict[str, Any], code: str) -> dict[str, Any] | None:
-    """Return a record that differs from what is wanted by code alone; None where there is none."""
-    record = read_object(path)
-    if record.get("spec") != spec or record.get("code") in (None, code):
-        return None
-    return record
+        yield "accepted nothing: no result here differs from its plan by code only"
 
 
 def _lacking(plan: Plan, folder: Path, record: dict[str, Any]) -> list[str]:
-    """Return the names of what a result lacks although it differs by code alone: older code did not write it."""
+    """Return the names of what a result lacks because older code did not write it."""
     if plan.stage in TRAINED:
         return [] if HISTORY in record.get("sha256", {}) else [HISTORY]
     if plan.stage == "robustness":
@@ -112,14 +122,8 @@ def lacking_tables(folder: Path, is_teacher: bool) -> list[str]:
     return absent + [f"{name} in {MEASURES}" for name in wanted_tables(is_teacher) if name not in present]
 
 
-def _accept(path: Path, record: dict[str, Any], code: str, date: str) -> None:
-    """Rewrite a record: it counts under this code."""
-    entry = {"date": date, "from": record["code"], "to": code}
-    _rewrite(path, {**record, "code": code, "accepted": [*record.get("accepted", []), entry]})
-
-
 def _rewrite(path: Path, content: Any) -> None:
-    """Write a record anew with the time that it had: nothing made from it has become old."""
+    """Write a record again, with the time that it had, so that nothing made from it looks old."""
     status = path.stat()
     write_json(path, content)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))

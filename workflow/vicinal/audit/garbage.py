@@ -7,14 +7,14 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vicinal.audit.references import References, cohort_members
-from vicinal.files import LEFT_OVER, read_object
+from vicinal.audit.references import References
+from vicinal.files import LEFT_OVER
 from vicinal.jobs.heartbeat import lives, read_beats
-from vicinal.jobs.lease import ENDING, free_lease, held_leases
+from vicinal.jobs.lease import ENDING, held_leases
 from vicinal.results import (
     CHECKPOINTS,
     EVALUATION,
@@ -27,163 +27,103 @@ from vicinal.results import (
     PUBLISHED,
     SHARED_FOLDERS,
     STAGES,
-    TRAINED,
     is_id,
 )
 
-# A temporary file younger than this may be of a job that runs, s.
+# A temporary file younger than this may belong to a running job, s.
 YOUNG = 3600.0
-LEFT = "left over of killed jobs"
 
 
 @dataclass(frozen=True)
 class Item:
-    """Something that no experiment refers to.
-
-    Attributes:
-        kind: of what, for the table.
-        path: of a file or directory below the results folder.
-        bytes: its size.
-        files: how many files it consists of.
-        ids: artefacts whose locks its removal needs.
-    """
+    """A file or folder below the results folder that no experiment refers to; its size in bytes and in files."""
 
     kind: str
     path: Path
     bytes: int
     files: int
-    ids: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Garbage:
-    """What is not referred to: ``items`` can be removed, ``kept`` are folders of experiments that no config knows."""
+def jobs_at_work(results: Path) -> set[str]:
+    """Return the ids of the artefacts that jobs work on: they hold a lease or show signs of life."""
+    beats = read_beats(results, time.time())
+    # A silent job may still run: on another machine, or on a slow disk.
+    return held_leases(results) | {b["id"] for b in beats if lives(b) or (b["silent"] and b["age"] < YOUNG)}
 
-    items: list[Item]
-    kept: list[Item]
 
-
-def find_garbage(results: Path, references: References) -> Garbage:
-    """List what no experiment refers to and no job works on; symbolic links are neither followed nor listed.
+def find_garbage(results: Path, references: References) -> list[Item]:
+    """Return what no experiment refers to. Symbolic links are neither followed nor listed.
 
     Args:
         results: the results folder.
         references: what the experiments refer to.
     """
-    busy = _Busy(results)
-    members = cohort_members(results)
-    items = list(_artefacts(results, references, members))
-    items += _bookkeeping(results, references)
-    items += _left_over(results, members, busy.locks)
-    return Garbage([item for item in items if not busy.needs(item)], list(_unknown_experiments(results, references)))
+    return [*_artefacts(results, references), *_bookkeeping(results, references), *_left_over(results)]
 
 
-class _Busy:
-    """What running jobs work on: they hold a lock or show signs of life."""
-
-    def __init__(self, results: Path) -> None:
-        self.locks = held_leases(results)
-        beats = read_beats(results, time.time())
-        working = [(beat["stage"], beat["id"]) for beat in beats if _is_at_work(beat)]
-        self._beating = {results / HEARTBEATS / f"{stage}-{id_}.json" for stage, id_ in working}
-        jobs = {(stage, id_) for id_ in self.locks for stage in TRAINED}
-        self._ids = set(self.locks)
-        # What the job reads must stay as well.
-        todo = [*jobs, *working]
-        while todo:
-            stage, id_ = todo.pop()
-            self._ids.add(id_)
-            plan = read_object(results / PLAN / stage / f"{id_}.json")
-            self._ids.update(plan.get("students", {}))
-            todo += [tuple(ref.split("/", 1)) for ref in plan.get("upstream", {})]
-
-    def needs(self, item: Item) -> bool:
-        if item.path in self._beating:
-            return True
-        return bool(self._ids.intersection(item.ids)) or bool(self._ids.intersection(item.path.parts))
-
-
-def _is_at_work(beat: dict) -> bool:
-    # Silence is no proof of an end: the machine may be another one, or its disk slow.
-    return lives(beat) or (beat["silent"] and beat["age"] < YOUNG)
-
-
-def _artefacts(results: Path, references: References, members: dict[str, set[str]]) -> Iterator[Item]:
+def _artefacts(results: Path, references: References) -> Iterator[Item]:
     for stage in FOLDERS:
         for entry in _entries(results / stage):
-            known = references.ids[stage]
             name = re.split(r"\.(?:fetched|corruptions)\.json", entry.name)[0] if stage == "data" else entry.name
             if entry.name.startswith(LEFT_OVER) or not is_id(name):
-                continue  # foreign: for verify to name
-            if name not in known:
-                cohorts = members.get(name, ()) if stage == "students" else ()
-                yield _item(stage, Path(entry.path), (name, *cohorts))
+                continue  # foreign files are named by ``verify``
+            if name not in references.ids[stage]:
+                yield _item(stage, Path(entry.path))
             elif stage in MEASURED and entry.is_dir(follow_symlinks=False):
                 for model in _entries(Path(entry.path)):
-                    record = Path(model.path) / EVALUATION
-                    if record.is_file() and (name, model.name) not in references.measured:
-                        yield _item(stage, Path(model.path), (name,))
+                    is_measured = Path(model.path, EVALUATION).is_file()
+                    if is_measured and (name, model.name) not in references.measured:
+                        yield _item(stage, Path(model.path))
 
 
 def _bookkeeping(results: Path, references: References) -> Iterator[Item]:
     """Yield plan files, locks, checkpoints, logs, benchmarks and heartbeats of what is gone or garbage itself."""
     units, stores = references.ids["teachers"] | references.ids["cohorts"], references.ids["data"]
-    of_stores = ("downloads", "data", "corruptions")
-    places = [
-        *(("plan files", f"{PLAN}/{stage}", ".json", stores) for stage in of_stores),
-        *(("plan files", f"{PLAN}/{stage}", ".json", references.ids[stage]) for stage in ("weights", *ON_DEVICE)),
-        ("locks", LOCKS, ENDING, units),
-        *(("logs and benchmarks", f"logs/{STAGES[stage].rule}", ".log", stores) for stage in of_stores),
-        *(("logs and benchmarks", f"benchmarks/{STAGES[stage].rule}", ".tsv", stores) for stage in of_stores),
-    ]
+    working = jobs_at_work(results)
+    wanted_plans = dict.fromkeys(("downloads", "data", "corruptions"), stores)
+    places = [("locks", LOCKS, ENDING, units | working)]
+    for stage, wanted in wanted_plans.items():
+        places.append(("logs and benchmarks", f"logs/{STAGES[stage].rule}", ".log", wanted))
+        places.append(("logs and benchmarks", f"benchmarks/{STAGES[stage].rule}", ".tsv", wanted))
+    wanted_plans |= {stage: references.ids[stage] for stage in ("weights", *ON_DEVICE)}
+    places += [("plan files", f"{PLAN}/{stage}", ".json", wanted) for stage, wanted in wanted_plans.items()]
     for kind, folder, ending, wanted in places:
-        for path in _files(results / folder, ending):
-            if path.stem not in wanted:
-                yield _item(kind, path, (path.stem,))
+        yield from (_item(kind, path) for path in _files(results / folder, ending) if path.stem not in wanted)
     for entry in _entries(results / CHECKPOINTS):
         if is_id(entry.name) and entry.name not in units:
-            yield _item("checkpoints", Path(entry.path), (entry.name,))
-    # A failed job leaves its heartbeat for status to tell, as long as it is wanted.
+            yield _item("checkpoints", Path(entry.path))
+    # ``status`` shows the heartbeat of a failed job as long as its result is wanted.
     failed = {(beat["stage"], beat["id"]) for beat in read_beats(results, time.time()) if beat["state"] == "failed"}
     for path in _files(results / HEARTBEATS, ".json"):
         stage, _, id_ = path.stem.partition("-")
-        if (stage, id_) not in failed or id_ not in references.ids.get(stage, ()):
+        is_shown = (stage, id_) in failed and id_ in references.ids[stage]
+        if not (is_shown or id_ in working):
             yield _item("heartbeats", path)
 
 
-def _left_over(results: Path, members: dict[str, set[str]], locks: set[str]) -> Iterator[Item]:
-    now = time.time()
-    for path in _temporary(results):
-        item = _item(LEFT, path)
-        if now - _newest(path) < YOUNG:
-            continue
-        parts = path.relative_to(results).parts
-        # A temporary directory of a student says whose it is: .tmp-ID-xxxxxxxx.
-        owner = parts[1] if len(parts) > 2 else path.name.split("-", 1)[1].rpartition("-")[0]
-        cohorts = members.get(owner, set())
-        if parts[0] == "students" and locks and not cohorts:
-            continue  # nobody knows of which cohort
-        yield Item(item.kind, item.path, item.bytes, item.files, (owner, *sorted(cohorts)))
-
-
-def _temporary(folder: Path) -> Iterator[Path]:
+def _left_over(folder: Path) -> Iterator[Item]:
+    """Yield the temporary files and folders below a folder that were not changed for some time."""
     for entry in _entries(folder):
+        path = Path(entry.path)
         if entry.name.startswith(LEFT_OVER):
-            yield Path(entry.path)
+            item = _item("left over from killed jobs", path)
+            if time.time() - _newest(path) >= YOUNG:
+                yield item
         elif entry.name != PUBLISHED and entry.is_dir(follow_symlinks=False):
-            yield from _temporary(Path(entry.path))
+            yield from _left_over(path)
 
 
-def _unknown_experiments(results: Path, references: References) -> Iterator[Item]:
+def unknown_experiments(results: Path, references: References) -> Iterator[Item]:
+    """Yield the folders with the tables of experiments that no config names; these are never removed."""
     for entry in _entries(results):
         folder = Path(entry.path)
         is_made = any((folder / name).is_file() for name in ("provenance.json", "report.json", "metrics.parquet"))
-        if entry.name not in SHARED_FOLDERS | references.names and entry.is_dir(follow_symlinks=False) and is_made:
+        if is_made and entry.name not in SHARED_FOLDERS | references.names:
             yield _item("experiments", folder)
 
 
 def _entries(folder: Path) -> list[os.DirEntry]:
-    """Return what lies in a folder, links left out; nothing where the folder itself is one, or not there."""
+    """Return what lies in a folder, without links; nothing where the folder itself is a link or does not exist."""
     if folder.is_symlink() and folder.name in SHARED_FOLDERS:
         return []
     try:
@@ -199,20 +139,20 @@ def _files(folder: Path, ending: str) -> Iterator[Path]:
             yield Path(entry.path)
 
 
-def _item(kind: str, path: Path, ids: Iterable[str] = ()) -> Item:
+def _item(kind: str, path: Path) -> Item:
     sizes = [status.st_size for status in _statuses(path)]
-    return Item(kind, path, sum(sizes), len(sizes), tuple(sorted(set(ids))))
+    return Item(kind, path, sum(sizes), len(sizes))
 
 
 def _newest(path: Path) -> float:
-    """Return when something in ``path`` was changed last, s since 1970; infinity where it is gone meanwhile."""
+    """Return when something in ``path`` was changed last, s since 1970; infinity where it is gone by now."""
     inside = list(_statuses(path))
-    own = _status(path)  # looked at last: where a file vanished from a directory its time is new
+    own = _status(path)  # last, since a file that vanishes from a folder changes the folder's time
     return max(status.st_mtime for status in [*own, *inside]) if own else math.inf
 
 
 def _statuses(path: Path) -> Iterator[os.stat_result]:
-    """Yield the status of a file, or of all files in a directory, but for those that vanish meanwhile."""
+    """Yield the status of a file, or of all files in a folder; files that vanish meanwhile are left out."""
     if path.is_symlink() or not path.is_dir():
         yield from _status(path)
         return
@@ -228,8 +168,8 @@ def _status(path: Path) -> list[os.stat_result]:
         return []
 
 
-def remove(results: Path, items: Iterable[Item]) -> Iterator[tuple[Item, bool]]:
-    """Remove items, each with whether it was: not where a job holds the lock. Under the head's lock.
+def remove(results: Path, items: Iterable[Item]) -> None:
+    """Remove items. Call it under the head's lock, when no job is at work.
 
     Raises:
         ValueError: an item does not lie in the results folder, or is published.
@@ -239,19 +179,11 @@ def remove(results: Path, items: Iterable[Item]) -> Iterator[tuple[Item, bool]]:
         parts = item.path.relative_to(results).parts
         if not parts or parts[0] == PUBLISHED or ".." in parts:
             raise ValueError(f"{item.path}: not to be removed")
-        yield item, _remove(results, item)
-
-
-def _remove(results: Path, item: Item) -> bool:
-    with ExitStack() as held:
-        if not all(held.enter_context(free_lease(results, id_)) for id_ in item.ids):
-            return False
         if not item.path.is_dir():
             item.path.unlink(missing_ok=True)
         while item.path.is_dir():
-            with suppress(FileNotFoundError):  # a file in it vanished meanwhile: on with the others
+            with suppress(FileNotFoundError):  # a file in it vanished meanwhile: remove the others
                 shutil.rmtree(item.path)
-    return True
 
 
 def by_kind(items: Iterable[Item]) -> list[tuple[str, int, int, int]]:

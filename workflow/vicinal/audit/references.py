@@ -1,4 +1,4 @@
-"""What the experiments refer to: every config that is known here, and the tables that exist."""
+"""Which results the experiments refer to, by the configs that are known here and by the tables that exist."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -18,14 +18,14 @@ EXPERIMENTS = Path("experiments")
 
 @dataclass
 class References:
-    """All that is referred to.
+    """What is referred to.
 
     Attributes:
-        ids: stage → ids.
-        measured: (evaluation, model) of the tables.
-        names: of the experiments and collections.
+        ids: stage → ids of artefacts.
+        measured: pairs (evaluation, model).
+        names: of experiments and collections.
         sources: files that were read.
-        problems: why a config or record could not be read, a line each: what it refers to is not known.
+        problems: one line for each config or record that could not be read.
     """
 
     ids: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -66,10 +66,9 @@ def _add_experiment(found: References, experiment: Experiment, path: Path, resul
     try:
         artefacts, _ = resolve([experiment], str(path), results)
     except VicinalError as error:
-        # Data that were never prepared here have no results here.
-        if any(results.glob(f"data/{experiment.data.name}-*")) or any(
-            results.glob(f"plan/data/{experiment.data.name}-*.json")
-        ):
+        name = experiment.data.name
+        # If the data were never prepared here there are no results of them.
+        if any(results.glob(f"data/{name}-*")) or any(results.glob(f"plan/data/{name}-*.json")):
             found.problems.append(f"{path}: {experiment.name}: {describe(error)}")
         return
     for plan in build_plans(artefacts):
@@ -81,10 +80,8 @@ def _add_experiment(found: References, experiment: Experiment, path: Path, resul
 
 def _add_tables(found: References, path: Path, members: dict[str, set[str]]) -> None:
     try:
-        record = read_json(path)
-        spec = record["spec"]
-        models, data = spec["models"], spec["data"]
-        for id_, row in models.items():
+        spec = read_json(path)["spec"]
+        for id_, row in spec["models"].items():
             found.measured.add((row["evaluation"], id_))
             found.ids["evaluations"].add(row["evaluation"])
             found.ids["students" if row["role"] == "student" else "teachers"].add(id_)
@@ -94,10 +91,12 @@ def _add_tables(found: References, path: Path, members: dict[str, set[str]]) -> 
         for id_, unit in spec.get("corrupted", {}).items():
             found.measured.add((unit, id_))
             found.ids["robustness"].add(unit)
-        found.ids["data"].add(artefact_id(data["name"], data))
+        found.ids["data"].add(artefact_id(spec["data"]["name"], spec["data"]))
         found.sources.append(path)
     except (VicinalError, KeyError, TypeError, AttributeError) as error:
-        found.problems.append(f"{path}: not the record of an experiment's tables ({describe(error)}); make it anew")
+        found.problems.append(
+            f"{path}: not the record of an experiment's tables ({describe(error)}); run ./reproduce to make it again"
+        )
 
 
 def cohort_members(results: Path) -> dict[str, set[str]]:

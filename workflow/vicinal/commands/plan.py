@@ -1,9 +1,10 @@
-"""Say what would run and why, how long it would take and the disk it needs; nothing is run."""
+"""Show what would run and why, how long it would take and the disk it needs; runs nothing."""
 
 import argparse
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 
 from vicinal.planning.experiments import (
     RESULTS,
@@ -15,25 +16,24 @@ from vicinal.planning.experiments import (
 )
 from vicinal.planning.problems import Problem, errors_of, refuse
 
-ELSEWHERE = "Times are for this machine; for a GPU of another one add --set execution.device=cuda."
+ELSEWHERE = "Times are for this machine; for a GPU elsewhere add --set execution.device=cuda."
 # The fields of --json; test_command_plan.py compares them with what is printed.
 SCHEMA = """
 --json prints one object:
   experiment  its name
-  jobs        those that would run, upstream ones first: {rule, stage, id, reasons, train (ids of the models to be
-              trained), seconds, source (of the estimate), runs (that it rests on)}
-  stages      {stage, wanted, run, train, keep}: numbers of jobs, and of models trained and kept (null: has none)
+  jobs        those that would run, upstream ones first: {rule, stage, id, reasons, train (ids of the models that it
+              would train), seconds, source (of this estimate), runs (recorded ones that it rests on)}
+  stages      {stage, wanted, run, train, keep}: numbers of jobs, and of models trained and kept (null: trains none)
   totals      {jobs, students, students_kept, teachers, teachers_kept, cluster_jobs (rule → number)}
   time        {device, hardware, device_hours (of the GPU, or of cores), other_core_hours, wall_seconds, slots (jobs at
               a time), sources (words → number of jobs)}
   disk        {parts (name → bytes), needed, free (bytes), fits}
-  notes       what else is to be known beforehand, a line each: why corrupted images are left out, or not there yet
-  problems    what stands in the way: {kind (error, warning, note), text, experiments (that it keeps from running;
+  notes       what else to know beforehand, a line each: why corrupted images are left out, or not there yet
+  problems    what stands in the way: {kind (error, warning, note), text, experiments (that cannot run because of it;
               empty: all)}; a run with an error stops before the first job
-  blocks      what each block of the grid alone asks for of the above, so what leaving it out would save: {name, what
-              (its content), students, teachers (that would be trained), hours (of the GPU, or of cores)}; the last one,
-              shared: what several ask for, counted once
-  seeds       the same of each seed"""
+  blocks      what leaving out each block of the grid would save: {name, what (its content), students, teachers (that
+              would be trained), hours (of the GPU, or of cores)}; the last one, shared: what several ask for
+  seeds       the same for each seed"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +58,9 @@ def main(args: argparse.Namespace) -> int:
     if artefacts is None:
         refuse(problems)
     overview = make_overview(name, artefacts, execution, args.cores, RESULTS)
-    problems += find_problems(artefacts, execution, RESULTS, overview.changes, say=_say)
+    problems += find_problems(
+        artefacts, execution, RESULTS, overview.changes, say=partial(print, file=sys.stderr, flush=True)
+    )
     if args.json:
         listed = {"problems": [asdict(problem) for problem in problems]}
         print(json.dumps({**overview.as_json(), **listed}, indent=1))
@@ -70,13 +72,10 @@ def main(args: argparse.Namespace) -> int:
 
 
 def preflight_lines(problems: list[Problem], has_jobs: bool) -> list[str]:
-    """Return what ``./reproduce`` would check before its first job, a line each; nothing where there is no job."""
+    """Return what ``./reproduce`` would find before its first job, a line each; nothing where there is no job."""
     if not has_jobs and not problems:
         return []
-    errors = len(errors_of(problems))
-    ready = "a run would stop before the first job:" if errors else "all that a run needs is there, or can be had"
+    ready = "all that a run needs is there or can be downloaded"
+    if errors_of(problems):
+        ready = "a run would stop before the first job:"
     return [f"before: {ready}", *(f"        {problem}" for problem in problems)]
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Write the claims, figures and reports anew from the tables of finished experiments; nothing is trained."""
+"""Write claims, figures and reports again from the tables of finished experiments; trains nothing."""
 
 import argparse
 from pathlib import Path
@@ -27,11 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Rebuild what is made from the tables of one experiment or of several; return the exit status."""
     output = args.output or args.folder
-    folders = find_experiments(args.folder)
-    if folders == [args.folder]:
-        rebuild(args.folder, output)
-        return 0
-    made = {folder: output / folder.name for folder in folders}
+    made = {folder: output / folder.name for folder in find_experiments(args.folder)}
+    if args.folder in made:
+        made = {args.folder: output}
     for folder, place in made.items():
         rebuild(folder, place)
     if len(made) > 1:
@@ -61,7 +59,7 @@ def find_experiments(folder: Path) -> list[Path]:
 def rebuild(tables: Path, output: Path) -> None:
     """Write claims, figures and report of one experiment from its tables.
 
-    A missing table leaves out what needs it, and a line says so.
+    What needs a missing table is left out, and a line says so.
     """
     # Imported only now: pandas, SciPy and matplotlib take a while to load.
     from vicinal.analysis.claims import TABLES
@@ -112,7 +110,7 @@ def combine(made: dict[Path, Path], name: str, output: Path) -> None:
 
 
 def _place(output: Path, code: str) -> Path:
-    """Return ``output``; where other code made what is there, its key goes, lest a run take the new file for that."""
+    """Return ``output``. If other code made what is there its key is removed, so that a run makes it again."""
     record = output.with_suffix(".json")
     if not record.exists() or read_json(record).get("code") != code:
         forget_key(output)

@@ -1,4 +1,4 @@
-"""Run an experiment: train, measure, test the claims, draw and report what is not there yet."""
+"""Run an experiment: train, measure, test the claims, draw and report whatever is not there yet."""
 
 import argparse
 import time
@@ -25,9 +25,9 @@ from vicinal.planning.experiments import (
     resolve_each,
     resolve_named,
 )
-from vicinal.planning.left_out import write_skipped
 from vicinal.planning.plans import build_plans
 from vicinal.planning.problems import ERROR, reasons, refuse
+from vicinal.planning.skipped import write_skipped
 from vicinal.running.last_run import is_last_run, write_last_run
 from vicinal.running.preflight import find_problems, unwritable
 from vicinal.running.runner import head_lock, run_snakemake, run_snakemake_as_it_is, unlock_snakemake
@@ -49,15 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip-missing",
         action="store_true",
-        help="of several experiments run those whose data and weights are there or can be downloaded; the combined "
+        help="of several experiments, run those whose data and weights are there or can be downloaded; the combined "
         "report names the others",
     )
     parser.add_argument(
         "--accept-code",
         action="store_true",
-        help="keep the results that the present code would make anew; their records will say so",
+        help="keep the results that the present code would make again; their records will say so",
     )
-    parser.add_argument("--unlock", action="store_true", help="remove the lock of a Snakemake that runs no more")
+    parser.add_argument("--unlock", action="store_true", help="remove the lock of a Snakemake that has ended")
     parser.add_argument(
         "--no-venv", action="store_true", help="use the active environment, if it satisfies the lock file"
     )
@@ -76,11 +76,11 @@ def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
     if not args.slurm and any(text.startswith("cluster") for text in args.set):
         raise VicinalError("--set cluster: says where --slurm sends its jobs; add --slurm, or leave it out")
     experiments = with_cluster(experiments, args.slurm)
-    # With arguments of its own Snakemake may run anything, or nothing; what is accepted below does not run.
+    # With arguments of its own Snakemake may run anything, or nothing; and accepted results need not run.
     checked = args.skip_missing or not (snakemake_arguments or args.accept_code)
     if checked and (closed := unwritable(RESULTS)):
-        with suppress(OSError):  # the sums of data that were never read before are kept there
-            select(name, experiments, where, args)  # says all that is wrong, not this alone
+        with suppress(OSError):  # it writes the checksums of new data there
+            select(name, experiments, where, args)  # names all problems, not only this one
         refuse(closed)
     with head_lock(RESULTS) as lock:
         if checked:
@@ -88,7 +88,7 @@ def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
             if name != experiments[0].name:
                 write_skipped(RESULTS, name, skipped)
         artefacts, execution = resolve_named(name, experiments, where)
-        # Snakemake and its jobs read this copy: what is edited meanwhile changes the next run only.
+        # Snakemake and its jobs read this copy, so that edits during the run only change the next one.
         write_text(SNAPSHOT, _config_text(name, experiments))
         print(describe(artefacts), flush=True)
         arguments = ["--configfile", str(SNAPSHOT)]
@@ -115,10 +115,10 @@ def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
 def select(
     name: str, experiments: list[Experiment], where: str, args: argparse.Namespace
 ) -> tuple[list[Experiment], dict[str, str]]:
-    """Return the experiments that can run, and those that are left out, each with the reason; warnings are printed.
+    """Return the experiments that can run, and those that are left out, each with the reason; print warnings.
 
     Raises:
-        VicinalError: something that a run needs is missing, one line a problem, and ``--skip-missing`` does not help.
+        VicinalError: something that a run needs is missing, and ``--skip-missing`` does not help; one line a problem.
     """
     artefacts, execution, problems = resolve_each(name, experiments, where)
     if artefacts is not None and not problems and is_last_run(artefacts, _config_text(name, experiments), RESULTS):
@@ -145,7 +145,7 @@ def _config_text(name: str, experiments: list[Experiment]) -> str:
 
 
 def describe(artefacts: Artefacts) -> str:
-    """Return one line a study: what it consists of."""
+    """Return a line for each study: what it consists of."""
     return "\n".join(
         f"{name}: {study.store.spec['name']}, {_models(study)}, seeds {', '.join(map(str, study.experiment.seeds))}"
         for name, study in artefacts.studies.items()
@@ -157,7 +157,7 @@ def _models(study: Study) -> str:
 
 
 def _gpus(execution: Execution) -> list[str]:
-    """Return Snakemake's arguments for the GPUs of this machine: how many jobs they take at once (``gpu_leases``)."""
+    """Return Snakemake's arguments for how many jobs the GPUs of this machine take at once (``jobs.gpu_slots``)."""
     if execution.device == "cpu":
         return []
     present = len(visible_devices())

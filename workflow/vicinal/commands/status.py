@@ -1,4 +1,4 @@
-"""Show what runs, what is finished and what failed; from any shell, while a run goes on or after it."""
+"""Show what runs, what is finished and what failed; from any shell, during a run or after it."""
 
 import argparse
 import json
@@ -25,15 +25,14 @@ SHOWN_RUNNING, SHOWN_FAILED = 16, 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_experiment_arguments(parser)
-    parser.add_argument("--once", action="store_true", help="print once and end, as it does without a terminal")
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object (fields: vicinal.running.status.Status)"
-    )
-    parser.epilog = "Without EXPERIMENT: the last run, or the one that is working. Writes nothing and waits for nobody."
+    parser.add_argument("--once", action="store_true", help="print once; the default without a terminal")
+    json_help = "print one JSON object (fields: vicinal.running.status.Status)"
+    parser.add_argument("--json", action="store_true", help=json_help)
+    parser.epilog = "Without EXPERIMENT: the last run, or the one that is working. Changes nothing."
 
 
 def main(args: argparse.Namespace) -> int:
-    """Show how an experiment stands, live on a terminal; return the exit status."""
+    """Show the status of an experiment, live on a terminal; return the exit status."""
     console = Console(highlight=False)
     monitor = find_monitor(args)
     if monitor is None:
@@ -48,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def find_monitor(args: argparse.Namespace) -> Monitor | None:
-    """Return what looks at the experiment asked for, else at the one that ran last; None where nothing ever ran.
+    """Return a monitor of the experiment asked for, else of the one that ran last; None where nothing ever ran.
 
     Raises:
         VicinalError: there is no such experiment, its config is wrong, or its data cannot be found.
@@ -66,7 +65,7 @@ def find_monitor(args: argparse.Namespace) -> Monitor | None:
 
 
 def follow(monitor: Monitor, console: Console, args: argparse.Namespace) -> None:
-    """Show how things stand, anew every second, until all is done or somebody presses Ctrl-C."""
+    """Show the status every second, until all is done or somebody presses Ctrl-C."""
     seen = _age_of_snapshot()
     with Live(console=console, auto_refresh=False, transient=False) as live:
         try:
@@ -110,7 +109,7 @@ def _heading(status: Status) -> Text:
     if status.head.running:
         head = f"a run is working here{holder}"
     elif status.head.running is None:
-        head = f"whether a run is working here cannot be told on this file system{holder}"
+        head = f"this file system does not show whether a run is working here{holder}"
     elif status.head.holder and status.done < status.wanted:
         head = f"no run is working here; the last one was killed ({status.head.holder})"
     else:
@@ -119,11 +118,11 @@ def _heading(status: Status) -> Text:
 
 
 def _overall(status: Status, width: int) -> RenderableType:
-    words = f"{status.done} of {status.wanted} jobs done"
-    if status.done == status.wanted:
-        words = f"all {status.wanted} jobs done"
-    elif status.seconds_left is not None:
-        words += f", {'at least' if status.at_least else 'about'} {duration(status.seconds_left)} left"
+    words = f"all {status.wanted} jobs done"
+    if status.done < status.wanted:
+        words = f"{status.done} of {status.wanted} jobs done"
+        if status.seconds_left is not None:
+            words += f", {'at least' if status.at_least else 'about'} {duration(status.seconds_left)} left"
     line = Table.grid(padding=(0, 1))
     bar = ProgressBar(total=max(1, status.wanted), completed=status.done, width=min(40, max(10, width - 50)))
     line.add_row(words, bar)
@@ -157,14 +156,10 @@ def _running(beats: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _rule(stage: str) -> str:
-    return STAGES[stage].rule if stage in STAGES else stage  # the heartbeat of another version
-
-
 def _where(beat: dict[str, Any]) -> str:
     slurm = f", SLURM job {beat['slurm_job_id']}" if beat.get("slurm_job_id") else ""
     device = f" {beat['device']}" if beat.get("device") else ""
-    return f"{_rule(beat['stage'])} on {beat.get('host')}:{beat['pid']}{device}{slurm}"
+    return f"{STAGES[beat['stage']].rule} on {beat.get('host')}:{beat['pid']}{device}{slurm}"
 
 
 def _count(beat: dict[str, Any]) -> str:
@@ -196,9 +191,12 @@ def _finished(jobs: list[dict[str, Any]]) -> Table:
 
 
 def _failure(failure: dict[str, Any]) -> list[RenderableType]:
-    said = any(line.startswith("error: ") for line in failure["lines"])  # then the log's own words are enough
-    words = f"{'' if said else ': ' + failure['error']} ({duration(failure['age'])} ago)"
-    title = Text.assemble((f"{STAGES[failure['stage']].rule} {failure['id']}", "red"), words)
+    error = f": {failure['error']}"
+    if any(line.startswith("error: ") for line in failure["lines"]):
+        error = ""  # the lines of the log say it
+    title = Text.assemble(
+        (f"{STAGES[failure['stage']].rule} {failure['id']}", "red"), f"{error} ({duration(failure['age'])} ago)"
+    )
     lines = [Text(f"  {line}", style="" if line.startswith("error: ") else "dim") for line in failure["lines"]]
     return [title, Text(f"  {failure['log']}:", style="dim"), *lines] if lines else [title]
 

@@ -1,6 +1,6 @@
 """Trace every table and figure to results whose records, code and checksums agree; changes nothing.
 
-Exit status: 0 where all agrees, 1 where there are problems (with --strict also where there are mixtures)."""
+Exit status: 0 if all agree, 1 if there are problems (with --strict also if there are mixtures)."""
 
 import argparse
 import json
@@ -27,10 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         dest="folder",
         metavar="DIR",
-        help="check a bare folder of tables and figures (e.g. results/published/digits) as far as its own records go",
+        help="check a folder of tables and figures (e.g. results/published/digits) as far as its own records go",
     )
     parser.add_argument("--strict", action="store_true", help="count mixtures of code, versions or devices as problems")
-    parser.add_argument("--all", action="store_true", help="show each problem, however many there are")
+    parser.add_argument("--all", action="store_true", help="show each problem, even if there are many")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object: problems, notes, mixtures, left_over, counts"
     )
@@ -50,11 +50,8 @@ def main(args: argparse.Namespace) -> int:
 
         name, artefacts, _ = read_artefacts(args)
         if find_head(RESULTS).running:
-            print(
-                "a run is working here: what it has not finished is reported as missing or stale",
-                file=sys.stderr,
-                flush=True,
-            )
+            note = "a run is working here: what it has not finished is reported as missing or stale"
+            print(note, file=sys.stderr, flush=True)
         findings, ledger = verify(artefacts, RESULTS)
     failed = bool(findings.problems) or (args.strict and bool(findings.mixtures))
     if args.json:
@@ -74,7 +71,7 @@ def show(name: str, findings: "Findings", ledger: "Ledger", everything: bool) ->
     if findings.left_over:
         shown = ", ".join(map(str, findings.left_over[:SHOWN_LEFT_OVER]))
         more = ", …" if len(findings.left_over) > SHOWN_LEFT_OVER else ""
-        print(f"left over of killed jobs: {count(len(findings.left_over), 'file')} ({shown}{more}); ./reproduce gc")
+        print(f"left over from killed jobs: {count(len(findings.left_over), 'file')} ({shown}{more}); ./reproduce gc")
     looked = f"{count(findings.models, 'model')}, {count(len(ledger.sizes), 'file')}, {size(ledger.bytes)}"
     verdict = "all agree" if ledger.compared else "nothing could be checked"
     if findings.problems:

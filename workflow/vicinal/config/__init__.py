@@ -1,6 +1,6 @@
-"""The config of an experiment: its fields, their limits and defaults, and how a file and overrides become one.
+"""The config of an experiment: its fields with limits and defaults, and its reading from a file and overrides.
 
-Only this package needs pydantic. Scripts never read a config: they read plan files.
+Only this package needs pydantic. Scripts read plan files, never a config.
 """
 
 from vicinal.config.cluster import Cluster
@@ -15,7 +15,7 @@ from vicinal.config.load import (
     validate,
     validate_cluster,
 )
-from vicinal.config.schema import Collection, Data, EvaluationSettings, Execution, Experiment, Grid, Loss, Recipe
+from vicinal.config.schema import Data, Execution, Experiment, Grid, Loss, Recipe
 from vicinal.config.teacher import PUBLISHED, TeacherEntry
 from vicinal.config.values import METHODS, RESERVED_NAMES
 
@@ -26,9 +26,7 @@ __all__ = [
     "RESERVED_NAMES",
     "SHORT_KEYS",
     "Cluster",
-    "Collection",
     "Data",
-    "EvaluationSettings",
     "Execution",
     "Experiment",
     "Grid",

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from vicinal.config.section import Int, Section
 
-# Flags of sbatch that a field of the cluster stands for, and those that the workflow sets by itself.
+# Flags of sbatch that are set by a field of the cluster, and those that the workflow sets.
 OWN_FIELDS = {
     "partition": "partition", "account": "account", "qos": "qos", "constraint": "constraint", "mem": "mem_mb",
     "time": "max_minutes",
@@ -25,7 +25,7 @@ def _slurm_name(name: str) -> str:
 
 
 def _sbatch_flag(flag: str) -> str:
-    """Return a flag that the workflow leaves to the user; it is quoted before a shell sees it."""
+    """Check that a flag is left to the user by the workflow; it is quoted before a shell sees it."""
     found = re.fullmatch(r"--([a-z][a-z-]*)(=[^=\s]\S*)?", flag)
     if not found or not flag.isprintable():
         raise ValueError(f"{flag!r}: give each flag by its long name, e.g. --exclude=node07, without spaces")
@@ -51,15 +51,15 @@ class Cluster(Section):
     mem_mb: Int = Field(8_000, ge=100, description="memory of a job, MB; doubled on every new attempt")
     max_mem_mb: Int = Field(64_000, ge=100, description="no attempt asks for more memory than this, MB")
     max_minutes: Int = Field(
-        1_440, ge=1, description="no job asks for more time than this; a longer training goes on in its next attempt"
+        1_440, ge=1, description="no job asks for more time than this; a longer training resumes in its next attempt"
     )
     max_jobs: Int = Field(100, ge=1, description="jobs in the queue at a time")
     retries: Int = Field(3, ge=0, description="new attempts at a job that failed, hit its limits or lost its node")
     accounting: bool | None = Field(
-        None, description="whether sacct tells what became of a job (else squeue does); null: as Slurm is configured"
+        None, description="whether to ask sacct how a job ended (else squeue); null: as Slurm is configured"
     )
     extra: list[Annotated[str, AfterValidator(_sbatch_flag)]] = Field(
-        [], description="further flags of sbatch, e.g. --exclude=node07"
+        [], description="more flags of sbatch, e.g. --exclude=node07"
     )
 
     @model_validator(mode="after")

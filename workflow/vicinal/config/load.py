@@ -12,7 +12,7 @@ from vicinal.config.cluster import Cluster
 from vicinal.config.schema import Collection, Execution, Experiment
 from vicinal.errors import VicinalError, nearest
 
-# --set NAME=VALUE: short names, and where they lead. GRID_KEYS apply to every block that has the key.
+# --set NAME=VALUE: short names, and the fields that they stand for. GRID_KEYS apply to every block that has the key.
 SHORT_KEYS = {
     "epochs": "recipe.epochs",
     "limit_train": "data.limit_train",
@@ -24,7 +24,7 @@ GRID_KEYS = ("teachers", "students", "methods", "alphas", "temperatures", "logit
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice (PyYAML would keep the last one silently)."""
+    """Safe YAML; a key that is given twice is an error (PyYAML would silently keep the last one)."""
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -61,7 +61,7 @@ def parse_yaml(text: str, where: str) -> Any:
     """Parse YAML safely.
 
     Raises:
-        VicinalError: the text is no YAML, or a key is given twice; ``where`` names it.
+        VicinalError: the text, called ``where``, is not YAML, or has a key twice.
     """
     try:
         return yaml.load(text, _Loader)
@@ -78,7 +78,7 @@ def read_config(path: Path | str) -> dict:
     """Read a config file into a mapping, not yet validated.
 
     Raises:
-        VicinalError: the file is missing or no YAML mapping.
+        VicinalError: the file is missing or not a YAML mapping.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -97,13 +97,13 @@ def read_config(path: Path | str) -> dict:
 def validate(
     config: Mapping, where: str, overrides: list[str] = (), folder: Path | str = "experiments"
 ) -> list[Experiment]:
-    """Turn a mapping into validated experiments, a collection into all of its experiments.
+    """Return the validated experiments of a config: one, or all of a collection.
 
     Args:
-        config: the settings; top-level short keys (as ``snakemake --config epochs=2`` puts them there) are overrides.
-        where: what to call it in messages, e.g. the file's name.
+        config: the settings; short keys at the top (``snakemake --config epochs=2`` puts them there) are overrides.
+        where: what to call the config in messages, e.g. the file's name.
         overrides: ``KEY=VALUE`` texts, values in YAML form, applied to each experiment.
-        folder: where the experiments that a collection names lie.
+        folder: of the experiments that a collection names.
 
     Raises:
         VicinalError: one line a problem: where, which field, what is wrong, what would be right.
@@ -220,7 +220,7 @@ def _set_path(config: Any, path: list[str], value: Any, key: str) -> Any:
     head, rest = path[0], path[1:]
     if isinstance(config, list):
         if not re.fullmatch("[0-9]{1,6}", head) or int(head) >= len(config):
-            raise VicinalError(f"--set {key}: {head!r} is no position in a list of {len(config)} (from 0)")
+            raise VicinalError(f"--set {key}: {head!r} is not a position in a list of {len(config)} (from 0)")
         return [_set_path(entry, rest, value, key) if i == int(head) else entry for i, entry in enumerate(config)]
     if config is not None and not isinstance(config, dict):
         raise VicinalError(f"--set {key}: there is nothing below {config!r}")
@@ -253,7 +253,7 @@ def _explain(model: type[BaseModel], problem: dict, config: Mapping) -> str:
 
 
 def _key_path(problem: dict, config: Any) -> list[str]:
-    """Return the keys that lead to what is wrong: pydantic's location has names of union members among them."""
+    """Return the keys of the config that lead to an error: pydantic's location also names members of unions."""
     path = []
     for part in problem["loc"]:
         if (isinstance(config, dict) and part in config) or (isinstance(config, list) and isinstance(part, int)):
@@ -263,14 +263,14 @@ def _key_path(problem: dict, config: Any) -> list[str]:
 
 
 def _sibling_keys(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Return the keys that are valid beside an unknown one; at the top the short keys of ``--set`` too."""
+    """Return the keys that are valid beside an unknown one; at the top also the short keys of ``--set``."""
     if not path:
         return [*model.model_fields, *SHORT_KEYS, *GRID_KEYS]
     for part in path:
         if part.isdigit():
             continue
         field = model.model_fields.get(part)
-        model = next((m for m in _models_in(field.annotation) if m is not None), model) if field else model
+        model = next(iter(_models_in(field.annotation)), model) if field else model
     return list(model.model_fields)
 
 

@@ -54,12 +54,12 @@ class Data(Section):
         ge=16,
         description="photos: pixels of the shorter side when they are packed; null: their own bytes are kept",
     )
-    quality: Int = Field(95, ge=1, le=100, description="photos: JPEG quality of those that are encoded anew")
+    quality: Int = Field(95, ge=1, le=100, description="photos: JPEG quality of photos that are encoded again")
     bad_share: Annotated[NotNegative, Field(lt=1)] = Field(
-        0.001, description="photos: share (or one photo) that may be unreadable; those are listed and left out"
+        0.001, description="photos: share that may be unreadable (one photo always may); they are listed and left out"
     )
-    image_column: str | None = Field(None, description="Parquet: column of the images; found by itself if there is one")
-    label_column: str | None = Field(None, description="Parquet: column of the labels; found by itself if there is one")
+    image_column: str | None = Field(None, description="Parquet: column of the images; null: the only one there is")
+    label_column: str | None = Field(None, description="Parquet: column of the labels; null: the only one there is")
     validation: NotNegative | None = Field(
         None,
         description="validation images: a number ≥ 1, or a share of the training split; null: the data set's default",
@@ -92,33 +92,34 @@ class Recipe(Section):
     nesterov: bool = Field(False, description="sgd: Nesterov momentum")
     weight_decay: NotNegative = Field(5e-4, description="L2 penalty on all parameters")
     head_epochs: Int = Field(
-        0, ge=0, description="epochs before the others in which the last layer is trained alone, by Adam, with labels"
+        0, ge=0, description="first epochs, in which the last layer is trained alone, by Adam, with labels"
     )
-    head_lr: Positive = Field(1e-3, description="learning rate of these")
+    head_lr: Positive = Field(1e-3, description="learning rate of the head epochs")
     schedule_scale: Positive = Field(1.0, description="factor on the epochs of all phases, for a shorter training")
     schedule: Literal["step", "cosine", "constant", "piecewise", "plateau"] = Field(
-        "step", description="learning rate over time; plateau (of networks without a teacher): by the validation loss"
+        "step", description="learning rate over time; plateau (only without a teacher): by the validation loss"
     )
     milestones: list[Annotated[Float, Field(gt=0, lt=1)]] = Field(
         [0.625, 0.75, 0.875],
-        description="shares of the epochs: where the learning rate drops (step), or has the given factors (piecewise)",
+        description="shares of the epochs: where the learning rate drops (step), or reaches its factors (piecewise)",
     )
     gamma: Positive = Field(0.1, description="step and plateau: factor of each drop")
     patience: Int = Field(5, ge=0, description="plateau: epochs without a lower validation loss before a drop")
     lr_min: NotNegative = Field(0.0, description="plateau: the lowest learning rate")
     factors: list[NotNegative] | None = Field(
         None,
-        description="piecewise: of lr, at the start, each milestone and the end; up in a line, down as half a cosine",
+        description="piecewise: of lr, at the start, each milestone and the end; between them it rises linearly, and "
+        "falls as half a cosine",
     )
     crop_padding: Int = Field(4, ge=0, description="random crop after padding with this many black pixels; 0: none")
     flip: bool = Field(True, description="random horizontal flip")
     resize: Int | None = Field(
-        None, ge=8, description="pixels a side that images are resized to before a window is cut out; null: as they are"
+        None, ge=8, description="pixels a side, to which images are resized before a window is cut out; null: not"
     )
     crop: Int | None = Field(
         None,
         ge=8,
-        description="pixels a side of the window, at a random place in training, else in the middle; of photos: of the "
+        description="pixels a side of the window, at a random place in training, else in the middle; photos: of the "
         "random resized crop",
     )
 
@@ -131,11 +132,11 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _window_fits(self) -> "Recipe":
         if self.resize is not None and self.crop is None:
-            raise ValueError("resize needs crop: how much of the resized image is seen")
+            raise ValueError("resize needs crop: the size of the window that is cut out")
         if self.resize is not None and (self.crop > self.resize or (self.resize - self.crop) % 2):
-            raise ValueError(f"crop {self.crop} must be resize {self.resize} less an even number of pixels")
+            raise ValueError(f"crop {self.crop} must be resize {self.resize} minus an even number of pixels")
         if self.crop is not None and self.crop_padding:
-            raise ValueError("crop_padding is for images that are seen as they are: set it to 0")
+            raise ValueError("crop_padding is for images without resize and crop: set it to 0")
         return self
 
     @model_validator(mode="after")
@@ -148,13 +149,13 @@ class Recipe(Section):
                     "and at the end"
                 )
             if sorted(set(self.milestones)) != self.milestones:
-                raise ValueError("schedule piecewise needs milestones that rise")
+                raise ValueError("schedule piecewise needs milestones in ascending order")
         return self
 
 
 def _optional(field: FieldInfo) -> tuple[Any, FieldInfo]:
-    """Return a field of the same type and limits that may be left out; it is None then."""
-    # pydantic keeps the limits apart from the type, as metadata
+    """Return a field of the same type and limits, with the default None."""
+    # pydantic keeps the limits as metadata, apart from the type
     limited = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     return limited | None, Field(None, description=field.description)
 
@@ -171,8 +172,8 @@ RecipeChanges = create_model(
 class Loss(Section):
     """Weights of the loss: ce_weight · CE + kd_weight · T² · KL(teacher ‖ student)."""
 
-    # One field a term: NAME_weight is the weight of ``loss`` in training.losses.NAME. It is 0 by default, so that
-    # results without the term keep their ids.
+    # One field a term: NAME_weight is the weight of ``loss`` in training.losses.NAME. The default of a new term is 0,
+    # so that results without it keep their ids.
 
     kd_weight: NotNegative = Field(1.0, description="weight of the distillation term")
     ce_weight: NotNegative = Field(0.0, description="weight of the cross-entropy with the (mixed) labels")
@@ -198,15 +199,15 @@ class Grid(Section):
         [1.0], description="α of Beta(α, α), for the mixup methods"
     )
     temperatures: Annotated[list[Temperature], AfterValidator(_distinct)] = Field(
-        [2.0], description="T of the distillation, numbers > 0 or std (each sample's standard deviation of the logits)"
+        [2.0], description="T of the distillation: numbers > 0, or std (logits divided by their standard deviation)"
     )
     logit_scales: Annotated[list[Positive], AfterValidator(_distinct)] = Field(
-        [1.0], description="factors on the teacher's logits when it is queried: same answers, other calibration"
+        [1.0], description="factors on the teacher's logits: the same predictions, another calibration"
     )
     seeds: Annotated[list[Seed], AfterValidator(_distinct)] | None = Field(
-        None, description="instead of the experiment's seeds"
+        None, description="in place of the experiment's seeds"
     )
-    loss: Loss | None = Field(None, description="instead of the experiment's loss")
+    loss: Loss | None = Field(None, description="in place of the experiment's loss")
 
     @model_validator(mode="after")
     def _teachers_for_distillation(self) -> "Grid":
@@ -221,23 +222,23 @@ class EvaluationSettings(Section):
     pairs: Int = Field(25_600, ge=20, description="vicinal pairs a split (train and test)")
     pair_seed: Seed = Field(0, description="seed of the list of vicinal pairs, shared by all models")
     corruptions: bool = Field(
-        False, description="measure on the published corrupted test images too (CIFAR-10-C, CIFAR-100-C; 2.9 GB)"
+        False, description="measure also on the published corrupted test images (CIFAR-10-C, CIFAR-100-C; 2.9 GB)"
     )
 
 
 class Execution(Section):
-    """Where and how it runs; nothing here changes what is computed, but for rounding."""
+    """Where and how it runs; nothing here changes results, except by rounding."""
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     threads: Int = Field(1, ge=1, description="CPU threads of a training or evaluation job")
     precision: Literal["auto", "fp32", "tf32", "bf16"] = Field(
         "auto", description="of trainings; auto: bf16 on a GPU that has it, fp32 elsewhere"
     )
-    deterministic: bool = Field(False, description="the same bits in every run also on a GPU (slower)")
+    deterministic: bool = Field(False, description="the same bits in every run, also on a GPU (slower)")
     compile: Literal["auto", "on", "off"] = Field(
         "auto", description="networks by torch.compile; auto: on a GPU, where it pays"
     )
-    cohort_size: Int | None = Field(None, ge=1, description="students trained at once, at most; null: whole cohorts")
+    cohort_size: Int | None = Field(None, ge=1, description="most students trained at once; null: whole cohorts")
     gpu_slots: Int = Field(1, ge=1, description="jobs that share a GPU")
     checkpoint_seconds: Positive = Field(60.0, description="seconds from one checkpoint of a training to the next")
 
@@ -261,7 +262,7 @@ class Experiment(Section):
     cluster: Cluster | None = Field(None, description="the SLURM cluster of --slurm; null: profiles/slurm/cluster.yaml")
 
     @model_validator(mode="after")
-    def _tables_tell_teachers_apart(self) -> "Experiment":
+    def _one_teacher_a_model_and_alpha(self) -> "Experiment":
         known: dict[tuple, TeacherEntry] = {}
         for teacher in (teacher for grid in self.grids for teacher in grid.teachers or []):
             if (other := known.setdefault((teacher.model, teacher.trained_with), teacher)) != teacher:
@@ -288,8 +289,8 @@ class Collection(Section):
     """Several experiments run as one, in one graph of jobs: what they share is made once."""
 
     name: ResultsName = Field(description="name of the collection")
-    # names have become the mappings in their files before this is validated
+    # Before validation, names are replaced by what stands in their files.
     experiments: list[
         Annotated[Experiment, BeforeValidator(lambda entry: entry, json_schema_input_type=str | Experiment)]
     ] = Field(min_length=1, description="names of files in experiments/, or whole experiments")
-    execution: Execution | None = Field(None, description="of all experiments, in place of what each says")
+    execution: Execution | None = Field(None, description="in place of the execution of each experiment")

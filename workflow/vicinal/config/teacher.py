@@ -1,4 +1,4 @@
-"""The fields of a config that say which teachers there are: trained ones, and such as are given as weights."""
+"""The fields of a config that describe a teacher: one that is trained, or one that is given its weights."""
 
 from typing import Annotated, Any
 
@@ -17,43 +17,43 @@ PUBLISHED = "published"
 
 def _channels(values: Any) -> Any:
     if not isinstance(values, list | tuple) or len(values) not in (1, 3):
-        raise ValueError(f"{values!r} is no list of 3 numbers, one a colour channel, nor of 1, for grey images")
+        raise ValueError(f"{values!r}: give a list of 3 numbers, one a colour channel, or of 1 for grey images")
     return values
 
 
 _Mean = Annotated[Float, Field(ge=0, le=1)]
-# Of values in [0, 1]; the smallest of use is 1/255, of a network that wants values up to 255.
+# Of values in [0, 1]. A network that takes values up to 255 needs 1/255.
 _Deviation = Annotated[Float, Field(ge=0.001, le=1)]
 
 
 class Normalisation(Section):
-    """How a network wants its images: values in [0, 1], less the mean, divided by the deviation, channel by channel."""
+    """How a network wants its images: values in [0, 1], minus the mean, divided by the deviation of each channel."""
 
     mean: Annotated[tuple[_Mean, ...], BeforeValidator(_channels)] = Field(
         description="mean of each channel, in [0, 1]: 3 numbers, or 1 for grey images"
     )
     std: Annotated[tuple[_Deviation, ...], BeforeValidator(_channels)] = Field(
-        description="standard deviation of each channel, from 0.001 to 1, as many numbers"
+        description="standard deviation of each channel, from 0.001 to 1: as many numbers as mean has"
     )
 
     @model_validator(mode="after")
     def _as_many(self) -> "Normalisation":
         if len(self.mean) != len(self.std):
-            raise ValueError(f"mean has {len(self.mean)} numbers, std {len(self.std)}: give as many of both")
+            raise ValueError(f"mean has {len(self.mean)} numbers, std {len(self.std)}: give the same number of both")
         return self
 
     @property
     def words(self) -> str:
-        """Return it as it stands in tables."""
+        """Return the text that stands in tables."""
         return f"mean {' '.join(map(exact_number, self.mean))}, std {' '.join(map(exact_number, self.std))}"
 
 
 class TeacherEntry(Section):
-    """A teacher: its model, and whether it is trained with mixup; or the weights that it is given."""
+    """A teacher: its model, and the mixup that it is trained with or the weights that it is given."""
 
     model: ModelName = Field(description="name of the model")
     mixup_alpha: Alpha | None = Field(
-        None, description="α of the mixup the teacher is trained with, or a given file of weights was; null: none"
+        None, description="α of the mixup that the teacher is, or its given file was, trained with; null: none"
     )
     weights: str | None = Field(
         None,
@@ -61,7 +61,7 @@ class TeacherEntry(Section):
         "model's ImageNet weights with their last layer; null: it is trained",
     )
     normalisation: Normalisation | None = Field(
-        None, description="that a given file of weights was trained with; null: as our own networks get their images"
+        None, description="that a given file of weights was trained with; null: that of the training images"
     )
 
     @model_validator(mode="after")
@@ -73,7 +73,7 @@ class TeacherEntry(Section):
                 raise ValueError("mixup_alpha: how published weights were trained is known; leave it out")
         elif self.weights is not None:
             if not self.weights.strip():
-                raise ValueError(f"weights: {self.weights!r} is no path; name a file, or {PUBLISHED}")
+                raise ValueError(f"weights: {self.weights!r} is not a path; name a file, or {PUBLISHED}")
             try:
                 check_text("weights", self.weights)
             except VicinalError as error:
@@ -84,12 +84,12 @@ class TeacherEntry(Section):
     def _normalisation_of_a_file(self) -> "TeacherEntry":
         if self.normalisation and self.weights in (None, PUBLISHED):
             known = "that of published weights" if self.weights else "that of a teacher that is trained here"
-            raise ValueError(f"normalisation: {known} is known; leave it out, or name the file of weights it is of")
+            raise ValueError(f"normalisation: {known} is known; leave it out, or name a file of weights")
         return self
 
     @property
     def trained_with(self) -> float | None:
-        """Return α of the mixup that the teacher is, or was, trained with; None: none."""
+        """Return α of the mixup that the teacher is, or its weights were, trained with; None: none."""
         return WEIGHTS[self.model].mixup_alpha if self.weights == PUBLISHED else self.mixup_alpha
 
 

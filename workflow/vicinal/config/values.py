@@ -1,4 +1,4 @@
-"""The values that fields of a config take: names, temperatures, numbers within limits."""
+"""The types of values in a config: names, temperatures, numbers within limits."""
 
 import re
 import sys
@@ -13,7 +13,7 @@ from vicinal.results import SHARED_FOLDERS
 
 Method = Literal["ce", "ce_mixup", "kd", "kd_mixup"]
 METHODS: tuple[str, ...] = get_args(Method)
-# Folders of results/ that experiments share, and words that ./reproduce takes for a command (``vicinal.commands``).
+# No experiment may have the name of a command of ./reproduce (``vicinal.commands``), or of a shared folder of results/.
 COMMAND_WORDS = {"run", "plan", "status", "report", "verify", "gc"}
 RESERVED_NAMES = SHARED_FOLDERS | COMMAND_WORDS
 
@@ -34,9 +34,9 @@ def _temperature(value: Any) -> Any:
     if value == "std":
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{value!r} is no temperature: a number > 0 or std")
+        raise ValueError(f"{value!r} is not a temperature: it must be a number > 0, or std")
     if not 0 < value <= sys.float_info.max:
-        raise ValueError(f"{value} is no temperature: it must be > 0 (or std)")
+        raise ValueError(f"{value} is not a temperature: it must be > 0 (or std)")
     return float(value)
 
 

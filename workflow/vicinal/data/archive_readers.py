@@ -1,6 +1,6 @@
 """Readers of the published archives of CIFAR and Fashion-MNIST.
 
-Nothing is unpacked to the disk, and nothing that an archive holds is run.
+Nothing is unpacked to the disk, and no code in an archive is run.
 """
 
 import gzip
@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from vicinal.data.stream import Chunk
 from vicinal.errors import VicinalError
 
 
@@ -49,21 +50,11 @@ FASHION_MNIST_CLASSES = (
 )
 
 
-@dataclass(frozen=True)
-class Part:
-    """The images of one file: (N, H, W, C) uint8, and their labels, (N,) int64."""
-
-    split: str
-    file: str
-    images: np.ndarray
-    labels: np.ndarray
-
-
-def read_cifar(path: Path, layout: CifarLayout) -> tuple[list[Part], list[str]]:
-    """Return the parts of a CIFAR archive (the "python version"), train first, and its class names.
+def read_cifar(path: Path, layout: CifarLayout) -> tuple[list[Chunk], list[str]]:
+    """Return the images of each file of a CIFAR archive (the "python version"), train first, and its class names.
 
     Raises:
-        VicinalError: it has not the files of the layout, or they are not in CIFAR's format.
+        VicinalError: it lacks files of the layout, or they are not in CIFAR's format.
     """
     wanted = {*layout.train, *layout.test, layout.meta}
     found: dict[str, Any] = {}
@@ -73,12 +64,12 @@ def read_cifar(path: Path, layout: CifarLayout) -> tuple[list[Part], list[str]]:
                 if member.name in wanted and member.isreg():
                     found[member.name] = read_data(tar.extractfile(member))
         parts = [
-            Part(split, name, *_cifar_arrays(found[name], layout.labels))
+            Chunk(split, name, 0, *_cifar_arrays(found[name], layout.labels))
             for split in ("train", "test")
             for name in getattr(layout, split)
         ]
         return parts, [name.decode("utf-8") for name in found[layout.meta][layout.names]]
-    except Exception as error:  # what is not in the format can fail anywhere
+    except Exception as error:  # another format can fail anywhere
         raise _unreadable(path, "CIFAR", error) from error
 
 
@@ -92,34 +83,34 @@ def _cifar_arrays(content: Mapping[bytes, Any], labels: bytes) -> tuple[np.ndarr
 
 
 class Inert:
-    """Stands for every class and function that a pickle names: keeps what it is given, and does nothing."""
+    """Stands for every class and function in a pickle: keeps its arguments and does nothing."""
 
     def __new__(cls, *given: Any) -> "Inert":
-        """Keep what a call or a constructor would be given."""
+        """Keep the arguments of a call or a constructor."""
         made = super().__new__(cls)
         made.given, made.state = given, None
         return made
 
     def __setstate__(self, state: Any) -> None:
-        """Keep what NumPy's arrays would be filled with."""
+        """Keep what would fill a NumPy array."""
         self.state = state
 
 
 class _Reader(pickle.Unpickler):
-    """Reads a pickle as data: no name in it is looked up, imported or called."""
+    """Reads a pickle as data: nothing in it is imported or called."""
 
     def find_class(self, module: str, name: str) -> type[Inert]:
-        """Return the stand-in, whatever is asked for."""
+        """Return the stand-in for any name."""
         return Inert
 
 
 def read_data(file: BinaryIO) -> Any:
-    """Return what a pickle of Python 2 holds: numbers, bytes, lists and mappings; all else is an ``Inert``."""
+    """Return the content of a Python 2 pickle: numbers, bytes, lists and mappings; anything else is an ``Inert``."""
     return _Reader(file, encoding="bytes").load()
 
 
-def read_fashion_mnist(folder: Path) -> tuple[list[Part], list[str]]:
-    """Return the parts of Fashion-MNIST, train first, and its class names.
+def read_fashion_mnist(folder: Path) -> tuple[list[Chunk], list[str]]:
+    """Return the images of Fashion-MNIST, train first, and its class names.
 
     Raises:
         VicinalError: a file is not in the IDX format.
@@ -130,7 +121,7 @@ def read_fashion_mnist(folder: Path) -> tuple[list[Part], list[str]]:
         labels = read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz", 1).astype(np.int64)
         if len(images) != len(labels):
             raise VicinalError(f"{folder}: {len(images)} images and {len(labels)} labels of the {split} split")
-        parts.append(Part(split, f"{prefix}-images-idx3-ubyte.gz", images, labels))
+        parts.append(Chunk(split, f"{prefix}-images-idx3-ubyte.gz", 0, images, labels))
     return parts, list(FASHION_MNIST_CLASSES)
 
 

@@ -1,4 +1,4 @@
-"""The published archives of the data sets that are downloaded: where they are, and their checksums."""
+"""The published archives of the downloaded data sets: addresses and checksums."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ _FASHION_URL = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/
 
 @dataclass(frozen=True)
 class Archive:
-    """A published file and where it can be downloaded.
+    """A published file.
 
     Attributes:
         md5: as its authors publish it; part of the data set's identity.
-        sha256: what the file is checked against.
+        sha256: that the file is checked against.
         size: in bytes.
         url: https only.
     """

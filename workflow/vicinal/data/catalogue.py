@@ -1,4 +1,4 @@
-"""The data sets that are known and the identity of the files that hold them.
+"""The known data sets, and the identity of the files that hold them.
 
 The workflow imports this module whenever it is parsed, so nothing heavy is imported here.
 """
@@ -14,9 +14,10 @@ from typing import Any
 from vicinal.data.archive_urls import ARCHIVES, Archive
 from vicinal.errors import VicinalError, nearest
 from vicinal.files import remembered_sums
+from vicinal.results import is_plain
 
 SOURCES = ("auto", "digits", "parquet", "torchvision", "folder")
-OTHER_VALIDATION = 0.1  # share of the training split, for data sets that are not in the table
+OTHER_VALIDATION = 0.1  # share of the training split, for data sets that are not in DATA_SETS
 
 _SHARD = re.compile(r"(train|test|validation|valid|val)(?:[-_.].*)?\.parquet")
 _OF = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
@@ -30,10 +31,10 @@ class Known:
         torchvision: name of the class in ``torchvision.datasets`` that has the same archives, or None.
         folder: where the archives lie below ``data.root``, torchvision's own layout.
         archives: file name → checksum and address.
-        label_column: the label column of the Parquet form where it cannot be guessed.
-        test: images held out for testing where the source has no test split.
+        label_column: the label column of the Parquet form.
+        test: images held out for testing, if the source has no test split.
         validation: images taken from the training split for validation.
-        train: images trained on; None is all that are left.
+        train: images trained on; None: all that are left.
     """
 
     torchvision: str | None = None
@@ -53,7 +54,7 @@ DATA_SETS: dict[str, Known] = {
     "fashion_mnist": Known(torchvision="FashionMNIST", folder="FashionMNIST/raw", archives=ARCHIVES["fashion_mnist"]),
 }
 
-# What may not be handed on, so that no rule fetches it: name → what its folder must hold.
+# Data sets that may not be redistributed, so no rule fetches them: name → what the folder must hold.
 BY_HAND = {
     "imagenet": "train/CLASS/*.JPEG and val/CLASS/*.JPEG, or train-*.parquet and validation-*.parquet of the Hugging "
     "Face hub",
@@ -70,10 +71,10 @@ CIFAR100_SUPERCLASS = (
 
 
 def split_defaults(name: str, source: str) -> dict[str, int | float | None]:
-    """Return the split sizes used where the config names none: keys test, validation, train.
+    """Return the default split sizes: keys test, validation, train.
 
-    ``test`` is None where the source has a test split of its own; ``validation`` is a count (≥ 1)
-    or a share of the training split (< 1); ``train`` None means all that are left.
+    ``test`` is None if the source has its own test split; ``validation`` is a count (≥ 1) or a share of the training
+    split (< 1); ``train`` None means all that are left.
     """
     known = DATA_SETS.get(name)
     if known is None or (known.test is not None and source != "digits"):
@@ -91,14 +92,12 @@ def resolve_source(
 ) -> dict[str, Any]:
     """Return the content identity of a data set: where it comes from and the hashes of its files.
 
-    The answer holds no paths, so a copy of the data elsewhere is the same data:
-    ``{"source": "digits" | "parquet" | "torchvision", "files": {file name: hash}}``, and for Parquet
-    ``image_column`` and ``label_column`` where they are known (else they are found by the reader).
-    Hashes are SHA-256, for torchvision the published MD5 (the archive need not be there yet; its SHA-256 is checked
-    when it is read).
+    It holds no paths, so a copy of the data elsewhere is the same data: ``{"source": one of SOURCES but auto, "files":
+    {file name: hash}}``, and for Parquet ``image_column`` and ``label_column`` if they are known (else the reader finds
+    them). Hashes are SHA-256; for torchvision the published MD5, since the archive need not be there yet.
 
     Args:
-        name: a known name, or the name of a folder of Parquet files below ``root``.
+        name: a known name, or that of a folder below ``root``.
         root: the folder of all data, ``data.root``.
         source: one of ``SOURCES``; ``auto`` prefers Parquet files that are there to a download.
         image_column: Parquet only: the column with the images.
@@ -112,13 +111,11 @@ def resolve_source(
     columns = {"image_column": image_column, "label_column": label_column}
     for column, value in columns.items():
         check_text(f"data.{column}", value)
-    if source != "parquet":
-        for column, value in columns.items():
-            if value is not None:
-                raise VicinalError(
-                    f'data.{column}: "{value}" has no meaning for {name} from {source}: '
-                    "leave it out (columns are for Parquet files)"
-                )
+        if source != "parquet" and value is not None:
+            raise VicinalError(
+                f'data.{column}: "{value}" has no meaning for {name} from {source}: '
+                "leave it out (columns are for Parquet files)"
+            )
     if source == "folder":
         from vicinal.data.photos.folders import folder_identity
 
@@ -134,16 +131,19 @@ def resolve_source(
 
 
 def resolve_kind(name: str, root: Path | str, source: str = "auto") -> str:
-    """Return the source, never ``auto``, that a data set is read from; see ``resolve_source``."""
+    """Return the source that a data set is read from, one of ``SOURCES`` but ``auto``; see ``resolve_source``."""
     if source not in SOURCES:
         raise VicinalError(f"data.source: {source!r} is unknown{nearest(source, SOURCES)}")
     _check_name(name)
     check_text("data.root", str(root))
     folder = Path(root) / name
-    if source == "parquet" or (source == "auto" and name != "digits" and _has_parquet(folder)):
-        return "parquet"
-    if source == "folder" or (source == "auto" and _has_photos(folder)):
-        return "folder"
+    try:
+        if source == "parquet" or (source == "auto" and name != "digits" and any(folder.glob("*.parquet"))):
+            return "parquet"
+        if source == "folder" or (source == "auto" and (folder / "train").is_dir()):
+            return "folder"
+    except OSError as error:
+        raise VicinalError(f"data.root: {folder} cannot be read ({str(error.strerror).lower()})") from None
     known = DATA_SETS.get(name)
     if name in BY_HAND and source == "auto":
         wrong = "has none of the photos" if folder.is_dir() else "no such folder"
@@ -169,13 +169,13 @@ def source_files(name: str, root: Path | str, source: str) -> list[Path]:
     ``source`` is as ``resolve_kind`` returns it.
 
     Raises:
-        VicinalError: this is no name, there are no such files (Parquet), or scikit-learn is not installed (digits).
+        VicinalError: the name is not valid, there are no such Parquet files, or scikit-learn is missing (digits).
     """
     _check_name(name)
     if source == "parquet":
         return [path for paths in shards(Path(root) / name).values() for path in paths]
     if source == "folder":
-        return []  # too many to name, and to read
+        return []  # too many to list and to read
     if source == "torchvision":
         return [Path(root) / DATA_SETS[name].folder / file for file in DATA_SETS[name].archives]
     package = importlib.util.find_spec("sklearn")
@@ -187,8 +187,8 @@ def source_files(name: str, root: Path | str, source: str) -> list[Path]:
 def shards(folder: Path | str) -> dict[str, list[Path]]:
     """Return the Parquet files of a folder by split (``train``, ``test``, ``validation``), sorted.
 
-    Files are named by split as on the Hugging Face hub. Where there is a validation but no test
-    split, it is the test split (its labels are the only held-out ones).
+    Files are named by split as on the Hugging Face hub. A validation split without a test split is the test split,
+    since it has the only held-out labels.
 
     Raises:
         VicinalError: no files, a name without a split, a missing shard, no train or no test split.
@@ -216,7 +216,7 @@ def shards(folder: Path | str) -> dict[str, list[Path]]:
 
 
 def _check_complete(paths: list[Path]) -> None:
-    """Check that of shards numbered ``-00000-of-00002`` none is missing."""
+    """Check that no shard, numbered ``-00000-of-00002``, is missing."""
     numbers = [match for path in paths if (match := _OF.search(path.name))]
     if not numbers:
         return
@@ -232,30 +232,16 @@ def _check_complete(paths: list[Path]) -> None:
 
 
 def _check_name(name: Any) -> None:
-    """Check that a data set's name leads nowhere but to a folder of that name."""
-    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
-        raise VicinalError(f"data.name: {name!r} is no name (letters, digits, dot, dash and underscore only)")
-
-
-def _has_parquet(folder: Path) -> bool:
-    try:
-        return any(folder.glob("*.parquet"))
-    except OSError as error:
-        raise VicinalError(f"data.root: {folder} cannot be read ({str(error.strerror).lower()})") from None
-
-
-def _has_photos(folder: Path) -> bool:
-    try:
-        return (folder / "train").is_dir()
-    except OSError as error:
-        raise VicinalError(f"data.root: {folder} cannot be read ({str(error.strerror).lower()})") from None
+    """Check that a data set's name is a plain folder name, so that no path leads elsewhere."""
+    if not is_plain(name):
+        raise VicinalError(f"data.name: {name!r} is not valid (letters, digits, dot, dash and underscore only)")
 
 
 def check_text(field: str, text: str | None) -> None:
-    """Check that a text, if there is one, can stand in a command, a message and a file: one line, and in UTF-8.
+    """Check that a text, if there is one, is one line of UTF-8 without control characters.
 
     Raises:
-        VicinalError: it cannot; ``field`` names it.
+        VicinalError: it is not; ``field`` names it.
     """
     if text is not None and any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text):
         raise VicinalError(f"{field}: {text!a} has a line break, a control character or bytes that are not UTF-8")

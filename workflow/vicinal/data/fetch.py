@@ -1,18 +1,15 @@
-"""Make sure that the files of a data set are there; the archives of torchvision's data sets are downloaded."""
+"""Make sure that the files of a data set are there, and download those of torchvision's data sets."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from vicinal.data import catalogue
-from vicinal.data.sources import verify_archive
-from vicinal.jobs.download import download
+from vicinal.jobs.download import provide
 
 
 def fetch(name: str, root: Path | str, source: str = "auto", progress: Callable[[str], None] = print) -> dict[str, Any]:
-    """Make sure that the files of a data set are there and whole, downloading what can be.
-
-    Only torchvision data sets are downloaded; for the others the files must be there.
+    """Make sure that the files of a data set are there and whole; only those of torchvision are downloaded.
 
     Returns:
         The record: ``name`` and what ``catalogue.resolve_source`` returns.
@@ -24,14 +21,11 @@ def fetch(name: str, root: Path | str, source: str = "auto", progress: Callable[
     if identity["source"] == "torchvision":
         for path in catalogue.source_files(name, root, "torchvision"):
             archive = catalogue.DATA_SETS[name].archives[path.name]
-            if path.is_file():
-                verify_archive(path, archive)
-                continue
             remedy = (
                 f"copy the file with SHA-256 {archive.sha256} there, run fetch_data.py where there is internet, or set "
                 "data.root to a folder with the data set as Parquet files"
             )
-            download(archive.url, path, archive.size, "sha256", archive.sha256, remedy, progress)
+            provide(archive.url, path, archive.size, "sha256", archive.sha256, remedy, progress)
     for file in identity["files"]:
         progress(f"{name}: {file} is there and whole")
     return {"name": name, **identity}

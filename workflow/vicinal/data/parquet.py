@@ -1,7 +1,7 @@
 """Images in Parquet files with the layout of the Hugging Face hub.
 
-One struct column ``bytes`` + ``path`` holds the encoded pictures, an integer column the labels, and
-the schema metadata key ``huggingface`` the class names.
+A struct column (``bytes`` and ``path``) holds the encoded pictures, an integer column the labels, and the key
+``huggingface`` of the schema's metadata the class names.
 """
 
 import io
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from vicinal.data.catalogue import shards
-from vicinal.data.stream import Batch, Source
+from vicinal.data.stream import Chunk, ImageSource
 from vicinal.errors import VicinalError, nearest
 
 LABEL_COLUMNS = ("label", "labels", "fine_label")
@@ -30,22 +30,28 @@ _CHUNK = 32  # images a thread decodes at a time
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a data set, by name, and the names of its classes, if the file has them."""
+    """The names of the columns of a data set, and of its classes if the file has them."""
 
     image: str
     label: str
     class_names: list[str] | None
 
 
-def open_parquet(folder: Path | str, image_column: str | None, label_column: str | None, batch_size: int) -> Source:
+def open_parquet(folder: Path | str, image: str | None, label: str | None, batch_size: int) -> ImageSource:
     """Open a folder of Parquet files; see ``catalogue.shards`` for their names.
 
-    Pictures are decoded by Pillow (PNG, JPEG, WebP, ...). The first picture decides: grey → one
-    channel for all, colour → RGB for all, with grey pictures converted.
+    Pictures are decoded by Pillow (PNG, JPEG, WebP, ...). If the first picture is grey all have one channel; if it is
+    in colour all are RGB, and grey ones are converted.
+
+    Args:
+        folder: of the files.
+        image: column of the pictures; None: the only one there is.
+        label: column of the labels; None: found by its name.
+        batch_size: pictures in a chunk.
 
     Raises:
-        VicinalError: unreadable file, no or ambiguous columns, or (while reading) a picture that
-            cannot be decoded, has another size, or is in colour after a grey first one.
+        VicinalError: unreadable file, no or ambiguous columns, or (while reading) a picture that cannot be decoded, has
+            another size, or is in colour after a grey first one.
     """
     parts = shards(folder)
     counts = dict.fromkeys(parts, 0)
@@ -54,7 +60,7 @@ def open_parquet(folder: Path | str, image_column: str | None, label_column: str
     for split, paths in parts.items():
         for path in paths:
             with open_shard(path) as file:
-                found = find_columns(path, file.schema_arrow, image_column, label_column)
+                found = find_columns(path, file.schema_arrow, image, label)
                 counts[split] += file.metadata.num_rows
             if columns is None:
                 columns = found
@@ -63,7 +69,7 @@ def open_parquet(folder: Path | str, image_column: str | None, label_column: str
                     f"{path}: its columns or class names are not those of {first.name}: keep one data set in a folder"
                 )
     assert columns is not None  # shards() returns at least two files
-    return Source(counts, columns.class_names, _read(parts, columns, batch_size))
+    return ImageSource(counts, columns.class_names, _read(parts, columns, batch_size))
 
 
 def open_shard(path: Path) -> pq.ParquetFile:
@@ -79,16 +85,16 @@ def open_shard(path: Path) -> pq.ParquetFile:
 
 
 def unreadable(path: Path, error: Exception) -> VicinalError:
-    """Return what to say of a Parquet file that cannot be read."""
+    """Return the error for a Parquet file that cannot be read."""
     reason = str(error).splitlines()[0].rstrip(".")
     return VicinalError(f"{path}: damaged or not a Parquet file ({reason}): fetch or copy it again")
 
 
 def find_columns(path: Path, schema: pa.Schema, image: str | None, label: str | None) -> Columns:
-    """Return the columns of a file, those that are named and those that can be told from the schema.
+    """Return the columns of a file: the named ones, or those that the schema shows.
 
     Raises:
-        VicinalError: there is no such column, or it cannot be told which one is meant.
+        VicinalError: there is no such column, or several fit.
     """
     images = [f.name for f in schema if _is_image(f.type)]
     integers = [f.name for f in schema if pa.types.is_integer(f.type)]
@@ -127,12 +133,12 @@ def _is_image(kind: pa.DataType) -> bool:
 
 
 def _class_names(path: Path, schema: pa.Schema, label: str) -> list[str] | None:
-    """Return the class names that the hub keeps in the schema metadata, if they are there."""
+    """Return the class names in the schema's metadata, if there are any."""
     metadata = (schema.metadata or {}).get(b"huggingface")
     try:
         node: Any = json.loads(metadata) if metadata else None
     except ValueError as error:
-        raise VicinalError(f'{path}: its schema metadata "huggingface" is no JSON') from error
+        raise VicinalError(f'{path}: its schema metadata "huggingface" is not JSON') from error
     for key in ("info", "features", label, "names"):
         node = node.get(key) if isinstance(node, dict) else None
     if isinstance(node, dict):  # an older form: {"0": name, ...}
@@ -140,21 +146,20 @@ def _class_names(path: Path, schema: pa.Schema, label: str) -> list[str] | None:
     return [str(name) for name in node] if node else None
 
 
-def _read(parts: dict[str, list[Path]], columns: Columns, size: int) -> Iterator[Batch]:
+def _read(parts: dict[str, list[Path]], columns: Columns, size: int) -> Iterator[Chunk]:
     decoder = _Decoder()
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with ThreadPoolExecutor(min(threads or 1, 8)) as pool:
+    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), 8)) as pool:
         for split, paths in parts.items():
             for path in paths:
                 row = 0
                 for encoded, labels in read_shard(path, columns, size):
                     images = decoder.decode(pool, path, row, encoded)
-                    yield Batch(split, path.name, row, images, labels)
+                    yield Chunk(split, path.name, row, images, labels)
                     row += len(labels)
 
 
 def read_shard(path: Path, columns: Columns, size: int) -> Iterator[tuple[list[bytes | None], np.ndarray]]:
-    """Yield encoded pictures and labels; a row group at a time is in memory, not more."""
+    """Yield encoded pictures and labels, with one row group at a time in memory."""
     with open_shard(path) as file:
         row = 0
         batches = file.iter_batches(size, columns=[f"{columns.image}.bytes", columns.label])
@@ -175,7 +180,7 @@ def read_shard(path: Path, columns: Columns, size: int) -> Iterator[tuple[list[b
 
 
 class _Decoder:
-    """Decodes pictures to one mode and size, which the first one sets."""
+    """Decodes pictures to the mode and size of the first one."""
 
     def __init__(self) -> None:
         self.mode = ""
@@ -183,7 +188,7 @@ class _Decoder:
         self.first = ""
 
     def decode(self, pool: ThreadPoolExecutor, path: Path, row: int, encoded: list[bytes | None]) -> np.ndarray:
-        """Return (B, H, W, C) uint8; ``row`` is the first one's row in the file."""
+        """Return (B, H, W, C) uint8; ``row`` is that of the first picture."""
         if not self.mode and encoded:
             self._set_form(path, row, encoded[0])
         images = np.empty((len(encoded), *self.shape), dtype=np.uint8)
@@ -192,8 +197,7 @@ class _Decoder:
             for i in range(start, min(start + _CHUNK, len(encoded))):
                 images[i] = self._decode_one(path, row + i, encoded[i])
 
-        for _ in pool.map(work, range(0, len(encoded), _CHUNK)):
-            pass
+        list(pool.map(work, range(0, len(encoded), _CHUNK)))  # raises what a thread raised
         return images
 
     def _set_form(self, path: Path, row: int, data: bytes | None) -> None:

@@ -1,9 +1,10 @@
 """Build an array store from a source."""
 
 import hashlib
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,62 +12,108 @@ import pyarrow.parquet as pq
 
 from vicinal import files
 from vicinal.data import catalogue, sources
-from vicinal.data.scratch import clear, naming, publish, workplace
-from vicinal.data.split import hold_out_test, make_splits
+from vicinal.data.scratch import FOLDER, locked, publish
+from vicinal.data.split import hold_out_test, make_splits, positions_by_split
 from vicinal.data.statistics import channel_statistics
-from vicinal.data.store import CONTENT, FILES, FORMAT, FORMS, META, SPLITS, Store, check_files, read_meta
-from vicinal.data.stream import Batch, Source
+from vicinal.data.store import CONTENT, FORMAT, FORMS, META, SPLITS, DataStore, check_files, read_meta
+from vicinal.data.stream import ImageSource
 from vicinal.errors import VicinalError, describe
 from vicinal.jobs.progress import Progress
 from vicinal.jobs.provenance import Stopwatch, provenance
 
 Say = Callable[[str], None]
+Splits = Mapping[str, np.ndarray]
 
 
-def prepare(
+def prepare_images(
     spec: Mapping[str, Any],
     root: Path | str,
     directory: Path | str,
-    progress: Say | None = None,
+    progress: Say = lambda line: None,
     code: str | None = None,
-) -> Store:
-    """Build the store of a data spec, or keep the one that is there if it is the same.
+) -> DataStore:
+    """Build the store of a data spec, unless it is there already.
 
-    The files take their final names together, ``meta.json`` last, so a folder is a whole store or
-    none. What killed processes left of theirs is removed; other files in the folder are left alone.
+    The files get their final names together, ``meta.json`` last, so a folder holds a whole store or none. Other files
+    in the folder stay.
 
     Args:
         spec: ``name``, ``source``, ``files`` and perhaps ``image_column``, ``label_column``,
             ``validation``, ``split_seed`` (0), ``limit_train``, ``limit_test``.
         root: the folder of all data.
-        directory: where the store belongs.
-        progress: takes lines that say what is going on; None also silences the progress on standard error.
-        code: fingerprint of the code that builds it: a store of other code is built anew.
+        directory: of the store.
+        progress: called with a line for each step.
+        code: fingerprint of the code that builds it; a store of other code is built anew.
 
     Raises:
         VicinalError: see ``sources`` and ``split``; also for labels that are not 0, 1, 2, ...
         OSError: the folder cannot be made; the message names it.
     """
-    say = progress or _silent
     directory = Path(directory)
-    spec = {key: value for key, value in spec.items() if value is not None}
-    for field in ("name", "source", "files"):
-        if field not in spec:
-            raise VicinalError(f"data.{field}: missing in the data spec")
-    clear(directory, say)
-    if is_kept(directory, spec, code, say):
-        return Store(directory)
-    sources.verify_files(spec, root)
-    directory.mkdir(parents=True, exist_ok=True)
-    _build(spec, Path(root), directory, say, code)
-    return Store(directory)
+
+    def build(work: Path) -> tuple[dict[str, Any], Splits]:
+        sources.verify_files(spec, root)
+        shutil.rmtree(work, ignore_errors=True)  # a killed process leaves it
+        work.mkdir()
+        try:
+            with files.naming(directory, work):
+                return _build(spec, Path(root), work)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+
+    keep_or_build(spec, directory, progress, code, FORMAT, build)
+    return DataStore(directory)
 
 
-def _silent(line: str) -> None:
-    """Say nothing."""
+def keep_or_build(
+    spec: Mapping[str, Any],
+    directory: Path,
+    say: Say,
+    code: str | None,
+    form: str,
+    build: Callable[[Path], tuple[dict[str, Any], Splits]],
+) -> None:
+    """Build a store of either form, unless the folder holds it already.
+
+    Args:
+        spec: of the data.
+        directory: of the store.
+        say: called with a line for each step.
+        code: fingerprint of the code that builds it.
+        form: a key of ``FORMS``.
+        build: writes the files of the store into a folder, and returns the splits and the fields of ``meta.json`` that
+            not every store has in common; checksums that it knows are in ``files``.
+    """
+    with locked(directory, say):
+        if _is_kept(directory, spec, code, say, form):
+            return
+        watch, work = Stopwatch(), directory / FOLDER
+        meta, splits = build(work)
+        known = meta.get("files", {})
+        sizes = {name: (work / name).stat().st_size for name in FORMS[form]}
+        meta |= {
+            "format": form,
+            "name": spec["name"],
+            "spec": spec,
+            "code": code,
+            "counts": {name: len(splits[name]) for name in SPLITS},
+            "files": {
+                name: {"bytes": size, "sha256": known.get(name) or files.sha256(work / name)}
+                for name, size in sizes.items()
+            },
+        }
+        meta["sha256"] = content_hash(meta, splits)
+        files.write_json(work / META, meta)
+        publish([work / name for name in (*FORMS[form], META)], directory)
+        shutil.rmtree(work, ignore_errors=True)
+        # Apart from meta.json, which is the same for the same data.
+        files.write_json(directory / "provenance.json", {"spec": spec, "code": code, "provenance": provenance(watch)})
+        counts = ", ".join(f"{count:,} {name}" for name, count in meta["counts"].items())
+        say(f"{directory}: {meta['images']:,} images written ({counts})")
 
 
-def is_kept(directory: Path, spec: Mapping[str, Any], code: str | None, say: Say, form: str = FORMAT) -> bool:
+def _is_kept(directory: Path, spec: Mapping[str, Any], code: str | None, say: Say, form: str) -> bool:
     """Return whether the folder holds a whole store of this form and spec, made by this code."""
     if not (directory / META).is_file():
         return False
@@ -75,7 +122,7 @@ def is_kept(directory: Path, spec: Mapping[str, Any], code: str | None, say: Say
         if meta["spec"] != spec or meta["code"] != code:
             say(f"{directory}: of another plan, built anew")
             return False
-        check_files(directory, meta, verify=True, names=FORMS[form])
+        check_files(directory, meta, verify=True)
     except VicinalError as error:
         say(f"{describe(error)} (done now)")
         return False
@@ -83,122 +130,103 @@ def is_kept(directory: Path, spec: Mapping[str, Any], code: str | None, say: Say
     return True
 
 
-def _build(spec: dict[str, Any], root: Path, directory: Path, say: Say, code: str | None) -> None:
-    watch = Stopwatch()
-    with workplace(directory) as work:
-        paths = {name: work / name for name in (*FILES, META)}
-        source = sources.open_source(spec, root)
-        with naming(paths["images.npy"]) as path:
-            labels, origin = _write_images(path, source, say is not _silent)
-        images = np.load(paths["images.npy"], mmap_mode="r")
-        with naming(paths["labels.npy"]) as path:
-            np.save(path, labels)
-        names, given = _class_names(labels, source), dict(origin)
-        defaults = catalogue.split_defaults(spec["name"], spec["source"])
-        seed = spec.get("split_seed", 0)
-        if defaults["test"] is not None:
-            given["train"], given["test"] = hold_out_test(labels, int(defaults["test"]), seed)
-        _check_classes(labels[given["train"]], names)
-        splits = make_splits(
-            labels,
-            given,
-            seed=seed,
-            validation=spec.get("validation"),
-            limit_train=spec.get("limit_train"),
-            limit_test=spec.get("limit_test"),
-            default_validation=defaults["validation"],
-            default_train=defaults["train"],
-        )
-        with naming(paths["splits.parquet"]) as path:
-            _write_splits(path, splits, origin, labels)
-        mean, std = channel_statistics(images, given["train"])
-        meta = {
-            "format": FORMAT,
-            "name": spec["name"],
-            "spec": spec,
-            "code": code,
-            "images": len(labels),
-            "image_shape": list(images.shape[1:]),
-            "counts": {name: len(splits[name]) for name in SPLITS},
-            "class_names": names,
-            "superclass": _superclass(spec, len(names)),
-            "mean": mean.tolist(),
-            "std": std.tolist(),
-            "files": {
-                name: {"bytes": paths[name].stat().st_size, "sha256": files.sha256(paths[name])} for name in FILES
-            },
-        }
-        meta["sha256"] = content_hash(meta, splits)
-        files.write_json(paths[META], meta)
-        publish(paths.values(), directory)
-    # Apart from meta.json, which is the same for the same data.
-    files.write_json(directory / "provenance.json", {"spec": spec, "code": code, "provenance": provenance(watch)})
-    counts = ", ".join(f"{len(splits[name]):,} {name}" for name in SPLITS)
-    say(f"{directory}: {len(labels):,} images written ({counts})")
+def _build(spec: Mapping[str, Any], root: Path, work: Path) -> tuple[dict[str, Any], Splits]:
+    source = sources.open_source(spec, root)
+    labels, origin = _write_images(work / "images.npy", source)
+    images = np.load(work / "images.npy", mmap_mode="r")
+    np.save(work / "labels.npy", labels)
+    given = dict(origin)
+    defaults = catalogue.split_defaults(spec["name"], spec["source"])
+    seed = spec.get("split_seed", 0)
+    if defaults["test"] is not None:
+        given["train"], given["test"] = hold_out_test(labels, int(defaults["test"]), seed)
+    names = check_classes(labels, given["train"], source.class_names)
+    splits = make_splits(
+        labels,
+        given,
+        seed=seed,
+        validation=spec.get("validation"),
+        limit_train=spec.get("limit_train"),
+        limit_test=spec.get("limit_test"),
+        default_validation=defaults["validation"],
+        default_train=defaults["train"],
+    )
+    origin_split = np.repeat(np.array(list(origin), dtype=object), [len(part) for part in origin.values()])
+    row = np.concatenate([np.arange(len(part)) for part in origin.values()])
+    columns = {"source_split": origin_split, "source_row": row, "label": labels}
+    write_splits(work / "splits.parquet", splits, columns)
+    mean, std = channel_statistics(images, given["train"])
+    return {
+        "images": len(labels),
+        "image_shape": list(images.shape[1:]),
+        "class_names": names,
+        "superclass": _superclass(spec, len(names)),
+        "mean": mean.tolist(),
+        "std": std.tolist(),
+    }, splits
 
 
-def _write_images(path: Path, source: Source, talk: bool) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Write ``images.npy`` batch by batch; return the labels and each source split's positions."""
+def _write_images(path: Path, source: ImageSource) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Write ``images.npy`` chunk by chunk; return the labels and the positions of each of the source's splits."""
+    if empty := [split for split, count in source.counts.items() if not count]:
+        raise VicinalError(f"the {empty[0]} split of the source has no image")
     total, done = sum(source.counts.values()), 0
-    meter = Progress("images", total, "images") if talk else None
-    if min(source.counts.values()) == 0:
-        empty = next(split for split, count in source.counts.items() if count == 0)
-        raise VicinalError(f"the {empty} split of the source has no image")
+    progress = Progress("images", total, "images")
     labels = np.empty(total, dtype=np.int64)
     with path.open("wb") as file:
-        for batch in source.batches:
-            _check_labels(batch, source.class_names)
-            if done == 0:
-                _write_header(file, (total, *batch.images.shape[1:]))
+        for chunk in source.chunks:
+            check_labels(chunk.labels, source.class_names, total, chunk.place)
+            if not done:
+                header = {"descr": "|u1", "fortran_order": False, "shape": (total, *chunk.images.shape[1:])}
+                np.lib.format.write_array_header_1_0(file, header)
             # Written, not mapped: on a full disk a write raises, a mapped page kills the process.
-            file.write(np.ascontiguousarray(batch.images).data)
-            labels[done : done + len(batch.labels)] = batch.labels
-            done += len(batch.labels)
-            if meter:
-                meter.update(done)
-    ends = np.cumsum(list(source.counts.values())).tolist()
-    return labels, {
-        split: np.arange(end - count, end, dtype=np.int64)
-        for (split, count), end in zip(source.counts.items(), ends, strict=True)
-    }
+            file.write(np.ascontiguousarray(chunk.images).data)
+            labels[done : done + len(chunk.labels)] = chunk.labels
+            done += len(chunk.labels)
+            progress.update(done)
+    return labels, positions_by_split(source.counts)
 
 
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
+def check_labels(labels: np.ndarray, names: list[str] | None, total: int, place: Callable[[int], str]) -> None:
+    """Check labels of a data set.
 
+    Args:
+        labels: some of them or all.
+        names: of the classes, if the source has any.
+        total: number of images of the data set; without names no label can be larger.
+        place: returns where the label at a position comes from.
 
-def _check_labels(batch: Batch, names: list[str] | None) -> None:
-    high = len(names) - 1 if names else np.iinfo(np.int32).max
-    wrong = np.flatnonzero((batch.labels < 0) | (batch.labels > high))
+    Raises:
+        VicinalError: a label is not that of a class.
+    """
+    high = len(names) - 1 if names else total - 1
+    wrong = np.flatnonzero((labels < 0) | (labels > high))
     if len(wrong):
-        row, label = batch.row + int(wrong[0]), int(batch.labels[wrong[0]])
-        valid = f"0 to {high}, one of its {len(names)} class names" if names else "0 or above"
-        raise VicinalError(f"{batch.file}: row {row} (from 0): label {label} is not {valid}")
+        valid = f"0 to {high}, one of its {len(names)} class names" if names else "0, 1, 2, ... without gaps"
+        raise VicinalError(f"{place(int(wrong[0]))}: label {labels[wrong[0]]} is not {valid}")
 
 
-def _class_names(labels: np.ndarray, source: Source) -> list[str]:
-    if source.class_names is not None:
-        return source.class_names
-    # Labels without names may be anything: do not build a list of two thousand million of them.
-    classes = np.unique(labels)
-    if classes[-1] >= len(labels):
-        raise VicinalError(
-            f"labels go up to {classes[-1]} but there are {len(classes)} classes: "
-            f"number the classes 0 to {len(classes) - 1}"
-        )
-    return [str(label) for label in range(int(classes[-1]) + 1)]
+def check_classes(labels: np.ndarray, train: np.ndarray, names: list[str] | None) -> list[str]:
+    """Return the names of the classes, by default their numbers.
 
+    Args:
+        labels: of all images.
+        train: positions of the training images.
+        names: as the source has them.
 
-def _check_classes(train_labels: np.ndarray, names: list[str]) -> None:
+    Raises:
+        VicinalError: there is only one class, or one has no training image.
+    """
+    names = names or [str(label) for label in range(int(labels.max()) + 1)]
     if len(names) < 2:
-        raise VicinalError("the data set has one class only: it takes two or more")
-    missing = np.flatnonzero(np.bincount(train_labels, minlength=len(names)) == 0)
+        raise VicinalError("the data set has only one class: it needs two or more")
+    missing = np.flatnonzero(np.bincount(labels[train], minlength=len(names)) == 0)
     if len(missing):
         raise VicinalError(
-            f'class {missing[0]} ("{names[missing[0]]}") has no image in the train split, as '
-            f"{len(missing)} of {len(names)} classes: labels must be numbered without gaps"
+            f'class {missing[0]} ("{names[missing[0]]}") has no readable image in the train split, as {len(missing)} '
+            f"of {len(names)} classes: labels must be numbered without gaps"
         )
+    return names
 
 
 def _superclass(spec: Mapping[str, Any], num_classes: int) -> list[int] | None:
@@ -207,36 +235,19 @@ def _superclass(spec: Mapping[str, Any], num_classes: int) -> list[int] | None:
     return list(catalogue.CIFAR100_SUPERCLASS) if known else None
 
 
-def _write_splits(
-    path: Path,
-    splits: Mapping[str, np.ndarray],
-    origin: Mapping[str, np.ndarray],
-    labels: np.ndarray,
-) -> None:
-    """Write the exact split: for each image that is used its position, source split and row."""
-    source_split = np.empty(len(labels), dtype=object)
-    source_row = np.empty(len(labels), dtype=np.int64)
-    for name, positions in origin.items():
-        source_split[positions] = name
-        source_row[positions] = np.arange(len(positions))
+def write_splits(path: Path, splits: Splits, columns: Mapping[str, np.ndarray]) -> None:
+    """Write the exact split: for each image that is used its split, its position, and its value in each column."""
     index = np.concatenate([splits[name] for name in SPLITS])
-    table = pa.table(
-        {
-            "split": np.repeat(SPLITS, [len(splits[name]) for name in SPLITS]),
-            "index": index,
-            "source_split": pa.array(source_split[index], pa.string()),
-            "source_row": source_row[index],
-            "label": labels[index],
-        }
-    )
+    split = np.repeat(SPLITS, [len(splits[name]) for name in SPLITS])
+    table = pa.table({"split": split, "index": index, **{name: column[index] for name, column in columns.items()}})
     pq.write_table(table, path, compression="zstd")
 
 
-def content_hash(meta: Mapping[str, Any], splits: Mapping[str, np.ndarray]) -> str:
+def content_hash(meta: Mapping[str, Any], splits: Splits) -> str:
     """Return one SHA-256 over images (or photos), labels and splits.
 
-    The splits count by content, not by file: the bytes of a Parquet file change with its writer's
-    version, and every result that records this hash would seem to be of other data.
+    The splits count by content, not by file: the bytes of a Parquet file change with the version of its writer, and all
+    results, which record this hash, would seem to be made from other data.
     """
     digest = hashlib.sha256()
     for name in CONTENT[meta["format"]]:

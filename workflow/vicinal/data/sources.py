@@ -1,6 +1,8 @@
-"""Readers: every source as one stream of batches of uint8 images and integer labels."""
+"""Readers: every source as one stream of uint8 images and integer labels."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +12,22 @@ from vicinal import files
 from vicinal.data import catalogue
 from vicinal.data.archive_readers import CIFAR, read_cifar, read_fashion_mnist
 from vicinal.data.parquet import open_parquet
-from vicinal.data.stream import Batch, Source
+from vicinal.data.stream import Chunk, ImageSource
 from vicinal.errors import VicinalError
+from vicinal.jobs.download import verify
 
 BATCH = 512
 
 
-def open_source(spec: Mapping[str, Any], root: Path | str) -> Source:
-    """Open the source that a data spec names, whose files ``verify_files`` has checked.
+def open_source(spec: Mapping[str, Any], root: Path | str) -> ImageSource:
+    """Open the source of a data spec, whose files ``verify_files`` has checked.
 
     Args:
         spec: the data spec (``name``, ``source``, ``image_column``, ``label_column``).
         root: the folder of all data.
 
     Raises:
-        VicinalError: the files are missing, damaged or not what they should be.
+        VicinalError: files are missing, damaged or not in their format.
     """
     name, source = spec["name"], spec["source"]
     if source == "parquet":
@@ -39,7 +42,7 @@ def open_source(spec: Mapping[str, Any], root: Path | str) -> Source:
 
 
 def verify_files(spec: Mapping[str, Any], root: Path | str) -> None:
-    """Check that the files on disk are those whose hashes the spec holds.
+    """Check that the files on disk have the hashes in the spec.
 
     Raises:
         VicinalError: a file is missing, new or different.
@@ -49,13 +52,13 @@ def verify_files(spec: Mapping[str, Any], root: Path | str) -> None:
     if source == "torchvision":
         for path in paths:
             verify_archive(path, catalogue.DATA_SETS[name].archives[path.name])
-    else:
-        there = {path.name for path in paths}
-        for file in sorted(there ^ set(wanted)):
-            what = "is new" if file in there else "is gone"
-            raise VicinalError(f"{paths[0].parent / file}: {what} since the run was planned: run again")
+        return
+    there = {path.name for path in paths}
+    for file in sorted(there ^ set(wanted)):
+        what = "is new" if file in there else "is gone"
+        raise VicinalError(f"{paths[0].parent / file}: {what} since the run was planned: run again")
     for path in paths:
-        if source != "torchvision" and files.sha256(path) != wanted[path.name]:
+        if files.sha256(path) != wanted[path.name]:
             raise VicinalError(f"{path}: has changed since the run was planned: run again")
 
 
@@ -70,36 +73,30 @@ def verify_archive(path: Path, archive: catalogue.Archive) -> None:
             f"{path}: not there; expected the file with SHA-256 {archive.sha256} from {archive.url}: "
             "run fetch_data.py where there is internet, or copy it there"
         )
-    found = files.sha256(path)
-    if found != archive.sha256:
-        raise VicinalError(
-            f"{path}: damaged or another file (SHA-256 {found}, {path.stat().st_size:,} bytes; published: "
-            f"{archive.sha256}, {archive.size:,} bytes): delete it and fetch it again from {archive.url}"
-        )
+    verify(archive.url, path, "sha256", archive.sha256)
 
 
-def _open_digits() -> Source:
-    """Scikit-learn's digits, all as one train split; 17 grey levels stretched to 0 … 255."""
+def _open_digits() -> ImageSource:
+    """Open scikit-learn's digits, all as one train split; their 17 grey levels are stretched to 0 … 255."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
     images = np.rint(data.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
     names = [str(name) for name in data.target_names]
-    return Source({"train": len(images)}, names, _slices("train", "digits.csv.gz", images, data.target))
+    whole = Chunk("train", "digits.csv.gz", 0, images, data.target.astype(np.int64))
+    return ImageSource({"train": len(images)}, names, _slices(whole))
 
 
-def _open_archives(name: str, root: Path) -> Source:
-    """Read the published archives of a data set."""
+def _open_archives(name: str, root: Path) -> ImageSource:
     first = catalogue.source_files(name, root, "torchvision")[0]
     parts, names = read_cifar(first, CIFAR[name]) if name in CIFAR else read_fashion_mnist(first.parent)
     counts = dict.fromkeys((part.split for part in parts), 0)
     for part in parts:
         counts[part.split] += len(part.images)
-    batches = (batch for part in parts for batch in _slices(part.split, part.file, part.images, part.labels))
-    return Source(counts, names, batches)
+    return ImageSource(counts, names, chain.from_iterable(map(_slices, parts)))
 
 
-def _slices(split: str, file: str, images: np.ndarray, labels: np.ndarray) -> Iterator[Batch]:
-    for row in range(0, len(images), BATCH):
+def _slices(whole: Chunk) -> Iterator[Chunk]:
+    for row in range(0, len(whole.images), BATCH):
         part = slice(row, row + BATCH)
-        yield Batch(split, file, row, images[part], labels[part].astype(np.int64))
+        yield replace(whole, row=row, images=whole.images[part], labels=whole.labels[part])

@@ -1,8 +1,8 @@
 """Seeded, stratified splits.
 
-Every draw comes from the raw 64-bit words of the counter-based generator Philox4x64-10 (Salmon et
-al., *Parallel random numbers: as easy as 1, 2, 3*, 2011), whose values NumPy guarantees, unlike
-those of its shuffles. So a split is the same on every machine and NumPy version.
+Every draw comes from the raw 64-bit words of the counter-based generator Philox4x64-10 (Salmon et al., *Parallel random
+numbers: as easy as 1, 2, 3*, 2011). NumPy guarantees their values, unlike those of its shuffles, so a split is the same
+on every machine and with every version of NumPy.
 """
 
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ import numpy as np
 
 from vicinal.errors import VicinalError
 
-# One stream of random words for each kind of draw, so that changing one leaves the others alone.
+# One stream of random words for each kind of draw, so that a change of one draw leaves the others as they are.
 _HOLD_OUT, _VALIDATION, _LIMIT_TRAIN, _LIMIT_TEST, _LIMIT_VALIDATION = range(5)
 
 
 def stratified_counts(available: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
-    """Return how many of each class a subset of ``size`` takes: largest-remainder allocation.
+    """Return how many images of each class a subset of ``size`` takes: largest-remainder allocation.
 
-    Shares are proportional to ``available`` (K,), each rounded down or up, so that classes of one
-    size differ by at most one. ``keys`` (K,) decides between equal remainders.
+    Shares are proportional to ``available`` (K,), rounded down or up, so that classes of one size differ by at most
+    one. ``keys`` (K,) decides between equal remainders.
     """
     total = int(available.sum())
     if not 0 <= size <= total:
@@ -36,9 +36,9 @@ def stratified_split(labels: np.ndarray, sizes: Mapping[str, int], seed: int, st
 
     Args:
         labels: (N,) integers from 0.
-        sizes: part → number of images; what the parts leave over is in none of them.
+        sizes: part → number of images; the other images are in no part.
         seed: 0 to 2⁶⁴ − 1.
-        stream: another stream is another, independent draw for the same seed.
+        stream: for the same seed, draws from different streams are independent.
 
     Returns:
         Part → sorted int64 positions in ``labels``.
@@ -64,6 +64,15 @@ def stratified_split(labels: np.ndarray, sizes: Mapping[str, int], seed: int, st
     return parts
 
 
+def positions_by_split(counts: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Return the positions of each of a source's splits, which follow each other, as int64."""
+    starts = np.cumsum([0, *counts.values()]).tolist()
+    return {
+        split: np.arange(start, start + count, dtype=np.int64)
+        for (split, count), start in zip(counts.items(), starts, strict=False)
+    }
+
+
 def hold_out_test(labels: np.ndarray, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (train, test) positions for a source that has no test split of its own."""
     test = stratified_split(labels, {"test": size}, seed, _HOLD_OUT)["test"]
@@ -87,11 +96,11 @@ def make_splits(
         labels: (N,) of all images.
         source: the source's own splits: ``train``, ``test`` and perhaps ``validation`` → positions.
         seed: seeds every draw.
-        validation: images cut from the train split: a count (≥ 1) or a share of it (< 1). None
-            takes the source's own validation split where there is one, else ``default_validation``.
-        limit_train: size of a stratified subset of what is left to train on. None: ``default_train``
-            or, where that is None or fewer are left, all.
-        limit_test: size of a stratified subset of the test split; caps the validation part too.
+        validation: images cut from the train split: a count (≥ 1) or a share of it (< 1). None: the source's own
+            validation split if there is one, else ``default_validation``.
+        limit_train: size of a stratified subset of the rest of the train split. None: ``default_train``, or all if that
+            is None or fewer are left.
+        limit_test: size of a stratified subset of the test split, and largest size of the validation part.
         default_validation: see ``validation``.
         default_train: see ``limit_train``.
 
@@ -99,32 +108,29 @@ def make_splits(
         ``train``, ``validation``, ``test`` → sorted int64 positions in ``labels``.
 
     Raises:
-        VicinalError: a size that is no size or larger than what there is, or a class that is left
-            without a training image.
+        VicinalError: a size is not valid or too large, or a class has no training image left.
     """
-    _check_whole("data.split_seed", seed, 0, 2**64 - 1)
     train, test = np.asarray(source["train"]), np.asarray(source["test"])
     if validation is None and "validation" in source:
         held = np.asarray(source["validation"])
     else:
-        wanted = default_validation if validation is None else validation
-        size = _validation_size(wanted, len(train))
+        size = validation_size(default_validation if validation is None else validation, len(train))
         held = _subset(labels, train, size, seed, _VALIDATION)
         train = np.setdiff1d(train, held)
     if limit_train is None and default_train is not None:
         limit_train = min(default_train, len(train))
     if limit_train is not None:
-        size = _check_whole("data.limit_train", limit_train, 1, len(train), "left to train on")
+        size = _count("data.limit_train", limit_train, len(train), "left to train on")
         train = _subset(labels, train, size, seed, _LIMIT_TRAIN)
     if limit_test is not None:
-        size = _check_whole("data.limit_test", limit_test, 1, len(test), "in the test split")
+        size = _count("data.limit_test", limit_test, len(test), "in the test split")
         test = _subset(labels, test, size, seed, _LIMIT_TEST)
         held = _subset(labels, held, min(size, len(held)), seed, _LIMIT_VALIDATION)
     present = np.bincount(labels[train], minlength=int(labels.max()) + 1)
     if not present.all():
         field = "data.validation" if limit_train is None else "data.limit_train"
         raise VicinalError(
-            f"{field}: class {int(np.argmin(present))} is left without a training image "
+            f"{field}: class {int(np.argmin(present))} has no training image left "
             f"({len(train)} images for {len(present)} classes): leave more to train on"
         )
     return {"train": train, "validation": held, "test": test}
@@ -135,26 +141,31 @@ def _subset(labels: np.ndarray, positions: np.ndarray, size: int, seed: int, str
     return np.sort(positions[part]).astype(np.int64)
 
 
-def _validation_size(validation: float, available: int) -> int:
-    """Return the number of validation images that a count or a share means."""
-    if isinstance(validation, bool) or not isinstance(validation, int | float) or validation <= 0:
+def validation_size(validation: float, available: int, split: str = "train") -> int:
+    """Return the number of validation images of a count (≥ 1) or a share (< 1) of a split, which keeps one image.
+
+    Raises:
+        VicinalError: it is neither, or too large.
+    """
+    if validation >= 1:
+        return _count("data.validation", validation, available - 1, f"in the {split} split less one")
+    size = round(validation * available)
+    if size < 1:
         raise VicinalError(
-            f"data.validation: {validation} is neither a count (≥ 1) nor a share of the train split "
-            "(above 0 and below 1)"
+            f"data.validation: {validation} of the {available} images in the {split} split is none: set a count (≥ 1) "
+            "or a larger share (below 1)"
         )
-    if validation < 1:
-        size = round(validation * available)
-        if size == 0:
-            raise VicinalError(f"data.validation: {validation} of {available} images is none: use a larger share")
-        return min(size, available - 1)
-    return _check_whole("data.validation", validation, 1, available - 1, "in the train split less one to train on")
+    return min(size, available - 1)
 
 
-def _check_whole(field: str, value: float, low: int, high: int, what: str = "") -> int:
-    """Return ``value`` as an int, or say why it is none from ``low`` to ``high``."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not float(value).is_integer() or value < low:
-        raise VicinalError(f"{field}: {value} is not a whole number from {low}")
+def _count(field: str, value: float, high: int, what: str) -> int:
+    """Return ``value`` as an int.
+
+    Raises:
+        VicinalError: it is not a whole number from 1 to ``high``.
+    """
+    if value < 1 or value != int(value):
+        raise VicinalError(f"{field}: {value} is not a whole number from 1")
     if value > high:
-        raise VicinalError(f"{field}: {value} is more than the {high} images {what}".rstrip())
+        raise VicinalError(f"{field}: {value} is more than the {high} images {what}")
     return int(value)

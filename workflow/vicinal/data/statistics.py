@@ -1,4 +1,4 @@
-"""Mean and standard deviation of pixels by channel, from exact histograms: the order of summation cannot matter."""
+"""Mean and standard deviation of pixels by channel, from exact histograms: the order of sums does not matter."""
 
 import numpy as np
 
@@ -13,10 +13,10 @@ def channel_statistics(images: np.ndarray, positions: np.ndarray) -> tuple[np.nd
 
     Args:
         images: (N, H, W, C) uint8.
-        positions: of those that count.
+        positions: of the images that count.
 
     Raises:
-        VicinalError: a channel is the same everywhere, so that it cannot be standardised.
+        VicinalError: a channel has one value only, so it cannot be standardised.
     """
     histogram = np.zeros((images.shape[-1], LEVELS), dtype=np.int64)
     for start in range(0, len(positions), sources.BATCH):
@@ -25,7 +25,7 @@ def channel_statistics(images: np.ndarray, positions: np.ndarray) -> tuple[np.nd
 
 
 def channel_histogram(pixels: np.ndarray) -> np.ndarray:
-    """Return how often each channel of pixels (..., C) uint8 has each value, (C, LEVELS) int64."""
+    """Return how often each value occurs in each channel of pixels (..., C) uint8, (C, LEVELS) int64."""
     channels = np.moveaxis(pixels, -1, 0)
     return np.stack([np.bincount(channel.ravel(), minlength=LEVELS) for channel in channels])
 

@@ -1,7 +1,7 @@
 """The array store: one data set as memory-mapped arrays with its exact split.
 
-A store is a folder: ``images.npy`` (N, H, W, C) uint8, ``labels.npy`` (N,) int64, ``splits.parquet`` (one row an image
-that is used) and ``meta.json`` (what is in it and the checksums, written last).
+A store is a folder: ``images.npy`` (N, H, W, C) uint8, ``labels.npy`` (N,) int64, ``splits.parquet`` (one row for each
+image that is used) and ``meta.json`` (what it holds and the checksums, written last).
 """
 
 from collections.abc import Mapping
@@ -19,18 +19,19 @@ from vicinal.errors import VicinalError
 FORMAT = "vicinal data store 1"
 PHOTO_FORMAT = "vicinal photo store 1"  # see vicinal.data.photos.store
 META = "meta.json"
-FILES = ("images.npy", "labels.npy", "splits.parquet")
-PHOTO_FILES = ("photos.bin", "offsets.npy", "labels.npy", "sizes.npy", "splits.parquet")
-# format → its files, and those of them whose bytes are content
-FORMS = {FORMAT: FILES, PHOTO_FORMAT: PHOTO_FILES}
+# Format → its files, and those of them whose bytes are content.
+FORMS = {
+    FORMAT: ("images.npy", "labels.npy", "splits.parquet"),
+    PHOTO_FORMAT: ("photos.bin", "offsets.npy", "labels.npy", "sizes.npy", "splits.parquet"),
+}
 CONTENT = {FORMAT: ("images.npy", "labels.npy"), PHOTO_FORMAT: ("photos.bin", "offsets.npy", "labels.npy")}
 SPLITS = ("train", "validation", "test")
-# Files up to this size are checked whenever they are read, at about a second per GB; larger ones by ``verify`` alone.
+# Files up to this size are checked whenever they are read, at about a second per GB; larger ones only by ``verify``.
 CHECKED_BYTES = 1 << 30
 
 
-class Store:
-    """An opened store. What is read from it is checked against its checksum first, unless it is very large.
+class DataStore:
+    """An opened store. Its files are checked against their checksums when they are read, unless they are very large.
 
     Args:
         directory: the folder, or a JSON file in it (its ``meta.json``, or a copy under another name).
@@ -41,18 +42,17 @@ class Store:
         meta: the contents of ``meta.json``.
 
     Raises:
-        VicinalError: the folder is no store, or a file of it is missing, truncated or foreign; reading one raises it
-            where it was damaged.
+        VicinalError: the folder is no store, or a file of it is missing or has another size; reading a damaged file
+            raises it too.
     """
 
     form: str = FORMAT
-    files: tuple[str, ...] = FILES
 
     def __init__(self, directory: Path | str, verify: bool = False) -> None:
         directory = Path(directory)
         self.directory = directory.parent if directory.suffix == ".json" else directory
         self.meta: dict[str, Any] = read_meta(self.directory / META, self.form)
-        check_files(self.directory, self.meta, verify, self.files)
+        check_files(self.directory, self.meta, verify)
 
     @cached_property
     def images(self) -> np.ndarray:
@@ -111,7 +111,7 @@ class Store:
         return array
 
     def _checked(self, name: str) -> Path:
-        """Return the path of a file after a look at its checksum, unless that takes long."""
+        """Return the path of a file, once its checksum is checked, unless that takes long."""
         path, wanted = self.directory / name, self.meta["files"][name]
         if wanted["bytes"] <= CHECKED_BYTES:
             _check_sum(path, wanted)
@@ -119,7 +119,7 @@ class Store:
 
 
 def read_meta(path: Path, form: str | None = None) -> dict[str, Any]:
-    """Return the contents of the ``meta.json`` of a store, of one of the two forms or of the one that is given.
+    """Return the contents of the ``meta.json`` of a store, of this form if one is given.
 
     Raises:
         VicinalError: it is missing, no JSON or not that of a store.
@@ -132,13 +132,13 @@ def read_meta(path: Path, form: str | None = None) -> dict[str, Any]:
     return meta
 
 
-def check_files(directory: Path, meta: Mapping[str, Any], verify: bool, names: tuple[str, ...] = FILES) -> None:
-    """Check the size, and with ``verify`` the SHA-256, of every file of a store, an array store.
+def check_files(directory: Path, meta: Mapping[str, Any], verify: bool) -> None:
+    """Check the size, and with ``verify`` the SHA-256, of every file of a store.
 
     Raises:
         VicinalError: a file is missing, truncated or different.
     """
-    for name in names:
+    for name in FORMS[meta["format"]]:
         path, wanted = directory / name, meta["files"][name]
         if not path.is_file():
             raise damaged(path, "missing")
@@ -160,5 +160,5 @@ def damaged(path: Path, fault: str) -> VicinalError:
 
 
 def _rebuild(directory: Path) -> str:
-    # The whole folder: as long as the declared record is there, the workflow takes the store for finished.
+    # The whole folder: while the declared record is there, the workflow takes the store for finished.
     return f"delete {directory} and run again to build the store anew"

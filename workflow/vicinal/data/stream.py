@@ -1,4 +1,4 @@
-"""What every reader yields: batches of uint8 images and integer labels."""
+"""What every reader returns: a stream of uint8 images and integer labels."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Images that follow each other in one file of one split.
+class Chunk:
+    """Consecutive images of one file.
 
     Attributes:
         split: the source's split: train, validation or test.
         file: the file's name, for messages.
-        row: row of the first image in that file, counted from 0.
+        row: of the first image in the file, from 0.
         images: (B, H, W, C) uint8.
         labels: (B,) int64.
     """
@@ -24,17 +24,21 @@ class Batch:
     images: np.ndarray
     labels: np.ndarray
 
+    def place(self, number: int) -> str:
+        """Return where an image of the chunk comes from, for messages."""
+        return f"{self.file}: row {self.row + number} (from 0)"
+
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """An opened source.
 
     Attributes:
         counts: split → number of images, in the order in which they are read.
-        class_names: names by label, or None where the source has none.
-        batches: the stream, to be read once.
+        class_names: names by label, or None if the source has none.
+        chunks: the stream, to be read once.
     """
 
     counts: dict[str, int]
     class_names: list[str] | None
-    batches: Iterator[Batch]
+    chunks: Iterator[Chunk]

@@ -1,9 +1,9 @@
 """What a model says about mixed inputs besides their two source classes: confusion or similarity between classes.
 
 A pair (i, j, λ) has two distributions over the K − 2 classes that are not its sources: q, from p(x̃), and r, from the
-linear mixture λ p(x_i) + (1−λ) p(x_j), both without the source classes and renormalised. If the answer to a mixed
-input carried the similarity between classes that the answers to its sources carry, q would be r. Everything here is on
-pairs of different classes with λ at the peak, (0.45, 0.55), in float64 and nats. Nothing here imports torch.
+linear mixture λ p(x_i) + (1−λ) p(x_j), both without the source classes and renormalised. If the answer to a mixed input
+held the same similarity between classes as the answers to its sources, q would be r. Everything here is about pairs of
+different classes with λ at the peak, (0.45, 0.55), in float64 and nats. Nothing here imports torch.
 """
 
 from typing import Any, NamedTuple
@@ -29,8 +29,8 @@ KINDS = ("clean", "mixed", "linear")
 PERMUTATIONS = 999
 COLUMNS = {"temperature": "float64", "metric": "str", "value": "float64", "count": "int64"}
 
-_UNIFORM = 1e-12  # below this mean KL(q ‖ uniform), in nats, q is uniform up to rounding
-_STREAM = 0x4D414E54454C  # second word of the generator's key: apart from any other stream of the same seed
+_UNIFORM = 1e-12  # where the mean KL(q ‖ uniform), in nats, is below this, q is uniform up to rounding
+_STREAM = 0x4D414E54454C  # second word of the generator's key: no other stream of the same seed has it
 
 
 class PeakPairs(NamedTuple):
@@ -72,12 +72,12 @@ def peak_pairs(clean_logits: Any, mixed_logits: Any, pairs: Pairs, labels: Any) 
 
 
 def other_classes(p: Any, y_i: Any, y_j: Any) -> np.ndarray:
-    """Return ``p`` (N, K) without the classes ``y_i`` and ``y_j`` (N,): 0 there, the rest renormalised to 1.
+    """Return ``p`` (N, K) with 0 at the classes ``y_i`` and ``y_j`` (N,), the other classes renormalised to sum 1.
 
-    A row is NaN where nothing is left: all other classes underflowed, or there is none.
+    A row is NaN where nothing is left: all other classes underflowed, or there are none.
 
     Raises:
-        MetricError: ``p`` is no matrix of probabilities, or the labels do not fit it.
+        MetricError: ``p`` is not a matrix of probabilities, or the labels do not fit it.
     """
     p = np.array(check_probabilities(p))
     sources = np.stack([check_labels(y_i, *p.shape, "y_i"), check_labels(y_j, *p.shape, "y_j")], axis=1)
@@ -89,12 +89,12 @@ def other_classes(p: Any, y_i: Any, y_j: Any) -> np.ndarray:
 def explained_share(q: Any, r: Any, y_i: Any, y_j: Any) -> float:
     """Return 1 − Σ KL(q ‖ r) / Σ KL(q ‖ uniform over the other classes), sums over pairs.
 
-    1 where q is r (a model linear between its inputs), 0 where r guesses q no better than the uniform distribution,
-    negative where worse, NaN where q is uniform (up to rounding). ``q`` and ``r`` are (N, K), see ``other_classes``,
-    ``y_i`` and ``y_j`` (N,) the labels of the sources.
+    1 where q is r (a model linear between its inputs), 0 where r predicts q no better than the uniform distribution,
+    negative where worse, NaN where q is uniform (up to rounding). ``q`` and ``r`` are (N, K), see ``other_classes``;
+    ``y_i`` and ``y_j`` (N,) are the labels of the sources.
 
     Raises:
-        MetricError: q or r are no probabilities, shapes differ, or the labels do not fit.
+        MetricError: q or r are not probabilities, shapes differ, or the labels do not fit.
     """
     q, r = check_probabilities(q, "q"), check_probabilities(r, "r")
     check_same_shape(q=q, r=r)
@@ -112,8 +112,8 @@ def confusion_table(clean_logits: Any, mixed_logits: Any, pairs: Pairs, labels: 
         Columns temperature, metric, value and count (pairs averaged). Metrics: ``explained_share``;
         ``entropy_clean`` (mean of both sources), ``entropy_mixed``, ``entropy_linear`` (of the linear mixture),
         ``entropy_increase`` (mixed − clean), ``entropy_excess`` (mixed − linear), in nats; ``source_mass_mixed``
-        and ``source_mass_clean`` (of the linear mixture). No rows without such pairs or with two classes; no row
-        of ``explained_share`` where it is not defined: three classes, or a model that tells no other classes apart.
+        and ``source_mass_clean`` (of the linear mixture). No rows without such pairs or with two classes; no row of
+        ``explained_share`` where it is not defined: with three classes, or where q is uniform.
     """
     peak = peak_pairs(clean_logits, mixed_logits, pairs, labels)
     rows = []
@@ -126,7 +126,6 @@ def confusion_table(clean_logits: Any, mixed_logits: Any, pairs: Pairs, labels: 
 def _confusion(peak: PeakPairs, temperature: float) -> list[tuple[str, float, int]]:
     """Return (metric, value, count) at one temperature."""
     p_i, p_j, p_mixed, linear, q, r = _distributions(peak, temperature)
-    sources = peak.y_i, peak.y_j
     clean = 0.5 * (metrics.entropy(p_i) + metrics.entropy(p_j))
     mixed, of_linear = metrics.entropy(p_mixed), metrics.entropy(linear)
     values = {
@@ -135,16 +134,13 @@ def _confusion(peak: PeakPairs, temperature: float) -> list[tuple[str, float, in
         "entropy_linear": of_linear,
         "entropy_increase": mixed - clean,
         "entropy_excess": mixed - of_linear,
-        "source_mass_mixed": metrics.source_mass(p_mixed, *sources),
-        "source_mass_clean": metrics.source_mass(linear, *sources),
+        "source_mass_mixed": metrics.source_mass(p_mixed, peak.y_i, peak.y_j),
+        "source_mass_clean": metrics.source_mass(linear, peak.y_i, peak.y_j),
     }
-    rows = [(metric, value, len(p_i)) for metric, value in values.items()]
     both = _defined(q, r)
-    if len(both):
-        share = explained_share(q[both], r[both], peak.y_i[both], peak.y_j[both])
-        if np.isfinite(share):
-            rows.insert(0, ("explained_share", share, len(both)))
-    return rows
+    share = explained_share(q[both], r[both], peak.y_i[both], peak.y_j[both]) if len(both) else np.nan
+    shares = [("explained_share", share, len(both))] if np.isfinite(share) else []
+    return shares + [(metric, value, len(p_i)) for metric, value in values.items()]
 
 
 def _distributions(peak: PeakPairs, temperature: float) -> tuple[np.ndarray, ...]:
@@ -165,10 +161,10 @@ def similarity_matrices(
 ) -> dict[str, np.ndarray]:
     """Return the class-similarity matrices of a model, (K, K) float64 by kind.
 
-    ``clean``: row c is the mean of p(k | x) over clean images of class c. ``mixed`` and ``linear``: entry (c, k) is
-    the weighted mean of q_k, or r_k, over the pairs with source c and without source k, weight λ or 1−λ, that of the
-    source of class c. The diagonal is NaN, as is an entry that no image or pair bears on; the other entries of a row
-    sum to 1. Arguments and errors as in ``peak_pairs``, and MetricError for a temperature that is not above 0.
+    ``clean``: row c is the mean of p(k | x) over clean images of class c. ``mixed`` and ``linear``: entry (c, k) is the
+    mean of q_k, or r_k, over the pairs with source c and without source k, weighted by λ or 1−λ of the source of class
+    c. NaN: the diagonal, and entries without an image or pair; the other entries of a row sum to 1. Arguments and
+    errors as in ``peak_pairs``, and MetricError for a temperature that is not above 0.
     """
     peak = peak_pairs(clean_logits, mixed_logits, pairs, labels)
     p = metrics.softmax(clean_logits, temperature)
@@ -191,7 +187,7 @@ def _class_means(
 ) -> np.ndarray:
     """Return the weighted means of the observed ``values`` (N, K) by class, rows renormalised off the diagonal.
 
-    Every row of ``values`` counts once for each of ``labels``, with the weight beside it.
+    Every row of ``values`` counts once for each array of ``labels``, with its weight in the array of ``weights``.
     """
     from scipy.sparse import csr_array  # slow to import
 
@@ -210,7 +206,7 @@ def similarity_table(matrices: dict[str, np.ndarray]) -> pd.DataFrame:
     parts = []
     for kind, matrix in matrices.items():
         row, column = np.nonzero(np.isfinite(matrix))
-        kinds = pd.Categorical.from_codes(np.full(len(row), KINDS.index(kind), dtype=np.int8), list(KINDS))
+        kinds = pd.Categorical([kind] * len(row), categories=list(KINDS))
         entries = {"row": row.astype(np.int16), "column": column.astype(np.int16)}
         parts.append(pd.DataFrame({"kind": kinds, **entries, "value": matrix[row, column].astype(np.float32)}))
     return pd.concat(parts, ignore_index=True)
@@ -236,34 +232,33 @@ def similarity_tests(
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-def spearman(a: Any, b: Any) -> tuple[float, int]:
-    """Return Spearman's ρ of two matrices (K, K) over the off-diagonal entries that neither lacks, and their number.
+def spearman(a: np.ndarray, b: np.ndarray) -> tuple[float, int]:
+    """Return Spearman's ρ of two matrices (K, K) over the off-diagonal entries that both have, and their number.
 
-    ρ is NaN where fewer than two entries are left or one matrix is constant over them.
+    ρ is NaN where these are fewer than two, or constant in one matrix.
 
     Raises:
         MetricError: a matrix is not square, or their shapes differ.
     """
-    a, b = _square(a, b)
+    _check_square(a, b)
     both = np.isfinite(a) & np.isfinite(b) & ~np.eye(len(a), dtype=bool)
     x, y = _centred_ranks(a[both]), _centred_ranks(b[both])
     norm = np.sqrt((x @ x) * (y @ y))
     return (float(x @ y / norm) if norm > 0 else float("nan")), int(both.sum())
 
 
-def mantel_test(a: Any, b: Any, seed: int = 0, permutations: int = PERMUTATIONS) -> tuple[float, int]:
+def mantel_test(a: np.ndarray, b: np.ndarray, seed: int = 0, permutations: int = PERMUTATIONS) -> tuple[float, int]:
     """Return the p-value of the Mantel permutation test on ranks (Mantel 1967), one-sided, and the entries compared.
 
-    Both matrices (K, K) are made symmetric, (S + Sᵀ) / 2, or the one entry that is there. The statistic is the
-    product of the ranks summed over pairs of classes, an entry that is lacking counting as the mean rank; it is
-    compared with that of the same matrices after the class labels of ``b`` are permuted: p = (1 + number at least as
-    large) / (1 + permutations). Entries are not independent, so p describes and decides nothing. p is NaN where one
-    matrix is constant.
+    Both matrices (K, K) are made symmetric: (S + Sᵀ) / 2, or the one of both entries that is there. The statistic is
+    the sum over pairs of classes of the product of ranks; a missing entry has the mean rank. p = (1 + n) / (1 +
+    permutations), where in n permutations of the class labels of ``b`` the statistic is at least as large. Entries are
+    not independent, so p is descriptive, and no claim rests on it. p is NaN where one matrix is constant.
 
     Raises:
         MetricError: a matrix is not square, or their shapes differ.
     """
-    a, b = _square(a, b)
+    _check_square(a, b)
     rows, columns = np.triu_indices(len(a), 1)
     x, y = _symmetric(a)[rows, columns], _symmetric(b)[rows, columns]
     count = int((np.isfinite(x) & np.isfinite(y)).sum())
@@ -274,21 +269,19 @@ def mantel_test(a: Any, b: Any, seed: int = 0, permutations: int = PERMUTATIONS)
     ranks[rows, columns] = ranks[columns, rows] = y
     raw = np.random.Philox(key=[seed, _STREAM]).random_raw((permutations, len(b)))
     orders = np.argsort(raw, axis=1, kind="stable")
-    # Ranks are whole numbers here: a permutation that changes nothing ties exactly.
+    # Ranks are whole numbers: a permutation that changes nothing ties exactly.
     larger = sum(x @ ranks.take(order.take(rows) * len(b) + order.take(columns)) >= x @ y for order in orders)
     return float(1 + larger) / (1 + permutations), count
 
 
-def _square(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+def _check_square(a: np.ndarray, b: np.ndarray) -> None:
     check_same_shape(a=a, b=b)
     if a.ndim != 2 or a.shape[0] != a.shape[1]:
         raise MetricError(f"a: shape must be (K, K), got {a.shape}")
-    return a, b
 
 
 def _symmetric(matrix: np.ndarray) -> np.ndarray:
-    """Return the mean of a matrix and its transpose, over the entries that are there."""
+    """Return the mean of a matrix and its transpose, of the entries that are there."""
     there = np.isfinite(matrix)
     total = np.where(there, matrix, 0) + np.where(there, matrix, 0).T
     count = there.astype(np.float64) + there.T
@@ -296,7 +289,7 @@ def _symmetric(matrix: np.ndarray) -> np.ndarray:
 
 
 def _centred_ranks(values: np.ndarray) -> np.ndarray:
-    """Return twice the ranks of ``values`` (N,), ties averaged, less their mean: whole numbers of sum 0; NaN gets 0."""
+    """Return twice the ranks of ``values`` (N,), ties averaged, minus their mean: integers of sum 0; 0 for NaN."""
     from scipy.stats import rankdata  # slow to import
 
     there = np.isfinite(values)

@@ -1,6 +1,6 @@
-"""The files of one measured model: its tables, written and read, and the loop that measures one model after another.
+"""The files of measured models: their tables, written and read, and the loop that measures one model after another.
 
-Small tables are joined in one file, since file systems suffer from many.
+Small tables are joined in one file: many small files are a burden on file systems.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-# The file of the joined tables, and those of tables with other kinds of rows: images, and pairs of classes.
+# The file of the joined tables, and two more: tables with a row an image, and a row a pair of classes.
 MEASURES, PREDICTIONS, SIMILARITIES = "measures.parquet", "predictions.parquet", "similarity.parquet"
-# The column of the joined tables that says of which table a row is. Its categories are all tables that were measured,
-# also those without a row.
+# The column of the joined tables that names the table of a row. Its categories are all tables that were measured, even
+# those without a row.
 TABLE = "table"
 _RANGE = {"lam_low": "float64", "lam_high": "float64"}
 _NUMBER = {"value": "float64", "count": "int64"}
@@ -32,15 +32,15 @@ TABLES = {
     "confusion": {"split": "str", "temperature": "float64", "metric": "str", **_NUMBER},
     "spread": {"split": "str", **_RANGE, "metric": "str", "quantile": "float64", **_NUMBER},
 }
-# Those of them that only teachers have.
+# Those that only teachers have.
 OF_TEACHERS = ("spread",)
-# All columns of the joined tables, of types in which a row of a table that has no such column is missing.
+# All columns of the joined tables, in types that allow a missing value in rows of tables without the column.
 _MISSING = {"str": "string", "int64": "Int64"}
 _JOINED = {column: _MISSING.get(kind, kind) for columns in TABLES.values() for column, kind in columns.items()}
 
 
 def join_tables(tables: Mapping[str, "pd.DataFrame"]) -> "pd.DataFrame":
-    """Return some of ``TABLES`` as one: the union of their columns after ``TABLE``; ``split_tables`` undoes it.
+    """Return some of ``TABLES`` as one table: ``TABLE`` and all columns; ``split_tables`` reverses it.
 
     Raises:
         ValueError: a table is none of ``TABLES``, or has other columns.
@@ -62,23 +62,23 @@ def split_tables(joined: "pd.DataFrame") -> dict[str, "pd.DataFrame"]:
     """Return the tables that ``join_tables`` joined, by name, as they were: order, columns, types.
 
     Args:
-        joined: the joined tables, perhaps written as Parquet and read.
+        joined: the joined tables, perhaps read from Parquet.
 
     Raises:
-        ValueError: it is none of such tables.
+        ValueError: these are not joined tables.
     """
     found = {}
     for name in table_names(joined):
         columns = TABLES.get(name, {})
         if not columns or not columns.keys() <= set(joined):
-            raise ValueError(f"table {name}: unknown, or columns are lacking")
+            raise ValueError(f"table {name}: unknown, or without some columns")
         rows = joined[list(columns)][joined[TABLE] == name]
         found[name] = rows.astype(columns).reset_index(drop=True)
     return found
 
 
 def table_files(tables: Mapping[str, "pd.DataFrame"]) -> dict[str, "pd.DataFrame"]:
-    """Return what is written of a model, by the name of the file: its joined tables in one, any other in its own."""
+    """Return file name → table to be written: ``TABLES`` joined in one file, any other table in its own."""
     joined = {name: table for name, table in tables.items() if name in TABLES}
     return {MEASURES: join_tables(joined)} | {
         f"{name}.parquet": table for name, table in tables.items() if name not in TABLES
@@ -86,11 +86,11 @@ def table_files(tables: Mapping[str, "pd.DataFrame"]) -> dict[str, "pd.DataFrame
 
 
 def needed_files(stage: str, is_teacher: bool) -> tuple[str, ...]:
-    """Return the tables of a measured model that those of an experiment are made from, by the names of their files.
+    """Return the names of the files of a measured model from which the tables of an experiment are made.
 
     Args:
-        stage: ``evaluations`` or ``robustness``, which writes its few numbers into the record.
-        is_teacher: whether the model is one.
+        stage: ``evaluations``, or ``robustness``, which writes its few numbers into the record.
+        is_teacher: whether the model is a teacher.
     """
     if stage == "robustness":
         return ()
@@ -103,7 +103,7 @@ def wanted_tables(is_teacher: bool) -> list[str]:
 
 
 def table_names(joined: "pd.DataFrame") -> list[str]:
-    """Return which tables were joined, also those without a row; the column ``TABLE`` alone is enough to tell.
+    """Return the names of the joined tables, even those without a row; only the column ``TABLE`` is needed.
 
     Raises:
         ValueError: there is no such column.
@@ -118,10 +118,10 @@ def read_measures(folder: Path, is_teacher: bool) -> dict[str, "pd.DataFrame"]:
 
     Args:
         folder: of the model's evaluation.
-        is_teacher: whether those that only teachers have are wanted.
+        is_teacher: whether the tables that only teachers have are wanted.
 
     Raises:
-        VicinalError: the file is missing or unreadable, or lacks a table, since older code made it.
+        VicinalError: the file is missing or unreadable, or made by older code without a table.
     """
     path, remedy = folder / MEASURES, measure_anew(folder)
     joined = read_table(path, remedy)
@@ -129,13 +129,13 @@ def read_measures(folder: Path, is_teacher: bool) -> dict[str, "pd.DataFrame"]:
         tables = split_tables(joined)
     except ValueError as error:
         raise VicinalError(f"{path}: not the tables of a model ({error}); {remedy}") from None
-    if lacking := [name for name in wanted_tables(is_teacher) if name not in tables]:
-        raise VicinalError(f"{path}: the table {', '.join(lacking)} is not in it, older code made it; {remedy}")
+    if missing := [name for name in wanted_tables(is_teacher) if name not in tables]:
+        raise VicinalError(f"{path}: made by older code, without the table {', '.join(missing)}; {remedy}")
     return tables
 
 
 def measure_anew(folder: Path) -> str:
-    """Return the remedy for what was measured of a model, by its folder, and is not whole."""
+    """Return what to do where the measurements in the folder of a model are not whole."""
     return f"delete {folder} and run ./reproduce, which measures it anew"
 
 
@@ -150,13 +150,12 @@ def write_measurements(
     """Measure models one after the other, and write each one's files, all or nothing, before the next.
 
     Args:
-        folder: gets a folder for each model, named by its id.
+        folder: where each model gets a folder, named by its id.
         places: id → folder of the trained model.
         wanted: id → what decides whether the measurement still counts (``write_result``).
-        measure: from the folder of a trained model to its tables, by the names of their files, and to fields of the
-            record.
-        device: that the models are measured on.
-        measured: is called after each model with the number of those done.
+        measure: returns, for the folder of a trained model, file name → table, and more fields of the record.
+        device: where the models are measured.
+        measured: called after each model with the number of those done.
     """
     for done, (id_, place) in enumerate(places.items(), start=1):
         watch = Stopwatch()

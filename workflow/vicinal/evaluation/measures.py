@@ -1,4 +1,4 @@
-"""What is measured on one model: arrays of logits in, numbers and tidy tables out; no files, no torch."""
+"""What is measured on one model: from arrays of logits to numbers and tidy tables; no files, no torch."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,35 +8,23 @@ import numpy as np
 import pandas as pd
 
 from vicinal.evaluation import metrics
-from vicinal.evaluation.metrics import MetricError, entropy_matching_temperature
+from vicinal.evaluation.metrics import MetricError
 from vicinal.evaluation.metrics.inputs import check_labels, check_logits, check_same_shape, to_numpy
 from vicinal.evaluation.pairs import Pairs
 
-__all__ = [
-    "LAM_BINS",
-    "PEAK",
-    "QUANTILES",
-    "clean_metrics",
-    "entropy_matching_temperature",
-    "fidelity_metrics",
-    "predictions_table",
-    "spread_table",
-    "vicinal_table",
-]
-
 LAM_BINS = 20
 PEAK = (0.45, 0.55)
-# Those of ``spread_table``.
+# Of ``spread_table``.
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _OF_PAIR = ("logits_i", "logits_j", "logits_mixed")
-_CHUNK_ELEMENTS = 1 << 17  # float64 values per array and chunk: a handful of them stay in the cache
+_CHUNK_ELEMENTS = 1 << 17  # float64 values an array and chunk: a handful of such arrays fit into the cache
 
 
 def clean_metrics(logits: Any, labels: Any, temperature: float) -> dict[str, float]:
     """Return the metrics of ``logits`` (N, K) on clean inputs with ``labels`` (N,), at T = 1, by name.
 
-    ``temperature`` is the post-hoc one, fitted on validation data by ``metrics.fit_temperature``. It enters
-    ``temperature_posthoc`` and ``ece_posthoc`` only.
+    Only ``temperature_posthoc`` and ``ece_posthoc`` use ``temperature``: the one that ``metrics.fit_temperature`` fits
+    on validation data.
 
     Raises:
         MetricError: the logits are not (N, K) or not finite, the labels do not fit, or the temperature is not above 0.
@@ -115,8 +103,8 @@ def vicinal_table(
     Returns:
         Columns ``pairs`` (all, same, different), ``lam_low``, ``lam_high``, ``metric``, ``value`` and ``count`` (the
         number of pairs averaged). The ranges of λ are the whole (0, 1), 20 bins [low, high) and the peak
-        (0.45, 0.55), open. Where no pair falls the rows are left out. Metrics, at T = 1 and in nats: nonlinearity,
-        jsd, miss_rate, entropy_clean (mean of both sources), entropy_mixed, entropy_linear, source_mass_mixed,
+        (0.45, 0.55), open; a range without pairs has no rows. Metrics, at T = 1 and in nats: nonlinearity, jsd,
+        miss_rate, entropy_clean (mean of both sources), entropy_mixed, entropy_linear, source_mass_mixed,
         source_mass_linear, confidence_mixed.
 
     Raises:
@@ -147,12 +135,11 @@ def spread_table(logits_i: Any, logits_j: Any, logits_mixed: Any, pairs: Pairs, 
 
     Returns:
         Columns ``lam_low``, ``lam_high``, ``metric``, ``quantile`` (one of ``QUANTILES``), ``value`` and ``count`` (the
-        number of values that the quantile is of). The ranges of λ are the whole (0, 1) and 20 bins [low, high); where
-        no pair falls the rows are left out. Metrics, at T = 1 and in nats: entropy_mixed, entropy_linear,
-        source_mass_mixed and source_mass_linear, one value a pair; entropy_clean and own_mass_clean (the probability
-        of the image's own class), one value for each of the two images of a pair: their spread is that of clean
-        images, as the spread of mixed images is where λ nears 0 or 1. Between two values a quantile is interpolated
-        linearly (definition 7 of Hyndman and Fan 1996).
+        number of values that the quantile is of). The ranges of λ are the whole (0, 1) and 20 bins [low, high); a
+        range without pairs has no rows. Metrics, at T = 1 and in nats, one value a pair: entropy_mixed,
+        entropy_linear, source_mass_mixed and source_mass_linear. One value for each of the two images of a pair:
+        entropy_clean and own_mass_clean (the probability of the image's own class); the spread of mixed images tends
+        to theirs where λ nears 0 or 1. Quantiles are interpolated linearly (definition 7 of Hyndman and Fan 1996).
     """
     logits = {"logits_i": logits_i, "logits_j": logits_j, "logits_mixed": logits_mixed}
     found, same = _by_chunks(_spread_metrics, logits, pairs, labels)
@@ -169,9 +156,9 @@ def spread_table(logits_i: Any, logits_j: Any, logits_mixed: Any, pairs: Pairs, 
 def _by_chunks(
     measure: Callable[..., dict[str, np.ndarray]], logits: dict[str, Any], pairs: Pairs, labels: Any
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return what ``measure`` finds for every pair, by name, first axis (pairs,), and which pairs are of one class.
+    """Return what ``measure`` returns for every pair, by name, first axis (pairs,), and which pairs are of one class.
 
-    ``measure`` gets some rows of all logits by name, their λ and the labels of both sources.
+    ``measure`` is called with some rows of all logits by name, their λ and the labels of both sources.
     """
     logits = {name: check_logits(value, name) for name, value in logits.items()}
     check_same_shape(**logits)

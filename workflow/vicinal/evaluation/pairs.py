@@ -7,7 +7,7 @@ import numpy as np
 
 from vicinal.errors import VicinalError
 
-# Second word of the generator's key: sets these draws apart from any other stream keyed by the same seed.
+# Second word of the generator's key: no other stream of the same seed has it.
 _STREAM = 0x5041495253
 
 
@@ -29,10 +29,10 @@ class Pairs:
 def vicinal_pairs(labels: Any, count: int, seed: int, same_class: float = 0.1) -> Pairs:
     """Return ``count`` pairs of images (i, j), i ≠ j, with λ ~ U(0, 1), for a data set with ``labels`` (n,).
 
-    A share ``same_class`` of them (rounded, halves up; spread evenly over the list) joins images of one class, the
-    rest images of different classes; within each kind every ordered pair of images is equally likely, drawn
-    with replacement. The list depends on the arguments only: it is made from the raw 64-bit output of Philox, which
-    NumPy keeps fixed, and not from the methods of ``Generator``, which it does not.
+    A share ``same_class`` of them (rounded, halves up; spread evenly over the list) are images of one class, the others
+    images of different classes. Within each kind every ordered pair of images is equally likely, drawn with
+    replacement. The list depends on the arguments alone: it is made from the raw 64-bit output of Philox, which is the
+    same in all versions of NumPy; the methods of ``Generator`` are not.
 
     Raises:
         VicinalError: ``labels`` are not integers (n,), a number is out of its range, or no pair of a wanted kind
@@ -58,7 +58,7 @@ def vicinal_pairs(labels: Any, count: int, seed: int, same_class: float = 0.1) -
     for kind, chosen in (("same-class", same), ("different-class", ~same)):
         if chosen.any():
             i[chosen], j[chosen] = blocks.draw(kind, raw[:count][chosen])
-    # 52 bits and a half: never 0, never 1, and exact in float64.
+    # 52 bits and a half: never 0 or 1, and exact in float64.
     lam = ((raw[count:] >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
     return Pairs(i=i, j=j, lam=lam)
 

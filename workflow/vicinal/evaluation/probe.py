@@ -1,7 +1,7 @@
-"""From a trained network to its tables: logits once, every metric from them."""
+"""From a trained network to its tables: its logits are computed once, every metric from them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,20 +18,17 @@ from vicinal.evaluation.confusion import (
 )
 from vicinal.evaluation.measures import clean_metrics, fidelity_metrics, predictions_table, spread_table, vicinal_table
 from vicinal.evaluation.pairs import Pairs, vicinal_pairs
-from vicinal.models import build_model
-from vicinal.training.inputs import Images, adapt, mix, to_device
+from vicinal.training.inputs import Images, mix
 from vicinal.training.loop import logits_on
-from vicinal.training.weights import load_weights
 
-# Images asked about at once: what suits the caches of a CPU. A GPU is kept busy by more, if they are small.
+# Images a batch: what suits the caches of a CPU; more of small ones (pixels a side), to keep a GPU busy.
 BATCH, GPU_BATCH, SMALL = 256, 1024, 64
-# Clean metrics are taken on these splits, vicinal pairs are drawn from those.
+# The splits of clean metrics, of vicinal pairs, and of class similarity.
 CLEAN_SPLITS = ("validation", "test")
 PAIR_SPLITS = ("train", "test")
-# A teacher's calibration is also taken with its logits times these: what a student sees of it at that logit scale.
-LOGIT_SCALES = (0.5, 0.75, 1.5, 2.0)
-# Class similarity is taken on this one.
 SIMILARITY_SPLIT = "test"
+# A teacher's confidence gap is also measured with its logits times these: as a student sees it at that logit scale.
+LOGIT_SCALES = (0.5, 0.75, 1.5, 2.0)
 
 
 @dataclass
@@ -45,38 +42,22 @@ class Probe:
 
 @dataclass
 class Logits:
-    """One model's logits: on the clean images of each split and on the mixed inputs of its pairs, (N, K) each."""
+    """One model's logits (N, K): on the clean images of each split, and on the mixed inputs of its pairs."""
 
     clean: dict[str, np.ndarray]
     mixed: dict[str, np.ndarray]
 
 
 def make_probe(data: dict[str, Images], count: int, seed: int) -> Probe:
-    """Return the inputs: the splits and ``count`` vicinal pairs of the train and of the test split."""
+    """Return the inputs: the splits, and ``count`` vicinal pairs each of the train and the test split."""
     labels = {split: images.labels.cpu().numpy() for split, images in data.items()}
     pairs = {split: vicinal_pairs(labels[split], count, seed) for split in PAIR_SPLITS}
     return Probe(data, labels, pairs)
 
 
-def trained_network(directory: Path, spec: dict[str, Any], images: Images) -> torch.nn.Module:
-    """Return the finished model in a directory, on the device of the images that it is to be measured on.
-
-    Args:
-        directory: of the model.
-        spec: of the model.
-        images: of the data that it was trained on, normalised as the data are.
-
-    Raises:
-        VicinalError: its weights are missing, damaged or of another network.
-    """
-    model = build_model(spec["model"], images.num_classes, images.channels)
-    load_weights(directory, model)
-    return to_device(adapt(model, spec, images), images.device)
-
-
 @torch.no_grad()
 def image_logits(model: torch.nn.Module, images: Images) -> np.ndarray:
-    """Return a network's logits (N, K) float32 on images without random choices, in evaluation mode."""
+    """Return a network's logits (N, K) float32 on clean images, in evaluation mode."""
     return logits_on(model, images, _batch_size(images)).float().cpu().numpy()
 
 
@@ -104,23 +85,18 @@ def _mixed_logits(model: torch.nn.Module, images: Images, pairs: Pairs) -> np.nd
 
 
 def model_tables(
-    logits: Logits,
-    probe: Probe,
-    teacher: Logits | None,
-    target_entropy: float | None,
-    *,
-    is_teacher: bool = False,
+    logits: Logits, probe: Probe, teacher: Logits | None, target_entropy: float | None, *, is_teacher: bool = False
 ) -> dict[str, pd.DataFrame]:
     """Return the tables of one model.
 
     Args:
         logits: of the model.
         probe: the inputs.
-        teacher: logits of the student's teacher, for fidelity; None without one.
-        target_entropy: mean entropy, in nats, on clean validation images that the model is rescaled to for the
-            temperature-matched non-linearity: its teacher's own; None leaves that out.
-        is_teacher: add what is asked of teachers only: the confidence gap under scaled logits, the
-            class-similarity matrices (3 K² rows), and how entropies and source masses are distributed over pairs.
+        teacher: logits of the student's teacher, for fidelity; None: it has none.
+        target_entropy: mean entropy, in nats, on clean validation images, to which the model is rescaled for the
+            temperature-matched non-linearity: that of its teacher; None: that measure is left out.
+        is_teacher: add what is measured on teachers only: the confidence gap with scaled logits, the class-similarity
+            matrices (3 K² rows), and how entropies and source masses spread over pairs.
 
     Returns:
         ``metrics``: split, metric, value. ``vicinal``: split, pairs, lam_low, lam_high, metric, value, count.
@@ -136,14 +112,20 @@ def model_tables(
     ]
     confusion.append(similarity_tests(matrices).assign(split=split))
     test = probe.labels["test"]
+    matched = _matching_temperature(logits, target_entropy)
+
+    def vicinal(split: str, *of_pairs: Any) -> pd.DataFrame:
+        return vicinal_table(*of_pairs, teacher.mixed[split] if teacher else None, matched)
+
     tables = {
         "metrics": _clean_table(logits, probe, teacher, is_teacher),
-        "vicinal": _vicinal_tables(logits, probe, teacher, _matching_temperature(logits, target_entropy)),
+        "vicinal": _by_split(vicinal, logits, probe),
         "confusion": pd.concat(confusion, ignore_index=True)[["split", *COLUMNS]],
         "predictions": predictions_table(logits.clean["test"], test, np.arange(len(test))),
     }
     if is_teacher:
-        tables |= {"similarity": similarity_table(matrices), "spread": _spread_tables(logits, probe)}
+        spread = _by_split(lambda split, *of_pairs: spread_table(*of_pairs), logits, probe)
+        tables |= {"similarity": similarity_table(matrices), "spread": spread}
     return tables
 
 
@@ -162,36 +144,19 @@ def _clean_table(logits: Logits, probe: Probe, teacher: Logits | None, is_teache
     return pd.DataFrame(rows)
 
 
-def _vicinal_tables(logits: Logits, probe: Probe, teacher: Logits | None, matched: float | None) -> pd.DataFrame:
+def _by_split(measure: Callable[..., pd.DataFrame], logits: Logits, probe: Probe) -> pd.DataFrame:
+    """Return the tables that ``measure`` makes from the split and its pairs, as one with a column ``split``."""
     tables = []
     for split, pairs in probe.pairs.items():
         clean = logits.clean[split]
-        table = vicinal_table(
-            clean[pairs.i],
-            clean[pairs.j],
-            logits.mixed[split],
-            pairs,
-            probe.labels[split],
-            teacher_mixed_logits=teacher.mixed[split] if teacher else None,
-            matched_temperature=matched,
-        )
-        table.insert(0, "split", split)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
-
-
-def _spread_tables(logits: Logits, probe: Probe) -> pd.DataFrame:
-    tables = []
-    for split, pairs in probe.pairs.items():
-        clean = logits.clean[split]
-        table = spread_table(clean[pairs.i], clean[pairs.j], logits.mixed[split], pairs, probe.labels[split])
+        table = measure(split, clean[pairs.i], clean[pairs.j], logits.mixed[split], pairs, probe.labels[split])
         table.insert(0, "split", split)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
 def _matching_temperature(logits: Logits, target_entropy: float | None) -> float | None:
-    """Return the temperature that gives the target entropy; None where no temperature does (a collapsed model)."""
+    """Return the temperature that gives the target entropy; None if no temperature does (a collapsed model)."""
     if target_entropy is None:
         return None
     try:

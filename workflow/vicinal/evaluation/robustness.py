@@ -1,4 +1,4 @@
-"""What corrupted images do to a trained network: accuracy and calibration by corruption and severity; no torch."""
+"""Accuracy and calibration of a trained network on corrupted images, by corruption and severity; no torch."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -44,14 +44,14 @@ def measure_robustness(
     labels: np.ndarray,
     measured: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, list[float]]]:
-    """Return corruption → metric → values by severity of one network; one set of images at a time is read.
+    """Return corruption → metric → values by severity, of one network; one set of images is in memory at a time.
 
     Args:
         logits: the network: images (n, H, W, C) uint8 → logits (n, K).
         corrupted: corruption → images by severity, (5, N, H, W, C) uint8.
         rows: which of the N are measured, (n,).
         labels: theirs, (n,).
-        measured: is called after each set of images.
+        measured: called after each set of images.
     """
     found: dict[str, dict[str, list[float]]] = {}
     for name, by_severity in corrupted.items():
@@ -74,15 +74,15 @@ def read_robustness(folder: Path) -> "pd.DataFrame":
         return robustness_rows(record[VALUES], record[IMAGES])
     except (KeyError, TypeError, ValueError, AttributeError):
         raise VicinalError(
-            f"{folder / EVALUATION}: no metrics on corrupted images in it, older code made it; {measure_anew(folder)}"
+            f"{folder / EVALUATION}: made by older code, without metrics on corrupted images; {measure_anew(folder)}"
         ) from None
 
 
 def robustness_rows(values: Mapping[str, Mapping[str, list[float]]], images: int) -> "pd.DataFrame":
-    """Return what ``measure_robustness`` found on so many images as a table: columns as in ``COLUMNS``.
+    """Return the values of ``measure_robustness``, on ``images`` images, as a table: columns as in ``COLUMNS``.
 
     Raises:
-        KeyError, ValueError: a metric or a severity is lacking.
+        KeyError, ValueError: a metric or a severity is missing.
     """
     import pandas as pd
 

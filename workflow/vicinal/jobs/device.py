@@ -13,7 +13,7 @@ from vicinal.jobs.heartbeat import update_heartbeat
 if TYPE_CHECKING:
     import torch
 
-# The GPU that this process has leased, if any: CUDA can be told only once.
+# The GPU that this process has leased, if any; CUDA reads CUDA_VISIBLE_DEVICES only once.
 _leased: list[Slot] = []
 
 
@@ -24,40 +24,40 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--gpu-slots", type=whole_number, default=1, metavar="N", help="jobs that share a GPU")
     parser.add_argument(
-        "--threads", type=int, default=1, help="CPU threads; results are equal bit for bit at one number"
+        "--threads", type=int, default=1, help="CPU threads; results are equal bit for bit for the same number"
     )
 
 
 def whole_number(text: str) -> int:
-    """Return the number, at least 1, that a command-line argument gives."""
+    """Return the whole number, at least 1, of a command-line argument."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, at least 1")
     return int(text)
 
 
 def job_device(args: argparse.Namespace, artefact: str) -> "torch.device":
-    """Return the device that a job's arguments name, as ``select_device`` does, and tell the heartbeat."""
+    """Return the device that a job's arguments name (``select_device``), and show it in the heartbeat."""
     device = select_device(args.device, args.threads, args.gpu_slots, artefact)
     update_heartbeat(device=str(device))
     return device
 
 
 def select_device(name: str, threads: int, slots: int = 1, artefact: str = "") -> "torch.device":
-    """Return the device called ``name``, leasing a GPU where it is one, and set the number of CPU threads.
+    """Return the device called ``name``, with a lease if it is a GPU, and set the number of CPU threads.
 
-    Call it before anything on CUDA. It waits until a GPU is free, which is then the only one that this process sees,
-    and holds it to the end of the process. GPUs that ``visible_devices`` cannot know of are used without a lease.
+    Call it before anything on CUDA. It waits until a GPU is free; that is then the only one that this process sees, and
+    its own until the process ends. GPUs that ``visible_devices`` does not list are used without a lease.
 
     Args:
-        name: ``auto``, ``cpu``, ``cuda`` (any GPU that is free) or ``cuda:N`` (the N-th visible one, from 0).
+        name: ``auto``, ``cpu``, ``cuda`` (any free GPU) or ``cuda:N`` (the N-th visible one, from 0).
         threads: number of CPU threads.
         slots: jobs that share a GPU.
-        artefact: what the job makes, for the messages of others that wait.
+        artefact: what the job makes, for the messages of waiting jobs.
 
     Raises:
         VicinalError: there is no such device, or leases cannot be kept here.
     """
-    import torch  # here, since a job that finds everything finished need not wait for it
+    import torch  # here: a job that has nothing to do need not wait for it
 
     torch.set_num_threads(threads)
     try:
@@ -81,7 +81,7 @@ def select_device(name: str, threads: int, slots: int = 1, artefact: str = "") -
 
 
 def _lease(name: str, devices: list[str], slots: int, artefact: str) -> "torch.device":
-    """Return one of the GPUs, leased; for ``auto`` the CPU where torch cannot use it."""
+    """Return one of the GPUs, leased; for ``auto`` the CPU if torch cannot use the GPU."""
     import torch
 
     if torch.cuda.is_initialized():

@@ -1,4 +1,4 @@
-"""Downloads over https alone; an interrupted one is resumed, and a file is kept only if its checksum is right."""
+"""Downloads, over https only. An interrupted one is resumed; a file is kept only if its checksum is right."""
 
 import http.client
 import os
@@ -15,14 +15,14 @@ from vicinal.files import checksum, exclusive
 from vicinal.jobs.progress import Progress
 
 BLOCK = 1 << 20
-# Without a byte for so long the server is given up, s: on a node without internet nothing ever comes.
+# Seconds without a byte after which a download fails: on a node without internet nothing ever comes.
 TIMEOUT = 30
-# ``unreachable`` waits so long for all servers together, s.
+# Seconds that ``unreachable`` waits for all servers together.
 PROBE_SECONDS = 10.0
 
 
 class _HttpsOnly(urllib.request.BaseHandler):
-    """Refuses every address that is not https, also those that a server redirects to."""
+    """Refuses every address that is not https, redirections too."""
 
     def default_open(self, request: urllib.request.Request) -> None:
         if request.type != "https":
@@ -30,7 +30,7 @@ class _HttpsOnly(urllib.request.BaseHandler):
 
 
 def open_https(url: str, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
-    """Return the answer to a request; certificates are checked.
+    """Return the response to a request; certificates are checked.
 
     Raises:
         OSError: it failed, was redirected to another protocol, or the server answered with an error.
@@ -40,10 +40,41 @@ def open_https(url: str, headers: Mapping[str, str] | None = None) -> http.clien
     return urllib.request.build_opener(_HttpsOnly).open(request, timeout=TIMEOUT)
 
 
+def provide(
+    url: str, path: Path, size: int, algorithm: str, wanted: str, remedy: str, say: Callable[[str], None] = print
+) -> str:
+    """Make sure that a published file is there and whole; download it if it is missing. Arguments: see ``download``.
+
+    Returns:
+        Its checksum.
+
+    Raises:
+        VicinalError: it cannot be downloaded, or another file is there.
+    """
+    if not path.is_file():
+        download(url, path, size, algorithm, wanted, remedy, say)
+    return verify(url, path, algorithm, wanted)
+
+
+def verify(url: str, path: Path, algorithm: str, wanted: str) -> str:
+    """Return the checksum of a file, which is the published one.
+
+    Raises:
+        VicinalError: it is not.
+    """
+    found = checksum(path, algorithm)
+    if not found.startswith(wanted):
+        raise VicinalError(
+            f"{path}: damaged or another file ({path.stat().st_size:,} bytes, {algorithm} {found}; published: "
+            f"{wanted}): delete it and fetch it again from {url}"
+        )
+    return found
+
+
 def download(
     url: str, path: Path, size: int, algorithm: str, wanted: str, remedy: str = "", say: Callable[[str], None] = print
 ) -> None:
-    """Download a file unless it is there; it gets its name once its checksum is right.
+    """Download a file unless it is there. It gets its final name once its checksum is right.
 
     Args:
         url: https only.
@@ -52,27 +83,28 @@ def download(
         algorithm: of the checksum, e.g. ``md5``.
         wanted: the published checksum, or its beginning where no more is published.
         remedy: what the user can do where the download fails.
-        say: is given a line when the download begins.
+        say: called with a line when the download begins.
 
     Raises:
-        VicinalError: it failed, or another file came; the message names path, address and remedy.
+        VicinalError: it failed, or the checksum is wrong; the message names path, address and remedy.
         OSError: the folder cannot be made or written to.
     """
     say(f"downloading {url} to {path}")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.part")
-    with exclusive(partial, lambda: _log(f"{partial}: another process is downloading it, waiting for that")):
+    waiting = f"{partial}: another process is downloading it; waiting"
+    with exclusive(partial, lambda: print(waiting, file=sys.stderr, flush=True)):
         if path.is_file():  # another process was faster
             partial.unlink(missing_ok=True)
             return
         if reason := _fetch(url, partial, size, path.name) or _mismatch(partial, algorithm, wanted):
             problem = f"{path}: not there, and the download of {url} failed ({reason})"
             raise VicinalError(f"{problem}: {remedy}" if remedy else problem)
-        partial.replace(path)  # not before: without its name here others would begin a download of their own
+        partial.replace(path)  # not earlier: other processes would start the download again
 
 
 def _fetch(url: str, partial: Path, size: int, name: str) -> str:
-    """Add what is missing to a partial file; return why that failed, or nothing. An empty file is removed."""
+    """Complete a partial file; return why that failed, or nothing. An empty file is removed."""
     try:
         _receive(url, partial, size, name)
     except (OSError, http.client.HTTPException) as error:
@@ -83,7 +115,7 @@ def _fetch(url: str, partial: Path, size: int, name: str) -> str:
 
 
 def _mismatch(partial: Path, algorithm: str, wanted: str) -> str:
-    """Return why a downloaded file is not the published one, and remove it then; nothing where it is."""
+    """Return why a downloaded file is not the published one, and remove it; nothing if it is the published one."""
     found = checksum(partial, algorithm)
     if found.startswith(wanted):
         return ""
@@ -93,14 +125,14 @@ def _mismatch(partial: Path, algorithm: str, wanted: str) -> str:
 
 
 def _receive(url: str, partial: Path, size: int, name: str) -> None:
-    """Write what the server sends and the file has not yet, at most the published size and one block."""
+    """Append what the file lacks, at most the published size and one block."""
     with partial.open("ab") as file:
         before = file.tell()
         try:
             answer = open_https(url, {"Range": f"bytes={before}-"} if before else None)
         except urllib.error.HTTPError as error:
             if before and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                return  # all of it is there; the checksum decides
+                return  # it is complete; the checksum decides
             raise
         with answer:
             if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
@@ -118,14 +150,10 @@ def _receive(url: str, partial: Path, size: int, name: str) -> None:
         raise ConnectionError(f"interrupted after {received:,} of {wanted:,} bytes; run again to resume it")
 
 
-def _log(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def unreachable(urls: Iterable[str]) -> dict[str, str]:
-    """Return the addresses, https only, that give no file within ``PROBE_SECONDS``, each with the reason."""
+    """Return the addresses that offer no file within ``PROBE_SECONDS``, each with the reason."""
     answers: dict[str, str] = {}
-    # Daemons: one that still waits does not keep the process from ending.
+    # Daemons, so that the process can end while one still waits.
     threads = {url: Thread(target=_ask, args=(url, answers), daemon=True) for url in urls}
     for thread in threads.values():
         thread.start()
@@ -137,7 +165,7 @@ def unreachable(urls: Iterable[str]) -> dict[str, str]:
 
 
 def _ask(url: str, answers: dict[str, str]) -> None:
-    """Ask for a file and read none of it; note why it does not come, or nothing where it does."""
+    """Request a file without reading it; note why that fails, or an empty text."""
     try:
         open_https(url).close()
         answers[url] = ""

@@ -1,8 +1,8 @@
 """Code fingerprints: a hash of all code that can change a stage's result.
 
-A stage's code is its script and every ``vicinal`` module that it imports, directly or not, plus the modules that its
-spec names (model families, loss terms), which are imported by name when they are used. Comments, docstrings and
-formatting do not count, nor do modules that only talk to the user or to the file system.
+A stage's code is its script, every ``vicinal`` module that the script imports, directly or not, and the modules that
+the spec names (model families, loss terms). Comments, docstrings and formatting do not count, nor do modules that only
+print messages or handle files.
 """
 
 import ast
@@ -22,12 +22,13 @@ SCRIPTS = WORKFLOW / "scripts"
 KEPT = PACKAGE / "__pycache__" / f"fingerprints.{sys.implementation.cache_tag}.json"
 KEPT_FILES = 2000
 
-# What these do cannot change a number: messages, progress, files, records of how it was.
-NEUTRAL = {
+# These cannot change a number: messages, progress, files, provenance.
+NOT_COUNTED = {
     "vicinal",
     "vicinal.analysis.figures",  # their names only
     "vicinal.errors",
     "vicinal.files",
+    "vicinal.jobs",
     "vicinal.jobs.download",
     "vicinal.jobs.fingerprint",
     "vicinal.jobs.gpu_slots",
@@ -59,7 +60,7 @@ def stage_fingerprint(stage: str, named: tuple[str, ...] = ()) -> str:
 
 
 def named_modules(spec: dict[str, Any]) -> tuple[str, ...]:
-    """Return the modules that a spec names: families of models, terms of losses, and what opens photos."""
+    """Return the modules that a spec names: families of models, terms of losses, and the inputs of photos."""
     names: set[str] = set()
     if "model" in spec:
         names.add(f"vicinal.models.{spec['model']['family']}")
@@ -73,7 +74,7 @@ def named_modules(spec: dict[str, Any]) -> tuple[str, ...]:
 
 
 def data_modules(spec: dict[str, Any]) -> tuple[str, ...]:
-    """Return the modules that a data spec names: those of photos, where it has them."""
+    """Return the modules that a data spec names: those that pack photos, if it has photos."""
     return ("vicinal.data.photos.prepare",) if spec.get("store") == "photos" else ()
 
 
@@ -96,7 +97,7 @@ def fingerprint_code(script: Path, named: tuple[str, ...], package: Path) -> str
     todo = {*_imports(script, package), *named}
     while todo:
         name = todo.pop()
-        if name in hashes or name in NEUTRAL:
+        if name in hashes or name in NOT_COUNTED:
             continue
         path = _module_path(name, package)
         hashes[name] = _look(path)[0]
@@ -182,21 +183,15 @@ def _write(node: Any, lines: list[str]) -> None:
                 field = field[1:]
             if field not in (None, []) and name not in ("type_comment", "kind"):
                 lines.append(name)
-                # Python 3.12 has empty strings in f-strings that other versions leave out
-                _write(
-                    [part for part in field if not _is_empty_text(part)] if isinstance(node, ast.JoinedStr) else field,
-                    lines,
-                )
+                if isinstance(node, ast.JoinedStr):  # Python 3.12 has empty texts in f-strings, others have not
+                    field = [part for part in field if not (isinstance(part, ast.Constant) and part.value == "")]
+                _write(field, lines)
     elif isinstance(node, list):
         lines.append(str(len(node)))
         for entry in node:
             _write(entry, lines)
     else:
         lines.append(ascii(node))
-
-
-def _is_empty_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and node.value == ""
 
 
 def _has_docstring(node: ast.AST) -> bool:

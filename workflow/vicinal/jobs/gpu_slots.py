@@ -1,8 +1,8 @@
-"""Slots of GPUs: each job takes one for itself, since Snakemake counts GPUs but does not say which one a job gets.
+"""Slots of GPUs: every job takes one, since Snakemake counts GPUs but does not say which one a job gets.
 
-A slot is a lock file in a folder of this machine, and the process that holds the kernel's lock of it has the slot. The
-kernel frees it when the process ends, however it ends; what is written in the file serves messages only. Jobs of other
-users, of containers with a /tmp of their own, and with another TMPDIR are not seen.
+A slot is a lock file in a folder of this machine. Its owner is the process that holds the kernel's lock of the file,
+which the kernel releases when the process ends, even if it is killed; the file's text is for messages only. Jobs of
+other users, in containers with their own /tmp, or with another TMPDIR are not seen.
 """
 
 import os
@@ -22,7 +22,7 @@ from vicinal.errors import VicinalError
 from vicinal.jobs.gpus import VISIBLE, identity, list_gpus
 
 POLL_SECONDS = 1.0
-# While a job waits, a line after so many seconds.
+# Seconds between two messages of a waiting job.
 SAY_SECONDS = 60.0
 
 
@@ -48,7 +48,7 @@ class Slot:
         return Path(self.lock.lock_file)
 
     def release(self) -> None:
-        """Give the slot back, and CUDA_VISIBLE_DEVICES its former value; do nothing in a forked child."""
+        """Release the slot and restore CUDA_VISIBLE_DEVICES; do nothing in a forked child."""
         if not self.lock.is_locked:
             return
         self.lock.release()
@@ -59,9 +59,9 @@ class Slot:
 
 
 def slot_folder() -> Path:
-    """Return the folder of this machine's lock files: one a user, and on SLURM one a job that was given GPUs.
+    """Return the folder of this machine's lock files: one a user, on SLURM one a job that has GPUs.
 
-    SLURM hands out GPUs itself, and may call the first GPU of every job 0: jobs must not wait for each other there.
+    SLURM assigns GPUs itself and may call the first GPU of every job 0, so its jobs must not wait for each other.
     """
     job = os.environ.get("SLURM_JOB_ID", "")
     own = f"-job{job}" if job.isdecimal() and VISIBLE in os.environ else ""
@@ -75,16 +75,16 @@ def take_slot(
     artefact: str = "",
     poll: float = POLL_SECONDS,
 ) -> Slot:
-    """Take a free slot of a GPU, waiting for one if need be, and set CUDA_VISIBLE_DEVICES to the GPU.
+    """Take a free slot of a GPU, or wait for one, and set CUDA_VISIBLE_DEVICES to the GPU.
 
     Every GPU gets a job before any gets a second one.
 
     Args:
-        devices: the GPUs to choose from, as in CUDA_VISIBLE_DEVICES; the first that is free is taken.
-        slots: jobs that share a GPU; it should be the same for all jobs of a machine.
-        folder: of the lock files; by default ``slot_folder()``. It is made if its parent is there.
-        artefact: what the job makes, for the messages of others that wait.
-        poll: seconds between two looks while all slots are taken.
+        devices: the GPUs to choose from, as in CUDA_VISIBLE_DEVICES; the first free one is taken.
+        slots: jobs that share a GPU, the same number for all jobs of a machine.
+        folder: of the lock files; by default ``slot_folder()``. It is made if its parent exists.
+        artefact: what the job makes, for the messages of waiting jobs.
+        poll: seconds between two tries while all slots are taken.
 
     Raises:
         VicinalError: the folder or a file in it cannot be used for locks.
@@ -95,7 +95,7 @@ def take_slot(
     folder = folder or slot_folder()
     _own_folder(folder)
     gpus = list_gpus()
-    # One name a device, so that index and UUID of a GPU are not two of them.
+    # By identity, since index and UUID name the same GPU.
     locks = {
         (device, number): FileLock(
             folder / f"{quote(identity(device, gpus) or device, safe='')}.{number}.lock",
@@ -122,10 +122,10 @@ def take_slot(
 
 
 def _own_folder(folder: Path) -> None:
-    """Make the folder of the lock files, and refuse one that somebody else could have put there.
+    """Make the folder of the lock files.
 
     Raises:
-        VicinalError: see above.
+        VicinalError: that fails, or another user may have put the folder there.
     """
     try:
         with suppress(FileExistsError):
@@ -156,7 +156,7 @@ def _locked(lock: FileLock, artefact: str) -> bool:
         return False
     except OSError as error:
         raise _unusable(Path(lock.lock_file), error) from None
-    with suppress(OSError):  # for messages only: a full disk is no reason to stop
+    with suppress(OSError):  # the text is for messages only
         Path(lock.lock_file).write_text(f"process {os.getpid()}, {artefact or 'unnamed'}", encoding="utf-8")
     return True
 

@@ -19,8 +19,8 @@ class Gpu:
 
     Attributes:
         index: as nvidia-smi counts, by PCI bus.
-        model: its name.
-        uuid: empty where it is not known.
+        model: name of the model.
+        uuid: empty if unknown.
         mig: UUIDs of its MIG devices; with MIG on, only these can be used.
     """
 
@@ -31,16 +31,16 @@ class Gpu:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return what can be leased of it, as CUDA_VISIBLE_DEVICES wants it."""
+        """Return its devices that can be leased, as CUDA_VISIBLE_DEVICES takes them."""
         return self.mig or (self.uuid or str(self.index),)
 
 
 @cache
 def list_gpus() -> tuple[Gpu, ...] | None:
-    """Return the GPUs of this machine, whatever CUDA_VISIBLE_DEVICES says; None if there is no way to know.
+    """Return the GPUs of this machine, whatever CUDA_VISIBLE_DEVICES says; None if they cannot be listed.
 
-    From ``nvidia-smi -L``, since it knows MIG devices and leaves out what a container or a SLURM job may not use;
-    where it is absent, hangs or fails, from the driver's folder in /proc.
+    From ``nvidia-smi -L``, which knows MIG devices and leaves out GPUs that a container or a SLURM job may not use;
+    if it is absent, hangs or fails, from the driver's folder in /proc.
     """
     gpus = _from_nvidia_smi()
     return _from_proc() if gpus is None else gpus
@@ -80,11 +80,11 @@ def _from_proc() -> tuple[Gpu, ...] | None:
 
 
 def visible_devices() -> list[str]:
-    """Return the names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES wants them.
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES takes them.
 
-    If that is set, what CUDA makes of it: a list of indices or of (abbreviated) UUIDs or of MIG names, which ends
-    before the first entry that does not exist or is of another kind; with one device twice there are none. CUDA itself
-    uses only the first of several MIG names, but each of them can be leased. If it is not set, all of ``list_gpus``.
+    If that is not set, all of ``list_gpus``. If it is, as CUDA reads it: a list of indices, of (abbreviated) UUIDs or
+    of MIG names that ends before the first entry that does not exist or is of another kind; a list with one device
+    twice is empty. CUDA itself uses only the first of several MIG names, but each of them can be leased.
     """
     gpus = list_gpus()
     preset = os.environ.get(VISIBLE)
@@ -106,13 +106,13 @@ def visible_devices() -> list[str]:
 
 
 def _name(entry: str) -> str:
-    """Return an entry of CUDA_VISIBLE_DEVICES; of an index only its digits count (CUDA takes 1x for 1)."""
+    """Return an entry of CUDA_VISIBLE_DEVICES; of an index only the digits count (CUDA reads 1x as 1)."""
     found = re.match(r"\+?(\d+)", entry)
     return str(int(found[1])) if found else entry
 
 
 def identity(name: str, gpus: tuple[Gpu, ...] | None) -> str | None:
-    """Return the one name that a device has for all jobs, its UUID where that is known; None: there is no such device.
+    """Return the one name of a device that all jobs use, its UUID if known; None: there is no such device.
 
     Args:
         name: as in CUDA_VISIBLE_DEVICES.
@@ -137,5 +137,5 @@ def identity(name: str, gpus: tuple[Gpu, ...] | None) -> str | None:
 
 
 def _counted_by_bus(gpus: tuple[Gpu, ...]) -> bool:
-    """Tell whether CUDA counts GPUs as nvidia-smi does: by itself it puts the fastest model first."""
+    """Return whether CUDA counts GPUs as nvidia-smi does; by default it puts the fastest model first."""
     return os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len({gpu.model for gpu in gpus}) <= 1

@@ -1,8 +1,8 @@
-"""The sign of life of a running job: one small JSON file, written anew every two seconds, that ``status`` reads.
+"""The heartbeat of a running job: a small JSON file, rewritten every two seconds, that ``status`` reads.
 
-A job that ends well removes its file. One that ends by an error leaves it with the state ``failed``, one that is
-killed leaves it as it was, and its age tells. A thread of its own writes the file, so that a job is known to live
-through a long step, and a slow disk holds up no step.
+A job that succeeds removes its file. After an error the file stays, with the state ``failed``; a killed job leaves it
+as it was, so its age shows that the job is dead. A thread writes it, so a long step does not stop the heartbeat and a
+slow disk does not stop a step.
 """
 
 import json
@@ -22,9 +22,9 @@ from vicinal.errors import describe
 from vicinal.results import HEARTBEATS
 
 EVERY = 2.0
-# A job without a beat for so long may be dead: clocks of two machines and slow disks are allowed for.
+# A job without a beat for this long may be dead. It is long because clocks differ and disks can be slow.
 SILENT_SECONDS = 60 + EVERY
-# A job whose process is gone from this machine is dead after this many seconds without a beat.
+# A job of this machine whose process is gone is dead after this many seconds without a beat.
 GONE_SECONDS = 3 * EVERY
 
 _current: list["Heartbeat"] = []
@@ -37,12 +37,12 @@ class Heartbeat:
 
     - ``stage``, ``id``, ``host``, ``pid``, ``slurm_job_id`` (None outside SLURM), ``device`` (None until it is known),
     - ``state``: ``running`` or ``failed``, and then ``error``, the first line of the message,
-    - ``began``, ``updated``: UTC, ISO 8601; ``seconds`` since the start by a clock that nobody sets,
-    - ``done``, ``total``, ``unit`` (epochs, models, images; None as long as nothing was counted), ``seconds_left``,
-      ``images_per_second`` (None where no images are trained on),
-    - ``models``: model id → ``loss`` and ``accuracy`` (of the validation split, a fraction), None where not known.
+    - ``began``, ``updated``: UTC, ISO 8601; ``seconds`` since the start by the monotonic clock,
+    - ``done``, ``total``, ``unit`` (epochs, models, images; None until something is counted), ``seconds_left``,
+      ``images_per_second`` (None if the job trains nothing),
+    - ``models``: model id → ``loss`` and ``accuracy`` (of the validation split, a fraction), None if unknown.
 
-    A file that cannot be written is worth one line in the log, never the job.
+    If the file cannot be written, one line in the log says so, and the job goes on.
     """
 
     def __init__(self, results: Path, stage: str, id_: str, every: float = EVERY) -> None:
@@ -79,13 +79,16 @@ class Heartbeat:
         _current.remove(self)
         self._stop.set()
         self._thread.join()
-        # Ctrl-C and the like stop a job: it did not fail.
+        # A job that is stopped, e.g. by Ctrl-C, did not fail.
         if isinstance(error, Exception):
             lines = describe(error).splitlines() or [type(error).__name__]
             self.update(state="failed", error=lines[0])
             self._write()
-        else:
-            self._remove()
+            return
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as problem:
+            self._complain(problem)
 
     def update(self, **fields: Any) -> None:
         """Set fields of the file, to be written with the next beat."""
@@ -100,18 +103,12 @@ class Heartbeat:
         temporary = self.path.with_name(f".tmp-{os.getpid()}-{self.path.name}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            # Renamed, so that nobody reads half of it; not synced, since it may be lost.
+            # Not files.write_text: a heartbeat may be lost, so it need not wait for the disk.
             temporary.write_text(json.dumps(content), encoding="utf-8")
             temporary.replace(self.path)
         except OSError as error:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            self._complain(error)
-
-    def _remove(self) -> None:
-        try:
-            self.path.unlink(missing_ok=True)
-        except OSError as error:
             self._complain(error)
 
     def _complain(self, error: OSError) -> None:
@@ -123,7 +120,7 @@ class Heartbeat:
 
 
 def update_heartbeat(**fields: Any) -> None:
-    """Set fields of the heartbeat of this process; a process without one goes on without."""
+    """Set fields of the heartbeat of this process, if it has one."""
     if _current:
         _current[-1].update(**fields)
 
@@ -135,7 +132,7 @@ def _now() -> str:
 def read_beats(results: Path, now: float) -> list[dict[str, Any]]:
     """Return the heartbeats, oldest job first, each with ``age`` (s), ``silent`` and ``gone``; ``now`` in s since 1970.
 
-    Files that are none are left out.
+    Other files are left out.
     """
     beats = []
     for path in sorted((results / HEARTBEATS).glob("*.json")):
@@ -146,21 +143,21 @@ def read_beats(results: Path, now: float) -> list[dict[str, Any]]:
             if {"stage", "id", "state", "seconds", "seconds_left", "pid"} <= beat.keys():
                 beats.append({**beat, **_sign_of_life(beat, path.stat().st_mtime, now)})
         except (OSError, ValueError, TypeError, AttributeError):
-            continue  # it ended this moment, or somebody put another file there
+            continue  # the job ended just now, or this is another file
     return sorted(beats, key=lambda beat: beat.get("began") or "")
 
 
 def _sign_of_life(beat: dict[str, Any], mtime: float, now: float) -> dict[str, Any]:
-    # By the time of the file, which comes from the disk: the clock of the job's machine may be wrong.
+    # By the time of the file, which the disk sets: the clock of the job's machine may be wrong.
     age = max(0.0, now - mtime)
     silent = beat["state"] == "running" and age > SILENT_SECONDS
     here = beat.get("host") == socket.gethostname()
-    # Not max(0, ...): where a clock was set back, a dead job's file is of the future.
+    # Not ``age``: if a clock was set back, a dead job's file lies in the future.
     still = abs(now - mtime) > GONE_SECONDS
     gone = beat["state"] == "running" and still and here and not psutil.pid_exists(beat["pid"])
     return {"age": age, "silent": silent and not gone, "gone": gone}
 
 
 def lives(beat: dict[str, Any]) -> bool:
-    """Tell whether a job shows signs of life (``read_beats``)."""
+    """Return whether a job, as ``read_beats`` returns it, is alive."""
     return beat["state"] == "running" and not beat["silent"] and not beat["gone"]

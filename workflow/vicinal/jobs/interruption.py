@@ -1,4 +1,4 @@
-"""When a training stops before its end: shortly before its deadline, or at a signal. Without torch."""
+"""When a training stops early: shortly before its deadline, or at a signal. Without torch."""
 
 import argparse
 import math
@@ -9,15 +9,15 @@ import time
 from typing import NoReturn
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-# The job is not finished, and goes on when it is run again (EX_TEMPFAIL of sysexits.h).
+# Exit status of an unfinished job that continues when it is run again (EX_TEMPFAIL of sysexits.h).
 TO_BE_CONTINUED = 75
-INTERRUPTED = 130  # as shells say it: 128 + SIGINT
-# Kept before the deadline for a last checkpoint and the end of the process.
+INTERRUPTED = 130  # 128 + SIGINT, as shells do
+# Time before the deadline for a last checkpoint and the end of the process.
 RESERVE_SECONDS = 15.0
-# The same wish may arrive twice, from a terminal and from Snakemake: only after so many seconds it is a second one.
+# A terminal and Snakemake may both send the same signal; one that comes later than this is a second request.
 REPEAT_SECONDS = 1.0
 
-# The deadline counts from here: scripts import this first thing.
+# The deadline counts from the import of this module, when a script starts.
 _START = time.monotonic()
 
 
@@ -30,8 +30,8 @@ def add_interruption_arguments(parser: argparse.ArgumentParser) -> None:
         "--deadline-minutes",
         type=_positive,
         metavar="M",
-        help="minutes from the start until the process may be killed; shortly before, it leaves a checkpoint and ends "
-        f"with exit code {TO_BE_CONTINUED}",
+        help="minutes after which the process may be killed; shortly before, it writes a checkpoint and ends with exit "
+        f"code {TO_BE_CONTINUED}",
     )
 
 
@@ -46,10 +46,10 @@ def _positive(text: str) -> float:
 
 
 class Interruption:
-    """Knows whether the process shall stop; catches SIGTERM, SIGUSR1 and Ctrl-C for as long as its block lasts.
+    """Decides when the process stops; catches SIGTERM, SIGUSR1 and Ctrl-C within its block.
 
-    Until ``defer`` is called a signal ends the process at once, tidily. From then on it is only remembered, for
-    ``reason`` to tell; a second one, more than a second later, kills.
+    Until ``defer`` is called a signal ends the process at once, but cleanly. After that ``reason`` reports it, and a
+    second signal, more than a second later, kills the process.
 
     Args:
         deadline_minutes: from the start of the process; None: there is no deadline.
@@ -64,7 +64,7 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         for number in SIGNALS:
-            # Ctrl-C is not meant for what a shell has put in the background.
+            # A shell makes its background jobs ignore Ctrl-C.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._handle)
         return self
@@ -74,11 +74,11 @@ class Interruption:
             signal.signal(*self._before.popitem())
 
     def defer(self) -> None:
-        """From now on, leave the time of the end after a signal to whoever asks for ``reason``."""
+        """From now on, remember a signal instead of ending the process."""
         self._deferred = True
 
     def reason(self, reserve: float = RESERVE_SECONDS) -> str | None:
-        """Return why to stop now; None as long as there is no signal, and more than ``reserve`` seconds are left."""
+        """Return why to stop now; None if there was no signal and more than ``reserve`` seconds are left."""
         if self._signal is not None:
             return f"at {self._signal.name}"
         if self._deadline is not None and time.monotonic() > self._deadline - reserve:
@@ -86,7 +86,7 @@ class Interruption:
         return None
 
     def check(self, what: str) -> None:
-        """End the process if it is time before the training began; ``what`` names the job, for the message."""
+        """End the process, before the training began, if there is a reason; ``what`` names the job in the message."""
         if reason := self.reason():
             self.stop(
                 f"{what}: stopped {reason}, before the training began (the last {RESERVE_SECONDS:.0f} s are kept for "
@@ -94,7 +94,7 @@ class Interruption:
             )
 
     def stop(self, message: str) -> NoReturn:
-        """End the process after one line on standard error, to be continued by another run."""
+        """Print a line and end the process; another run continues it."""
         print(message, file=sys.stderr, flush=True)
         raise SystemExit(INTERRUPTED if self._signal is signal.SIGINT else TO_BE_CONTINUED)
 

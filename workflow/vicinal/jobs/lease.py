@@ -1,12 +1,10 @@
-"""Leases: one job works on an artefact, others that want the same wait, so that nothing is computed twice.
+"""Leases: while one job works on an artefact, others that want the same one wait, so that nothing is computed twice.
 
 A lease is a file that is made exclusively and touched every few seconds, so it works between machines that share a file
-system. It saves work and nothing else depends on it: where two processes train the same artefact all the same, what is
-finished first counts.
+system. It only saves work: if two processes still train the same artefact, the first to finish counts.
 
-filelock's ``SoftFileLease`` does not serve here. On file systems that cannot swap two names (NFS, SMB) it never takes
-over what a killed process left, and an empty file, as a crash of a machine leaves it, holds for ever on any. Its
-``FileLock`` serves for locks of files: see ``files.exclusive``.
+filelock's ``SoftFileLease`` will not do. On file systems that cannot swap two names (NFS, SMB) it never takes over
+the lease of a killed process, and an empty file, as a crashed machine leaves it, holds for ever on any file system.
 """
 
 import json
@@ -25,27 +23,27 @@ from threading import Event, Thread
 import psutil
 
 from vicinal.files import exclusive, write_text
+from vicinal.results import LOCKS
 
-FOLDER = "locks"
 ENDING = ".lease"
 TOUCH_SECONDS = 5.0
 POLL_SECONDS = 0.5
-# An owner on another machine that was silent for so long is dead: NFS may show times of files up to a minute late.
+# An owner on another machine that was silent for this long is dead: NFS may show times of files up to a minute late.
 STALE_SECONDS = 90.0
-# A job that waits watches for so many touches more: where clocks of machines differ, the lease of a living owner may
-# look old, or of the future.
+# A waiting job then watches for this many touches more: where clocks differ, the lease of a living owner may look
+# old, or lie in the future.
 MISSED_TOUCHES = 3
 
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, told apart from all others.
+    """A process; no other one, on any machine, equals it.
 
     Attributes:
-        host: name of its machine, for people.
+        host: name of its machine, for messages.
         machine: where its number is valid: one boot of one machine, one container.
         pid: its number.
-        started: when it started, in s since boot, since numbers are used again.
+        started: when it started, in s since boot, since numbers are reused.
     """
 
     host: str
@@ -55,7 +53,7 @@ class Owner:
 
     @property
     def has_ended(self) -> bool | None:
-        """Whether the process has ended; None where this machine cannot know."""
+        """Whether the process has ended; None: this machine cannot know."""
         if self.machine != _machine():
             return None
         started = _started(self.pid)
@@ -77,14 +75,14 @@ def _owner_of(pid: int) -> Owner:
 
 @cache
 def _machine() -> str:
-    with suppress(OSError):  # not on Linux: then only silence shows that an owner is dead
+    with suppress(OSError):  # without /proc only silence shows that an owner is dead
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     return f"process {os.getpid()}"
 
 
 def _started(pid: int) -> float | None:
-    """Return when a process started, in s since boot, whatever the clock is set to; None where it has ended."""
+    """Return when a process started, in s since boot, whatever the clock says; None if it has ended."""
     try:
         process = psutil.Process(pid)
         if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
@@ -119,14 +117,14 @@ def lease(results: Path, id_: str, on_wait: Callable[[], None] = lambda: None) -
         yield
     finally:
         stop.set()
-        if keeper.ident is not None:
+        if keeper.is_alive():
             keeper.join()
         _release(path)
 
 
 @contextmanager
 def free_lease(results: Path, id_: str) -> Iterator[bool]:
-    """Hold the lease of an artefact for a short block and yield True; yield False where another process holds it."""
+    """Hold the lease of an artefact for a short block and yield True; yield False if another process holds it."""
     path = _path(results, id_)
     if _take(path, _is_stale) is not None:
         yield False
@@ -139,11 +137,11 @@ def free_lease(results: Path, id_: str) -> Iterator[bool]:
 
 def held_leases(results: Path) -> set[str]:
     """Return the ids of the artefacts that jobs are working on."""
-    return {path.stem for path in (results / FOLDER).glob(f"*{ENDING}") if not path.is_symlink() and is_held(path)}
+    return {path.stem for path in (results / LOCKS).glob(f"*{ENDING}") if not path.is_symlink() and is_held(path)}
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a process holds the lease in the file ``path``; one that cannot be read counts as held."""
+    """Return whether a process holds the lease in the file ``path``; an unreadable one counts as held."""
     try:
         text = _read(path)
         return text is not None and not _is_stale(path, text)
@@ -159,7 +157,7 @@ class _Watch:
         self._since = 0.0
 
     def sees_end(self, path: Path, text: str) -> bool:
-        """Return whether the owner is gone: known to be, or silent for long and since this process watches."""
+        """Return whether the owner is gone: it is known to have ended, or was silent all the time it was watched."""
         if not _is_stale(path, text):
             return False
         if (owner := _owner(text)) and owner.has_ended:
@@ -167,20 +165,20 @@ class _Watch:
         try:
             seen = (text, path.stat().st_mtime_ns)
         except FileNotFoundError:
-            return False  # given back this moment
+            return False  # released just now
         if seen != self._seen:
             self._seen, self._since = seen, time.monotonic()
         return time.monotonic() - self._since >= MISSED_TOUCHES * TOUCH_SECONDS
 
 
 def _take(path: Path, is_stale: Callable[[Path, str], bool]) -> str | None:
-    """Take a lease; return who holds it if that is another process. One that cannot be kept is worth one line."""
+    """Take a lease; return who holds it if another process does. If the disk fails, print a line and return None."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         while not _create(path):
             text = _read(path)
             if text is None:
-                continue  # given back this moment
+                continue  # released just now
             if not is_stale(path, text) or not _take_over(path, text):
                 return _describe(_read(path) or text)
             print(f"{path.stem}: its lease was left by {_describe(text)}, which is gone; taken over", flush=True)
@@ -196,7 +194,7 @@ def _create(path: Path) -> bool:
             file.write(_own_text())
     except FileExistsError:
         return False
-    except OSError:  # the disk is full: an empty lease would keep others waiting
+    except OSError:  # the disk is full; an empty lease would keep others waiting
         if _read(path) == "":
             path.unlink(missing_ok=True)
         raise
@@ -204,7 +202,7 @@ def _create(path: Path) -> bool:
 
 
 def _take_over(path: Path, stale: str) -> bool:
-    """Put an own lease in the place of a stale one; return False where another process was faster."""
+    """Replace a stale lease by one of this process; return False if another process was faster."""
     with exclusive(path.with_name(".takeover")):
         if _read(path) != stale:
             return False
@@ -213,9 +211,9 @@ def _take_over(path: Path, stale: str) -> bool:
 
 
 def _keep(path: Path, stop: Event) -> None:
-    """Touch an own lease until told to stop, or until it is lost."""
+    """Touch the lease of this process until told to stop, or until the lease is lost."""
     while not stop.wait(TOUCH_SECONDS):
-        with suppress(OSError):  # a disk that does not answer now may the next time
+        with suppress(OSError):  # the disk may answer the next time
             if (found := _read(path)) != _own_text():
                 taken = "removed" if found is None else f"taken over by {_describe(found)}"
                 _warn(f"{path.stem}: the lease of this process was {taken}; it goes on: what is finished first counts")
@@ -224,7 +222,7 @@ def _keep(path: Path, stop: Event) -> None:
 
 
 def _release(path: Path) -> None:
-    with suppress(OSError):  # left behind, it is stale as soon as this process ends
+    with suppress(OSError):  # it goes stale when this process ends
         if _is_own(path):
             path.unlink()
 
@@ -237,7 +235,7 @@ def _is_own(path: Path) -> bool:
 
 
 def _path(results: Path, id_: str) -> Path:
-    return results / FOLDER / f"{id_}{ENDING}"
+    return results / LOCKS / f"{id_}{ENDING}"
 
 
 def _own_text() -> str:
@@ -266,18 +264,18 @@ def _is_stale(path: Path, text: str) -> bool:
     owner = _owner(text)
     if owner and owner.has_ended is not None:
         return owner.has_ended
-    # Of the future too: a clock was set back since, or that of a dead owner was wrong; nobody would ever touch it.
+    # Times in the future count too: a clock was set back, or that of a dead owner was wrong.
     return abs(_silence(path)) > STALE_SECONDS
 
 
 def _silence(path: Path) -> float:
-    """Return the seconds since a file was touched, by the clock of its file system: those of machines may differ."""
+    """Return the seconds since a file was touched, by the clock of the file system: those of machines may differ."""
     with tempfile.NamedTemporaryFile(prefix=".tmp-", suffix="-probe", dir=path.parent) as probe:
         os.utime(probe.name)
         try:
             return Path(probe.name).stat().st_mtime - path.stat().st_mtime
         except FileNotFoundError:
-            return 0.0  # given back this moment
+            return 0.0  # released just now
 
 
 def _warn(line: str) -> None:

@@ -1,7 +1,7 @@
-"""Plan files as the jobs read them: what is wanted of one artefact, and the key that says from what it was made.
+"""Plan files as jobs read them: the spec of one artefact, and a key that changes with everything it is made from.
 
-``vicinal.planning.plans`` writes them. A finished job leaves the key of the plan it read in ``<output>.key``, and on a
-second line what went into that key (all but the spec), so that a later plan can say what changed.
+``vicinal.planning.plans`` writes them. A finished job writes the key of its plan to ``<output>.key``, and on a second
+line what went into that key (all but the spec), so that a later plan can say what changed.
 """
 
 import json
@@ -17,13 +17,13 @@ PARTS = ("code", "students", "upstream", "files")
 
 
 def recorded_key(output: Path) -> str | None:
-    """Return the key of the plan that ``output`` was made from; None if there is no such output."""
+    """Return the key of the plan that ``output`` was made from; None if there is no output or no key."""
     lines = _key_lines(output)
     return lines[0] if lines and output.exists() else None
 
 
 def recorded_parts(output: Path) -> dict[str, Any]:
-    """Return what went into the key of the plan that ``output`` was made from; empty where that is not known."""
+    """Return what went into the key of the plan that ``output`` was made from; empty if that is unknown."""
     lines = _key_lines(output)
     try:
         parts = json.loads(lines[1]) if len(lines) > 1 else {}
@@ -33,13 +33,13 @@ def recorded_parts(output: Path) -> dict[str, Any]:
 
 
 def record_key(output: Path, plan: dict) -> None:
-    """Leave the key of the plan that ``output`` was made from, and its parts, beside it."""
+    """Write the key of the plan that ``output`` was made from, and its parts, beside it."""
     parts = {name: plan[name] for name in PARTS if name in plan}
     write_text(_key_file(output), f"{plan['key']}\n{json.dumps(parts, sort_keys=True)}\n")
 
 
 def forget_key(output: Path) -> None:
-    """Remove the key beside ``output``: the next run makes it anew."""
+    """Remove the key beside ``output``, so that the next run makes the output anew."""
     _key_file(output).unlink(missing_ok=True)
 
 
@@ -58,7 +58,7 @@ def read_plan(path: Path | str, stage: str) -> dict:
     """Read a plan file as its job does.
 
     Raises:
-        VicinalError: the file is no plan of this stage, or an id in it is none.
+        VicinalError: the file is no plan of this stage, or an id in it is not valid.
     """
     plan = read_json(path)
     if not isinstance(plan, dict) or not {"stage", "id", "key"} <= plan.keys():
@@ -77,20 +77,21 @@ def _ids(plan: dict) -> Iterator[Any]:
     yield from plan.get("models", [])
     for id_, columns in plan.get("spec", {}).get("models", {}).items():
         yield from (id_, columns["evaluation"])
+    yield from plan.get("spec", {}).get("corrupted", {}).values()
 
 
 def check_id(id_: Any, where: str) -> None:
-    """Check that an id that was read from a file can name a file: it leads nowhere else.
+    """Check that an id that was read from a file is a plain file name, so that no path leads elsewhere.
 
     Raises:
-        VicinalError: it cannot; ``where`` names the file.
+        VicinalError: it is not; ``where`` names the file.
     """
     if not isinstance(id_, str) or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", id_, re.ASCII):
         raise VicinalError(f"{where}: {id_!r} is no id (letters, digits, '.', '_' and '-'); make it with ./reproduce")
 
 
 def check_code(plan: dict, wanted: str, present: str) -> None:
-    """Stop a job whose code is not the code it was planned with; one run would else mix results of two codes.
+    """Stop a job whose code changed after it was planned: one run must not mix results of two versions.
 
     Raises:
         VicinalError: the fingerprints differ.

@@ -1,4 +1,4 @@
-"""How a result came about: versions, device, code revision, time and memory."""
+"""How a result was made: versions, device, code revision, time and memory."""
 
 import os
 import platform
@@ -15,22 +15,13 @@ from typing import Any
 from vicinal.files import PACKAGE
 
 PACKAGES = (
-    "torch",
-    "torchvision",
-    "numpy",
-    "scipy",
-    "pandas",
-    "pyarrow",
-    "pillow",
-    "scikit-learn",
-    "safetensors",
-    "timm",
-    "snakemake",
+    *("torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "pillow"),
+    *("scikit-learn", "safetensors", "timm", "snakemake"),
 )
 
 
 class Stopwatch:
-    """Measures what a job takes from its start on."""
+    """Measures the time of a job from its start."""
 
     def __init__(self) -> None:
         self.began = datetime.now(UTC)
@@ -42,7 +33,7 @@ class Stopwatch:
 
 
 def provenance(watch: Stopwatch, device: Any = "cpu") -> dict[str, Any]:
-    """Return the record that lies beside every result.
+    """Return how a result was made, for its record.
 
     Args:
         watch: started when the job began.
@@ -63,7 +54,7 @@ def provenance(watch: Stopwatch, device: Any = "cpu") -> dict[str, Any]:
 def peak_memory() -> int:
     """Return the peak resident memory of this process, in bytes.
 
-    Linux keeps ru_maxrss over exec, so that it can be the parent's; VmHWM is this program's own.
+    From VmHWM: Linux keeps ru_maxrss over exec, so it may be the parent's.
     """
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
@@ -86,7 +77,7 @@ def _device(name: str) -> dict[str, Any]:
 
 
 def cpu_model() -> str:
-    """Return the name of the processor, as the kernel gives it."""
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -95,7 +86,7 @@ def cpu_model() -> str:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of the packages that results depend on, of those that are installed."""
+    """Return the versions of the installed packages that results depend on."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -106,7 +97,7 @@ def package_versions() -> dict[str, str]:
 
 
 def git_revision() -> str | None:
-    """Return the git revision of this code, with ``-dirty`` where files differ from it; None outside a checkout."""
+    """Return the git revision of this code, with ``-dirty`` if files differ from it; None outside a checkout."""
     command = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})

@@ -1,4 +1,4 @@
-"""The results of jobs on disk, each a folder with a record: how one is written, and whether it still counts."""
+"""Results of jobs on disk, each a folder with a record: how one is written, and whether it still counts."""
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -6,22 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from vicinal.errors import VicinalError
-from vicinal.files import atomic_directory, read_json, sha256, write_json
-from vicinal.results import EVALUATION, RECORD, WEIGHTS, checkpoint_folder
+from vicinal.files import atomic_directory, read_json, read_object, sha256, write_json
+from vicinal.results import EVALUATION, RECORD, WEIGHTS, checkpoint_folder, model_folder
 
 
 def is_finished(record: Path, wanted: Mapping[str, Any]) -> bool:
-    """Return whether a result is the one that is wanted, and whole.
+    """Return whether a result is the wanted one, and whole.
 
     Args:
-        record: its JSON record, whose fields must agree with ``wanted``, and whose ``sha256`` with the files beside it.
-        wanted: the fields that decide: id, spec, code, sha256 of what it was made from.
+        record: its JSON record; its fields must agree with ``wanted``, and its ``sha256`` with the files beside it.
+        wanted: the fields that decide: id, spec, code, checksums of what it was made from.
     """
-    try:
-        found = read_json(record)
-    except VicinalError:
-        return False
-    if not isinstance(found, dict) or any(found.get(key) != value for key, value in wanted.items()):
+    found = read_object(record)
+    if not found or any(found.get(key) != value for key, value in wanted.items()):
         return False
     paths = {record.with_name(name): expected for name, expected in found["sha256"].items()}
     return all(path.is_file() and sha256(path) == expected for path, expected in paths.items())
@@ -30,12 +27,12 @@ def is_finished(record: Path, wanted: Mapping[str, Any]) -> bool:
 def write_result(
     record: Path, wanted: Mapping[str, Any], files: Mapping[str, Callable[[Path], object]], made: Mapping[str, Any]
 ) -> None:
-    """Write the folder of a result, all or nothing; one that is there and finished is kept.
+    """Write the folder of a result, all or nothing; a finished one that is there is kept.
 
     Args:
         record: path of its JSON record, in the folder.
         wanted: the fields of the record that decide whether the result still counts (``is_finished``).
-        files: by name what writes a file of the result at a path; the record gets their checksums.
+        files: file name → function that writes the file at a path; the record gets the checksums.
         made: the other fields of the record: how the result was made, and numbers that have no file.
     """
     with atomic_directory(record.parent, keep=lambda other: is_finished(other / record.name, wanted)) as folder:
@@ -58,12 +55,32 @@ def weights_sha256(directory: Path) -> str:
         raise VicinalError(f"{directory / RECORD}: not the record of a model") from None
 
 
+def models_to_measure(
+    plan: Mapping[str, Any], results: Path, folder: Path, shared: Mapping[str, Any]
+) -> tuple[dict[str, dict[str, Any]], dict[str, Path]]:
+    """Return what the record of each measured model must say, and where the models lie that are not measured yet.
+
+    Args:
+        plan: of a measurement.
+        results: the results folder.
+        folder: of the measurements, which has a folder for each model.
+        shared: the fields that are the same for all of its models.
+    """
+    role = plan["spec"]["unit"]["stage"]
+    places = {id_: model_folder(results, role, id_) for id_ in plan["models"]}
+    shared = {"spec": plan["spec"], "code": plan["code"], **shared}
+    wanted = {id_: {"id": id_, "weights_sha256": weights_sha256(place), **shared} for id_, place in places.items()}
+    missing = {id_: places[id_] for id_ in wanted if not is_finished(folder / id_ / EVALUATION, wanted[id_])}
+    print(f"{plan['id']}: {len(missing)} models to measure, {len(wanted) - len(missing)} measured before", flush=True)
+    return wanted, missing
+
+
 def manifest_of(folder: Path, models: Iterable[str]) -> dict[str, Any]:
-    """Return the manifest of models whose measurements lie in a folder: the checksums of their records."""
+    """Return the manifest of the measured models in a folder: the checksums of their records."""
     return {"models": {id_: sha256(folder / id_ / EVALUATION) for id_ in models}}
 
 
 def remove_checkpoints(results: Path, unit: str) -> None:
-    """Remove the checkpoints of a teacher or cohort that is finished, whoever made them."""
-    # What cannot be removed now, since another process writes there, goes with the next run.
+    """Remove the checkpoints of a finished teacher or cohort, whoever wrote them."""
+    # If another process is writing there, the next run removes them.
     shutil.rmtree(checkpoint_folder(results, unit), ignore_errors=True)

@@ -1,6 +1,7 @@
-"""What the scripts of all jobs share around their work: options, the plan, the lease and the output. Without torch."""
+"""What the scripts of all jobs share: options, the plan, the lease and the output. Without torch."""
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,7 @@ def checked_plan(path: Path, stage: str, named: Named = lambda spec: ()) -> dict
     Args:
         path: of the plan file.
         stage: of the job.
-        named: returns the modules that a spec names: they are part of the job's code.
+        named: spec → the modules that it names, which are part of the job's code.
 
     Raises:
         VicinalError: the file is no plan of this stage, or the code changed after it was written.
@@ -42,25 +43,30 @@ def checked_plan(path: Path, stage: str, named: Named = lambda spec: ()) -> dict
     return plan
 
 
+def say(line: str) -> None:
+    """Print a line about the job on standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def heartbeat_of(results: Path, plan: dict[str, Any]) -> Heartbeat:
-    """Return the heartbeat of the job of a plan, which beats for as long as its ``with`` block lasts."""
+    """Return the heartbeat of a plan's job, which beats within its ``with`` block."""
     return Heartbeat(results, plan["stage"], plan["id"])
 
 
 @contextmanager
 def leased_job(results: Path, plan: dict[str, Any], on_wait: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lease of what the plan is of, and give signs of life, for as long as the block lasts.
+    """Hold the lease of a plan's artefact, and keep the heartbeat, within the block.
 
     Args:
         results: the results folder.
         plan: of the job.
-        on_wait: called with the plan's id, again and again, while another process holds the lease.
+        on_wait: called with the plan's id, about twice a second, while another process holds the lease.
     """
     with lease(results, plan["id"], lambda: on_wait(plan["id"])), heartbeat_of(results, plan):
         yield
 
 
 def write_output(path: Path, content: dict[str, Any], plan: dict[str, Any]) -> None:
-    """Write a job's output, a JSON file, and beside it the key of the plan that it was made from."""
+    """Write a job's output, a JSON file, and beside it the key of the plan."""
     write_json(path, content)
     record_key(path, plan)

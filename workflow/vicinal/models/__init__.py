@@ -1,6 +1,6 @@
 """Networks by family.
 
-Importing this package imports no torch: a family is imported when one of its networks is built.
+This package imports no torch: a family is imported when one of its networks is built.
 """
 
 from __future__ import annotations
@@ -32,19 +32,14 @@ def build_model(architecture: Mapping[str, Any], num_classes: int, in_channels: 
     Raises:
         VicinalError: there is no such family, or it does not take these parameters.
     """
-    for field, value, least in (("num_classes", num_classes, 2), ("in_channels", in_channels, 1)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise VicinalError(f"{field}: {value!r} is not a whole number of at least {least}")
-    if not isinstance(architecture, Mapping):
-        raise VicinalError(f"architecture: {architecture!r} is not a mapping with a family")
     params = dict(architecture)
     build = _family(params.pop("family", None))
     arguments = {"num_classes": num_classes, "in_channels": in_channels}
     expected = [p for p in inspect.signature(build).parameters if p not in arguments]
     if sorted(params) != sorted(expected):
         raise VicinalError(
-            f"architecture: family {architecture['family']} takes {', '.join(expected)},"
-            f" not {', '.join(map(str, params)) or 'nothing'}"
+            f"architecture: family {architecture['family']} takes {', '.join(expected)}, not "
+            f"{', '.join(params) or 'nothing'}"
         )
     return build(**arguments, **params)
 

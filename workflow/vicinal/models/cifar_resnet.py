@@ -6,7 +6,7 @@ Shortcuts are projections where the shape changes (option B), as in Tian et al. 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vicinal.models.layers import check_depth, check_integers, conv_bn, global_average, initialise
+from vicinal.models.layers import check_depth, check_integers, conv_bn, global_average, initialise, three_stages
 
 
 class BasicBlock(nn.Module):
@@ -25,19 +25,14 @@ class BasicBlock(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """A 3x3 stem and three stages of n blocks, the second and third at stride 2: depth 6n + 2."""
+    """A 3x3 stem and three stages of n blocks: depth 6n + 2; ``widths`` are the channels of stem and stages."""
 
     def __init__(self, num_classes: int, in_channels: int, depth: int, widths: list[int]):
         super().__init__()
         blocks = check_depth(depth, extra=2)
         check_integers("widths", widths, length=4)
         self.stem = conv_bn(in_channels, widths[0], 3)
-        stages = []
-        for channels, before, stride in zip(widths[1:], widths[:-1], (1, 2, 2), strict=True):
-            first = BasicBlock(before, channels, stride)
-            rest = [BasicBlock(channels, channels, 1) for _ in range(blocks - 1)]
-            stages.append(nn.Sequential(first, *rest))
-        self.stages = nn.Sequential(*stages)
+        self.stages = three_stages(BasicBlock, widths, blocks)
         self.fc = nn.Linear(widths[3], num_classes)
         initialise(self)
 
@@ -46,10 +41,4 @@ class CifarResNet(nn.Module):
         return self.fc(global_average(self.stages(F.relu(self.stem(x)))))
 
 
-def build(num_classes: int, in_channels: int, depth: int, widths: list[int]) -> CifarResNet:
-    """Build a network of depth 6n + 2; ``widths`` are the channels of stem and three stages.
-
-    Raises:
-        VicinalError: ``depth`` or ``widths`` is wrong.
-    """
-    return CifarResNet(num_classes, in_channels, depth, widths)
+build = CifarResNet

@@ -1,8 +1,8 @@
-"""What a network costs: parameters, operations and memory, counted as torch runs it once on the device "meta".
+"""What a network costs: parameters, operations and memory, counted in one run on torch's device "meta".
 
-There shapes are followed and nothing is computed, so any network that ``build_model`` builds can be counted, a user's
-own too. One multiply-accumulate (MAC) is two floating-point operations (FLOP). Batch normalisation, activations,
-pooling and additions are not counted as operations, as is usual.
+That device follows shapes and computes nothing, so every network of ``build_model`` can be counted, also a user's own.
+A multiply-accumulate (MAC) is two floating-point operations (FLOP). As usual, batch normalisation, activations, pooling
+and additions are not counted as operations.
 """
 
 import json
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vicinal.errors import VicinalError
-from vicinal.files import PACKAGE, read_json, write_json
+from vicinal.files import PACKAGE, read_object, write_json
 from vicinal.jobs.fingerprint import fingerprint_code
 from vicinal.spec import canonical, digest
 
-# Images of the counted batch: so many that what is kept once a batch hardly counts as a part of an image.
+# Images of the counted batch: enough that what is kept once per batch hardly matters.
 BATCH = 64
 
 
@@ -28,10 +28,10 @@ class Cost(NamedTuple):
     Attributes:
         parameters: trained numbers.
         macs: multiply-accumulates of the forward pass of one image.
-        calls: convolutions and matrix products of a forward pass; on a GPU, and on small images, their number decides,
-            not their size.
+        calls: convolutions and matrix products of a forward pass; on a GPU with small images the time depends on their
+            number, not their size.
         weights_bytes: of the network's float32 weights and statistics on disk.
-        activations: numbers that a forward pass in training keeps for the backward pass, of one image.
+        activations: numbers that a forward pass in training keeps for the backward pass, for one image.
     """
 
     parameters: int
@@ -42,20 +42,16 @@ class Cost(NamedTuple):
 
 
 class Costs:
-    """The costs of networks. Each is counted once; a file keeps it, so that the next process needs no torch."""
+    """The costs of networks, each counted once and kept in a file, so that the next process needs no torch."""
 
     def __init__(self, file: Path | None = None) -> None:
-        """Read what is known.
+        """Read the known costs.
 
         Args:
-            file: JSON that keeps the costs, made when it is missing; None: nothing is kept.
+            file: JSON that keeps the costs, made if it is missing; None: nothing is kept.
         """
         self.file = file
-        self._kept: dict[str, list[int]] = {}
-        if file is not None:
-            with suppress(VicinalError, OSError):  # a cache: counted again where it cannot be read
-                found = read_json(file)
-                self._kept = found if isinstance(found, dict) else {}
+        self._kept: dict[str, list[int]] = read_object(file) if file else {}
         self._known: dict[tuple, Cost] = {}  # by canonical architecture and image
 
     def of(self, architecture: Mapping[str, Any], num_classes: int, channels: int, height: int, width: int) -> Cost:
@@ -84,14 +80,14 @@ class Costs:
         cost = count_cost(*asked)
         self._kept[key] = list(cost)
         if self.file is not None:
-            with suppress(VicinalError, OSError):  # results that cannot be written can still be planned
+            with suppress(OSError):  # a plan needs no right to write
                 write_json(self.file, self._kept)
         return cost
 
 
 @cache
 def count_cost(architecture: str, num_classes: int, channels: int, height: int, width: int) -> Cost:
-    """Count what a network costs; arguments and errors as of ``Costs.of``, the architecture as JSON. Imports torch."""
+    """Count what a network costs; see ``Costs.of``, with the architecture as JSON. Imports torch."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils.flop_counter import FlopCounterMode, flop_registry
@@ -114,7 +110,7 @@ def count_cost(architecture: str, num_classes: int, channels: int, height: int, 
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        # Tensors on "meta" have no address; that of the storage object tells them apart while it is held.
+        # Tensors on "meta" have no data, but the address of their storage object, which is kept, is unique.
         if tensor.is_floating_point() and storage._cdata not in weights:
             kept[storage._cdata] = storage
         return tensor

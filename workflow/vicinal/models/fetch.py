@@ -1,58 +1,42 @@
-"""Make sure that files of published weights are there and whole; those that are missing are downloaded."""
+"""Make sure that files of published weights are there and whole, and download those that are missing."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from vicinal import files
-from vicinal.errors import VicinalError
-from vicinal.jobs.download import download
-from vicinal.models.pretrained import Weights, pretrained_weights, weights_path
+from vicinal.jobs.download import provide
+from vicinal.models.pretrained import WEIGHTS, weights_path
 
 
 def fetch_weights(names: Iterable[str], root: Path | str, say: Callable[[str], None] = print) -> dict[str, Any]:
-    """Make sure that files of published weights are there and whole, downloading those that are missing.
+    """Make sure that files of published weights are there and whole, and download those that are missing.
 
     Args:
-        names: of ``vicinal.models.pretrained.WEIGHTS``.
-        root: folder of all data; the files lie in its folder ``weights``.
-        say: is given a line for each step.
+        names: keys of ``vicinal.models.pretrained.WEIGHTS``.
+        root: folder of all data; the files are in its folder ``weights``.
+        say: called with a line for each step.
 
     Returns:
         Name → the record of its file: ``file`` (its name), ``sha256`` of its content, ``url``, ``pretraining_mixup``
         and ``recipe``.
 
     Raises:
-        VicinalError: a name is wrong, or a file is missing and cannot be downloaded, or is damaged.
+        VicinalError: a name is wrong, or a file is damaged or cannot be downloaded.
     """
-    names = list(dict.fromkeys(names))
     paths = {name: weights_path(root, name) for name in names}
     records = {}
     for name, path in paths.items():
-        weights = pretrained_weights(name)
-        if not path.is_file():
-            remedy = (
-                f"copy the file (its SHA-256 begins with {weights.sha256}) there, or run fetch_weights.py where there "
-                "is internet"
-            )
-            download(weights.url, path, weights.size, "sha256", weights.sha256, remedy, say)
+        weights = WEIGHTS[name]
+        remedy = (
+            f"copy the file (its SHA-256 begins with {weights.sha256}) there, or run fetch_weights.py where there is "
+            "internet"
+        )
         records[name] = {
             "file": path.name,
-            "sha256": _verified(path, weights),
+            "sha256": provide(weights.url, path, weights.size, "sha256", weights.sha256, remedy, say),
             "url": weights.url,
             "pretraining_mixup": weights.pretraining_mixup,
             "recipe": weights.recipe,
         }
         say(f"{name}: {path} is there and whole")
     return records
-
-
-def _verified(path: Path, weights: Weights) -> str:
-    """Return the SHA-256 of a file of weights, once it is the published one."""
-    found = files.sha256(path)
-    if not found.startswith(weights.sha256):
-        raise VicinalError(
-            f"{path}: damaged or another file (its SHA-256 begins with {found[:8]}, that of {weights.url} with "
-            f"{weights.sha256}): delete it and fetch it again"
-        )
-    return found

@@ -1,4 +1,4 @@
-"""What the networks for photographs share: checks of their parameters, and their last layers."""
+"""What the networks for photographs share: their last layers, and checks of their parameters."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -14,16 +14,16 @@ HEADS = ("linear", "mlp")
 
 
 class Dropout(nn.Module):
-    """Dropout whose choices depend on the network's seed and on how often it was asked in training, on nothing else.
+    """Dropout whose choices depend only on the network's seed and on the number of its calls in training.
 
-    So a student drops the same features alone and in a cohort, on a CPU and on a GPU, stopped or not. Choices are made
-    by a counter and a mixing function (splitmix64; Steele, Lea & Flood 2014) in integers that wrap around.
+    So a student drops the same features alone and in a cohort, on a CPU and on a GPU, interrupted or not. The choices
+    come from a counter and a mixing function (splitmix64; Steele, Lea & Flood 2014) in integers that wrap around.
     """
 
     def __init__(self, share: float):
         super().__init__()
         self.share = share
-        # The seed is that which the initial weights are drawn from.
+        # It starts from the seed of the initial weights.
         self.register_buffer("count", torch.tensor(torch.initial_seed() % 2**31 << 31))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class Dropout(nn.Module):
 
 
 def _mixed(x: Tensor) -> Tensor:
-    """Return integers (int64) that look as if drawn independently."""
+    """Return pseudo-random integers (int64) for these integers."""
     x = x + _signed(0x9E3779B97F4A7C15)
     x = (x ^ (x >> 30 & 2**34 - 1)) * _signed(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> 27 & 2**37 - 1)) * _signed(0x94D049BB133111EB)
@@ -55,7 +55,7 @@ class LinearHead(nn.Linear):
 
     def __init__(self, layer: nn.Linear, dropout: float):
         super().__init__(layer.in_features, layer.out_features)
-        # the initial weights that the network drew for its last layer
+        # The network has drawn these initial weights for its last layer.
         self.weight, self.bias = layer.weight, layer.bias
         self.dropout = Dropout(dropout) if dropout else nn.Identity()
 
@@ -79,21 +79,20 @@ class MlpHead(nn.Sequential):
 
 
 def replace_head(network: nn.Module, name: str, head: str, dropout: float) -> None:
-    """Put a head in the place of a network's last layer: features (N, F) to logits (N, K).
+    """Replace a network's last layer by a head: features (N, F) to logits (N, K).
 
-    The name is left in ``network.head_name``, for ``load_pretrained``.
+    ``network.head_name`` keeps its name, for ``load_pretrained``.
 
     Args:
-        network: with a last layer of the right numbers of features and classes; a linear head keeps its weights.
+        network: with a last linear layer for F features and K classes; a linear head keeps its weights.
         name: of the last layer.
         head: ``linear``, or ``mlp`` for the authors' head (``MlpHead``).
         dropout: share of the features that are dropped before the last linear layer, in [0, 1).
 
     Raises:
-        VicinalError: ``head`` or ``dropout`` is wrong.
+        VicinalError: there is no such head.
     """
     check_choice("head", head, HEADS)
-    check_share("dropout", dropout)
     layer = network.get_submodule(name)
     mlp = head == "mlp"
     new = MlpHead(layer.in_features, layer.out_features, dropout) if mlp else LinearHead(layer, dropout)
@@ -120,13 +119,3 @@ def check_choice(field: str, value: Any, choices: Iterable[Any]) -> None:
     choices = list(choices)
     if value not in choices:
         raise VicinalError(f"architecture.{field}: there is no {value!r}{nearest(value, choices)}")
-
-
-def check_share(field: str, value: Any) -> None:
-    """Check that a parameter of an architecture is a number in [0, 1).
-
-    Raises:
-        VicinalError: it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise VicinalError(f"architecture.{field}: {value!r} is not a number from 0 to below 1")

@@ -1,5 +1,6 @@
-"""What the families share: initial weights, small layers, checks of parameters."""
+"""What the families share: initial weights, small layers, stages of blocks, checks of parameters."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,10 +12,9 @@ from vicinal.errors import VicinalError
 def initialise(model: nn.Module) -> None:
     """Draw fresh weights in place.
 
-    Convolutions: normal with variance 2 / (k² · out channels), biases 0 (He et al. 2015, equation
-    14, ``fan_out``; a grouped convolution counts all its output channels, as in torchvision's
-    MobileNetV2). Batch normalisation: 1 and 0. Linear layers keep torch's default, uniform within
-    1 / sqrt(fan_in).
+    Convolutions: normal with variance 2 / (k² · out channels), biases 0 (He et al. 2015, equation 14, ``fan_out``; a
+    grouped convolution counts all its output channels, as in torchvision's MobileNetV2). Batch normalisation: 1 and 0.
+    Linear layers keep torch's default, uniform within 1 / sqrt(fan_in).
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
@@ -28,18 +28,24 @@ def initialise(model: nn.Module) -> None:
 
 def conv_bn(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
     """Return a convolution, padded to keep the size at stride 1, and batch normalisation."""
-    return nn.Sequential(
-        nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding=kernel_size // 2,
-            groups=groups,
-            bias=False,
-        ),
-        nn.BatchNorm2d(out_channels),
-    )
+    padding = kernel_size // 2
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
+
+
+def three_stages(block: Callable[[int, int, int], nn.Module], widths: Sequence[int], blocks: int) -> nn.Sequential:
+    """Return three stages of blocks, the second and third with a first block at stride 2.
+
+    Args:
+        block: makes a block from its input channels, output channels and stride.
+        widths: channels of the input and of each stage.
+        blocks: number of blocks in a stage.
+    """
+    stages = nn.Sequential()
+    for before, channels, stride in zip(widths[:-1], widths[1:], (1, 2, 2), strict=True):
+        first = block(before, channels, stride)
+        stages.append(nn.Sequential(first, *(block(channels, channels, 1) for _ in range(blocks - 1))))
+    return stages
 
 
 def global_average(x: torch.Tensor) -> torch.Tensor:
@@ -54,7 +60,7 @@ def channel_shuffle(x: torch.Tensor, groups: int) -> torch.Tensor:
 
 
 def check_integers(field: str, values: Any, length: int | None = None) -> None:
-    """Check that ``values`` is a list of whole numbers of at least 1, of ``length`` where given.
+    """Check that ``values`` is a list of whole numbers from 1 up, of this length if one is given.
 
     Raises:
         VicinalError: it is not.
@@ -78,7 +84,7 @@ def check_depth(depth: Any, extra: int) -> int:
     whole = isinstance(depth, int) and not isinstance(depth, bool)
     if not whole or depth < 6 + extra or (depth - extra) % 6:
         raise VicinalError(
-            f"architecture.depth: {depth!r} is not of the form 6n+{extra}"
-            f" ({6 + extra}, {12 + extra}, {18 + extra}, ...)"
+            f"architecture.depth: {depth!r} is not of the form 6n+{extra} "
+            f"({6 + extra}, {12 + extra}, {18 + extra}, ...)"
         )
     return (depth - extra) // 6

@@ -1,4 +1,4 @@
-"""Load weights that somebody else trained into a network."""
+"""Load given weights into a network."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,15 +14,14 @@ SHOWN = 3  # names in a message
 
 
 def load_pretrained(model: nn.Module, path: Path | str, head: bool = False, sha256: str = "") -> str:
-    """Load the weights in a file into a network: all of them, and no others.
+    """Load a file of weights into a network; their names and shapes must be those of the network.
 
     Args:
         model: from ``build_model``, on the CPU.
         path: a state dict, as a safetensors file (ending in ``.safetensors``) or as torch saves it; no code in it is
-            run. A teacher of one's own is such a file as well.
-        head: also load the last layer, where the file is of the same head and classes. False leaves the model's fresh
-            one, whatever the file has.
-        sha256: what the file's checksum must begin with.
+            run.
+        head: load the last layer too. False keeps the fresh one of the model, whatever the file holds.
+        sha256: beginning of the file's checksum.
 
     Returns:
         The SHA-256 of the file.
@@ -56,14 +55,10 @@ def load_pretrained(model: nn.Module, path: Path | str, head: bool = False, sha2
         raise VicinalError(f"{path}: weights for {len(state[name]):,} classes, the data have {len(wanted[name]):,}")
     if other:
         raise _of_another_network(path, f"shapes differ: {_first(other.values())}")
-    # Names of older versions are understood by the modules themselves, so they say what is missing.
+    # Not a comparison of names: modules translate the names of older versions themselves.
     missing, unexpected = model.load_state_dict(state, strict=False)
-    missing = [
-        name
-        for name in missing
-        # how often a network was asked is not a weight
-        if (head or not name.startswith(last)) and not name.endswith("dropout.count")
-    ]
+    missing = [name for name in missing if head or not name.startswith(last)]
+    missing = [name for name in missing if not name.endswith("dropout.count")]  # a counter, not a weight
     problems = [f"{what}: {_first(names)}" for what, names in (("missing", missing), ("unknown", unexpected)) if names]
     if problems:
         raise _of_another_network(path, "; ".join(problems))
@@ -78,12 +73,12 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # what is not in the format can fail anywhere
+    except Exception as error:  # another format can fail anywhere
         first = next(iter(str(error).splitlines()), "")
         raise VicinalError(f"{path}: not a file of weights ({type(error).__name__}: {first[:200]})") from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise VicinalError(f"{path}: not a state dict (name → tensor); save model.state_dict() alone")
-    # without what torch adds about versions: modules then look for names of all of them
+    # Without the versions of modules that torch adds, modules accept the names of all versions.
     return dict(state)
 
 

@@ -1,13 +1,12 @@
 """MobileNetV2 (Sandler et al. 2018) for 32x32 images, the variant of Tian et al. 2020 (CRD).
 
-It differs from the original: stride 1 in the second stage, ReLU for ReLU6, no dropout, and the
-block of the first stage keeps its 1x1 convolution though it does not expand.
+It differs from the original: stride 1 in the second stage, ReLU for ReLU6, no dropout, and a 1x1 convolution in the
+first stage too, where it does not expand.
 """
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vicinal.errors import VicinalError
 from vicinal.models.layers import check_integers, conv_bn, global_average, initialise
 
 # Channels at width 1, blocks, and stride of the first block, of each stage.
@@ -17,7 +16,7 @@ HEAD = 1280
 
 
 class InvertedResidual(nn.Module):
-    """1x1 expansion, 3x3 depthwise, linear 1x1 projection; a shortcut where the shape stays."""
+    """1x1 expansion, 3x3 depthwise, linear 1x1 projection; a shortcut if the shape stays the same."""
 
     def __init__(self, in_channels: int, channels: int, stride: int, expansion: int):
         super().__init__()
@@ -34,14 +33,15 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """A stride-2 stem, seven stages of inverted residuals, a 1x1 head; 32x32 images end as 2x2."""
+    """A stride-2 stem, seven stages of inverted residuals, a 1x1 head; 32x32 images end as 2x2.
+
+    ``expansion`` widens the blocks from the second stage on. ``width`` multiplies all channels; those of the head only
+    if it is above 1.
+    """
 
     def __init__(self, num_classes: int, in_channels: int, expansion: int, width: float):
         super().__init__()
         check_integers("expansion", [expansion])
-        number = isinstance(width, int | float) and not isinstance(width, bool)
-        if not number or not 1 / 16 <= width < float("inf"):
-            raise VicinalError(f"architecture.width: {width!r} is not a number from 0.0625 up")
         channels = int(STEM * width)
         self.stem = conv_bn(in_channels, channels, 3, stride=2)
         blocks = []
@@ -61,13 +61,4 @@ class MobileNetV2(nn.Module):
         return self.fc(global_average(F.relu(self.head(self.blocks(F.relu(self.stem(x)))))))
 
 
-def build(num_classes: int, in_channels: int, expansion: int, width: float) -> MobileNetV2:
-    """Build a network.
-
-    ``expansion`` widens the blocks from the second stage on, ``width`` multiplies all channels
-    but the 1280 of the head, which only grow.
-
-    Raises:
-        VicinalError: ``expansion`` or ``width`` is wrong.
-    """
-    return MobileNetV2(num_classes, in_channels, expansion, width)
+build = MobileNetV2

@@ -1,8 +1,8 @@
-"""Published weights of the networks for photographs, trained on ImageNet-1k, at least in the end.
+"""Published weights of the networks for photographs; the last data set that they were trained on is ImageNet-1k.
 
-Which ones a result started from stands in its spec (name and checksum), so a new entry changes no results. Licence:
-torchvision (BSD-3-Clause) and timm (Apache-2.0) leave weights to the terms of their data, here ImageNet's:
-non-commercial research. Importing this imports no torch.
+The spec of a result has the name and checksum of its weights, so a new entry changes no result. Licence: torchvision
+(BSD-3-Clause) and timm (Apache-2.0) put weights under the terms of their data, here ImageNet's: non-commercial
+research. This module imports no torch.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from vicinal.models.registry import TRUNKS
 
 FOLDER = "weights"  # below data.root
 
-MIXUP_ALPHA = 0.2  # of those that were trained with it
+MIXUP_ALPHA = 0.2  # of the weights that were trained with mixup
 CLASSES = 1000  # of ImageNet-1k, in the order of their WordNet ids
 
 # Sizes of torchvision's weights are published in thousandths of a MiB.
@@ -39,15 +39,14 @@ class Weights:
 
     Attributes:
         url: https only.
-        sha256: what the checksum of the file begins with; torchvision and timm publish 8 hexadecimal digits, in the
-            name.
-        size: in bytes, at least the true one: a download stops soon beyond it. torchvision's is rounded up to
-            0.001 MiB. timm does not publish it beside the checksum: that of the numbers, and 1 % for their names.
-        pretraining_mixup: whether inputs were mixed when the weights were trained, which the paper's teachers must not
-            have seen. Where true, the publisher has no others of the network.
-        recipe: how they were trained, and who says so.
-        mixup_alpha: α of that mixup; None: none.
-        tolerance: how far the file's true size may be from ``size``, in bytes.
+        sha256: beginning of the file's checksum; torchvision and timm publish 8 hexadecimal digits, in the name.
+        size: upper bound of the size in bytes, where a download stops. torchvision publishes it in 0.001 MiB, rounded
+            up here. timm does not publish it; it is that of the tensors and 1 % for their names.
+        pretraining_mixup: whether the weights were trained with mixup, which the paper's teachers must not have seen.
+            If so, the publisher has no other weights of the network.
+        recipe: how they were trained, and the source that says so.
+        mixup_alpha: α of that mixup; None: there was none.
+        tolerance: largest difference of the true size from ``size``, in bytes.
     """
 
     url: str
@@ -81,9 +80,9 @@ def _mixup(recipe: str) -> tuple[bool, str, float | None]:
     return mixed, recipe, MIXUP_ALPHA if mixed else None
 
 
-# By the name of the network in vicinal.models.registry, without the ending of its head. Later weights of torchvision
-# (IMAGENET1K_V2) are left out: they were trained with mixup and CutMix. So are timm's of Big Transfer (_bit), whose
-# checksums are not published with them: get them by hand and name the file.
+# By the name of the network in vicinal.models.registry, without the ending of its head. Not here: torchvision's later
+# weights (IMAGENET1K_V2), which were trained with mixup and CutMix, and timm's of Big Transfer (_bit), which have no
+# published checksums; a user can download those and name the file.
 WEIGHTS: dict[str, Weights] = {
     "resnet18_imagenet": _torchvision("resnet18", "f37072fd", 44.661, _PLAIN.format("ResNet")),
     "resnet34_imagenet": _torchvision("resnet34", "b627a593", 83.275, _PLAIN.format("ResNet")),
@@ -98,7 +97,7 @@ WEIGHTS: dict[str, Weights] = {
     "resnetv2_101_imagenet": _timm("v0.1-rsb-weights/resnetv2_101_a1h", "5d01f016", 178_557_376, _A1H),
     "vit_b_16_in21k": _timm("v0.1-vitjx/jx_vit_base_p16_224", "80ecf9dd", 346_270_624, _VIT),
 }
-# Parameters of an architecture that have no weights, or whose weights are made anew.
+# Parameters of an architecture that do not concern published weights.
 _UNTRAINED = {"head", "dropout"}
 
 
@@ -114,19 +113,15 @@ def pretrained_weights(name: str) -> Weights:
 
 
 def weights_name(architecture: Mapping[str, Any]) -> str | None:
-    """Return the name in ``WEIGHTS`` of the weights that fit a network, whatever its head; None if there are none."""
-    trunk = _trunk(architecture)
-    return next((name for name in WEIGHTS if _trunk(TRUNKS[name]) == trunk), None)
+    """Return the name in ``WEIGHTS`` of the weights of a network, whatever its head; None if there are none."""
+    trunk = {key: value for key, value in architecture.items() if key not in _UNTRAINED}
+    return next((name for name in WEIGHTS if TRUNKS[name] == trunk), None)
 
 
 def weights_path(root: Path | str, name: str) -> Path:
-    """Return where the file of published weights lies, below the root of all data.
+    """Return the path of a file of published weights, below the root of all data.
 
     Raises:
         VicinalError: there are none of this name.
     """
     return Path(root) / FOLDER / pretrained_weights(name).file
-
-
-def _trunk(architecture: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in architecture.items() if key not in _UNTRAINED}

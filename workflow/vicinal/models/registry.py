@@ -1,13 +1,12 @@
 """The networks by name: what a config calls ``resnet20``, resolved.
 
-The resolved architecture, not its name, is written into specs and hashed. So an entry is plain JSON
-and, with the numbers of classes and of input channels, determines the network fully. To add a
-network, add an entry; ``family`` is the module of ``vicinal.models`` whose ``build`` takes the other
-keys.
+Specs hold the resolved architecture, not its name. An entry is plain JSON and, with the numbers of classes and of input
+channels, determines the network fully. To add a network, add an entry; ``family`` is the module of ``vicinal.models``
+whose ``build`` takes the other keys.
 
-The networks for photographs have three heads each. ``NAME``: the network's own last layer. ``NAME_dropout``: the same
-after dropout of 0.3, for fine-tuning. ``NAME_mlp``: the authors' head, Dense 256, batch normalisation, ReLU, dropout
-0.3, Dense. All start from the same pretrained weights, see ``vicinal.models.pretrained``.
+Each network for photographs has three heads. ``NAME``: its own last layer. ``NAME_dropout``: the same after dropout of
+0.3, for fine-tuning. ``NAME_mlp``: the authors' head, Dense 256, batch normalisation, ReLU, dropout 0.3, Dense. All
+start from the same pretrained weights, see ``vicinal.models.pretrained``.
 """
 
 import copy
@@ -35,11 +34,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     # Zagoruyko & Komodakis 2016
     **{f"wrn_{depth}_{k}": _wrn(depth, k) for depth in (16, 40) for k in (1, 2)},
     # The rest: the variants for 32x32 images of Tian et al. 2020 (CRD)
-    "vgg8": {
-        "family": "vgg",
-        "stages": [[64], [128], [256], [512], [512]],
-        "pooled_stages": 3,
-    },
+    "vgg8": {"family": "vgg", "stages": [[64], [128], [256], [512], [512]], "pooled_stages": 3},
     "vgg13": {
         "family": "vgg",
         "stages": [[64, 64], [128, 128], [256, 256], [512, 512], [512, 512]],
@@ -55,10 +50,10 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     },
     "shufflenet_v2": {
         "family": "shufflenet_v2",
+        "head": 1024,
         "stem": 24,
         "widths": [116, 232, 464],
         "blocks": [3, 7, 3],
-        "head": 1024,
     },
 }
 
@@ -71,7 +66,7 @@ def _timm(network: str) -> dict[str, Any]:
     return {"family": "timm_networks", "network": network}
 
 
-# The networks for photographs without their heads. Not to be confused with resnet20 or mobilenet_v2 above.
+# The networks for photographs without their heads. resnet20, mobilenet_v2 and so on above are other networks.
 TRUNKS: dict[str, dict[str, Any]] = {
     **{f"resnet{depth}_imagenet": _torchvision(f"resnet{depth}") for depth in (18, 34, 50, 101, 152)},
     "mobilenet_v2_imagenet": _torchvision("mobilenet_v2"),
@@ -79,7 +74,7 @@ TRUNKS: dict[str, dict[str, Any]] = {
     # These need the package timm.
     **{f"resnetv2_{depth}_imagenet": _timm(f"resnetv2_{depth}") for depth in (50, 101, 152)},
     **{name: _timm(name) for name in ("resnetv2_101x1_bit", "resnetv2_152x2_bit")},
-    # vit_b_16 as timm builds it: its weights are other ones
+    # vit_b_16 as timm builds it, with other weights.
     "vit_b_16_in21k": _timm("vit_base_patch16_224"),
 }
 _HEADS: dict[str, dict[str, Any]] = {
@@ -99,7 +94,7 @@ class Input(NamedTuple):
     std: tuple[float, float, float]
 
 
-# By family. As the pretrained weights had it; for timm's networks that is Keras' range [-1, 1] too.
+# By family: the input of the pretrained weights; for timm's networks that is also Keras' range, [-1, 1].
 INPUTS: dict[str, Input] = {
     "timm_networks": Input(224, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "torchvision_networks": Input(224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -107,7 +102,7 @@ INPUTS: dict[str, Input] = {
 
 
 def input_of(architecture: Mapping[str, Any]) -> Input | None:
-    """Return what images a network takes; None for one that takes any, normalised by their own mean and deviation."""
+    """Return what a network takes; None: images of any size, normalised by the mean and deviation of the data set."""
     return INPUTS.get(architecture["family"])
 
 

@@ -13,10 +13,7 @@ from vicinal.models.layers import channel_shuffle, check_integers, conv_bn, glob
 
 
 class ShuffleUnit(nn.Module):
-    """Grouped 1x1, shuffle, 3x3 depthwise, grouped 1x1.
-
-    The input is added; at stride 2 it is pooled and concatenated instead.
-    """
+    """Grouped 1x1, shuffle, 3x3 depthwise, grouped 1x1; plus the input, at stride 2 pooled and concatenated."""
 
     def __init__(self, in_channels: int, channels: int, stride: int, groups: int, first_groups: int):
         super().__init__()
@@ -24,8 +21,8 @@ class ShuffleUnit(nn.Module):
         hidden = new // 4
         if hidden < 1 or new % groups or hidden % groups or in_channels % first_groups:
             raise VicinalError(
-                f"architecture.widths: a unit from {in_channels} to {channels} channels computes"
-                f" {new}; these and a quarter of them must be multiples of the {groups} groups"
+                f"architecture.widths: a unit from {in_channels} to {channels} channels computes {new}; these and a "
+                f"quarter of them must be multiples of the {groups} groups"
             )
         self.groups = first_groups
         self.compress = conv_bn(in_channels, hidden, 1, groups=first_groups)
@@ -41,16 +38,10 @@ class ShuffleUnit(nn.Module):
 
 
 class ShuffleNetV1(nn.Module):
-    """A 1x1 stem and stages that each start at stride 2; 32x32 images end as 4x4."""
+    """A 1x1 stem and stages of ``blocks`` units, the first at stride 2; 32x32 images end as 4x4."""
 
     def __init__(
-        self,
-        num_classes: int,
-        in_channels: int,
-        groups: int,
-        stem: int,
-        widths: list[int],
-        blocks: list[int],
+        self, num_classes: int, in_channels: int, groups: int, stem: int, widths: list[int], blocks: list[int]
     ):
         super().__init__()
         check_integers("groups", [groups])
@@ -63,7 +54,7 @@ class ShuffleNetV1(nn.Module):
         for channels, repeats in zip(widths, blocks, strict=True):
             for block in range(repeats):
                 stride = 2 if block == 0 else 1
-                # The stem has too few channels to be split into groups.
+                # The stem has too few channels for groups.
                 first_groups = groups if units else 1
                 units.append(ShuffleUnit(before, channels, stride, groups, first_groups))
                 before = channels
@@ -76,17 +67,4 @@ class ShuffleNetV1(nn.Module):
         return self.fc(global_average(self.units(F.relu(self.stem(x)))))
 
 
-def build(
-    num_classes: int,
-    in_channels: int,
-    groups: int,
-    stem: int,
-    widths: list[int],
-    blocks: list[int],
-) -> ShuffleNetV1:
-    """Build a network; ``blocks`` counts the units of each stage, the one at stride 2 included.
-
-    Raises:
-        VicinalError: a parameter is wrong, or the widths cannot be split into the groups.
-    """
-    return ShuffleNetV1(num_classes, in_channels, groups, stem, widths, blocks)
+build = ShuffleNetV1

@@ -40,7 +40,7 @@ class DownUnit(nn.Module):
 
 
 class SplitUnit(nn.Module):
-    """The unit at stride 1: half of the channels pass unchanged, the others through a branch."""
+    """The unit at stride 1: half of the channels stay unchanged, the others pass a branch."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -53,17 +53,9 @@ class SplitUnit(nn.Module):
 
 
 class ShuffleNetV2(nn.Module):
-    """A 1x1 stem, stages that each start at stride 2, a 1x1 head; 32x32 images end as 4x4."""
+    """A 1x1 stem, stages of a unit at stride 2 and ``blocks`` others, a 1x1 head; 32x32 images end as 4x4."""
 
-    def __init__(
-        self,
-        num_classes: int,
-        in_channels: int,
-        stem: int,
-        widths: list[int],
-        blocks: list[int],
-        head: int,
-    ):
+    def __init__(self, num_classes: int, in_channels: int, stem: int, widths: list[int], blocks: list[int], head: int):
         super().__init__()
         check_integers("stem", [stem])
         check_integers("widths", widths)
@@ -88,17 +80,4 @@ class ShuffleNetV2(nn.Module):
         return self.fc(global_average(self.head(self.units(self.stem(x)))))
 
 
-def build(
-    num_classes: int,
-    in_channels: int,
-    stem: int,
-    widths: list[int],
-    blocks: list[int],
-    head: int,
-) -> ShuffleNetV2:
-    """Build a network; ``blocks`` counts the units of each stage after the one at stride 2.
-
-    Raises:
-        VicinalError: a parameter is wrong.
-    """
-    return ShuffleNetV2(num_classes, in_channels, stem, widths, blocks, head)
+build = ShuffleNetV2

@@ -1,13 +1,13 @@
 """Networks for photographs from timm, an optional package.
 
-- ResNets with activation before convolution (He et al. 2016, *Identity Mappings*). ``resnetv2_152`` is the nearest
-  there is to Keras' ResNet152V2, a teacher of the authors. It differs in two things: the stride of a stage is in its
-  first block, in Keras in its last; and Keras' convolutions before additions, shortcuts and stem have biases (51,776
-  numbers more). No weights are published for it. Those ending in ``_bit`` are Big Transfer's (Kolesnikov et al. 2020),
-  with group normalisation and standardised weights; theirs are published.
-- Vision Transformer (Dosovitskiy et al. 2021), for images of 224x224: torchvision's under other names. timm has the
-  weights of the paper's authors, who trained without mixup; torchvision trained with it. The head takes the class
-  token. A new linear head starts at 0, as in the paper: all logits are 0 before the first step.
+- ResNets with activation before convolution (He et al. 2016, *Identity Mappings*). ``resnetv2_152`` is close to Keras'
+  ResNet152V2, a teacher of the authors. Two things differ: the stride of a stage is in its first block, in Keras in its
+  last; and Keras' convolutions before additions, in shortcuts and in the stem have biases (51,776 more numbers).
+  It has no published weights. Those ending in ``_bit`` are Big Transfer's (Kolesnikov et al. 2020), with group
+  normalisation, standardised weights, and published weights.
+- Vision Transformer (Dosovitskiy et al. 2021), for images of 224x224: the same as torchvision's, with other names. timm
+  has the weights of the paper's authors, trained without mixup; torchvision's were trained with it. The head takes the
+  class token. A new linear head starts at 0, as in the paper: all logits are 0 before the first step.
 """
 
 from collections import OrderedDict
@@ -31,10 +31,9 @@ def build(num_classes: int, in_channels: int, network: str, head: str, dropout: 
     Args:
         num_classes: number of logits K.
         in_channels: 3.
-        network: timm's name of it, one of ``NETWORKS``.
-        head: see ``replace_head``. The last layer of timm's ResNets is a 1x1 convolution; here it is linear, which is
-            the same.
-        dropout: of the head, see ``replace_head``; there is none elsewhere.
+        network: timm's name, one of ``NETWORKS``.
+        head: see ``replace_head``. It replaces the 1x1 convolution of timm's ResNets by an equal linear layer.
+        dropout: of the head, see ``replace_head``; there is no other.
 
     Raises:
         VicinalError: a parameter is wrong, or timm is not installed.
@@ -60,7 +59,7 @@ def _timm_network(name: str, num_classes: int) -> nn.Module:
         import timm
     except ImportError as error:
         raise VicinalError(
-            f"architecture.network: {name} is a network of the package timm, which cannot be imported ({error}):"
-            " pip install 'timm>=1.0'"
+            f"architecture.network: {name} is a network of the package timm, which cannot be imported ({error}): "
+            "pip install 'timm>=1.0'"
         ) from None
     return timm.create_model(name, num_classes=num_classes)

@@ -1,8 +1,8 @@
 """Networks for photographs as torchvision builds them.
 
 - ResNet (He et al. 2016, *Deep Residual Learning*, table 1): activations follow the additions, and bottlenecks have
-  their stride in the 3x3 convolution. Keras' ResNet152V2, a teacher of the authors, is of the later kind (He et al.
-  2016, *Identity Mappings*), with normalisation and activation before each convolution: timm's ResNetV2 is closer.
+  their stride in the 3x3 convolution. Keras' ResNet152V2, a teacher of the authors, normalises and activates before
+  each convolution (He et al. 2016, *Identity Mappings*): timm's ResNetV2 is closer.
 - MobileNetV2 (Sandler et al. 2018).
 - ConvNeXt (Liu et al. 2022), without stochastic depth, as in Keras, which the authors used; torchvision trained with
   0.1 (tiny) and 0.5 (large).
@@ -32,7 +32,7 @@ def build(num_classes: int, in_channels: int, network: str, head: str, dropout: 
         in_channels: 3.
         network: one of ``NETWORKS``.
         head: see ``replace_head``.
-        dropout: of the head, see ``replace_head``; there is none elsewhere. MobileNetV2's own head has 0.2.
+        dropout: of the head, see ``replace_head``; there is no other. MobileNetV2's own head has 0.2.
 
     Raises:
         VicinalError: a parameter is wrong.

@@ -5,30 +5,20 @@ It differs from the original: batch normalisation, fewer poolings, one linear la
 
 from torch import Tensor, nn
 
-from vicinal.errors import VicinalError
 from vicinal.models.layers import check_integers, global_average, initialise
 
 
 class VGG(nn.Module):
-    """Stages of 3x3 convolutions; the first ``pooled_stages`` of them end with 2x2 max pooling."""
+    """Stages of 3x3 convolutions with these channels; the first ``pooled_stages`` stages end with 2x2 max pooling."""
 
     def __init__(self, num_classes: int, in_channels: int, stages: list[list[int]], pooled_stages: int):
         super().__init__()
-        if not isinstance(stages, list | tuple) or not stages:
-            raise VicinalError(f"architecture.stages: {stages!r} is not a list of lists of widths")
-        for number, widths in enumerate(stages):
-            check_integers(f"stages[{number}]", widths)
-        if pooled_stages not in range(len(stages) + 1):
-            raise VicinalError(f"architecture.pooled_stages: {pooled_stages!r} is not from 0 to {len(stages)}")
         layers: list[nn.Module] = []
         for number, widths in enumerate(stages):
+            check_integers(f"stages[{number}]", widths)
             for width in widths:
-                # The bias is idle before batch normalisation, but published counts include it.
-                layers += [
-                    nn.Conv2d(in_channels, width, 3, padding=1),
-                    nn.BatchNorm2d(width),
-                    nn.ReLU(),
-                ]
+                # The bias has no effect before batch normalisation, but published counts include it.
+                layers += [nn.Conv2d(in_channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
                 in_channels = width
             if number < pooled_stages:
                 layers.append(nn.MaxPool2d(2))
@@ -41,10 +31,4 @@ class VGG(nn.Module):
         return self.fc(global_average(self.features(x)))
 
 
-def build(num_classes: int, in_channels: int, stages: list[list[int]], pooled_stages: int) -> VGG:
-    """Build a network; ``stages`` are the channels of the convolutions, stage by stage.
-
-    Raises:
-        VicinalError: ``stages`` or ``pooled_stages`` is wrong.
-    """
-    return VGG(num_classes, in_channels, stages, pooled_stages)
+build = VGG

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vicinal.models.layers import check_depth, check_integers, global_average, initialise
+from vicinal.models.layers import check_depth, check_integers, global_average, initialise, three_stages
 
 
 def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
@@ -12,10 +12,7 @@ def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1
 
 
 class PreActivationBlock(nn.Module):
-    """BN-ReLU-conv twice.
-
-    The shortcut is the input or, where the shape changes, a 1x1 convolution of the activated input.
-    """
+    """BN-ReLU-conv twice, plus the input or, if the shape changes, a 1x1 convolution of the activated input."""
 
     def __init__(self, in_channels: int, channels: int, stride: int):
         super().__init__()
@@ -34,7 +31,7 @@ class PreActivationBlock(nn.Module):
 
 
 class WideResNet(nn.Module):
-    """A 3x3 stem of 16 channels, three stages of n blocks of 16k, 32k, 64k: depth 6n + 4."""
+    """A 3x3 stem of 16 channels and three stages of n blocks of 16k, 32k and 64k channels: depth 6n + 4."""
 
     def __init__(self, num_classes: int, in_channels: int, depth: int, widen_factor: int):
         super().__init__()
@@ -42,12 +39,7 @@ class WideResNet(nn.Module):
         check_integers("widen_factor", [widen_factor])
         widths = [16, 16 * widen_factor, 32 * widen_factor, 64 * widen_factor]
         self.stem = _conv(in_channels, widths[0], 3)
-        stages = []
-        for channels, before, stride in zip(widths[1:], widths[:-1], (1, 2, 2), strict=True):
-            first = PreActivationBlock(before, channels, stride)
-            rest = [PreActivationBlock(channels, channels, 1) for _ in range(blocks - 1)]
-            stages.append(nn.Sequential(first, *rest))
-        self.stages = nn.Sequential(*stages)
+        self.stages = three_stages(PreActivationBlock, widths, blocks)
         self.bn = nn.BatchNorm2d(widths[3])
         self.fc = nn.Linear(widths[3], num_classes)
         initialise(self)
@@ -57,10 +49,4 @@ class WideResNet(nn.Module):
         return self.fc(global_average(F.relu(self.bn(self.stages(self.stem(x))))))
 
 
-def build(num_classes: int, in_channels: int, depth: int, widen_factor: int) -> WideResNet:
-    """Build WRN-depth-widen_factor; the depth is 6n + 4.
-
-    Raises:
-        VicinalError: ``depth`` or ``widen_factor`` is wrong.
-    """
-    return WideResNet(num_classes, in_channels, depth, widen_factor)
+build = WideResNet

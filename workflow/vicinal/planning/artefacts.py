@@ -3,20 +3,51 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from vicinal.config import Experiment
-from vicinal.data.corruptions.catalogue import record_name
 from vicinal.models.pretrained import weights_path
+from vicinal.results import STAGES
 from vicinal.spec import GIVEN, is_given
 
-# Paths of files by the names that rules give them. All paths here are those that Snakemake knows them by.
-Inputs = dict[str, str | list[str]]
+# Stage and id of an artefact.
+Ref = tuple[str, str]
+# What a job reads beside its plan: paths as Snakemake knows them, by the names that rules give them.
+JobInputs = dict[str, str | list[str]]
+
+
+def record_of(stage: str, id_: str) -> str:
+    """Return the output of a job, as Snakemake knows it."""
+    return f"results/{STAGES[stage].output_of(id_)}"
+
+
+class _Artefact:
+    """What one job makes.
+
+    Attributes:
+        stage: a key of ``STAGES``.
+        id: within its stage.
+    """
+
+    stage: ClassVar[str]
+    id: str
+
+    @property
+    def ref(self) -> Ref:
+        """Return stage and id."""
+        return self.stage, self.id
+
+    @property
+    def record(self) -> str:
+        """Return the output of its job."""
+        return record_of(*self.ref)
 
 
 @dataclass(frozen=True)
-class Store:
-    """A prepared data set."""
+class DataSet(_Artefact):
+    """A data set, prepared as a store (``vicinal.data.store``)."""
 
+    stage = "data"
     id: str
     spec: dict
     root: str
@@ -27,32 +58,63 @@ class Store:
         return self.spec["source"] == "torchvision"
 
     @property
-    def record(self) -> str:
-        """Return the output of its job."""
-        return f"results/data/{self.id}/data.json"
-
-    @property
-    def corruptions_record(self) -> str:
-        """Return the output of the job that looks for its corrupted images."""
-        return f"results/data/{record_name(self.id)}"
-
-    @property
-    def inputs(self) -> Inputs:
+    def inputs(self) -> JobInputs:
         """Return what its job reads beside its plan."""
-        return {"fetched": f"results/data/{self.id}.fetched.json"} if self.downloaded else {}
+        return {"fetched": record_of("downloads", self.id)} if self.downloaded else {}
+
+
+class _Unit(_Artefact):
+    """What one job trains and one job measures: a teacher, or a cohort of students.
+
+    Attributes:
+        word: name of its record among the inputs of a measurement.
+        teacher: that it learns from, if any.
+    """
+
+    word: ClassVar[str]
+    spec: dict
+    store: DataSet
+    teacher: "Teacher | None" = None
+
+    @property
+    def weights(self) -> str | None:
+        """Return the name of the published weights that its networks start from, or are, if any."""
+        return (self.spec.get("weights") or self.spec.get(GIVEN) or {}).get("name")
+
+    @property
+    def inputs(self) -> JobInputs:
+        """Return what its job reads beside its plan."""
+        weights = {"weights": record_of("weights", self.weights)} if self.weights else {}
+        return {"data": self.store.record, **weights, **self._teacher_input}
+
+    @property
+    def measurement_inputs(self) -> JobInputs:
+        """Return what a measurement of it reads beside its plan; students are compared with their teacher."""
+        return {"data": self.store.record, self.word: self.record, **self._teacher_input}
+
+    @property
+    def _teacher_input(self) -> JobInputs:
+        return {"teacher": self.teacher.record} if self.teacher else {}
+
+    @property
+    def robustness_inputs(self) -> JobInputs:
+        """Return what its measurement on corrupted images reads beside its plan."""
+        return {**self.measurement_inputs, "corruptions": record_of("corruptions", self.store.id)}
 
 
 @dataclass(frozen=True)
-class Teacher:
+class Teacher(_Unit):
     """A teacher: trained, or given as weights.
 
     Attributes:
-        file: of the weights, where it is given a file of the user.
+        columns: what it was made of, as columns of the tables.
+        file: of the weights, if it is given a file of the user.
     """
 
+    stage, word = "teachers", "teacher"
     id: str
     spec: dict
-    store: Store
+    store: DataSet
     columns: dict
     file: str | None = None
 
@@ -62,29 +124,14 @@ class Teacher:
         return is_given(self.spec)
 
     @property
-    def record(self) -> str:
-        """Return the output of its job."""
-        return f"results/teachers/{self.id}/teacher.json"
-
-    @property
-    def inputs(self) -> Inputs:
-        """Return what its job reads beside its plan."""
-        return {"data": self.store.record, **_weights_input(self.weights)}
-
-    @property
-    def measurement_inputs(self) -> Inputs:
-        """Return what a measurement of it reads."""
-        return {"data": self.store.record, "teacher": self.record}
-
-    @property
-    def weights(self) -> str | None:
-        """Return the name of the published weights that it starts from, or is, if any."""
-        return (self.spec.get("weights") or self.spec.get(GIVEN) or {}).get("name")
+    def models(self) -> list["Teacher"]:
+        """Return the models that are measured together: itself."""
+        return [self]
 
 
 @dataclass(frozen=True)
 class Student:
-    """A student, and what sets it apart from the others of its cohort (``own``)."""
+    """A student, what sets it apart from the others of its cohort (``own``), and its columns of the tables."""
 
     id: str
     spec: dict
@@ -93,76 +140,35 @@ class Student:
 
 
 @dataclass
-class Cohort:
+class Cohort(_Unit):
     """Students that share everything but temperature, logit scale and loss weights; trained in one process."""
 
+    stage, word = "cohorts", "cohort"
     id: str
     spec: dict
-    store: Store
+    store: DataSet
     teacher: Teacher | None
     students: dict[str, Student] = field(default_factory=dict)
 
     @property
-    def weights(self) -> str | None:
-        """Return the name of the published weights that its students start from, if any."""
-        return self.spec.get("weights", {}).get("name")
-
-    @property
-    def record(self) -> str:
-        """Return the output of its job."""
-        return f"results/cohorts/{self.id}/manifest.json"
-
-    @property
-    def inputs(self) -> Inputs:
-        """Return what its job reads beside its plan."""
-        return {"data": self.store.record, **self._teacher_input, **_weights_input(self.weights)}
-
-    @property
-    def measurement_inputs(self) -> Inputs:
-        """Return what a measurement of it reads; students are compared with their teacher."""
-        return {"data": self.store.record, "cohort": self.record, **self._teacher_input}
-
-    @property
-    def _teacher_input(self) -> Inputs:
-        return {"teacher": self.teacher.record} if self.teacher else {}
+    def models(self) -> list[Student]:
+        """Return the models that are measured together: its students."""
+        return list(self.students.values())
 
 
 @dataclass
-class Evaluation:
+class Evaluation(_Artefact):
     """The measurement of a teacher or of all students of a cohort."""
 
+    stage = "evaluations"
     id: str
     settings: dict
     unit: Teacher | Cohort
 
     @property
-    def models(self) -> list[Teacher | Student]:
-        """Return the models that are measured."""
-        return models_of(self.unit)
-
-    @property
-    def record(self) -> str:
-        """Return the output of its job."""
-        return f"results/evaluations/{self.id}/manifest.json"
-
-    @property
-    def inputs(self) -> Inputs:
+    def inputs(self) -> JobInputs:
         """Return what its job reads beside its plan."""
         return self.unit.measurement_inputs
-
-
-def models_of(unit: Teacher | Cohort) -> list[Teacher | Student]:
-    """Return the models of a unit of measurement: a teacher, or all students of a cohort."""
-    return [unit] if isinstance(unit, Teacher) else list(unit.students.values())
-
-
-def robustness_inputs(unit: Teacher | Cohort) -> Inputs:
-    """Return what the measurement of a unit on corrupted images reads beside its plan."""
-    return {**unit.measurement_inputs, "corruptions": unit.store.corruptions_record}
-
-
-def _weights_input(name: str | None) -> Inputs:
-    return {"weights": f"results/weights/{name}.json"} if name else {}
 
 
 @dataclass
@@ -174,22 +180,28 @@ class Corruptions:
         archive_state: see ``vicinal.data.corruptions.catalogue.planned_state``.
     """
 
-    store: Store
+    store: DataSet
     archive_state: list[int] | None = None
 
 
 @dataclass
 class Study:
-    """All artefacts of one experiment, by id."""
+    """All artefacts of one experiment, by id.
+
+    Attributes:
+        experiment: the experiment.
+        store: its data.
+        evaluations: of its models; an evaluation may measure models of other experiments too.
+        models: model id → (evaluation id, columns of the tables).
+        blocks: model id → positions of the blocks of the grid that ask for it.
+        corrupted: model id → id of its teacher or cohort, of models that are measured on corrupted images too.
+    """
 
     experiment: Experiment
-    store: Store
+    store: DataSet
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
-    # model id → (evaluation id, columns): an evaluation may hold models of other experiments too
     models: dict[str, tuple[str, dict]] = field(default_factory=dict)
-    # model id → positions of the blocks of the grid that ask for it
     blocks: dict[str, set[int]] = field(default_factory=dict)
-    # model id → id of its teacher or cohort, where the models are measured on corrupted images too
     corrupted: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -203,14 +215,19 @@ class Study:
         return dict(Counter(columns["role"] for _, columns in self.models.values()))
 
     @property
-    def inputs(self) -> Inputs:
+    def inputs(self) -> JobInputs:
         """Return what the job of its tables reads beside its plan."""
         found = {
             "data": self.store.record,
             "evaluations": [evaluation.record for evaluation in self.evaluations.values()],
-            "robustness": [f"results/robustness/{unit}/manifest.json" for unit in sorted(set(self.corrupted.values()))],
+            "robustness": [record_of("robustness", unit) for unit in self.corrupted_units],
         }
-        return found | ({"corruptions": self.store.corruptions_record} if self.corrupted else {})
+        return found | ({"corruptions": record_of("corruptions", self.store.id)} if self.corrupted else {})
+
+    @property
+    def corrupted_units(self) -> list[str]:
+        """Return the ids of the teachers and cohorts that are measured on corrupted images."""
+        return sorted(set(self.corrupted.values()))
 
     @property
     def wants_corruptions(self) -> bool:
@@ -220,23 +237,36 @@ class Study:
 
 @dataclass
 class Artefacts:
-    """All artefacts of all experiments that run together, by id."""
+    """All artefacts of all experiments that run together, by id.
 
-    stores: dict[str, Store] = field(default_factory=dict)
+    Attributes:
+        corruptions: by the id of the data store.
+        corrupted: what is measured on corrupted images.
+        studies: by the name of the experiment.
+        collection: name of the collection that the experiments come from, if any.
+        skipped: experiments of the collection that are left out, each with the reason.
+    """
+
+    stores: dict[str, DataSet] = field(default_factory=dict)
     teachers: dict[str, Teacher] = field(default_factory=dict)
     cohorts: dict[str, Cohort] = field(default_factory=dict)
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
-    corruptions: dict[str, Corruptions] = field(default_factory=dict)  # by the id of the data store
-    corrupted: dict[str, Teacher | Cohort] = field(default_factory=dict)  # what is measured on corrupted images
+    corruptions: dict[str, Corruptions] = field(default_factory=dict)
+    corrupted: dict[str, Teacher | Cohort] = field(default_factory=dict)
     studies: dict[str, Study] = field(default_factory=dict)
-    collection: str | None = None  # name of the collection that the studies come from
-    skipped: dict[str, str] = field(default_factory=dict)  # its experiments that are left out, each with the reason
+    collection: str | None = None
+    skipped: dict[str, str] = field(default_factory=dict)
 
     @property
     def weights(self) -> dict[str, str]:
         """Return the names of the published weights that networks start from, with the root of all data."""
         units = (*self.teachers.values(), *self.cohorts.values())
         return {unit.weights: unit.store.root for unit in units if unit.weights}
+
+    @property
+    def students(self) -> dict[str, Student]:
+        """Return the students of all cohorts, by id."""
+        return {student.id: student for cohort in self.cohorts.values() for student in cohort.students.values()}
 
     def weights_file(self, unit: Teacher | Cohort) -> str | None:
         """Return the file of weights that a unit starts from, or is given; None: there is none."""
@@ -247,8 +277,3 @@ class Artefacts:
     def names(self, needs: Callable[[Study], bool]) -> tuple[str, ...]:
         """Return the names of the studies that need something."""
         return tuple(name for name, study in self.studies.items() if needs(study))
-
-    @property
-    def students(self) -> dict[str, Student]:
-        """Return the students of all cohorts, by id."""
-        return {student.id: student for cohort in self.cohorts.values() for student in cohort.students.values()}

@@ -1,4 +1,4 @@
-"""What a run would do, and why: wanted plans against what lies in the results folder. Changes nothing."""
+"""What a run would do, and why: plans compared with the results folder, which is only read."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from vicinal.files import read_object
 from vicinal.jobs.plan import recorded_key, recorded_parts
 from vicinal.planning.plans import Plan, Ref
 from vicinal.planning.reasons import Relatives, student_reason
-from vicinal.results import RECORD, STAGES, model_folder
+from vicinal.results import RECORD, STAGES, TRAINED
 from vicinal.spec import is_given
 
 
@@ -20,7 +20,7 @@ class Change:
     Attributes:
         plan: of the artefact that it makes.
         reasons: why, the plainest first; never empty.
-        train: ids of the models that it would train; what else the job covers is finished and kept.
+        train: ids of the models that it would train; the other models of the job are finished and kept.
     """
 
     plan: Plan
@@ -34,7 +34,7 @@ class Change:
 
 
 def find_changes(plans: Iterable[Plan], results: Path) -> dict[Ref, Change]:
-    """Return the jobs that would run, upstream ones first, each with its reasons.
+    """Return the jobs that would run, upstream ones first.
 
     Args:
         plans: of all wanted artefacts, upstream ones first (``build_plans``).
@@ -52,44 +52,40 @@ def find_changes(plans: Iterable[Plan], results: Path) -> dict[Ref, Change]:
 
 
 def stale_reasons(plan: Plan, results: Path, relatives: Relatives) -> list[str]:
-    """Return why an artefact is stale by itself; empty where it is fresh."""
+    """Return why an artefact is stale by itself, whatever is upstream; empty where it is fresh."""
     output = results / plan.output
     parts = recorded_parts(output)
     if not output.exists():
         return [f"missing: {output}"] if parts else relatives.reasons(plan)
     if recorded_key(output) != plan.key:
-        return _differences(plan, parts) or ["settings"]
+        return _changed_parts(plan, parts) or ["settings"]
     gone = [directory for directory in plan.directories if not (results / directory).is_dir()]
     return [f"missing: {results / directory}" for directory in gone]
 
 
-def _differences(plan: Plan, parts: dict[str, Any]) -> list[str]:
-    """Return in what the plan of an output that is there differs from the one that it was made from."""
+def _changed_parts(plan: Plan, parts: dict[str, Any]) -> list[str]:
+    """Return how the plan of an output differs from the plan that the output was made from."""
     if not parts:
         return ["made by another version of this workflow"]
     reasons = []
     if parts.get("code") != plan.content.get("code"):
         reasons.append(f"code of {plan.stage}")
     if "students" in plan.content:
-        reasons += _student_differences(plan.content["students"], parts.get("students", {}))
+        reasons += _changed_students(plan.content["students"], parts.get("students", {}))
     if parts.get("files") != plan.content.get("files"):
         reasons.append("template of the report")
     if plan.stage == "corruptions" and not reasons and parts.get("upstream") == plan.content["upstream"]:
         reasons.append("another archive of corrupted images")
     before, now = parts.get("upstream", {}), plan.content["upstream"]
-    if plan.stage == "experiments":
-        reasons += _other_results(now.keys() - before.keys(), before.keys() - now.keys())
+    new, gone = now.keys() - before.keys(), before.keys() - now.keys()
+    if plan.stage == "experiments" and (new or gone):
+        how = "other" if new and gone else "more" if new else "fewer"
+        reasons.append(f"{len(new or gone)} {how} results")
     reasons += [f"after {ref}" for ref in now if ref in before and before[ref] != now[ref]]
     return reasons
 
 
-def _other_results(new: set[str], gone: set[str]) -> list[str]:
-    if new and gone:
-        return [f"{len(new)} other results"]
-    return [f"{len(new)} more results"] if new else [f"{len(gone)} fewer results"] if gone else []
-
-
-def _student_differences(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
+def _changed_students(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
     kept = [student["own"] for student in before.values()]
     reasons = [student_reason(student["own"], kept) for id_, student in now.items() if id_ not in before]
     if any(now[id_]["code"] != before[id_]["code"] for id_ in now.keys() & before.keys()):
@@ -100,7 +96,7 @@ def _student_differences(now: dict[str, Any], before: dict[str, Any]) -> list[st
 
 
 def _upstream_reasons(plan: Plan, by_ref: dict[Ref, Plan], changes: dict[Ref, Change], results: Path) -> list[str]:
-    """Return which upstream artefacts are made anew, or were after this one."""
+    """Return which upstream artefacts will be made anew, or were made after this one."""
     reasons = [f"after {'/'.join(ref)}" for ref in plan.upstream if ref in changes]
     made = _modified(results / plan.output)
     if made is None:
@@ -121,22 +117,18 @@ def _modified(path: Path) -> int | None:
 
 def _to_train(plan: Plan, changes: dict[Ref, Change], results: Path) -> list[str]:
     """Return the models of a training job that are not finished as they are wanted; none where they are given."""
-    if is_given(plan.content.get("spec", {})):
+    spec = plan.content.get("spec", {})
+    if plan.stage not in TRAINED or is_given(spec):
         return []
-    after = {id_ for ref in plan.upstream if ref in changes for id_ in changes[ref].train}
+    teacher_changes = any(changes[ref].train for ref in plan.upstream if ref in changes)
     if plan.stage == "teachers":
-        wanted = {plan.id: (results / plan.directories[0], plan.content["spec"], plan.content["code"])}
-    elif plan.stage == "cohorts":
-        wanted = {
-            id_: (model_folder(results, "student", id_), {**plan.content["spec"], **student["own"]}, student["code"])
-            for id_, student in plan.content["students"].items()
-        }
+        wanted = {plan.id: (spec, plan.content["code"])}
     else:
-        return []
-    return [id_ for id_, (directory, spec, code) in wanted.items() if after or not _is_model(directory, spec, code)]
-
-
-def _is_model(directory: Path, spec: dict, code: str) -> bool:
-    """Tell whether a directory's record is of this spec and code; the job compares the checksums too."""
-    record = read_object(directory / RECORD)
-    return record.get("spec") == spec and record.get("code") == code
+        students = plan.content["students"].items()
+        wanted = {id_: ({**spec, **student["own"]}, student["code"]) for id_, student in students}
+    found = {id_: read_object(results / place / RECORD) for id_, place in zip(wanted, plan.directories, strict=True)}
+    return [
+        id_
+        for id_, model in wanted.items()  # the job compares the checksums too
+        if teacher_changes or (found[id_].get("spec"), found[id_].get("code")) != model
+    ]

@@ -1,4 +1,4 @@
-"""What the commands that speak of an experiment share: its arguments, and from them to validated experiments."""
+"""From the arguments of a command to the experiments that they name, validated, and to what those ask for."""
 
 import argparse
 import os
@@ -8,12 +8,12 @@ from typing import Any
 from vicinal.config import GRID_KEYS, SHORT_KEYS, Execution, Experiment, experiment_file, read_config, validate
 from vicinal.errors import VicinalError, describe
 from vicinal.planning.artefacts import Artefacts
-from vicinal.planning.left_out import collection_name
 from vicinal.planning.plans import resolve
 from vicinal.planning.problems import Problem
+from vicinal.planning.skipped import collection_name
 
 RESULTS = Path("results")
-# The config of the last run, or of the one that is working.
+# The config of the last run, or of the one in progress.
 SNAPSHOT = RESULTS / "plan" / "config.yaml"
 SETTINGS = f"Short keys of --set: {', '.join([*SHORT_KEYS, *GRID_KEYS])}; any field by its path, e.g. recipe.lr=0.1."
 
@@ -59,7 +59,7 @@ def read_experiments(args: argparse.Namespace) -> tuple[str, list[Experiment], s
 
 
 def config_file(experiment: str | None) -> Path:
-    """Return the config file that ``experiment`` names.
+    """Return the config file that an argument names.
 
     Raises:
         VicinalError: there is none; the nearest names are suggested.
@@ -88,9 +88,10 @@ def read_artefacts(args: argparse.Namespace) -> tuple[str, Artefacts, Execution]
 
 
 def resolve_named(name: str, experiments: list[Experiment], where: str) -> tuple[Artefacts, Execution]:
-    """Return what experiments ask for, and how it is made; several are a collection of that name.
+    """Return what the experiments of a config ask for, and how it is made.
 
-    So is one of which the others were left out (``vicinal.planning.left_out``).
+    Several are a collection of that name; so is a single one, if the others were left out
+    (``vicinal.planning.skipped``).
 
     Raises:
         VicinalError: they cannot run together, or their data cannot be found.
@@ -101,12 +102,12 @@ def resolve_named(name: str, experiments: list[Experiment], where: str) -> tuple
 def resolve_each(
     name: str, experiments: list[Experiment], where: str
 ) -> tuple[Artefacts | None, Execution | None, list[Problem]]:
-    """Return what those experiments ask for that can be resolved, how it is made, and what is wrong with the others.
+    """Return what the experiments that can run ask for, how it is made, and what is wrong with the others.
 
-    None and None where none of several can be resolved.
+    None and None where none of several can run.
 
     Raises:
-        VicinalError: there is one only, and its data cannot be found, or they cannot run together.
+        VicinalError: there is only one experiment, and its data cannot be found; or they cannot run together.
     """
     try:
         return *resolve_named(name, experiments, where), []

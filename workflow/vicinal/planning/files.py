@@ -1,4 +1,4 @@
-"""Plan files on disk: written where their content changed, and aged so that Snakemake sees which outputs are stale."""
+"""Plan files on disk: written where their content changed, and dated so that Snakemake sees which outputs are stale."""
 
 import json
 import os
@@ -17,7 +17,7 @@ TICK_SECONDS = 1.0
 
 
 def keep_plans(artefacts: Artefacts, results: Path = Path("results")) -> None:
-    """Write the plan files of a run, unless another run holds Snakemake's lock: they are its own until it ends."""
+    """Write the plan files of a run, unless another run holds Snakemake's lock: until it ends they belong to it."""
     locks = Path(".snakemake/locks")
     if not (locks.is_dir() and any(locks.iterdir())):
         write_plans(build_plans(artefacts), results)
@@ -26,10 +26,8 @@ def keep_plans(artefacts: Artefacts, results: Path = Path("results")) -> None:
 def write_plans(plans: Iterable[Plan], results: Path) -> dict[str, list[str]]:
     """Write the plan files that changed; make those of stale artefacts newer than the output, of fresh ones older.
 
-    Outputs of the future, made before the clock was set back, are dated back.
-
-    A plan is stale where its key is not the one recorded beside the output, or where a directory that the output
-    speaks of is gone.
+    An artefact is stale where the key of its plan is not the one recorded beside the output, or one of its directories
+    is gone. Outputs dated in the future, e.g. since the clock was set back, are dated back.
 
     Returns:
         The ids of the stale artefacts of each stage.
@@ -49,19 +47,19 @@ def write_plans(plans: Iterable[Plan], results: Path) -> dict[str, list[str]]:
 
 
 def _date_back(output: Path, now: float) -> None:
-    """Date an output of the future, and what lies beside it, a moment back from now.
+    """Date an output that is dated in the future, and what lies beside it, to just before now.
 
-    The clock was set back since, or is behind that of another machine. Snakemake would take new plans for older than
-    the output, and refuse the outputs of jobs that are made from it. Whether an output is fresh its key tells.
+    The clock was set back since, or that of another machine is ahead. Snakemake would think that new plans are older
+    than the output, and refuse the outputs of jobs that are made from it. Whether an output is fresh, its key says.
     """
-    if not _is_of_the_future(output, now):
+    if not _is_in_future(output, now):
         return
     for path in output.parent.iterdir():
-        if _is_of_the_future(path, now) and path.is_file():
+        if _is_in_future(path, now) and path.is_file():
             os.utime(path, (now - TICK_SECONDS, now - TICK_SECONDS))
 
 
-def _is_of_the_future(path: Path, now: float) -> bool:
+def _is_in_future(path: Path, now: float) -> bool:
     try:
         return path.lstat().st_mtime > now
     except (FileNotFoundError, NotADirectoryError):
@@ -69,14 +67,14 @@ def _is_of_the_future(path: Path, now: float) -> bool:
 
 
 def _is_listed(directory: Path, listings: dict[Path, set[Path]]) -> bool:
-    """Tell whether a directory exists, by one listing of its parent for all."""
+    """Return whether a directory exists; each parent is listed once for all."""
     if directory.parent not in listings:
         listings[directory.parent] = set(directory.parent.iterdir()) if directory.parent.is_dir() else set()
     return directory in listings[directory.parent]
 
 
 def _has_key(path: Path, key: str) -> bool:
-    """Tell whether a plan file has this key; it stands near the beginning, and the files can be many."""
+    """Return whether a plan file has this key. Only its beginning is read, since there can be many."""
     try:
         with path.open("rb") as file:
             return f'"key": "{key}"'.encode() in file.read(4096)
@@ -85,7 +83,7 @@ def _has_key(path: Path, key: str) -> bool:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file atomically but unsynced: there may be thousands, and one that is lost is written again."""
+    """Write a file atomically but without sync: there may be thousands, and a lost one is written again."""
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
         temporary.write_text(text, encoding="utf-8")
@@ -98,7 +96,7 @@ def _write(path: Path, text: str) -> None:
 def _write_plan(plan: Plan, results: Path, fresh: bool) -> None:
     path = results / plan.path
     same = _has_key(path, plan.key)
-    # Snakemake ignores a newer file whose content it has seen before, hence the nonce.
+    # Snakemake ignores a newer file whose content it has seen before; the nonce changes the content.
     wants_nonce = not fresh and path.exists()
     if not same or wants_nonce:
         content = {**plan.content, "nonce": time.time_ns()} if wants_nonce else plan.content

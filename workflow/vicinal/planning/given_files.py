@@ -1,4 +1,4 @@
-"""Teachers that are given as files of weights: where the files lie, and what they hold.
+"""The files of weights that teachers are given: where a config names them, and their checksums.
 
 The workflow imports this module whenever it is parsed, so nothing heavy is imported here.
 """
@@ -10,12 +10,12 @@ from vicinal.config import PUBLISHED, Experiment
 from vicinal.errors import VicinalError
 from vicinal.files import remembered_sums
 
-# Beside the plan files; it remembers the sums, so that results stay of use where a file is gone.
+# Beside the plan files; it keeps the checksums, so that results remain valid when a file is gone.
 CACHE = "given.json"
 
 
 def given_files(experiments: Iterable[Experiment]) -> Iterator[tuple[str, str]]:
-    """Yield the file of each teacher that is given one, as in the config, after the name of its field there."""
+    """Yield (field of the config, file as it stands there) of each teacher that is given a file."""
     for experiment in experiments:
         for position, grid in enumerate(experiment.grids):
             for place, teacher in enumerate(grid.teachers or []):
@@ -26,14 +26,14 @@ def given_files(experiments: Iterable[Experiment]) -> Iterator[tuple[str, str]]:
 def given_sums(experiments: Iterable[Experiment], cache: Path | None) -> dict[str, str]:
     """Return path, as in the config, → SHA-256 of the files of weights that teachers are given.
 
-    A file that is gone has the sum that it had when it was last there.
+    A file that is gone has the checksum that it had when it was last there.
 
     Args:
         experiments: of one config.
-        cache: JSON file that remembers sums by path, size and time of the last change, or None.
+        cache: JSON file that keeps checksums by path, size and time of the last change, or None.
 
     Raises:
-        VicinalError: a file is not there and never was; one line, which names the field.
+        VicinalError: a file is not there and never was; the message names the field.
     """
     sums: dict[str, str] = {}
     for field, path in given_files(experiments):

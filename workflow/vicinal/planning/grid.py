@@ -1,10 +1,11 @@
 """From an experiment to its artefacts: which stores, teachers, cohorts and students it needs.
 
-The same artefact of several blocks or experiments is one artefact: all are kept by id.
+What several blocks or experiments ask for is made once: artefacts are kept by id.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from vicinal.config import PUBLISHED, Experiment, Grid, Loss, Recipe, TeacherEntry
@@ -13,7 +14,7 @@ from vicinal.data.corruptions.catalogue import ARCHIVES
 from vicinal.errors import VicinalError
 from vicinal.models.pretrained import WEIGHTS
 from vicinal.models.registry import architecture
-from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, Evaluation, Store, Student, Study, Teacher
+from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, Evaluation, Student, Study, Teacher
 from vicinal.planning.recipes import initial_weights, inputs_recipe, published_weights, resolve_recipe
 from vicinal.spec import GIVEN, PHOTOS, artefact_id, canonical_fields, exact_number, joined_id, normalise
 
@@ -26,7 +27,7 @@ def expand(
     Args:
         experiments: each with the content identity of its data (``resolve_source``).
         collection: name of the collection that they come from, if any.
-        sums: SHA-256 of the files of weights that teachers are given (``given_sums``).
+        sums: path → SHA-256 of the files of weights that teachers are given (``given_sums``).
     """
     artefacts = Artefacts(collection=collection)
     for experiment, content in experiments:
@@ -38,24 +39,31 @@ def _add(artefacts: Artefacts, experiment: Experiment, content: dict, sums: Mapp
     store = _store(experiment, content)
     store = artefacts.stores.setdefault(store.id, store)
     study = artefacts.studies[experiment.name] = Study(experiment, store)
-    teachers = _Teachers(experiment, store, sums)
+
+    @cache
+    def teacher_of(entry: TeacherEntry, seed: int | None) -> Teacher:
+        if entry.weights:
+            teacher = _given_teacher(experiment, store, entry, sums)
+        else:
+            teacher = _trained_teacher(experiment, store, entry, seed)
+        return artefacts.teachers.setdefault(teacher.id, teacher)
+
     for position, grid in enumerate(experiment.grids):
         for point in _points(experiment, grid):
             teacher = None
             if point.teacher:
-                teacher = teachers.get(point.teacher, point.seed)
-                teacher = artefacts.teachers.setdefault(teacher.id, teacher)
+                teacher = teacher_of(point.teacher, None if point.teacher.weights else point.seed)
                 _measure(artefacts, study, teacher, [teacher])
             cohort, students = _cohort(experiment, store, teacher, point, grid)
             cohort = artefacts.cohorts.setdefault(cohort.id, cohort)
             students = [cohort.students.setdefault(student.id, student) for student in students]
             _measure(artefacts, study, cohort, students)
-            for model in [*students, teacher] if teacher else students:
+            for model in [*students, *([teacher] if teacher else [])]:
                 study.blocks.setdefault(model.id, set()).add(position)
 
 
 def _measure(artefacts: Artefacts, study: Study, unit: Teacher | Cohort, models: list[Teacher | Student]) -> None:
-    """Add the evaluation of a unit to the artefacts, and the study's models of it to the study."""
+    """Add the evaluation of a unit to the artefacts, and those of its models that the study asks for to the study."""
     settings = study.experiment.evaluation.model_dump(exclude={"corruptions"})
     spec = {"stage": "evaluation", "unit": unit.id, **settings}
     evaluation = Evaluation(artefact_id(f"{unit.id[:-9]}_p{settings['pairs']}", spec), settings, unit)
@@ -70,7 +78,7 @@ def _measure(artefacts: Artefacts, study: Study, unit: Teacher | Cohort, models:
 
 @dataclass(frozen=True)
 class _Point:
-    """One combination of those lists of a grid that its cohorts differ in."""
+    """One combination of the lists of a grid that tell cohorts apart."""
 
     student: str
     method: str
@@ -89,7 +97,7 @@ def _points(experiment: Experiment, grid: Grid) -> Iterator[_Point]:
 
 
 def _cohort(
-    experiment: Experiment, store: Store, teacher: Teacher | None, point: _Point, grid: Grid
+    experiment: Experiment, store: DataSet, teacher: Teacher | None, point: _Point, grid: Grid
 ) -> tuple[Cohort, list[Student]]:
     """Return the cohort of a grid point, and the students of the grid that belong to it."""
     if teacher and experiment.recipe.schedule == "plateau":
@@ -122,7 +130,7 @@ def _cohort(
         "teacher_mixup_alpha": teacher.columns["alpha"] if teacher else None,
         "teacher_id": teacher.id if teacher else None,
         **_pretraining_columns(spec, teacher),
-        **_given_columns(teacher),
+        **({"teacher_weights": teacher.columns["weights"]} if teacher and teacher.is_given else {}),
         **recipe_columns(shared["recipe"]),
         **_data_columns(store.spec),
     }
@@ -156,7 +164,7 @@ def _own_slug(own: dict) -> str:
     return f"_t{exact_number(own['temperature'])}{scale}{''.join(weights)}"
 
 
-def _store(experiment: Experiment, content: dict) -> Store:
+def _store(experiment: Experiment, content: dict) -> DataSet:
     data = experiment.data
     defaults = split_defaults(data.name, content["source"])
     if any(file.startswith("val") for file in content["files"]):
@@ -177,30 +185,14 @@ def _store(experiment: Experiment, content: dict) -> Store:
             spec["validation"] = data.validation  # 10,000 of its validation photos
     elif content["source"] == "folder":
         raise VicinalError(f"data.store: {data.name} is a folder of photos: set it to photos")
-    return Store(artefact_id(data.name, spec), normalise(spec), data.root)
+    return DataSet(artefact_id(data.name, spec), normalise(spec), data.root)
 
 
-class _Teachers:
-    """The teachers of an experiment, each made once: many students share one."""
+def _given_teacher(experiment: Experiment, store: DataSet, entry: TeacherEntry, sums: Mapping[str, str]) -> Teacher:
+    """Return a teacher that is not trained, one for all seeds.
 
-    def __init__(self, experiment: Experiment, store: Store, sums: Mapping[str, str]) -> None:
-        self.experiment, self.store, self.sums = experiment, store, sums
-        self._made: dict[tuple[TeacherEntry, int | None], Teacher] = {}
-
-    def get(self, entry: TeacherEntry, seed: int) -> Teacher:
-        """Return the teacher of a seed; one that is given is the same for all."""
-        key = entry, None if entry.weights else seed
-        if key not in self._made:
-            self._made[key] = (
-                _given_teacher(self.experiment, self.store, entry, self.sums)
-                if entry.weights
-                else _teacher(self.experiment, self.store, entry, seed)
-            )
-        return self._made[key]
-
-
-def _given_teacher(experiment: Experiment, store: Store, entry: TeacherEntry, sums: Mapping[str, str]) -> Teacher:
-    """Return a teacher that is not trained. With which mixup it once was is a column: it changes no answer of it."""
+    The mixup that it was trained with elsewhere is a column and not in its spec: it does not change its answers.
+    """
     is_published = entry.weights == PUBLISHED
     given = published_weights(entry.model) if is_published else {"sha256": sums[entry.weights]}
     recipe = inputs_recipe(experiment.recipe)
@@ -222,7 +214,7 @@ def _given_teacher(experiment: Experiment, store: Store, entry: TeacherEntry, su
     return Teacher(artefact_id(slug, spec), normalise(spec), store, columns, file)
 
 
-def _teacher(experiment: Experiment, store: Store, entry: TeacherEntry, seed: int) -> Teacher:
+def _trained_teacher(experiment: Experiment, store: DataSet, entry: TeacherEntry, seed: int) -> Teacher:
     changes = experiment.teacher_recipe.model_dump(exclude_none=True)
     own = Recipe.model_validate({**experiment.recipe.model_dump(), **changes})
     recipe = resolve_recipe(own, entry.model)
@@ -242,7 +234,7 @@ def _teacher(experiment: Experiment, store: Store, entry: TeacherEntry, seed: in
 
 
 def _teacher_columns(
-    experiment: Experiment, store: Store, entry: TeacherEntry, seed: int | None, slug: str, recipe: dict[str, Any]
+    experiment: Experiment, store: DataSet, entry: TeacherEntry, seed: int | None, slug: str, recipe: dict[str, Any]
 ) -> dict[str, Any]:
     return {
         "role": "teacher",
@@ -258,11 +250,11 @@ def _teacher_columns(
     }
 
 
-# What a model was made of, as columns of the tables that it is measured in.
+# What a model was made of, as columns of its tables.
 
 
 def _pretraining_columns(spec: dict[str, Any], teacher: Teacher | None = None) -> dict[str, bool]:
-    """Return whether the weights that a model, and its teacher, started from were trained with mixup; else nothing."""
+    """Return whether the published weights that a model and its teacher started from, if any, were made with mixup."""
     columns = {}
     if spec.get("weights"):
         columns["pretraining_mixup"] = WEIGHTS[spec["weights"]["name"]].pretraining_mixup
@@ -271,18 +263,13 @@ def _pretraining_columns(spec: dict[str, Any], teacher: Teacher | None = None) -
     return columns
 
 
-def _given_columns(teacher: Teacher | None) -> dict[str, str]:
-    """Return which weights a student's teacher was given, if it was not trained; else nothing."""
-    return {"teacher_weights": teacher.columns["weights"]} if teacher and teacher.is_given else {}
-
-
 def _weight_columns(loss: dict[str, float]) -> dict[str, float]:
-    """Return the weight of each term that there is as columns of a table; 0 for those that a model does not have."""
+    """Return the weight of each term of the loss as columns; 0 for terms that a model does not have."""
     return {name: loss.get(name, 0.0) for name in Loss.model_fields}
 
 
 def recipe_columns(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return a recipe as columns of a table: one value each, lists as text."""
+    """Return a recipe as columns, a list as text."""
     return {
         f"recipe_{key}": " ".join(map(exact_number, value)) if isinstance(value, list) else value
         for key, value in recipe.items()
@@ -290,6 +277,6 @@ def recipe_columns(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def _data_columns(spec: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of a data set as columns of a table (its name has one of its own)."""
+    """Return the settings of a data set as columns; its name has a column of its own."""
     own = ("source", "validation", "split_seed", "limit_train", "limit_test")
     return {f"data_{key}": spec.get(key) for key in own}

@@ -1,8 +1,8 @@
-"""Planning: one small plan file an artefact, which says what is wanted; they carry the rerun contract.
+"""Plans: one small file an artefact, which says what is wanted and decides what runs again.
 
 The main process writes them when the workflow is parsed (``vicinal.planning.files``). A plan file is an input of its
-job, so a change of its content is what makes Snakemake run the job. Its key is the hash of its own content and of the
-keys of what it is made from, and a finished job leaves the key of the plan it read in ``<output>.key``: where the two
+job: a change of its content makes Snakemake run the job. Its key is the hash of its content and of the keys of
+everything it is made from. A finished job leaves the key of the plan it read in ``<output>.key``; where the two keys
 differ the output is stale, whatever Snakemake's own records say.
 """
 
@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vicinal.analysis.figures import FIGURES
 from vicinal.config import Data, Execution, Experiment, validate
@@ -20,20 +21,17 @@ from vicinal.errors import VicinalError
 from vicinal.files import WORKFLOW, sha256
 from vicinal.jobs.fingerprint import data_modules, named_modules, stage_fingerprint
 from vicinal.models.pretrained import WEIGHTS
-from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, Evaluation, Store, Study, Teacher, models_of
+from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, Ref, Study, Teacher
 from vicinal.planning.given_files import CACHE, given_sums
 from vicinal.planning.grid import expand
-from vicinal.planning.left_out import collection_name, read_skipped
+from vicinal.planning.skipped import collection_name, read_skipped
 from vicinal.results import PLAN, STAGES, model_path
 
-# What a report is made from besides code and results.
+# The files that a report is made from besides code and results.
 REPORT_FILES = [
     *sorted(p for p in (WORKFLOW / "report").iterdir() if p.is_file()),
     WORKFLOW / "reference" / "published.csv",
 ]
-
-# stage and id of an artefact
-Ref = tuple[str, str]
 
 
 @dataclass
@@ -45,7 +43,7 @@ class Plan:
         id: of the artefact within its stage.
         content: what the plan file holds.
         upstream: the artefacts it is made from.
-        directories: undeclared directories below the results folder that the output speaks of.
+        directories: below the results folder, that the job makes too, though the rule does not declare them.
     """
 
     stage: str
@@ -71,7 +69,7 @@ class Plan:
 
     @property
     def key(self) -> str:
-        """Return the hash of the content, which holds the keys of everything upstream."""
+        """Return the hash of the content, in which the keys of everything upstream stand."""
         return self.content["key"]
 
 
@@ -83,7 +81,7 @@ def resolve(
     Args:
         experiments: of one config.
         where: what to call the config in messages.
-        results: the results folder; it remembers the hashes of data files.
+        results: the results folder, where the hashes of data files are kept.
         collection: name of the collection that they come from, if any.
 
     Raises:
@@ -93,7 +91,7 @@ def resolve(
     if any(experiment.execution != execution for experiment in experiments):
         raise VicinalError(f"{where}: execution: differs between the experiments; give all the same")
     cache = results / "plan" / "sources.json"
-    contents = [(experiment, _content(experiment.data, cache)) for experiment in experiments]
+    contents = [(experiment, _source(experiment.data, cache)) for experiment in experiments]
     artefacts = expand(contents, collection, given_sums(experiments, cache.with_name(CACHE)))
     if collection:
         artefacts.skipped = read_skipped(results, collection, artefacts.studies)
@@ -112,7 +110,7 @@ def plan_experiments(
     Args:
         config: of an experiment or a collection, not yet validated.
         where: what to call the config in messages.
-        folder: where the experiments lie that a collection names.
+        folder: of the experiments that a collection names.
         results: the results folder.
 
     Raises:
@@ -122,7 +120,7 @@ def plan_experiments(
     return resolve(experiments, where, results, collection_name(config["name"], [e.name for e in experiments], results))
 
 
-def _content(data: Data, cache: Path) -> dict:
+def _source(data: Data, cache: Path) -> dict:
     return resolve_source(data.name, data.root, data.source, data.image_column, data.label_column, cache)
 
 
@@ -150,140 +148,95 @@ def _plans(artefacts: Artefacts, figures: tuple[str, ...]) -> Iterator[Plan]:
     yield from map(_weights_plan, artefacts.weights)
     yield from map(_teacher_plan, artefacts.teachers.values())
     yield from map(_cohort_plan, artefacts.cohorts.values())
-    yield from map(_evaluation_plan, artefacts.evaluations.values())
-    yield from map(_robustness_plan, artefacts.corrupted.values())
-    for study in artefacts.studies.values():
+    for evaluation in artefacts.evaluations.values():
+        yield _measurement_plan(evaluation.ref, evaluation.settings, evaluation.unit)
+    for unit in artefacts.corrupted.values():  # without settings, so the unit's id serves
+        yield _measurement_plan(("robustness", unit.id), {}, unit, ("corruptions", unit.store.id))
+    for name, study in artefacts.studies.items():
         yield _study_plan(study)
-        yield _claims_plan(study)
-        yield from (_figure_plan(study, figure) for figure in figures)
-        yield _report_plan(study, figures)
+        yield Plan("claims", name, _content("claims", {"experiment": name}), [("experiments", name)])
+        for figure in figures:
+            spec, module = {"experiment": name, "figure": figure}, f"vicinal.analysis.figures.{figure}"
+            yield Plan("figures", f"{name}/{figure}", _content("figures", spec, (module,)), [("experiments", name)])
+        yield _report_plan("reports", name, [name], figures)
     if artefacts.collection:
-        yield _collection_plan(artefacts, figures)
+        skipped = {"skipped": artefacts.skipped} if artefacts.skipped else {}
+        yield _report_plan("collections", artefacts.collection, list(artefacts.studies), figures, **skipped)
 
 
-def _download_plan(store: Store) -> Plan:
-    # Without a code fingerprint: what is downloaded is checked against published sums.
-    spec = {"name": store.spec["name"], "source": store.spec["source"], "files": store.spec["files"]}
-    return Plan("downloads", store.id, {"spec": spec})
+def _content(stage: str, spec: dict, modules: tuple[str, ...] = ()) -> dict:
+    """Return the content of a plan: the spec, and the fingerprint of the stage's code with the modules it names."""
+    return {"spec": spec, "code": stage_fingerprint(stage, modules)}
+
+
+# The next three have no code fingerprint: what is downloaded is checked against published checksums.
+
+
+def _download_plan(store: DataSet) -> Plan:
+    return Plan("downloads", store.id, {"spec": {name: store.spec[name] for name in ("name", "source", "files")}})
 
 
 def _weights_plan(name: str) -> Plan:
-    # Without a code fingerprint, as above.
-    spec = {"name": name, "url": WEIGHTS[name].url, "sha256": WEIGHTS[name].sha256}
-    return Plan("weights", name, {"spec": spec})
-
-
-def _weights_of(unit: Teacher | Cohort) -> list[Ref]:
-    return [("weights", unit.weights)] if unit.weights else []
-
-
-def _data_plan(store: Store) -> Plan:
-    content = {"spec": store.spec, "code": stage_fingerprint("data", data_modules(store.spec))}
-    upstream = [("downloads", store.id)] if store.downloaded else []
-    return Plan("data", store.id, content, upstream)
+    return Plan("weights", name, {"spec": {"name": name, "url": WEIGHTS[name].url, "sha256": WEIGHTS[name].sha256}})
 
 
 def _corruptions_plan(source: Corruptions) -> Plan:
-    # Without a code fingerprint, as downloads; with the state of the archive: one that comes later is seen.
-    store = source.store
-    spec = {"name": store.spec["name"], "archive_state": source.archive_state}
-    return Plan("corruptions", store.id, {"spec": spec}, [("data", store.id)])
+    # With the state of the archive: one that is put there later is seen.
+    spec = {"name": source.store.spec["name"], "archive_state": source.archive_state}
+    return Plan("corruptions", source.store.id, {"spec": spec}, [source.store.ref])
+
+
+def _data_plan(store: DataSet) -> Plan:
+    upstream = [("downloads", store.id)] if store.downloaded else []
+    return Plan("data", store.id, _content("data", store.spec, data_modules(store.spec)), upstream)
+
+
+def _training_inputs(unit: Teacher | Cohort) -> list[Ref]:
+    return [unit.store.ref, *([("weights", unit.weights)] if unit.weights else [])]
 
 
 def _teacher_plan(teacher: Teacher) -> Plan:
-    content = {"spec": teacher.spec, "code": stage_fingerprint("teachers", named_modules(teacher.spec))}
-    upstream = [("data", teacher.store.id), *_weights_of(teacher)]
-    return Plan("teachers", teacher.id, content, upstream, [model_path("teacher", teacher.id)])
+    content = _content("teachers", teacher.spec, named_modules(teacher.spec))
+    return Plan("teachers", teacher.id, content, _training_inputs(teacher), [model_path("teacher", teacher.id)])
 
 
 def _cohort_plan(cohort: Cohort) -> Plan:
-    upstream = [("data", cohort.store.id), *_weights_of(cohort)]
-    if cohort.teacher:
-        upstream.append(("teachers", cohort.teacher.id))
     students = {
         student.id: {"own": student.own, "code": stage_fingerprint("cohorts", named_modules(student.spec))}
         for student in cohort.students.values()
     }
-    content = {"spec": cohort.spec, "students": students}
+    upstream = _training_inputs(cohort) + ([cohort.teacher.ref] if cohort.teacher else [])
     directories = [model_path("student", student) for student in students]
-    return Plan("cohorts", cohort.id, content, upstream, directories)
+    return Plan("cohorts", cohort.id, {"spec": cohort.spec, "students": students}, upstream, directories)
 
 
-def _evaluation_plan(evaluation: Evaluation) -> Plan:
-    return _measurement_plan("evaluations", evaluation.id, evaluation.settings, evaluation.unit)
-
-
-def _robustness_plan(unit: Teacher | Cohort) -> Plan:
-    # It has no settings, so its id is that of what is measured.
-    return _measurement_plan("robustness", unit.id, {}, unit, [("corruptions", unit.store.id)])
-
-
-def _measurement_plan(
-    stage: str, id_: str, settings: dict, unit: Teacher | Cohort, upstream: Iterable[Ref] = ()
-) -> Plan:
-    content = {
-        "spec": {**settings, "unit": unit.spec},
-        "models": sorted(model.id for model in models_of(unit)),
-        "code": stage_fingerprint(stage, named_modules(unit.spec)),
-    }
-    made_by = "teachers" if isinstance(unit, Teacher) else "cohorts"
-    directories = [f"{stage}/{id_}/{model}" for model in content["models"]]
-    upstream = [("data", unit.store.id), (made_by, unit.id), *upstream]
-    return Plan(stage, id_, content, upstream, directories)
+def _measurement_plan(ref: Ref, settings: dict, unit: Teacher | Cohort, *more: Ref) -> Plan:
+    stage, id_ = ref
+    models = sorted(model.id for model in unit.models)
+    content = {**_content(stage, {**settings, "unit": unit.spec}, named_modules(unit.spec)), "models": models}
+    return Plan(stage, id_, content, [unit.store.ref, unit.ref, *more], [f"{stage}/{id_}/{model}" for model in models])
 
 
 def _study_plan(study: Study) -> Plan:
-    name = study.experiment.name
-    models = {id_: {"evaluation": evaluation, **columns} for id_, (evaluation, columns) in study.models.items()}
-    spec = {"name": name, "data": study.store.spec, "models": models}
+    name, models = study.experiment.name, study.models.items()
+    spec = {
+        "name": name,
+        "data": study.store.spec,
+        "models": {id_: {"evaluation": evaluation, **columns} for id_, (evaluation, columns) in models},
+    }
     if study.wants_corruptions:
         spec["corrupted"] = study.corrupted
-    content = {"spec": spec, "code": stage_fingerprint("experiments")}
-    upstream = [("data", study.store.id), *(("evaluations", id_) for id_ in sorted(study.evaluations))]
+    upstream = [study.store.ref, *(("evaluations", id_) for id_ in sorted(study.evaluations))]
     if study.corrupted:
         upstream.append(("corruptions", study.store.id))
-        upstream += [("robustness", id_) for id_ in sorted(set(study.corrupted.values()))]
-    return Plan("experiments", name, content, upstream)
+        upstream += [("robustness", id_) for id_ in study.corrupted_units]
+    return Plan("experiments", name, _content("experiments", spec), upstream)
 
 
-def _claims_plan(study: Study) -> Plan:
-    name = study.experiment.name
-    content = {"spec": {"experiment": name}, "code": stage_fingerprint("claims")}
-    return Plan("claims", name, content, [("experiments", name)])
-
-
-def _figure_plan(study: Study, figure: str) -> Plan:
-    name = study.experiment.name
-    content = {
-        "spec": {"experiment": name, "figure": figure},
-        "code": stage_fingerprint("figures", (f"vicinal.analysis.figures.{figure}",)),
-    }
-    return Plan("figures", f"{name}/{figure}", content, [("experiments", name)])
-
-
-def _report_plan(study: Study, figures: tuple[str, ...]) -> Plan:
-    name = study.experiment.name
-    return Plan("reports", name, _report_content("reports", [name]), _reported(name, figures))
-
-
-def _collection_plan(artefacts: Artefacts, figures: tuple[str, ...]) -> Plan:
-    name, experiments = artefacts.collection, list(artefacts.studies)
-    upstream = [ref for experiment in experiments for ref in _reported(experiment, figures)]
-    content = _report_content("collections", experiments)
-    if artefacts.skipped:
-        content["spec"]["skipped"] = artefacts.skipped
-    return Plan("collections", name, content, upstream)
-
-
-def _report_content(stage: str, experiments: list[str]) -> dict:
-    return {
-        "spec": {"experiments": experiments},
-        "code": stage_fingerprint(stage),
-        "files": {path.name: sha256(path) for path in REPORT_FILES},
-    }
-
-
-def _reported(experiment: str, figures: tuple[str, ...]) -> list[Ref]:
-    """Return what a report shows of an experiment."""
-    drawn = [("figures", f"{experiment}/{figure}") for figure in figures]
-    return [("experiments", experiment), ("claims", experiment), *drawn]
+def _report_plan(stage: str, id_: str, experiments: list[str], figures: tuple[str, ...], **more: Any) -> Plan:
+    content = _content(stage, {"experiments": experiments, **more})
+    content["files"] = {path.name: sha256(path) for path in REPORT_FILES}
+    upstream = []
+    for name in experiments:
+        upstream += [("experiments", name), ("claims", name), *(("figures", f"{name}/{figure}") for figure in figures)]
+    return Plan(stage, id_, content, upstream)

@@ -1,4 +1,4 @@
-"""What stands in the way of a run, as data, and how it is said."""
+"""Problems found before a run: what keeps experiments from running, and what a user should know."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ ERROR, WARNING, NOTE = "error", "warning", "note"
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that stands in the way of a run.
+    """One problem.
 
     Attributes:
         text: one line.
-        experiments: names of those that cannot run because of it; empty: none can.
-        kind: only an error keeps anything from running.
+        experiments: names of those that it concerns; empty: all.
+        kind: only an error keeps an experiment from running.
     """
 
     text: str
@@ -25,7 +25,7 @@ class Problem:
 
     @property
     def words(self) -> str:
-        """Return the line with the experiments that it is about."""
+        """Return the line, after the names of the experiments that it concerns."""
         return f"{', '.join(self.experiments)}: {self.text}" if self.experiments else self.text
 
     def __str__(self) -> str:
@@ -34,22 +34,22 @@ class Problem:
 
 
 def errors_of(problems: Iterable[Problem]) -> list[Problem]:
-    """Return those that keep something from running."""
+    """Return the errors among problems."""
     return [problem for problem in problems if problem.kind == ERROR]
 
 
 def refuse(problems: Iterable[Problem]) -> None:
-    """Stop where there is an error among problems.
+    """Raise the errors among problems as one.
 
     Raises:
-        VicinalError: one line an error, all of them.
+        VicinalError: one line an error.
     """
     if errors := errors_of(problems):
         raise VicinalError("\n".join(problem.words for problem in errors))
 
 
 def reasons(problems: Iterable[Problem]) -> dict[str, str]:
-    """Return the experiments that cannot run, in the order of their problems, each with why in one line."""
+    """Return the experiments that cannot run, in the order of their problems, each with the reasons in one line."""
     found: dict[str, list[str]] = {}
     for problem in errors_of(problems):
         for name in problem.experiments:

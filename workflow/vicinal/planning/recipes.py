@@ -1,4 +1,4 @@
-"""How one network is trained: the recipe and the first weights that an experiment gives it."""
+"""The part of a spec that says how a network is trained: its recipe, and the weights that it starts from."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ SCHEDULES = {
 
 
 def resolve_recipe(recipe: Recipe, model: str) -> dict[str, Any]:
-    """Return the recipe of one model: its own learning rate, and only the fields that are used."""
+    """Return the recipe of one model: with its own learning rate, without fields that are not used."""
     unused = {"lr_by_model", "schedule_scale"}
     if recipe.optimizer != "sgd":
         unused |= {"momentum", "nesterov"}
@@ -31,10 +31,10 @@ def resolve_recipe(recipe: Recipe, model: str) -> dict[str, Any]:
 
 
 def initial_weights(recipe: Recipe, model: str) -> dict[str, Any] | None:
-    """Return the published weights that a network starts from, by name and checksum; None for fresh ones.
+    """Return the published weights that a network starts from, by name and checksum; None: it starts afresh.
 
     Raises:
-        VicinalError: it is to start from such weights, and there are none.
+        VicinalError: the recipe asks for published weights, and there are none of this model.
     """
     if not recipe.pretrained:
         return None
@@ -45,10 +45,10 @@ def initial_weights(recipe: Recipe, model: str) -> dict[str, Any] | None:
 
 
 def published_weights(name: str) -> dict[str, Any]:
-    """Return published weights as they stand in a spec: by name and checksum."""
+    """Return published weights as they stand in a spec."""
     return {"name": name, "sha256": WEIGHTS[name].sha256}
 
 
 def inputs_recipe(recipe: Recipe) -> dict[str, Any]:
-    """Return the part of a recipe that says how images look to a network that is not trained."""
+    """Return the part of a recipe that applies to a network that is not trained: the size of its images."""
     return recipe.model_dump(include={"resize", "crop"}, exclude_none=True)

@@ -1,1 +1,1 @@
-"""A run as a whole: checks beforehand, estimates, Snakemake, SLURM, the live view."""
+"""A run as a whole: checks beforehand, estimates, Snakemake, SLURM, the live status."""

@@ -1,10 +1,10 @@
-"""Before the first job: can the teachers that are given weights be made of them?"""
+"""Before the first job: are the files of given teachers there, and do they fit the data?"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from vicinal.models.pretrained import CLASSES
-from vicinal.planning.artefacts import Artefacts, Store, Teacher
+from vicinal.planning.artefacts import Artefacts, DataSet, Teacher
 from vicinal.planning.changes import Change
 from vicinal.planning.given_files import given_files
 from vicinal.planning.plans import Ref
@@ -18,7 +18,7 @@ def given_teachers(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> list[
 
 
 def missing_files(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> list[Problem]:
-    """Return which files that a run would read are not there any more; that they never were is said earlier."""
+    """Return which files that a run would read are gone by now; those that never existed are reported earlier."""
     needed = {teacher.file for teacher in given_teachers(artefacts, changes)}
     return [
         Problem(f"{field}: {path}: not there any more: put it back, or name another file", (name,))
@@ -28,10 +28,10 @@ def missing_files(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> list[P
     ]
 
 
-def other_classes(
-    artefacts: Artefacts, changes: Mapping[Ref, Change], shape: Callable[[Store], Shape]
+def unfit_teachers(
+    artefacts: Artefacts, changes: Mapping[Ref, Change], shape: Callable[[DataSet], Shape]
 ) -> list[Problem]:
-    """Return which published weights are given as teachers of data of other classes than those of ImageNet.
+    """Return which given teachers do not fit their data: in the number of classes, or of channels.
 
     Args:
         artefacts: that are asked for.
@@ -40,25 +40,20 @@ def other_classes(
     """
     problems = []
     for teacher in given_teachers(artefacts, changes):
-        classes = shape(teacher.store).classes
-        if teacher.weights and classes != CLASSES:
-            text = f"grids.teachers.weights: the published ones of {teacher.columns['model']} know the {CLASSES:,} "
-            text += f"classes of ImageNet, {teacher.store.spec['name']} has {classes:,}: leave them out, and it is "
-            text += "trained (from these weights with teacher_recipe.pretrained: true)"
-            problems.append(Problem(text, artefacts.names(lambda study, id_=teacher.id: id_ in study.models)))
-    return problems
-
-
-def other_channels(
-    artefacts: Artefacts, changes: Mapping[Ref, Change], shape: Callable[[Store], Shape]
-) -> list[Problem]:
-    """Return which given teachers have a normalisation of other channels than the images; arguments as above."""
-    problems = []
-    for teacher in given_teachers(artefacts, changes):
-        own, channels = teacher.spec.get("normalisation"), shape(teacher.store).channels
-        if own and len(own["mean"]) != channels:
-            text = f"grids.teachers.normalisation: that of {teacher.columns['model']} has mean and std of "
-            text += f"{len(own['mean'])} channels, the images of {teacher.store.spec['name']} have {channels}: "
-            text += f"give {channels} of both"
-            problems.append(Problem(text, artefacts.names(lambda study, id_=teacher.id: id_ in study.models)))
+        model, name, data = teacher.columns["model"], teacher.store.spec["name"], shape(teacher.store)
+        texts = []
+        if teacher.weights and data.classes != CLASSES:
+            texts.append(
+                f"grids.teachers.weights: the published ones of {model} know the {CLASSES:,} classes of ImageNet, "
+                f"{name} has {data.classes:,}: leave them out, and it is trained (from these weights with "
+                "teacher_recipe.pretrained: true)"
+            )
+        own = teacher.spec.get("normalisation")
+        if own and len(own["mean"]) != data.channels:
+            texts.append(
+                f"grids.teachers.normalisation: that of {model} has mean and std of {len(own['mean'])} channels, the "
+                f"images of {name} have {data.channels}: give {data.channels} of both"
+            )
+        asked_by = artefacts.names(lambda study, id_=teacher.id: id_ in study.models)
+        problems += [Problem(text, asked_by) for text in texts]
     return problems

@@ -1,4 +1,4 @@
-"""What is known of a run: its jobs from Snakemake's events, and what went wrong from the logs of the jobs."""
+"""Follows the jobs of a run by Snakemake's events, and finds in their logs what went wrong."""
 
 import os
 import re
@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# What a job says in its log that its user should know even if all went well.
+# Lines of a job's log that its user should see even if all went well.
 WARNING = re.compile(r"warning: |.*: (?:a damaged checkpoint, left out|no checkpoint is whole;|going on without )")
 SHOWN_WARNINGS = 3
-# An executor ends its message with this advice, which helps nobody here.
+# An executor ends its message with this advice, which does not help here.
 ADVICE = "For further error details"
 # The rule that asks for everything and makes nothing itself.
 TARGET = "all"
 
 
 def tail(path: Path, size: int = 65_536) -> list[str]:
-    """Return the lines in the last ``size`` bytes of a log that are not empty; none where there is no log."""
+    """Return the lines in the last ``size`` bytes of a log, without empty ones; none where there is no log."""
     try:
         with path.open("rb") as file:
             length = file.seek(0, os.SEEK_END)
@@ -30,13 +30,13 @@ def tail(path: Path, size: int = 65_536) -> list[str]:
 
 
 def find_errors(lines: Iterable[str]) -> list[str]:
-    """Return what a job says in its log that went wrong, a line a problem."""
+    """Return the errors in the lines of a job's log."""
     return [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
 
 
 @dataclass
 class Job:
-    """A job that Snakemake has started or submitted; ``message`` is the executor's, where the job failed."""
+    """A job that Snakemake has started or submitted; if it failed, ``message`` is what the executor says of it."""
 
     rule: str
     wildcards: str
@@ -49,35 +49,35 @@ class Job:
         return f"{self.rule:<14}{self.wildcards}"
 
     def last_line(self) -> str:
-        """Return the last line of the job's log, or what the job is where it has written none."""
+        """Return the last line of the job's log, or its label where the log is empty."""
         return (tail(self.log) or [self.label])[-1]
 
     def problems(self) -> list[str]:
-        """Return what went wrong, a line a problem: in the job's own words, else in the executor's."""
+        """Return what went wrong, a line each: the errors in the job's log, else the executor's message."""
         lines = tail(self.log)
         if errors := find_errors(lines):
             return errors
-        # Of a job that Slurm ended or never took, its own log knows nothing.
+        # A job that Slurm ended, or never took, writes no error.
         last = lines[-1] if lines else "failed, and left no message"
         return [f"{self.message} ({last})" if self.message else last]
 
     def warnings(self) -> list[str]:
-        """Return what the job warns of in its log, all in one line; none if it does not."""
+        """Return the warnings in the job's log, all in one line; none if there are none."""
         lines = tail(self.log, sys.maxsize)
         found = list(dict.fromkeys(line.removeprefix("warning: ") for line in lines if WARNING.match(line)))
-        words = found[:SHOWN_WARNINGS]
-        words += [f"and {len(found) - SHOWN_WARNINGS} more"] if len(found) > SHOWN_WARNINGS else []
-        return [f"warning: {self.label}: {'; '.join(words)} (log: {self.log})"] if words else []
+        if len(found) > SHOWN_WARNINGS:
+            found[SHOWN_WARNINGS:] = [f"and {len(found) - SHOWN_WARNINGS} more"]
+        return [f"warning: {self.label}: {'; '.join(found)} (log: {self.log})"] if found else []
 
 
 @dataclass
 class Run:
-    """What is known of a run so far.
+    """The state of a run.
 
     Attributes:
         running, failed: id → job.
         done, total: numbers of jobs; ``total`` is 0 where there is nothing to do.
-        news: lines for the user that were not shown yet.
+        news: lines that the user has not seen yet.
         errors: lines of Snakemake's own errors.
     """
 
@@ -89,7 +89,7 @@ class Run:
     errors: list[str] = field(default_factory=list)
 
     def take(self, event: Mapping[str, Any]) -> Job | None:
-        """Take in one event (``snakemake_logger_plugin_vicinal``); return the job that it says has finished."""
+        """Take in one event (``snakemake_logger_plugin_vicinal``); return the job that has finished by it, if any."""
         match event:
             case {"event": "run_info", "stats": stats}:
                 self.total = stats["total"] - stats.get(TARGET, 0)
@@ -103,7 +103,7 @@ class Run:
                 return self._end(id_)
             case {"event": "job_error", "jobid": id_, "rule_msg": message} if id_ in self.running:
                 self.failed[id_] = job = self._end(id_)
-                # What is indented is the call of sbatch.
+                # The indented lines are the call of sbatch.
                 lines = (message or "").partition(ADVICE)[0].splitlines()
                 job.message = " ".join(line for line in lines if line and not line.startswith(" "))
             case {"event": "error", "msg": message}:
@@ -111,11 +111,11 @@ class Run:
         return None
 
     def _end(self, id_: int) -> Job:
-        """Take a job from those that run; pass on what it warned of, as the next attempt at it begins a new log."""
+        """Take a job from those that run, and its warnings from its log: another attempt would overwrite it."""
         job = self.running.pop(id_)
         self.news += job.warnings()
         return job
 
     def failures(self) -> list[str]:
-        """Return what went wrong in the jobs that failed, a line a problem."""
+        """Return what went wrong in the failed jobs, a line each."""
         return [f"{job.rule}: {words} (log: {job.log})" for job in self.failed.values() for words in job.problems()]

@@ -1,7 +1,6 @@
-"""Before the first job: is everything that a run needs there, or can it be had? All that is wrong is found at once.
+"""Before the first job: is everything that a run needs there, or can it be downloaded? All problems are found at once.
 
-What is looked at depends on the jobs that would run: nothing is asked of the network, the disk or a GPU for results
-that are there.
+Only what the jobs that would run need is checked.
 """
 
 import errno
@@ -9,7 +8,6 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,17 +19,15 @@ from vicinal.errors import VicinalError, describe
 from vicinal.jobs.download import unreachable
 from vicinal.jobs.gpus import VISIBLE, list_gpus, visible_devices
 from vicinal.models.pretrained import WEIGHTS, weights_path
-from vicinal.planning.artefacts import Artefacts, Cohort, Store, Teacher
+from vicinal.planning.artefacts import Artefacts, Cohort, DataSet, Teacher
 from vicinal.planning.changes import Change
 from vicinal.planning.plans import Ref
 from vicinal.planning.problems import ERROR, NOTE, WARNING, Problem
-from vicinal.running.estimate.disk import estimate_disk
-from vicinal.running.estimate.jobs import Jobs, kept_costs
+from vicinal.running.estimate.disk import estimate_disk, nearest_existing
+from vicinal.running.estimate.jobs import Jobs
 from vicinal.running.estimate.memory import smallest_gpu, training_bytes
-from vicinal.running.estimate.recorded import History
-from vicinal.running.estimate.timing import Timing
 from vicinal.running.estimate.work import Machine
-from vicinal.running.given_teachers import given_teachers, missing_files, other_channels, other_classes
+from vicinal.running.given_teachers import given_teachers, missing_files, unfit_teachers
 from vicinal.words import count, size
 
 INTERNET = "run where there is internet"
@@ -42,11 +38,11 @@ class Download:
     """A file that a run would download.
 
     Attributes:
-        path: where it is to lie.
+        path: where it will lie.
         url: https only.
         size: bytes.
-        remedy: what to do where it cannot be downloaded.
-        experiments: names of those that need it; empty: a run goes on without it.
+        remedy: what to do if it cannot be downloaded.
+        experiments: names of those that need it; if empty, a run goes on without it.
     """
 
     path: Path
@@ -64,7 +60,7 @@ def find_problems(
     slurm: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Problem]:
-    """Return all that stands in the way of the jobs that would run; none where nothing would.
+    """Return all that stands in the way of the jobs that would run.
 
     Args:
         artefacts: that are asked for.
@@ -72,7 +68,7 @@ def find_problems(
         results: the results folder.
         changes: the jobs that would run (``vicinal.planning.changes.find_changes``).
         slurm: whether they go to a cluster, whose GPUs are not known here.
-        say: is given a line before something that takes a while.
+        say: gets a line before something that takes a while.
     """
     if not changes:
         return []
@@ -80,19 +76,19 @@ def find_problems(
     problems += undownloadable(downloads, say)
     problems += unwritable(results, downloads)
     problems += missing_files(artefacts, changes)
-    jobs = Jobs(artefacts, changes, results, Timing(Machine("cpu", None, 1), History(), kept_costs(results)))
+    jobs = Jobs(artefacts, changes, results, Machine("cpu", None, 1))
     if unreadable := _unreadable(jobs):
         return problems + unreadable
-    problems += other_classes(artefacts, changes, jobs.shape) + other_channels(artefacts, changes, jobs.shape)
+    problems += unfit_teachers(artefacts, changes, jobs.shape)
     try:
-        parts = {name: bytes_ for name, bytes_ in estimate_disk(jobs, changes).parts.items() if name != "downloads"}
+        parts = {name: bytes_ for name, bytes_ in estimate_disk(jobs).parts.items() if name != "downloads"}
         return problems + full_disks(results, parts, downloads) + gpu_problems(jobs, execution, slurm)
     except VicinalError as error:
         return [*problems, Problem(f"disk and GPU memory are not checked: {describe(error)}", kind=WARNING)]
 
 
 def find_downloads(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> tuple[list[Download], list[Problem]]:
-    """Return the files that a run would download, each once, and what is wrong with those that it would use."""
+    """Return the files that a run would download, each once, and what is wrong with the files that are there."""
     downloads: dict[Path, Download] = {}
     problems: list[Problem] = []
     for item in (*_files_of_data(artefacts, changes), *_files_of_weights(artefacts, changes)):
@@ -107,16 +103,19 @@ def find_downloads(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> tuple
 def _files_of_data(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> Iterator[Download | Problem]:
     for store in artefacts.stores.values():
         needed_by, fetched = _of_store(artefacts, store), ("downloads", store.id) in changes
-        if store.downloaded and (fetched or ("data", store.id) in changes):
-            known = DATA_SETS[store.spec["name"]]
-            for file, archive in known.archives.items():
-                path = Path(store.root) / known.folder / file
+        known = (
+            DATA_SETS[store.spec["name"]] if store.downloaded and (fetched or ("data", store.id) in changes) else None
+        )
+        for file, archive in known.archives.items() if known else ():
+            path = Path(store.root) / known.folder / file
+            if path.is_file():
+                continue
+            if fetched:
                 remedy = f"copy the file with SHA-256 {archive.sha256} there, {INTERNET}, or set data.root to a folder "
                 remedy += "with the data set as Parquet files"
-                if not path.is_file() and fetched:
-                    yield Download(path, archive.url, archive.size, remedy, needed_by)
-                elif not path.is_file():
-                    yield _gone(path, f"data/{store.id}.fetched.json", needed_by)
+                yield Download(path, archive.url, archive.size, remedy, needed_by)
+            else:
+                yield _gone(path, f"data/{store.id}.fetched.json", needed_by)
         if ("corruptions", store.id) in changes and artefacts.corruptions[store.id].archive_state is None:
             corrupted = ARCHIVES[store.spec["name"]]
             yield Download(Path(store.root) / corrupted.file, corrupted.url, corrupted.size, INTERNET)
@@ -148,40 +147,36 @@ def undownloadable(downloads: Iterable[Download], say: Callable[[str], None] = l
     needed = [download for download in downloads if download.experiments]
     if not needed:
         return []
-    say(f"asking {', '.join(sorted({urlsplit(d.url).netloc for d in needed}))} for what is to be downloaded")
+    say(f"asking {', '.join(sorted({urlsplit(d.url).netloc for d in needed}))} for files to download")
     reasons = unreachable({download.url: None for download in needed})
     return [
-        Problem(
-            f"{d.path}: not there, and {d.url} cannot be downloaded ({reasons[d.url]}): {d.remedy}",
-            d.experiments,
-        )
+        Problem(f"{d.path}: not there, and {d.url} cannot be downloaded ({reasons[d.url]}): {d.remedy}", d.experiments)
         for d in needed
         if d.url in reasons
     ]
 
 
 def unwritable(results: Path, downloads: Iterable[Download] = ()) -> list[Problem]:
-    """Return which folders cannot be written: that of the results, and those that are downloaded to."""
-    needed_by: dict[Path, dict[str, None]] = {results: {}}
+    """Return which folders cannot be written: the results folder, and those of the downloads."""
+    needed_by: dict[Path, tuple[str, ...]] = {results: ()}
     for download in downloads:
-        needed_by.setdefault(download.path.parent, {}).update(dict.fromkeys(download.experiments))
+        folder = download.path.parent
+        needed_by[folder] = tuple(dict.fromkeys(needed_by.get(folder, ()) + download.experiments))
     problems = []
     for folder, experiments in needed_by.items():
         nearest = nearest_existing(folder)
-        if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
-            field = "" if folder == results else "data.root: "
-            why = _why_unwritable(nearest)
-            kind = ERROR if experiments or folder == results else WARNING
-            text = f"{field}{folder}: cannot be written ({why}); make it a folder you may write to"
-            problems.append(Problem(text, tuple(experiments), kind))
+        if not nearest.is_dir():
+            why = f"{nearest} is no folder"
+        elif not os.access(nearest, os.W_OK | os.X_OK):
+            read_only = os.statvfs(nearest).f_flag & os.ST_RDONLY
+            why = os.strerror(errno.EROFS) if read_only else f"{nearest} may not be written"
+        else:
+            continue
+        field = "" if folder == results else "data.root: "
+        kind = ERROR if experiments or folder == results else WARNING
+        text = f"{field}{folder}: cannot be written ({why}); make it a folder you may write to"
+        problems.append(Problem(text, experiments, kind))
     return problems
-
-
-def _why_unwritable(folder: Path) -> str:
-    if not folder.is_dir():
-        return f"{folder} is no folder"
-    read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
-    return os.strerror(errno.EROFS) if read_only else f"{folder} may not be written"
 
 
 def full_disks(results: Path, parts: Mapping[str, int], downloads: Iterable[Download]) -> list[Problem]:
@@ -190,7 +185,7 @@ def full_disks(results: Path, parts: Mapping[str, int], downloads: Iterable[Down
     Args:
         results: the results folder.
         parts: what is written there → bytes.
-        downloads: what is written elsewhere, perhaps to the same disk.
+        downloads: files that are written elsewhere, perhaps to the same disk.
     """
     needed: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     optional: dict[int, int] = defaultdict(int)
@@ -218,7 +213,7 @@ def full_disks(results: Path, parts: Mapping[str, int], downloads: Iterable[Down
 
 
 def gpu_problems(jobs: Jobs, execution: Execution, slurm: bool) -> list[Problem]:
-    """Return which trainings the GPUs of this machine have too little memory for, and whether one is missing.
+    """Return for which trainings the GPUs of this machine have too little memory, and whether a GPU is missing.
 
     A cohort that is too large is trained in parts; a single network that does not fit cannot be trained.
     """
@@ -255,18 +250,8 @@ def gpu_problems(jobs: Jobs, execution: Execution, slurm: bool) -> list[Problem]
     return problems
 
 
-def nearest_existing(path: Path) -> Path:
-    """Return the nearest file or folder that is there and can be reached, from ``path`` upwards."""
-    path = path.absolute()
-    for place in (path, *path.parents):
-        with suppress(OSError):
-            place.stat()
-            return place
-    raise VicinalError(f"{path}: no folder of it can be reached; is its disk mounted?")
-
-
 def _unreadable(jobs: Jobs) -> list[Problem]:
-    """Return which data sets that are to be used cannot be read."""
+    """Return which data sets cannot be read."""
     problems = []
     for store in jobs.artefacts.stores.values():
         try:
@@ -276,7 +261,7 @@ def _unreadable(jobs: Jobs) -> list[Problem]:
     return problems
 
 
-def _of_store(artefacts: Artefacts, store: Store) -> tuple[str, ...]:
+def _of_store(artefacts: Artefacts, store: DataSet) -> tuple[str, ...]:
     return artefacts.names(lambda study: study.store.id == store.id)
 
 

@@ -1,4 +1,4 @@
-"""The head of a run: starts Snakemake, shows how far it is, and says plainly what failed."""
+"""The head of a run: starts Snakemake, shows how far it is, and reports what failed."""
 
 import fcntl
 import json
@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
@@ -22,16 +22,16 @@ from vicinal.errors import VicinalError
 from vicinal.running.log_reader import Run, tail
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
-# Where nobody watches a terminal, a line about the running jobs after so many seconds without news.
+# Without a terminal, the running jobs are shown after so many seconds without news.
 QUIET_SECONDS = 20
 SHOWN_JOBS = 4
-# Without a failed job: so many lines of what Snakemake says.
+# If Snakemake fails without a failed job, so many of its last lines are shown.
 SHOWN_LINES = 15
-# While Snakemake is stopping, jobs that it had just started are looked for so often.
+# While Snakemake stops, jobs that it has just started are looked for so often, s.
 STOP_SECONDS = 0.5
-# A killed process may hold its locks for so long on a busy machine.
+# On a busy machine a killed process may hold its locks for so long, s.
 RELEASE_SECONDS = 1.0
-# As shells say it: 128 + SIGINT, 128 + SIGTERM.
+# The exit statuses of shells: 128 + SIGINT, 128 + SIGTERM.
 INTERRUPTED, TERMINATED = 130, 143
 
 
@@ -53,59 +53,59 @@ def head_lock(results: Path) -> Iterator[int]:
             f"{results}: cannot be written ({error.strerror}); make it a folder you may write to"
         ) from None
     try:
-        if not _locked(descriptor):
+        if not _take(descriptor):
             raise VicinalError(
                 f"{results}: another run is working here ({_holder(descriptor)}); wait for it or stop it"
             )
         yield descriptor
-        if not _snakemake_is_locked():
+        if not snakemake_is_locked():
             os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
-    """Take the lock, unless another run has it; a killed run keeps it until its last thread has ended."""
-    patient_until = time.monotonic() + RELEASE_SECONDS
+def _take(descriptor: int) -> bool:
+    """Take the lock; return False if another run has it. A killed run keeps it until its last thread has ended."""
+    deadline = time.monotonic() + RELEASE_SECONDS
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
         except BlockingIOError:
-            if time.monotonic() > patient_until:
+            if time.monotonic() > deadline:
                 return False
             time.sleep(0.05)
-        else:
-            return True
-
-
-def _snakemake_is_locked() -> bool:
-    return any(Path(".snakemake/locks").glob("*"))
 
 
 def _holder(descriptor: int) -> str:
     return os.pread(descriptor, 200, 0).decode(errors="replace").strip()
 
 
-def unlock_snakemake(lock: int, arguments: list[str], force: bool = False) -> None:
-    """Remove the lock that a killed Snakemake left behind, and say in the head's lock who holds it now.
+def snakemake_is_locked() -> bool:
+    """Return whether a Snakemake works in this folder, or was killed here."""
+    return any(Path(".snakemake/locks").glob("*"))
 
-    If the last head here was killed, Snakemake's lock is its own, and dead: a living Snakemake of it would hold the
-    head's lock. Else somebody called ``snakemake`` directly, who may be working still.
+
+def unlock_snakemake(lock: int, arguments: list[str], force: bool = False) -> None:
+    """Remove the lock that a killed Snakemake left behind, and write into the head's lock who holds it now.
+
+    If the last head here was killed, Snakemake's lock belongs to it and is dead: if that Snakemake still lived it would
+    hold the head's lock. Otherwise somebody called ``snakemake`` directly, and it may still be working.
 
     Args:
         lock: descriptor of the head's lock.
         arguments: of Snakemake.
-        force: remove the lock whosever it is.
+        force: remove the lock in any case.
 
     Raises:
-        VicinalError: the lock may be of a Snakemake that is working here.
+        VicinalError: a Snakemake may be working here.
     """
-    if _snakemake_is_locked():
+    if snakemake_is_locked():
         killed = _holder(lock)
-        if not (killed or force or _agreed()):
+        if not (killed or force or _confirmed()):
             raise VicinalError(
                 ".snakemake/locks: a snakemake that ./reproduce did not start is working here, or was killed; wait for "
-                "it, or if it runs no more: ./reproduce --unlock"
+                "it, or if it does not run any more: ./reproduce --unlock"
             )
         print(
             f"removing the lock of a Snakemake that was killed ({killed or 'not started by ./reproduce'})", flush=True
@@ -115,12 +115,12 @@ def unlock_snakemake(lock: int, arguments: list[str], force: bool = False) -> No
     os.pwrite(lock, f"process {os.getpid()} since {datetime.now():%Y-%m-%d %H:%M:%S}\n".encode(), 0)
 
 
-def _agreed() -> bool:
-    """Ask whether to remove the lock, where there is somebody to ask."""
+def _confirmed() -> bool:
+    """Ask whether to remove the lock; without a terminal, return False."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     print("A snakemake that ./reproduce did not start is working here, or was killed.")
-    return input("Is it running no more, and should its lock be removed? [y/N] ").strip().lower() in ("y", "yes")
+    return input("Has it ended, and shall its lock be removed? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def run_snakemake_as_it_is(arguments: list[str], lock: int) -> int:
@@ -130,7 +130,7 @@ def run_snakemake_as_it_is(arguments: list[str], lock: int) -> int:
     while True:
         try:
             return process.wait()
-        except KeyboardInterrupt:  # Snakemake has got it too, and ends its jobs, which takes a moment on a cluster
+        except KeyboardInterrupt:  # Snakemake got it too, and ends its jobs
             continue
 
 
@@ -139,7 +139,7 @@ def run_snakemake(arguments: list[str], logs: Path, lock: int) -> int:
 
     Args:
         arguments: of Snakemake.
-        logs: folder for its whole output, a file a run.
+        logs: folder for its output, with one file for each run.
         lock: descriptor that Snakemake inherits.
     """
     logs.mkdir(parents=True, exist_ok=True)
@@ -156,31 +156,29 @@ def run_snakemake(arguments: list[str], logs: Path, lock: int) -> int:
     try:
         _follow(reading, run)
     except KeyboardInterrupt as stop:
+        is_terminated = isinstance(stop, _Terminated)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         print("stopping: Snakemake ends its jobs", flush=True)
-        # Ctrl-C reached Snakemake and its jobs as well, SIGTERM perhaps this process alone.
-        if isinstance(stop, _Terminated):
+        # Ctrl-C reached Snakemake and its jobs too; SIGTERM may have reached this process only.
+        if is_terminated:
             _stop(process)
         process.wait()
         print("stopped; what is finished is kept, run again to go on", file=sys.stderr, flush=True)
-        return TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED
+        return TERMINATED if is_terminated else INTERRUPTED
     status = process.wait()
     if status:
-        # What Snakemake prints before it has read its arguments is no event.
+        # What Snakemake prints before it has read its arguments is not an event.
         for line in run.failures() or (run.errors or tail(log))[-SHOWN_LINES:]:
             print(f"error: {line}", file=sys.stderr)
-        print(
-            f"not finished (all output: {log}); what is finished is kept, run again to go on",
-            file=sys.stderr,
-            flush=True,
-        )
+        end = f"not finished (all output: {log}); what is finished is kept, run again to go on"
+        print(end, file=sys.stderr, flush=True)
     elif not run.total:
         print("nothing to do: all results are up to date", flush=True)
     return status
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM: as Ctrl-C, with another exit status."""
+    """SIGTERM: like Ctrl-C, with another exit status."""
 
 
 def _raise_terminated(number: int, frame: object) -> None:
@@ -190,13 +188,13 @@ def _raise_terminated(number: int, frame: object) -> None:
 def _stop(process: subprocess.Popen) -> None:
     """End Snakemake and its jobs, which leave a checkpoint.
 
-    At SIGTERM Snakemake would wait for its jobs, for hours, or stand still for ever: its handler takes locks that are
-    not reentrant. SIGINT gets it out of there, and keeps it from starting more.
+    At SIGTERM Snakemake would wait for its jobs, perhaps for hours, or hang for ever: its handler takes locks that are
+    not reentrant. At SIGINT it stops and starts no more jobs.
     """
     process.send_signal(signal.SIGINT)
     told: set[psutil.Process] = set()
     while process.poll() is None:
-        # A job is a shell and the script that it waits for; the shell must stay, to see the script end.
+        # A job is a shell that waits for a script; only the script is told to end.
         for job in _leaves(process.pid) - told:
             told.add(job)
             with suppress(psutil.NoSuchProcess):
@@ -219,23 +217,11 @@ def _leaves(pid: int) -> set[psutil.Process]:
 
 def _follow(pipe: int, run: Run) -> None:
     """Take in Snakemake's events until it has ended; show what happens."""
-    lines: Queue[str | None] = Queue()
-
-    def pump() -> None:
-        with os.fdopen(pipe, encoding="utf-8") as events:
-            for line in events:
-                lines.put(line)
-        lines.put(None)
-
-    Thread(target=pump, daemon=True).start()
+    lines: Queue[str] = Queue()
+    Thread(target=_read_lines, args=(pipe, lines), daemon=True).start()
     console = Console(highlight=False)
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("jobs"),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("jobs"), TimeElapsedColumn())
+    columns += (TextColumn("{task.description}", markup=False),)
     began = last_news = time.monotonic()
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("", total=None)
@@ -243,16 +229,18 @@ def _follow(pipe: int, run: Run) -> None:
             try:
                 line = lines.get(timeout=0.5)
             except Empty:
-                now = "\n".join(
-                    job.last_line()[: max(20, console.width - 2)] for job in list(run.running.values())[:SHOWN_JOBS]
-                )
-                progress.update(task, description=f"\n{now}")
-                if not console.is_terminal and run.running and time.monotonic() - last_news > QUIET_SECONDS:
+                jobs = list(run.running.values())
+                shown = [job.last_line() for job in jobs[:SHOWN_JOBS]]
+                width = max(20, console.width - 2)
+                progress.update(task, description="\n" + "\n".join(line[:width] for line in shown))
+                if not console.is_terminal and jobs and time.monotonic() - last_news > QUIET_SECONDS:
                     last_news = time.monotonic()
-                    for words in _at_work(run):
-                        print(f"        {_clock(last_news - began)} … {words}", flush=True)
+                    if len(jobs) > SHOWN_JOBS:  # on a cluster there are many
+                        shown.append(f"and {len(jobs) - SHOWN_JOBS} more jobs, queued or running")
+                    for line in shown:
+                        print(f"        {_clock(last_news - began)} … {line}", flush=True)
                 continue
-            if line is None or not line.endswith("\n"):  # Snakemake ended, or was killed within a line
+            if not line.endswith("\n"):  # Snakemake ended, or was killed within a line
                 return
             finished = run.take(json.loads(line))
             while run.news:
@@ -264,12 +252,13 @@ def _follow(pipe: int, run: Run) -> None:
                 progress.console.print(f"{count} {_clock(last_news - began)} {finished.label}", markup=False)
 
 
-def _at_work(run: Run) -> list[str]:
-    """Return what some of the jobs at work say last, and how many there are besides: a cluster has many of them."""
-    jobs = list(run.running.values())
-    more = [f"and {len(jobs) - SHOWN_JOBS} more jobs, queued or running"] if len(jobs) > SHOWN_JOBS else []
-    return [*(job.last_line() for job in jobs[:SHOWN_JOBS]), *more]
+def _read_lines(pipe: int, lines: Queue[str]) -> None:
+    """Put the lines of a pipe into a queue, and at its end one without a line break."""
+    with os.fdopen(pipe, encoding="utf-8") as events:
+        for line in events:
+            lines.put(line)
+    lines.put("")
 
 
 def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 3600}:{int(seconds) // 60 % 60:02d}:{int(seconds) % 60:02d}"
+    return str(timedelta(seconds=int(seconds)))

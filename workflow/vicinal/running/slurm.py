@@ -1,23 +1,21 @@
 """Jobs on a SLURM cluster: what each asks for, and those of earlier runs that are still in the queue.
 
-``./reproduce --slurm`` writes what it found out to ``results/plan/cluster.json`` before anything is submitted. Jobs
-parse the workflow again and read it there, so that a job knows the time limit that it was submitted with.
+``./reproduce --slurm`` writes this to ``results/plan/cluster.json`` before anything is submitted. Jobs parse the
+workflow again and read the file, so that a job knows the time limit that it was submitted with.
 """
 
 import hashlib
-import json
 import math
 import re
 import shlex
 import subprocess
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vicinal.errors import VicinalError
-from vicinal.files import read_json, write_text
-from vicinal.planning.plans import Ref
+from vicinal.files import read_json, write_json
 from vicinal.results import ON_DEVICE, PLAN, STAGES
 
 if TYPE_CHECKING:
@@ -26,11 +24,11 @@ if TYPE_CHECKING:
 
 PROFILE = Path("profiles/slurm")
 SITE = PROFILE / "cluster.yaml"
-# The time of a job is asked for with a margin: a factor where like runs were recorded, one where rates are assumed, and
-# what Python, torch and a slow file system need to begin.
+# A job asks for its estimated time with a margin: a factor where like runs were recorded, one where rates are assumed,
+# and minutes for Python, torch and a slow file system to begin.
 RECORDED_MARGIN, STATED_MARGIN = 1.5, 3.0
 START_MINUTES = 5
-# A job stops by itself before its time limit; Snakemake has started before its clock does.
+# So many minutes before its time limit a job stops by itself, as its clock starts later than Slurm's.
 BEFORE_LIMIT = 2
 SLURM_SECONDS = 60
 
@@ -49,9 +47,9 @@ class Requests:
         self._planned = read_planned(results) if cluster else {}
 
     def resources(self, stage: str) -> dict[str, Any]:
-        """Return the resources of the rule of ``stage``, those of the cluster aside from the GPU; none on one machine.
+        """Return what the rule of ``stage`` asks the cluster for, besides the GPU; nothing on one machine.
 
-        Snakemake evaluates the functions anew at every attempt, counted from 1.
+        Snakemake calls the functions again for every attempt, counted from 1.
         """
         if (cluster := self.cluster) is None:
             return {}
@@ -67,7 +65,7 @@ class Requests:
         }
 
     def minutes(self, stage: str, id_: str, attempt: int) -> int:
-        """Return the time limit of a job: the planned one, doubled at every new attempt, within the cluster's limit."""
+        """Return the time limit of a job: as planned, doubled at every new attempt, at most the cluster's limit."""
         limit = self.cluster.max_minutes
         planned = self._planned.get("minutes", {}).get(f"{stage}/{id_}", limit)
         return min(limit, planned * 2 ** (attempt - 1))
@@ -75,18 +73,18 @@ class Requests:
     def flags(self, stage: str, id_: str, attempt: int) -> str:
         """Return further flags of sbatch, quoted for the shell.
 
-        A job waits in the queue for one of an earlier run that makes the same; its first attempt only, in case Slurm
-        has forgotten the other one by then.
+        The first attempt at a job waits for those of an earlier run that make the same. By the second one, Slurm may
+        have forgotten them.
         """
         flags = list(self.cluster.extra)
-        before = self._planned.get("after", {}).get(f"{stage}/{id_}") if attempt == 1 else None
-        if before:
+        before = self._planned.get("after", {}).get(f"{stage}/{id_}")
+        if before and attempt == 1:
             flags.append(f"--dependency=afterany:{':'.join(before)}")
         return shlex.join(flags)
 
 
 def deadline_options(resources: Mapping[str, Any]) -> list[str]:
-    """Return a trainer's arguments for its time limit; none where jobs have none."""
+    """Return a trainer's arguments for its time limit; none where it has none."""
     minutes = resources.get("runtime")
     if not isinstance(minutes, int):
         return []
@@ -99,11 +97,11 @@ def cluster_of(artefacts: "Artefacts") -> "Cluster | None":
 
 
 def with_cluster(experiments: "list[Experiment]", wanted: bool, site: Path = SITE) -> "list[Experiment]":
-    """Return the experiments with the settings of the cluster: the site's, and over them their own and ``--set``.
+    """Return the experiments with the settings of the cluster: the site's, overridden by their own and by ``--set``.
 
     Args:
         experiments: validated ones of one config.
-        wanted: whether jobs go to the cluster; if not, the experiments have none.
+        wanted: whether jobs go to the cluster; if not, the experiments get no settings.
         site: the file with the site's settings.
 
     Raises:
@@ -124,36 +122,24 @@ def with_cluster(experiments: "list[Experiment]", wanted: bool, site: Path = SIT
     return found
 
 
-@dataclass(frozen=True)
-class QueuedJob:
-    """A job in Slurm's queue: its id there, its state, and the comment that says what it makes."""
-
-    id: str
-    state: str
-    comment: str
-
-
 def prepare_cluster(artefacts: "Artefacts", execution: "Execution", name: str, cores: int, results: Path) -> list[str]:
-    """Find out what the jobs need and which are still in the queue, say so, and return Snakemake's arguments.
+    """Find out what the jobs need and which are still in the queue, print it, and return Snakemake's arguments.
 
     Raises:
-        VicinalError: Slurm cannot be asked.
+        VicinalError: Slurm does not answer.
     """
     cluster = cluster_of(artefacts)
     status_command = "sacct" if _has_accounting(cluster) else "squeue"
     prefix = job_prefix(name, results)
-    refs = [("teachers", id_) for id_ in artefacts.teachers]
-    refs += [("cohorts", id_) for id_ in artefacts.cohorts] + [("evaluations", id_) for id_ in artefacts.evaluations]
-    refs += [("robustness", id_) for id_ in artefacts.corrupted]
-    after = find_makers(refs, find_jobs(results))
     minutes = estimate_minutes(artefacts, execution, results)
+    after = {made: ids for made, ids in find_queued(results).items() if made in minutes}
     write_planned(results, minutes, after)
     print(_describe(cluster, minutes), flush=True)
     print(f'jobs of this run: squeue --me -o "%i %T %k %j" | grep {prefix}', flush=True)
     if after:
         ids = " ".join(sorted({id_ for found in after.values() for id_ in found}, key=int))
         print(f"jobs of an earlier run that new ones for the same results wait for: {ids}", flush=True)
-        print(f"(they can be ended by: scancel {ids}; then the new ones go on where they were)", flush=True)
+        print(f"(to end them: scancel {ids}; then the new ones go on where they were)", flush=True)
     longest = max(minutes.values(), default=1)
     retries = cluster.retries + math.ceil(longest / cluster.max_minutes) - 1
     return [
@@ -172,18 +158,17 @@ def _describe(cluster: "Cluster", minutes: Mapping[str, int]) -> str:
 def estimate_minutes(artefacts: "Artefacts", execution: "Execution", results: Path) -> dict[str, int]:
     """Return STAGE/ID → minutes of the jobs that would run on the cluster, with a margin.
 
-    From the recorded wall times of like jobs, of any hardware of the same kind, else from operations at stated rates.
+    They come from the recorded times of like jobs on any hardware of the same kind, else from stated rates.
     """
     from vicinal.planning.changes import find_changes
     from vicinal.planning.plans import build_plans
-    from vicinal.running.estimate.jobs import Jobs, kept_costs
-    from vicinal.running.estimate.recorded import read_history
-    from vicinal.running.estimate.timing import Timing
+    from vicinal.running.estimate.jobs import Jobs
+    from vicinal.running.estimate.recorded import read_recorded
     from vicinal.running.estimate.work import Machine
 
     changes = find_changes(build_plans(artefacts), results)
     machine = Machine("cpu" if execution.device == "cpu" else "cuda", None, execution.threads)
-    jobs = Jobs(artefacts, changes, results, Timing(machine, read_history(results), kept_costs(results)))
+    jobs = Jobs(artefacts, changes, results, machine, read_recorded(results))
     minutes = {}
     for (stage, id_), change in changes.items():
         if stage in ON_DEVICE:
@@ -194,17 +179,16 @@ def estimate_minutes(artefacts: "Artefacts", execution: "Execution", results: Pa
 
 
 def read_planned(results: Path) -> dict[str, Any]:
-    """Return what ``write_planned`` wrote; empty where it has written nothing."""
+    """Return what ``write_planned`` wrote, if anything."""
     path = results / PLAN / "cluster.json"
     return read_json(path) if path.exists() else {}
 
 
 def write_planned(results: Path, minutes: Mapping[str, int], after: Mapping[str, list[str]]) -> None:
-    """Keep what the jobs will ask for; jobs in the queue keep what they were submitted with."""
+    """Write down what the jobs will ask for; jobs in the queue keep the time they were submitted with."""
     former = read_planned(results).get("minutes", {})
     kept = {name: former[name] for name in after if name in former}
-    content = {"minutes": {**minutes, **kept}, "after": dict(after)}
-    write_text(results / PLAN / "cluster.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
+    write_json(results / PLAN / "cluster.json", {"minutes": {**minutes, **kept}, "after": dict(after)})
 
 
 def folder_mark(results: Path) -> str:
@@ -217,32 +201,25 @@ def job_prefix(name: str, results: Path) -> str:
     return f"vicinal-{re.sub(r'[^A-Za-z0-9-]', '-', name)[:30]}-{folder_mark(results)}"
 
 
-def find_jobs(results: Path) -> list[QueuedJob]:
-    """Return the jobs of this user that earlier runs in this results folder left in the queue, waiting or running.
+def find_queued(results: Path) -> dict[str, list[str]]:
+    """Return STAGE/ID → ids of the jobs that earlier runs in this results folder left in the queue, waiting or running.
 
     Raises:
-        VicinalError: Slurm cannot be asked.
+        VicinalError: Slurm does not answer.
     """
-    jobs = []
-    for line in ask_slurm("squeue", "--me", "--noheader", "--format=%i|%T|%j|%k").splitlines():
-        id_, state, name, comment = line.split("|", 3)
-        if f"-{folder_mark(results)}_" in name:
-            jobs.append(QueuedJob(id_, state, comment.strip()))
-    return jobs
-
-
-def find_makers(refs: list[Ref], jobs: list[QueuedJob]) -> dict[str, list[str]]:
-    """Return STAGE/ID → ids of the jobs in the queue that make it."""
-    by_comment: dict[str, list[str]] = {}
-    for job in jobs:
-        by_comment.setdefault(job.comment, []).append(job.id)
-    makers = {f"{stage}/{id_}": by_comment.get(f"rule_{STAGES[stage].rule}_wildcards_{id_}", []) for stage, id_ in refs}
-    return {name: ids for name, ids in makers.items() if ids}
+    stages = {stage.rule: name for name, stage in STAGES.items()}
+    found: dict[str, list[str]] = defaultdict(list)
+    for line in ask_slurm("squeue", "--me", "--noheader", "--format=%i|%j|%k").splitlines():
+        id_, name, comment = line.split("|", 2)
+        made = re.fullmatch(r"rule_(\w+)_wildcards_(.+)", comment.strip())
+        if made and made[1] in stages and f"-{folder_mark(results)}_" in name:
+            found[f"{stages[made[1]]}/{made[2]}"].append(id_)
+    return dict(found)
 
 
 def _has_accounting(cluster: "Cluster") -> bool:
-    """Tell whether sacct knows what became of a job."""
-    config = ask_slurm("scontrol", "show", "config")
+    """Return whether sacct knows what became of a job."""
+    config = ask_slurm("scontrol", "show", "config")  # even if it is not needed: Slurm must answer
     if cluster.accounting is not None:
         return cluster.accounting
     found = re.search(r"^AccountingStorageType\s*=\s*(\S+)", config, re.M)

@@ -1,4 +1,7 @@
-"""How steps are run fast: replayed as CUDA graphs on a GPU, and compiled where that pays."""
+"""Steps as fast as the device allows: replayed as CUDA graphs, and compiled where that pays.
+
+``cuda_graph`` replays a step, ``compilation`` decides when to compile; this module applies both.
+"""
 
 import time
 from collections.abc import Callable
@@ -11,8 +14,7 @@ from vicinal.training.cuda_graph import ReplayedStep
 from vicinal.training.inputs import EpochTables
 from vicinal.training.learner import Learner
 from vicinal.training.phases import Phase
-from vicinal.training.step import CohortStep, copy_state
-from vicinal.training.task import Training
+from vicinal.training.step import CohortStep, Training, copy_state
 
 
 class FastSteps:
@@ -37,7 +39,7 @@ class FastSteps:
         else:
             self._tables.load(plan)
         if self._step is None or (self._step.learners, self._step.phase) != (learners, phase):
-            self._step = self._run = None  # the old one's memory is free for the new one
+            self._step = self._run = None  # free the old step's memory for the new one
             self._step = CohortStep(learners, self._training, self._tables, phase)
             self._run = self._runner()
         if self._step.is_compiled and not self._compilation.active:
@@ -52,7 +54,7 @@ class FastSteps:
         self._run(size)
 
     def after_epoch(self, seconds: float, epochs_left: int) -> None:
-        """Take note of a whole epoch's wall time: see ``Compilation``."""
+        """Tell the compilation the wall time of a whole epoch: it decides about the next one."""
         self._compilation.after_epoch(seconds, epochs_left)
 
     def _compile(self, size: int) -> None:
@@ -66,7 +68,7 @@ class FastSteps:
             self._step(size)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # whatever the compiler raises; an error of ours comes again without it
+        except Exception as error:  # the compiler raises anything; an error of ours comes again in the plain step
             self._compilation.failed(error)
             self._step.use_plain_networks()
         copy_state(before, state)

@@ -1,21 +1,20 @@
 """The batch plan: every random choice about the inputs of one epoch, made on the host before it starts.
 
-All choices come from numpy's Philox counter-based generator, keyed by seed and epoch, through its raw bits, which
-numpy keeps the same in all versions. So CPU and GPU, resumed and uninterrupted, alone and in company, see the same
-batches, and the choices of one kind do not depend on how many another kind takes.
+All choices come from numpy's counter-based generator Philox, keyed by seed and epoch: from its raw bits, which are the
+same in all versions of numpy. So a training sees the same batches on CPU and GPU, resumed or uninterrupted, alone or in
+a cohort, and the choices of one kind do not depend on how many another kind takes.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import betaincinv
 
-# Each kind of choice has its own stretch of the counter.
+# Each kind of choice has its own part of the counter.
 ORDER, PARTNER, LAM, ROW, COLUMN, FLIP = range(6)
 
 
-@dataclass(frozen=True)
-class BatchPlan:
+class BatchPlan(NamedTuple):
     """The choices for one epoch of n images, in the order of training; batches are consecutive slices.
 
     Attributes:
@@ -52,7 +51,7 @@ def batch_plan(
         batch_size: images a batch; the last one may be smaller.
         seed: of the replicate, 0 ≤ seed < 2**63.
         epoch: from 0.
-        alpha: of Beta(α, α), from which λ is drawn for each image; None: no mixup. For the same seed the λ of
+        alpha: of Beta(α, α), from which λ is drawn for each image; None: no mixup. With the same seed, the λ of
             different α are quantiles of the same uniform numbers.
         crop_padding: pixels of padding around the image before the crop; 0: no crop.
         flip: whether half of the images, drawn at random, are mirrored.
@@ -84,6 +83,6 @@ def _integers(bits: np.ndarray, count: int) -> np.ndarray:
 
 
 def _beta(bits: np.ndarray, alpha: float) -> np.ndarray:
-    """Return Beta(α, α) numbers by inversion: the α of one seed differ, the underlying uniform numbers do not."""
+    """Return Beta(α, α) numbers by inversion of uniform numbers, which do not depend on α."""
     uniform = (bits >> np.uint64(11)) * 2.0**-53
     return (uniform if alpha == 1 else betaincinv(alpha, alpha, uniform)).astype(np.float32)

@@ -1,9 +1,9 @@
 """Checkpoints: everything that a training needs to continue as if it had never stopped, in one safetensors file.
 
-Each process keeps two of its own in ``results/checkpoints/UNIT/OWNER.{0,1}.safetensors``, written in turn, so that a
-damaged one costs a minute, not the training. The tensors are, of each learner, its weights and statistics, what its
-optimiser remembers and its weights at the start of the epoch, and the losses since then; the rest is JSON in the
-metadata, with a SHA-256 over all. No pickles.
+Each process keeps two, ``results/checkpoints/UNIT/OWNER.{0,1}.safetensors``, written in turn, so that a damaged one
+costs a minute, not the training. The tensors are, of each learner, its state dict, the buffers of its optimiser and its
+state dict at the start of the epoch, and the losses since then. The rest is JSON in the metadata, with a SHA-256 over
+everything. No pickles.
 """
 
 import hashlib
@@ -27,14 +27,14 @@ from safetensors.torch import load
 from vicinal.errors import describe
 from vicinal.jobs.provenance import cpu_model
 from vicinal.training.learner import Learner
+from vicinal.training.loop import Moment
 from vicinal.training.numerics import Numerics
 from vicinal.training.phases import phase_at
-from vicinal.training.task import Moment
 from vicinal.training.weights import save_state
 
 # A checkpoint that takes a second is made every 100 seconds at most: 1 % of the time.
 COST = 100
-# What must be equal for a resumed training to be equal bit for bit.
+# A resumed training is equal bit for bit only where these are equal.
 MACHINE = ("torch", "device", "threads", "cpu", "gpu", "precision")
 # The largest header of a safetensors file, in bytes, and what reading a damaged one may raise.
 MAX_HEADER = 100_000_000
@@ -48,8 +48,8 @@ class Checkpoint:
     Attributes:
         path: the file.
         info: its metadata: ``unit``; ``models``: id → ``wanted`` (what its record will say), ``history``,
-            ``diverged``; ``epoch`` (finished ones), ``step``, ``seconds`` and ``wall_seconds`` of the training until
-            then; ``made``: date, host and machine; ``resumed``: the checkpoints it came from.
+            ``diverged``; ``epoch`` (number of finished ones), ``step``, ``seconds`` and ``wall_seconds`` of the
+            training until then; ``made``: date, host and machine; ``resumed``: the checkpoints it came from.
         tensors: see the module.
     """
 
@@ -58,11 +58,11 @@ class Checkpoint:
     tensors: dict[str, torch.Tensor]
 
     def holds(self, wanted: dict[str, Any]) -> bool:
-        """Return whether this is a training of the model that is wanted, by its future record."""
+        """Return whether it holds the model that is wanted, by what its record will say."""
         return _holds(self.info, wanted)
 
     def restore(self, learners: list[Learner]) -> Moment:
-        """Bring learners, fresh ones of models that it holds, to the state they were in; return where that was."""
+        """Bring fresh learners of models that it holds to the state they were in; return the moment of that."""
         models = self.info["models"]
         going = [id_ for id_, model in models.items() if model["diverged"] is None]
         for learner in learners:
@@ -91,16 +91,21 @@ class Checkpoint:
 
 def describe_machine(device: torch.device, numerics: Numerics) -> dict[str, Any]:
     """Return what the bits of a training depend on beside its spec: see ``MACHINE``."""
-    found = {"torch": torch.__version__, "device": device.type, "threads": torch.get_num_threads(), "cpu": cpu_model()}
-    found["precision"] = numerics.precision
+    found = {
+        "torch": torch.__version__,
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "cpu": cpu_model(),
+        "precision": numerics.precision,
+    }
     return {**found, "gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else found
 
 
 def resumption(checkpoint: Checkpoint, machine: dict[str, Any]) -> dict[str, Any]:
-    """Return what provenance says of a training that goes on from a checkpoint.
+    """Return what provenance says of a training that was resumed from a checkpoint.
 
-    That is when and where it was made, the epochs finished and the steps since, and ``changed``: what differs from the
-    machine that goes on, as [before, now]; if anything does, bit for bit is not promised.
+    When and where the checkpoint was made, its epoch and step, and ``changed``: what is different on the machine that
+    resumes, as [before, now]. If anything is, the result may differ in the last bits.
     """
     made = checkpoint.info["made"]
     changed = {key: [made.get(key), machine.get(key)] for key in MACHINE if made.get(key) != machine.get(key)}
@@ -115,13 +120,13 @@ class Checkpoints:
         folder: of the unit.
         info: what is the same in all: see ``Checkpoint.info``.
         wanted: model id → what its record will say.
-        every: seconds from one to the next, or more where they take long.
+        every: seconds from one to the next; longer where writing one takes long.
     """
 
     def __init__(self, folder: Path, info: dict[str, Any], wanted: dict[str, dict], every: float) -> None:
         self.folder, self.info, self.wanted, self.every = folder, info, wanted, every
         self.seconds = 0.0  # that the last one took
-        self._name = secrets.token_hex(4)  # unlike that of another process that trains the same
+        self._name = secrets.token_hex(4)  # another process may train the same
         self._count = 0
         self._last = time.monotonic()
 
@@ -130,7 +135,7 @@ class Checkpoints:
         return time.monotonic() - self._last >= max(self.every, COST * self.seconds)
 
     def save(self, learners: list[Learner], moment: Moment, wall_seconds: float) -> bool:
-        """Write a checkpoint over the older one of two; where that fails, say so, keep both and return False."""
+        """Write a checkpoint over the older one of two; if that fails, say so, keep both and return False."""
         began = time.monotonic()
         path = self.folder / f"{self._name}.{self._count % 2}.safetensors"
         models = {
@@ -157,7 +162,7 @@ class Checkpoints:
             self.seconds = self._last - began
 
     def _remove_others(self) -> None:
-        """Remove what processes before this one left, now that there are two own checkpoints."""
+        """Remove the checkpoints of earlier processes, now that there are two of this one."""
         with suppress(FileNotFoundError):  # another process has finished the unit this moment
             for path in self.folder.iterdir():
                 if f"{self._name}." not in path.name:
@@ -188,13 +193,14 @@ def _sha256(tensors: dict[str, torch.Tensor], text: str) -> str:
 
 
 def find_checkpoint(folder: Path, wanted: list[dict[str, Any]]) -> Checkpoint | None:
-    """Return the whole checkpoint that is the furthest of those that hold a wanted model; say which are damaged.
+    """Return the checkpoint that got furthest, of those that are whole and hold a wanted model; say which are damaged.
 
     Args:
         folder: of the unit.
         wanted: what the records of the models will say.
     """
-    found, damaged = [], 0
+    found, damaged = [], []
+    # Only the headers are read first: a checkpoint can be gigabytes.
     for path in sorted(folder.glob("[!.]*.safetensors")):
         try:
             with path.open("rb") as file:
@@ -202,12 +208,14 @@ def find_checkpoint(folder: Path, wanted: list[dict[str, Any]]) -> Checkpoint | 
             if any(_holds(info, record) for record in wanted):
                 found.append((info["epoch"], info["step"], path))
         except DAMAGED as error:
-            damaged += _say_damaged(path, error)
+            damaged.append(path)
+            _say_damaged(path, error)
     for *_, path in sorted(found, reverse=True):
         try:
             return _read(path)
         except DAMAGED as error:
-            damaged += _say_damaged(path, error)
+            damaged.append(path)
+            _say_damaged(path, error)
     if damaged:
         print(f"{folder}: no checkpoint is whole; starting from the beginning", flush=True)
     return None
@@ -227,14 +235,13 @@ def _metadata(file: BinaryIO) -> dict[str, str]:
 
 
 def _read(path: Path) -> Checkpoint:
-    # Read once and not mapped: what is returned is what was checked, also when another process removes the file.
+    # Read once and not mapped: what is returned is what was checked, even if another process removes the file.
     content = path.read_bytes()
     metadata, tensors = _metadata(io.BytesIO(content)), load(content)
     if _sha256(tensors, metadata["checkpoint"]) != metadata["sha256"]:
-        raise ValueError("its checksum is another one")
+        raise ValueError("its checksum does not match")
     return Checkpoint(path, json.loads(metadata["checkpoint"]), tensors)
 
 
-def _say_damaged(path: Path, error: Exception) -> bool:
+def _say_damaged(path: Path, error: Exception) -> None:
     print(f"{path}: a damaged checkpoint, left out ({describe(error)})", flush=True)
-    return True

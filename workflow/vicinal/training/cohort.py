@@ -1,4 +1,4 @@
-"""What the training jobs share: from wanted models to finished ones on disk."""
+"""From wanted models to finished ones on disk: what the jobs of teachers and of cohorts share."""
 
 import gc
 import json
@@ -11,22 +11,21 @@ from typing import Any
 
 import torch
 
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError
 from vicinal.jobs.interruption import RESERVE_SECONDS, Interruption
 from vicinal.jobs.progress import Progress
 from vicinal.jobs.provenance import Stopwatch, provenance
 from vicinal.jobs.records import remove_checkpoints
-from vicinal.models import build_model
 from vicinal.results import checkpoint_folder
 from vicinal.training.checkpoint import Checkpoint, Checkpoints, describe_machine, find_checkpoint, resumption
-from vicinal.training.inputs import Images, adapt, open_images, to_device
+from vicinal.training.inputs import open_images
 from vicinal.training.learner import Learner, make_learner
-from vicinal.training.loop import train
+from vicinal.training.loop import Callbacks, Moment, train
 from vicinal.training.numerics import Numerics
 from vicinal.training.phases import all_epochs
-from vicinal.training.task import Callbacks, Moment, Training
-from vicinal.training.weights import load_weights, save_model, save_state
+from vicinal.training.step import Training
+from vicinal.training.weights import save_model, save_state, trained_network
 
 
 @dataclass(frozen=True)
@@ -38,18 +37,18 @@ class TrainingJob:
         results: the results folder, for checkpoints.
         store: the data.
         device: where to compute.
-        numerics: how.
-        interruption: knows when to stop before the end.
+        numerics: how to compute.
+        interruption: says when to stop before the end.
         checkpoint_seconds: from one checkpoint to the next.
         diverged: folder for the last good weights of a diverged model.
-        teacher: directory of the teacher, and its spec.
+        teacher: directory of the teacher, and its spec; None: there is none.
         cohort_size: models trained at once, at most; None: all.
-        weights: the file of the published weights that the specs start from.
+        weights: file of the published weights that the models start from; None: there are none.
     """
 
     unit: str
     results: Path
-    store: Store
+    store: DataStore
     device: torch.device
     numerics: Numerics
     interruption: Interruption
@@ -67,17 +66,16 @@ class TrainingJob:
 def train_models(job: TrainingJob, wanted: dict[Path, dict[str, Any]]) -> None:
     """Train models that share everything but temperature, logit scale and loss, and write each into its directory.
 
-    The training continues from the furthest whole checkpoint, of whatever process. Models that it does not hold, e.g.
-    of a temperature that was added since, are trained after the others.
+    The training continues from the checkpoint that got furthest, whichever process made it. Models that it does not
+    hold, e.g. of a temperature that was added since, are trained after the others.
 
     Args:
-        job: see there.
-        wanted: for each model's directory what its record must say: ``id``, ``spec``, ``code`` and checksums.
+        job: where and how.
+        wanted: directory of each model → what its record must say: ``id``, ``spec``, ``code`` and checksums.
 
     Raises:
-        VicinalError: a loss became NaN or infinite. All models that did not diverge are trained to the end and
-            written before.
-        SystemExit: it stopped before its end, by a deadline or a signal, and can be resumed.
+        VicinalError: a loss became NaN or infinite; the models that did not diverge are trained and written first.
+        SystemExit: a deadline or a signal stopped it before its end; it can be resumed.
     """
     checkpoint = find_checkpoint(checkpoint_folder(job.results, job.unit), list(wanted.values()))
     held = {path: record for path, record in wanted.items() if checkpoint and checkpoint.holds(record)}
@@ -91,41 +89,34 @@ def train_models(job: TrainingJob, wanted: dict[Path, dict[str, Any]]) -> None:
 
 
 def _train_in_parts(job: TrainingJob, wanted: dict[Path, dict[str, Any]], checkpoint: Checkpoint | None) -> list[str]:
-    """Train models, all at once if they may and the memory suffices; return a line for each that diverged."""
+    """Train models, as many at once as the job and the memory allow; return a line for each that diverged."""
     waiting, problems = list(wanted.items()), []
     size = job.cohort_size or len(waiting)
     while waiting:
         part = dict(waiting[:size])
-        found = _train_unless_short_of_memory(job, part, checkpoint)
-        if found is None:
+        try:
+            problems += _train_together(job, part, checkpoint)
+            waiting = waiting[size:]
+        except torch.OutOfMemoryError:
+            if len(part) == 1:
+                raise
             size = (len(part) + 1) // 2
             job.say(f"out of memory; from now on {size} models are trained at once")
-            gc.collect()
-            torch.cuda.empty_cache()
-        else:
-            problems += found
-            waiting = waiting[size:]
+        # Here, since until its handler ends the error holds the tensors of the attempt.
+        gc.collect()
+        torch.cuda.empty_cache()
     return problems
-
-
-def _train_unless_short_of_memory(
-    job: TrainingJob, part: dict[Path, dict[str, Any]], checkpoint: Checkpoint | None
-) -> list[str] | None:
-    """Train models together as ``_train_together`` does; None where the memory does not suffice for so many."""
-    try:
-        return _train_together(job, part, checkpoint)
-    except torch.OutOfMemoryError:
-        if len(part) == 1:
-            raise
-        return None
 
 
 def _train_together(job: TrainingJob, wanted: dict[Path, dict[str, Any]], checkpoint: Checkpoint | None) -> list[str]:
     """Train models together, all from one checkpoint or all anew; return a line for each that diverged."""
     watch = Stopwatch()
     records = {record["id"]: record for record in wanted.values()}
-    training = _training(job, next(iter(records.values()))["spec"])
-    learners = [make_learner(id_, record["spec"], training.data, job.weights) for id_, record in records.items()]
+    spec = next(iter(records.values()))["spec"]
+    data, validation = (open_images(job.store, split, job.device, spec["recipe"]) for split in ("train", "validation"))
+    teacher = job.numerics.freeze(trained_network(*job.teacher, data)) if job.teacher else None
+    training = Training(data, validation, spec["recipe"], spec["seed"], spec.get("alpha"), teacher, job.numerics)
+    learners = [make_learner(id_, record["spec"], data, job.weights) for id_, record in records.items()]
     machine = describe_machine(job.device, job.numerics)
     moment, before, resumed = Moment(), 0.0, []
     if checkpoint:
@@ -136,8 +127,7 @@ def _train_together(job: TrainingJob, wanted: dict[Path, dict[str, Any]], checkp
     info = {"unit": job.unit, "made": machine, "resumed": resumed}
     checkpoints = Checkpoints(checkpoint_folder(job.results, job.unit), info, records, job.checkpoint_seconds)
     saver = _Saver(job, learners, checkpoints, lambda: before + watch.seconds())
-    epochs, images = all_epochs(training.recipe), len(training.data)
-    progress = Progress(job.unit, epochs, "epochs", images=images, before=moment.epochs)
+    progress = Progress(job.unit, all_epochs(training.recipe), "epochs", images=len(data), before=moment.epochs)
 
     def after_step(moment: Moment) -> None:
         progress.within(moment.epochs)
@@ -165,15 +155,8 @@ def _train_together(job: TrainingJob, wanted: dict[Path, dict[str, Any]], checkp
     return [_keep_last_good(job, learner) for learner in learners if learner.diverged]
 
 
-def _training(job: TrainingJob, spec: dict[str, Any]) -> Training:
-    """Return what a cohort or a teacher of this spec is trained on."""
-    data, validation = (open_images(job.store, split, job.device, spec["recipe"]) for split in ("train", "validation"))
-    teacher = _frozen(*job.teacher, data, job.numerics) if job.teacher else None
-    return Training(data, validation, spec["recipe"], spec["seed"], spec.get("alpha"), teacher, job.numerics)
-
-
 class _Saver:
-    """Makes checkpoints in time, and stops the process when it must end."""
+    """Writes a checkpoint when one is due, and stops the process when it must end."""
 
     def __init__(
         self, job: TrainingJob, learners: list[Learner], checkpoints: Checkpoints, wall_seconds: Callable[[], float]
@@ -183,11 +166,11 @@ class _Saver:
         self._looked: float | None = None
 
     def after_step(self, moment: Moment) -> None:
-        """Save and stop, if it is time."""
+        """Save if a checkpoint is due; save and stop if the process must end."""
         now = time.monotonic()
         if self._looked is not None:
             self._longest = max(self._longest, now - self._looked)
-        # The next step, and a validation after it, must end before the deadline as well as the last checkpoint.
+        # The next step, a validation after it and the last checkpoint must end before the deadline.
         reserve = max(RESERVE_SECONDS, 3 * self._checkpoints.seconds) + self._longest
         reason = self._job.interruption.reason(reserve)
         if reason or self._checkpoints.is_due():
@@ -210,7 +193,7 @@ def _say_resumed(job: TrainingJob, resumed: dict[str, Any]) -> None:
 
 
 def _curves(learner: Learner) -> dict[str, float | None]:
-    """Return the last loss and, as far as there is one, the last validation accuracy, a fraction."""
+    """Return the last loss and the last validation accuracy, a fraction; each None where there is none."""
     loss = learner.history[-1]["loss"]
     accuracies = (row["validation_accuracy"] for row in reversed(learner.history) if "validation_accuracy" in row)
     return {"loss": loss if math.isfinite(loss) else None, "accuracy": next(accuracies, None)}
@@ -221,13 +204,6 @@ def _status(learner: Learner) -> str:
     shown = "" if accuracy is None else f" val {accuracy:.1%}"
     temperature = "" if learner.temperature is None else f"T={learner.temperature} "
     return f"{temperature}loss {learner.history[-1]['loss']:.4f}{shown}"
-
-
-def _frozen(directory: Path, spec: dict, data: Images, numerics: Numerics) -> torch.nn.Module:
-    """Return a finished teacher, frozen, in evaluation mode, on the device of the data."""
-    model = build_model(spec["model"], data.num_classes, data.channels)
-    load_weights(directory, model)
-    return to_device(numerics.freeze(adapt(model, spec, data)), data.device)
 
 
 def _keep_last_good(job: TrainingJob, learner: Learner) -> str:

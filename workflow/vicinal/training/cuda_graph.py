@@ -1,4 +1,4 @@
-"""A training step as a CUDA graph: one launch instead of a thousand, of which a small network's time consists."""
+"""A training step as a CUDA graph: one launch instead of a thousand, which are most of a small network's time."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -9,21 +9,20 @@ from vicinal.training.step import CohortStep, copy_state
 
 # Eager runs before a capture: libraries choose their kernels and allocate what they keep.
 WARM_UP = 3
-# A replay may differ from the eager step by its kernels' rounding: relative to the size of the update of all weights,
-# and of each loss.
+# A replay may differ from the eager step by rounding, relative to the update of all weights and to each loss.
 UPDATE_TOLERANCE, LOSS_TOLERANCE = 0.05, 0.01
 
 Capture = Callable[[Callable[[], None]], Callable[[], None]]
 
 
 class CudaCapture:
-    """Captures functions as CUDA graphs whose intermediate results share their memory: they never run side by side."""
+    """Captures functions as CUDA graphs that share the memory of intermediate results: they never run side by side."""
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, function: Callable[[], None]) -> Callable[[], None]:
-        """Return what runs again all that ``function`` starts on the GPU, from and into the same memory."""
+        """Return a function that repeats everything ``function`` starts on the GPU, in the same memory."""
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize()
         with torch.cuda.graph(graph, pool=self._pool):
@@ -34,9 +33,8 @@ class CudaCapture:
 class ReplayedStep:
     """A step that is replayed from a graph, one graph a batch size.
 
-    The first steps run eagerly. Then the step is captured; the graph must do to weights, statistics, momentum and
-    losses what the eager step does to the same state, or it is not used. All steps count for the training, however they
-    are run.
+    The first steps run eagerly. Then the step is captured. The graph is used only if it changes weights, statistics,
+    momentum and losses as the eager step does from the same state. Every step counts for the training.
 
     Args:
         step: what to run.
@@ -83,7 +81,7 @@ class ReplayedStep:
         self._replays.clear()
         self._say(f"no CUDA graph, so this is slower: {problem}")
         for learner in self._step.learners:
-            learner.optimizer.zero_grad()  # they may lie in memory of the graph
+            learner.optimizer.zero_grad()  # gradients may lie in the graph's memory
         copy_state(eager, state)
 
 
@@ -93,10 +91,10 @@ def _difference(before: list[torch.Tensor], eager: list[torch.Tensor], replayed:
     The last three tensors are losses, step number and position (``CohortStep.state``).
     """
     if not all(torch.equal(a, b) for a, b in zip(eager[-2:], replayed[-2:], strict=True)):
-        return "its position in the epoch is another one"
-    # NaN is equal to NaN: a network that diverges is no fault of the graph.
+        return "its position in the epoch differs"
+    # NaN equals NaN: a network that diverges is not the graph's fault.
     if not torch.allclose(eager[-3], replayed[-3], rtol=LOSS_TOLERANCE, atol=LOSS_TOLERANCE, equal_nan=True):
-        return "its losses are others than those of the eager step"
+        return "its losses differ from those of the eager step"
     squares = torch.zeros(2, dtype=torch.float64, device=eager[0].device)
     for old, right, own in zip(before[:-3], eager[:-3], replayed[:-3], strict=True):
         pair = torch.stack([(own.double() - right.double()).square().sum(), (right.double() - old).square().sum()])

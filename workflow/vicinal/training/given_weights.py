@@ -1,10 +1,10 @@
-"""A teacher that is not trained: weights that somebody else made become a model as a training leaves one."""
+"""A teacher that is not trained: a file of weights becomes a model, in the files that a training would write."""
 
 from pathlib import Path
 from typing import Any
 
 from vicinal import files
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError
 from vicinal.jobs.provenance import Stopwatch, provenance
 from vicinal.models import build_model
@@ -14,18 +14,18 @@ from vicinal.spec import GIVEN
 from vicinal.training.weights import save_model
 
 
-def take_weights(directory: Path, wanted: dict[str, Any], store: Store, weights: Path | None) -> None:
+def take_weights(directory: Path, wanted: dict[str, Any], store: DataStore, weights: Path | None) -> None:
     """Write the model of a given teacher, as a trained one is written, all or nothing.
 
     Args:
         directory: of the model.
-        wanted: what its record must say (``save_model``); under ``spec`` which weights it is given.
-        store: the data, whose classes it tells apart.
-        weights: the file; all of it is used, the last layer too.
+        wanted: what its record must say (``save_model``); its ``spec`` names the weights.
+        store: the data, whose classes the teacher must know.
+        weights: the file; the last layer is used too.
 
     Raises:
-        VicinalError: the file is missing, damaged or another one than was planned with, of another network, or of other
-            classes, or its normalisation is of other channels; one line.
+        VicinalError: the file is missing, damaged, not the one that was planned with, or of another network or other
+            classes; or the normalisation is of other channels.
     """
     watch, spec = Stopwatch(), wanted["spec"]
     given = spec[GIVEN]
@@ -38,8 +38,8 @@ def take_weights(directory: Path, wanted: dict[str, Any], store: Store, weights:
         )
     if weights.is_file() and not (found := files.sha256(weights)).startswith(given["sha256"]):
         raise VicinalError(
-            f"{weights}: not the file that this run was planned with (its SHA-256 begins with {found[:8]}, that one's "
-            f"with {given['sha256'][:8]}): run ./reproduce again, and the teacher is this one"
+            f"{weights}: not the file that this run was planned with (SHA-256 {found[:8]}…, planned "
+            f"{given['sha256'][:8]}…): run ./reproduce again to use this file"
         )
     own = spec.get("normalisation")
     if own and len(own["mean"]) != len(store.mean):

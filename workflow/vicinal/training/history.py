@@ -10,7 +10,7 @@ from vicinal.results import HISTORY
 if TYPE_CHECKING:
     import pandas as pd
 
-# The last two are measured about ten times a training, and never without validation images; else they are NaN.
+# The last two are measured about ten times a training, if there are validation images; elsewhere they are NaN.
 COLUMNS = {
     "epoch": "int64", "lr": "float64", "loss": "float64", "validation_accuracy": "float64",
     "validation_loss": "float64",
@@ -18,14 +18,14 @@ COLUMNS = {
 
 
 def history_table(rows: Iterable[Mapping[str, float]]) -> "pd.DataFrame":
-    """Return rows, one an epoch with those of ``COLUMNS`` that it has, as a table of all ``COLUMNS``."""
+    """Return rows, one an epoch, as a table of all ``COLUMNS``; what a row lacks is NaN."""
     import pandas as pd
 
     return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS)
 
 
 def training_history(directory: Path) -> "pd.DataFrame":
-    """Return the history of the finished model in a directory: ``COLUMNS``; no rows where nothing was trained.
+    """Return the history of the finished model in a directory, without rows where nothing was trained.
 
     Raises:
         VicinalError: the table is missing or unreadable; the message names it.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 from vicinal.models.registry import input_of
 from vicinal.spec import PHOTOS
 from vicinal.training.batch_plan import BatchPlan
@@ -41,33 +41,51 @@ def window_of(recipe: Mapping[str, Any]) -> Window | None:
     return Window(recipe["resize"], recipe["crop"]) if recipe.get("resize") else None
 
 
-def open_images(store: Store, split: str, device: torch.device, recipe: dict[str, Any]) -> "Images":
+def open_images(store: DataStore, split: str, device: torch.device, recipe: dict[str, Any]) -> "Images":
     """Return the images of a split as a recipe wants them: on a device, or decoded on the way there."""
+    # Imported by name, so that the code of photos does not count for other data.
     if store.meta["spec"].get("store") == PHOTOS:
         photos = import_module("vicinal.training.photos").Photos
         return photos(store, split, device, size=recipe["crop"], threads=torch.get_num_threads())
     return Images(store, split, device, window_of(recipe))
 
 
-class Images:
-    """The images of one split on a device: uint8 (N, H, W, C), labels (N,), and the normalisation of the data set.
+class Split:
+    """What ``Images`` and ``photos.Photos`` have in common: all but the pixels of one split.
 
-    With a window the networks see what is cut out of the resized images: at random places in training, else the middle.
+    Attributes:
+        device: where the inputs go.
+        positions: (N,) in the store.
+        labels: (N,) int64, on the device.
+        num_classes: number of classes.
+        mean, scale: of the data set, for each channel: inputs are (value − mean) · scale.
     """
 
-    def __init__(self, store: Store, split: str, device: torch.device, window: Window | None = None) -> None:
-        """Copy a split from the store to the device."""
-        self.device = device
-        index = store.splits[split]
-        self.images = torch.from_numpy(np.ascontiguousarray(store.images[index])).to(device)
-        self.labels = torch.from_numpy(store.labels[index]).to(device)
-        self.num_classes = store.num_classes
-        self.window = window
+    def __init__(self, store: DataStore, split: str, device: torch.device) -> None:
+        self.device, self.num_classes = device, store.num_classes
+        self.positions = store.splits[split]
+        self.labels = torch.from_numpy(store.labels[self.positions]).to(device)
         self.mean = torch.tensor(store.mean * 255, dtype=torch.float32, device=device)
         self.scale = torch.tensor(1 / (store.std * 255), dtype=torch.float32, device=device)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return uint8 pixels (N, H, W, C) as (value/255 − mean)/std of each channel, (N, H, W, C) float32."""
+        return pixels.to(torch.float32).sub_(self.mean).mul_(self.scale)
+
+
+class Images(Split):
+    """The images of one split, uint8 (N, H, W, C), copied to a device.
+
+    With a window the networks see what is cut out of the resized images: at random places in training, else the middle.
+    """
+
+    def __init__(self, store: DataStore, split: str, device: torch.device, window: Window | None = None) -> None:
+        super().__init__(store, split, device)
+        self.images = torch.from_numpy(np.ascontiguousarray(store.images[self.positions])).to(device)
+        self.window = window
 
     @property
     def channels(self) -> int:
@@ -80,9 +98,9 @@ class Images:
         return self.window.crop if self.window else self.images.shape[1]
 
     def pixels(self, plan: BatchPlan, **options: Any) -> Iterator[None]:
-        """Yield what each batch of an epoch takes from the host: nothing, the images are on the device.
+        """Yield what the host sends for each batch of an epoch: nothing, the images are on the device already.
 
-        The options are of data sets whose images are not.
+        ``photos.Photos`` sends photos, and uses the options.
         """
         return repeat(None)
 
@@ -98,10 +116,6 @@ class Images:
             room, size = self.window.room, self.window.crop
             pixels = self.resized(pixels)[:, room : room + size, room : room + size]
         return as_input(pixels)
-
-    def normalised(self, images: torch.Tensor) -> torch.Tensor:
-        """Return uint8 images (N, H, W, C) as (value/255 − mean)/std of each channel, (N, H, W, C) float32."""
-        return images.to(torch.float32).sub_(self.mean).mul_(self.scale)
 
     def resized(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return pixels (N, H, W, C) float32 in the size of the window's image: bilinear, half-pixel centres."""
@@ -136,23 +150,18 @@ def _pixels_of_windows(
 
 
 class EpochTables:
-    """A batch plan on the device, sent there once an epoch, always to the same place."""
+    """A batch plan on the device, sent to the same place once an epoch."""
 
     def __init__(self, plan: BatchPlan, device: torch.device) -> None:
-        self.bounds = plan.bounds
-        self.order, self.partner, self.lam, self.row, self.column, self.flip = (
-            torch.from_numpy(table).to(device, copy=True) for table in _tables(plan)
-        )
+        *tables, self.bounds = plan
+        self._tables = [torch.from_numpy(table).to(device, copy=True) for table in tables]
+        self.order, self.partner, self.lam, self.row, self.column, self.flip = self._tables
 
     def load(self, plan: BatchPlan) -> None:
         """Take the plan of another epoch of the same training."""
-        own = (self.order, self.partner, self.lam, self.row, self.column, self.flip)
-        for tensor, table in zip(own, _tables(plan), strict=True):
-            tensor.copy_(torch.from_numpy(table))
-
-
-def _tables(plan: BatchPlan) -> tuple[np.ndarray, ...]:
-    return plan.order, plan.partner, plan.lam, plan.row, plan.column, plan.flip
+        *tables, _ = plan
+        for own, table in zip(self._tables, tables, strict=True):
+            own.copy_(torch.from_numpy(table))
 
 
 def make_batch(data: Images, tables: EpochTables, here: torch.Tensor | slice, recipe: dict, mixed: bool) -> MixedBatch:
@@ -196,32 +205,25 @@ def as_input(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.permute(0, 3, 1, 2)
 
 
-class Normalisation(NamedTuple):
-    """Mean and standard deviation of each channel, of values in [0, 1]."""
+def normalisation_of(spec: Mapping[str, Any]) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Return the mean and the deviation a channel, of values in [0, 1], that a model wants; None: its data set's.
 
-    mean: Sequence[float]
-    std: Sequence[float]
-
-
-def normalisation_of(spec: Mapping[str, Any]) -> Normalisation | None:
-    """Return the normalisation that a model wants; None: that of its data set.
-
-    It is what the config says of a given file of weights, else what the network's family was pretrained with.
+    They are what the config says of a given file of weights, else what the network's family was pretrained with.
     """
     if own := spec.get("normalisation"):
-        return Normalisation(own["mean"], own["std"])
+        return own["mean"], own["std"]
     family = input_of(spec["model"])
-    return Normalisation(family.mean, family.std) if family else None
+    return (family.mean, family.std) if family else None
 
 
 def adapt(model: torch.nn.Module, spec: Mapping[str, Any], data: Images) -> torch.nn.Module:
-    """Let a network that wants images in a normalisation of its own take those of a data set; return it.
+    """Let a network with a normalisation of its own (``normalisation_of`` its spec) take the images of a data set.
 
-    What it is given, (x − mean)/std of the data set, becomes (x − mean)/std of its own (``normalisation_of`` its spec)
-    by one factor and one summand a channel. Mixed inputs stay mixed: both normalisations are affine.
+    A hook turns its inputs, (x − mean)/std of the data set, into (x − mean)/std of its own, by one factor and one
+    summand a channel. Mixed inputs stay mixed: both normalisations are affine. The network is returned.
     """
-    if takes := normalisation_of(spec):
-        own_mean, own_std = torch.tensor([takes.mean, takes.std], dtype=torch.float32, device=data.mean.device)
+    if normalisation := normalisation_of(spec):
+        own_mean, own_std = torch.tensor(normalisation, dtype=torch.float32, device=data.mean.device)
         factor = 1 / (data.scale * 255 * own_std)
         summand = (data.mean / 255 - own_mean) / own_std
         model.register_forward_pre_hook(

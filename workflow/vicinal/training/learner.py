@@ -1,4 +1,4 @@
-"""A network in training."""
+"""A network in training: its weights, its optimiser, its loss, its history."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +22,10 @@ class Learner:
         id: of the model, for messages and files.
         model: on the device where it is trained.
         recipe: resolved.
-        own_terms: of its loss, with their weights.
+        own_terms: of its own loss, with their weights.
         phase: of the training, see ``enter``.
         optimizer: of the parameters that are trained in this phase.
-        terms: of the loss in this phase.
+        terms: of the loss in this phase, with their weights.
         temperature: of the distillation, a number > 0 or ``"std"``; None without a teacher.
         logit_scale: factor on the teacher's logits.
         history: one row an epoch.
@@ -55,7 +55,7 @@ class Learner:
         return self.model.get_submodule(getattr(self.model, "head_name", "fc"))
 
     def enter(self, phase: Phase) -> None:
-        """Begin a phase, with a fresh optimiser, unless it is in it."""
+        """Begin a phase, with a fresh optimiser, unless it has begun already."""
         if phase == self.phase:
             return
         self.phase = phase
@@ -65,7 +65,7 @@ class Learner:
         self.terms = loss_terms({"ce_weight": 1.0}) if phase.head else self.own_terms
 
     def train(self) -> None:
-        """Go into training mode. Where the head is trained alone, the statistics of the rest stay as they are."""
+        """Go into training mode; where the head is trained alone, the rest stays in evaluation mode."""
         self.model.train(not self.phase.head)
         self.head.train()
 
@@ -73,7 +73,7 @@ class Learner:
 def make_learner(id_: str, spec: dict, data: Images, weights: Path | None = None) -> Learner:
     """Return a fresh network for a student's or teacher's spec; its initial weights depend on the seed alone.
 
-    Where it starts from published weights, its last layer is fresh nevertheless.
+    If it starts from published weights, its last layer is still fresh.
 
     Args:
         id_: the id, for messages and files.
@@ -83,7 +83,7 @@ def make_learner(id_: str, spec: dict, data: Images, weights: Path | None = None
         weights: file of the published weights that the spec names under ``weights``.
 
     Raises:
-        VicinalError: the spec names weights and ``weights`` is None, damaged or of another network.
+        VicinalError: the spec names weights, and ``weights`` is None, damaged or of another network.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec["seed"])

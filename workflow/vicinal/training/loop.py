@@ -1,10 +1,12 @@
 """The training loop: one for teachers and students, for one network or a whole cohort.
 
-The students of a cohort see the same batches and the same teacher answers; otherwise each is trained as if it were
-alone, so a student of a cohort equals the same student trained alone.
+The students of a cohort see the same batches and the same teacher answers. Nothing else connects them: a student of a
+cohort equals the same student trained alone.
 """
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,18 +17,52 @@ from vicinal.training.inputs import Images
 from vicinal.training.learner import Learner
 from vicinal.training.optimizers import learning_rate, plateau_rate
 from vicinal.training.phases import Phase, all_epochs, phase_at
-from vicinal.training.task import Callbacks, Moment, Training
+from vicinal.training.step import Training
 
-# How often the validation split is looked at during training, for the curves; nothing is chosen by it.
+# How many times a training measures the validation split, for the curves; nothing is chosen by it.
 VALIDATIONS = 10
 VALIDATION_BATCH = 256
 
 
+@dataclass
+class Moment:
+    """Where a training is. With the learners, this is all it needs to continue.
+
+    Attributes:
+        epoch: number of finished epochs.
+        step: number of steps done since.
+        losses: of the steps of this epoch, (steps, K), for the K learners still in training; 0 for steps to come.
+        seconds: wall time of all steps.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    losses: torch.Tensor | None = None
+    seconds: float = 0.0
+
+    @property
+    def epochs(self) -> float:
+        """Return the epochs done, a fraction within an epoch."""
+        return self.epoch if self.losses is None else self.epoch + self.step / len(self.losses)
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What a training calls as it goes.
+
+    Attributes:
+        on_epoch: after each epoch, with its number (from 1) and the learners still in training.
+        on_step: after each step. The device may lag behind: wait for it only to save.
+        say: with a line of text where something is slower than it could be, or was found to be faster.
+    """
+
+    on_epoch: Callable[[int, list[Learner]], None] = lambda epoch, learners: None
+    on_step: Callable[[Moment], None] = lambda moment: None
+    say: Callable[[str], None] = print
+
+
 def train(
-    learners: list[Learner],
-    training: Training,
-    moment: Moment | None = None,
-    callbacks: Callbacks | None = None,
+    learners: list[Learner], training: Training, moment: Moment | None = None, callbacks: Callbacks | None = None
 ) -> None:
     """Train the learners together, in place, and fill their histories (one row an epoch).
 
@@ -36,8 +72,8 @@ def train(
     Args:
         learners: networks on the device of the data.
         training: what to train them on, and how.
-        moment: where to continue, with learners that are as they were then; it is kept up to date. None: at the start.
-        callbacks: who is told; None: nobody.
+        moment: where to continue, with learners as they were then; updated after every step. None: the start.
+        callbacks: what to call; None: nothing.
     """
     moment, callbacks = moment or Moment(), callbacks or Callbacks()
     steps = FastSteps(training, callbacks.say)
@@ -58,7 +94,7 @@ def _train_epoch(
     rates = _rates(phase, moment.epoch, len(plan.bounds), learners)
     for learner in learners:
         if moment.losses is None:
-            learner.good_state = _copy_of_state(learner.model)
+            learner.good_state = {name: value.clone() for name, value in learner.model.state_dict().items()}
         learner.enter(phase)
         learner.train()
     step = steps.begin_epoch(learners, phase, plan)
@@ -82,6 +118,16 @@ def _train_epoch(
     return rates[-1]
 
 
+def _rates(phase: Phase, epoch: int, steps: int, learners: list[Learner]) -> list[float]:
+    """Return the learning rate of each step of an epoch."""
+    if phase.recipe["schedule"] == "plateau":
+        [learner] = learners
+        losses = [row["validation_loss"] for row in learner.history[phase.start :]]
+        return [plateau_rate(phase.recipe, losses)] * steps
+    total, before = (phase.stop - phase.start) * steps, (epoch - phase.start) * steps
+    return [learning_rate(phase.recipe, (before + step) / total) for step in range(steps)]
+
+
 def _finish_epoch(learners: list[Learner], training: Training, moment: Moment, rate: float) -> list[Learner]:
     """Write the epoch into the histories, and begin the next one; return the learners that did not diverge."""
     losses, epoch = moment.losses.cpu().numpy(), moment.epoch + 1
@@ -93,24 +139,10 @@ def _finish_epoch(learners: list[Learner], training: Training, moment: Moment, r
             continue
         row = {"epoch": epoch, "lr": rate, "loss": float(losses[:, k].mean())}
         if len(training.validation) and (epoch % every == 0 or epoch == epochs):
-            row |= _validation(learner.model, training.validation)
+            row |= _validation_scores(learner.model, training.validation)
         learner.history.append(row)
     moment.epoch, moment.step, moment.losses = epoch, 0, None
     return [learner for learner in learners if learner.diverged is None]
-
-
-def _rates(phase: Phase, epoch: int, steps: int, learners: list[Learner]) -> list[float]:
-    """Return the learning rate of each step of an epoch."""
-    if phase.recipe["schedule"] == "plateau":
-        [learner] = learners
-        losses = [row["validation_loss"] for row in learner.history[phase.start :]]
-        return [plateau_rate(phase.recipe, losses)] * steps
-    total, before = (phase.stop - phase.start) * steps, (epoch - phase.start) * steps
-    return [learning_rate(phase.recipe, (before + step) / total) for step in range(steps)]
-
-
-def _copy_of_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 @torch.no_grad()
@@ -120,7 +152,7 @@ def logits_on(model: torch.nn.Module, data: Images, batch_size: int = VALIDATION
     return torch.cat([model(inputs) for inputs in data.clean_batches(batch_size)])
 
 
-def _validation(model: torch.nn.Module, data: Images) -> dict[str, float]:
+def _validation_scores(model: torch.nn.Module, data: Images) -> dict[str, float]:
     """Return the accuracy, a fraction, and the mean cross-entropy, in nats, on the clean images of a split."""
     logits = logits_on(model, data)
     return {

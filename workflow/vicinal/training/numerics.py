@@ -1,7 +1,7 @@
-"""How a device computes: floating-point precision, determinism, CUDA graphs, compilation. No setting of an experiment.
+"""How a device computes: floating-point precision, determinism, CUDA graphs, compilation. It is part of no spec.
 
-Parameters, batch normalisation, losses and updates are float32 always. ``bf16`` and ``tf32`` concern the inputs of
-convolutions and matrix products, which are summed in float32.
+Parameters, batch normalisation, losses and updates are always float32. ``bf16`` and ``tf32`` round the inputs of
+convolutions and matrix products, whose sums are float32.
 """
 
 import argparse
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 COMPILE = ("auto", "on", "off")
-# Read by torch when it compiles.
+# The variable in which torch looks for the folder of compiled networks.
 COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 
 
@@ -30,7 +30,7 @@ class Numerics:
         precision: ``fp32``, ``tf32`` or ``bf16`` (autocast).
         deterministic: the same run gives the same bits, at some cost in speed on a GPU; a CPU does so anyway.
         graph: a step on a GPU is replayed as a CUDA graph.
-        compile: ``on``, ``off``, or ``auto``: where it is seen to pay (``vicinal.training.compilation``).
+        compile: ``on``, ``off``, or ``auto``: where it pays (``vicinal.training.compilation``).
     """
 
     precision: str = "fp32"
@@ -44,13 +44,13 @@ class Numerics:
 
         if self.precision != "bf16":
             return nullcontext()
-        # Without a cache of converted weights: a CUDA graph would keep those of its capture.
+        # Without autocast's cache of rounded weights: a CUDA graph would keep those of its capture.
         return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
     def freeze(self, model: "torch.nn.Module") -> "torch.nn.Module":
-        """Return a network that is only asked, in evaluation mode.
+        """Freeze a network, in evaluation mode, and return it.
 
-        Under bf16 its weights are rounded here once, as autocast would do in every step.
+        Under bf16 its weights are rounded once, here; autocast would round them in every step.
         """
         import torch
 
@@ -75,13 +75,13 @@ def add_numerics_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def numerics_options(execution: Any) -> list[str]:
-    """Return the arguments of ``add_numerics_arguments`` that say what a config's ``execution`` says."""
+    """Return the ``execution`` of a config as arguments of ``add_numerics_arguments``."""
     options = ["--precision", execution.precision, "--compile", execution.compile]
     return [*options, "--deterministic"] if execution.deterministic else options
 
 
 def select_numerics(args: argparse.Namespace, device: "torch.device") -> Numerics:
-    """Return what the arguments ask of a device, and set torch's switches for this process.
+    """Return the numerics that the arguments ask for, and set torch's switches for this process.
 
     Raises:
         VicinalError: the device does not have that precision.
@@ -102,17 +102,14 @@ def select_numerics(args: argparse.Namespace, device: "torch.device") -> Numeric
     # What is compiled depends on measured times, which differ from run to run.
     chosen = "off" if args.compile == "auto" and (args.deterministic or not on_gpu) else args.compile
     if chosen != "off":
-        os.environ.setdefault(COMPILED, str(compiled_folder()))
+        # For later jobs too: torch's own folder, below /tmp, may be removed with the job.
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        os.environ.setdefault(COMPILED, str(cache / "vicinal" / "compiled"))
     return Numerics(precision, args.deterministic, graph=not args.no_graph, compile=chosen)
 
 
-def compiled_folder() -> Path:
-    """Return where compiled networks are kept for later jobs: torch's own folder, below /tmp, may go with the job."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vicinal" / "compiled"
-
-
 def allow_tf32(allowed: bool) -> None:
-    """Let a GPU round the inputs of products and convolutions to tf32, or forbid it; torch allows it for the latter."""
+    """Allow or forbid tf32 in matrix products and convolutions on a GPU; torch allows it in convolutions by default."""
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed

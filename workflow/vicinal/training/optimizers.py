@@ -10,13 +10,14 @@ from torch.optim.sgd import sgd
 
 
 class Optimizer:
-    """What the optimisers share. They call torch.optim's own update functions, the fused ones.
+    """What the optimisers share. They call torch.optim's fused update functions.
 
-    Its classes would import the compiler at their first step, a second for every job, and update one network at a time.
+    The classes of torch.optim would import the compiler at their first step, a second for every job, and update one
+    network at a time.
 
     Attributes:
         parameters: those that are trained.
-        buffers: all tensors that it remembers from step to step, zeros at first.
+        buffers: all tensors that it keeps from step to step, zeros at first.
         recipe: the resolved recipe.
     """
 
@@ -26,7 +27,7 @@ class Optimizer:
         self.recipe = recipe
 
     def like_parameters(self) -> list[torch.Tensor]:
-        """Return zeros for each parameter, which are remembered."""
+        """Return zeros for each parameter, which are kept as buffers."""
         zeros = [torch.zeros_like(parameter, requires_grad=False) for parameter in self.parameters]
         self.buffers += zeros
         return zeros
@@ -37,7 +38,7 @@ class Optimizer:
             parameter.grad = None
 
     def load(self, buffers: Iterable[torch.Tensor]) -> None:
-        """Go on with the buffers of another optimiser of the same network."""
+        """Take over the buffers of another optimiser of the same network."""
         for own, value in zip(self.buffers, buffers, strict=True):
             own.copy_(value)
 
@@ -47,7 +48,7 @@ class SGD(Optimizer):
 
     def __init__(self, parameters: Iterable[torch.nn.Parameter], recipe: dict) -> None:
         super().__init__(parameters, recipe)
-        # Zeros give the first step that torch.optim takes without: 0 · momentum + gradient.
+        # torch.optim takes its first step without momentum; zeros give the same: 0 · momentum + gradient.
         self.momentum = self.like_parameters()
 
     @staticmethod
@@ -123,10 +124,10 @@ def learning_rate(recipe: dict, progress: float) -> float:
 
 
 def plateau_rate(recipe: dict, losses: list[float]) -> float:
-    """Return the learning rate after epochs with these validation losses, as torch's ``ReduceLROnPlateau`` has it.
+    """Return the learning rate after epochs with these validation losses, as torch's ``ReduceLROnPlateau`` would.
 
-    It drops by ``gamma``, down to ``lr_min``, once the loss was not lower than before, by 0.01 % at least, for more
-    than ``patience`` epochs in a row.
+    It is multiplied by ``gamma``, down to ``lr_min``, when for more than ``patience`` epochs in a row the loss has not
+    fallen at least 0.01 % below its lowest value.
     """
     rate, best, bad = recipe["lr"], math.inf, 0
     for loss in losses:

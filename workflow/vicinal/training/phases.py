@@ -9,7 +9,7 @@ HEAD_RECIPE = {"optimizer": "adam", "weight_decay": 0.0, "schedule": "constant"}
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of a training.
+    """A part of a training.
 
     Attributes:
         start, stop: its epochs, from 0; ``stop`` is the first that is not in it.
@@ -33,10 +33,10 @@ def phases(recipe: dict[str, Any]) -> list[Phase]:
 
 
 def phase_at(recipe: dict[str, Any], epoch: int) -> Phase:
-    """Return the phase that an epoch belongs to; after the last epoch, the last one."""
+    """Return the phase that an epoch belongs to; after the last epoch, the last phase."""
     return next((phase for phase in phases(recipe) if epoch < phase.stop), phases(recipe)[-1])
 
 
 def all_epochs(recipe: dict[str, Any]) -> int:
-    """Return the epochs of all phases."""
+    """Return the number of epochs of all phases."""
     return phases(recipe)[-1].stop

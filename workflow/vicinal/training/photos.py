@@ -1,4 +1,4 @@
-"""Photos as inputs of the networks: what ``inputs.Images`` is for data sets that fit into memory."""
+"""Photos as inputs of the networks, decoded as they are needed; ``inputs.Images`` is for data that fit into memory."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,49 +9,29 @@ from vicinal.data.photos.crops import random_boxes
 from vicinal.data.photos.loader import photo_batches
 from vicinal.data.photos.store import PhotoStore
 from vicinal.training.batch_plan import BatchPlan
-from vicinal.training.inputs import EpochTables, MixedBatch, as_input, mixed_batch
+from vicinal.training.inputs import EpochTables, MixedBatch, Split, as_input, mixed_batch
 
 EVALUATION_BATCH = 256
 
 
-class Photos:
-    """The photos of one split, decoded on the host as they are needed and normalised, flipped and mixed on a device.
+class Photos(Split):
+    """The photos of one split: decoded on the host as they are needed; normalised, flipped and mixed on a device.
 
     Args:
         store: the data set.
         split: train, validation or test.
         device: where the inputs go.
         size: pixels of a side of the inputs.
-        threads: that decode; None: as many as this process may use cores.
-
-    Attributes:
-        device: see above.
-        labels: (n,) int64, on the device.
-        num_classes: number of classes.
-        channels: 3.
-        mean, scale: (3,) float32: inputs are (value − mean) · scale.
+        threads: that decode; None: one for each core that this process may use.
     """
 
     channels, window = 3, None
 
     def __init__(
-        self,
-        store: PhotoStore,
-        split: str,
-        device: torch.device,
-        *,
-        size: int = 224,
-        threads: int | None = None,
+        self, store: PhotoStore, split: str, device: torch.device, *, size: int = 224, threads: int | None = None
     ) -> None:
-        self.store, self.device, self.size, self.threads = store, device, size, threads
-        self.positions = store.splits[split]
-        self.labels = torch.from_numpy(store.labels[self.positions]).to(device)
-        self.num_classes = store.num_classes
-        self.mean = torch.tensor(store.mean * 255, dtype=torch.float32, device=device)
-        self.scale = torch.tensor(1 / (store.std * 255), dtype=torch.float32, device=device)
-
-    def __len__(self) -> int:
-        return len(self.positions)
+        super().__init__(store, split, device)
+        self.store, self.size, self.threads = store, size, threads
 
     @property
     def side(self) -> int:
@@ -72,16 +52,8 @@ class Photos:
         for pixels in self._decoded(self.positions, bounds):
             yield as_input(self.normalised(pixels))
 
-    def pixels(
-        self,
-        plan: BatchPlan,
-        *,
-        seed: int,
-        epoch: int,
-        crop: bool = True,
-        first: int = 0,
-    ) -> Iterator[torch.Tensor]:
-        """Yield the photos of each batch of an epoch, (B, size, size, 3) uint8 on the device, not flipped yet.
+    def pixels(self, plan: BatchPlan, *, seed: int, epoch: int, first: int = 0) -> Iterator[torch.Tensor]:
+        """Yield random resized crops for each batch of an epoch, (B, size, size, 3) uint8 on the device, not flipped.
 
         The next batches are decoded meanwhile.
 
@@ -89,15 +61,14 @@ class Photos:
             plan: for as many images as there are photos.
             seed: of the replicate; with the epoch it determines the crops.
             epoch: from 0.
-            crop: random resized crops; otherwise the centre.
             first: the batch to begin with.
         """
         positions = self.positions[plan.order]
-        boxes = random_boxes(self.store.sizes[positions], seed=seed, epoch=epoch) if crop else None
+        boxes = random_boxes(self.store.sizes[positions], seed=seed, epoch=epoch)
         return self._decoded(positions, plan.bounds[first:], boxes)
 
     def batch(self, pixels: torch.Tensor, tables: EpochTables, here: torch.Tensor | slice, mixed: bool) -> MixedBatch:
-        """Return a batch made from its photos: flipped, normalised, and mixed if ``mixed``; all of it on the device.
+        """Return a batch made from its photos on the device: flipped, normalised, and mixed if ``mixed``.
 
         Args:
             pixels: as ``pixels`` yields them.
@@ -107,19 +78,6 @@ class Photos:
         """
         inputs = self.normalised(torch.where(tables.flip[here][:, None, None, None], pixels.flip(2), pixels))
         return mixed_batch(inputs, self.labels[tables.order[here]], tables, here, mixed)
-
-    def batches(
-        self, plan: BatchPlan, *, seed: int, epoch: int, mixed: bool, crop: bool = True, first: int = 0
-    ) -> Iterator[MixedBatch]:
-        """Yield the batches of an epoch; arguments as for ``pixels`` and ``batch``."""
-        tables = EpochTables(plan, self.device)
-        photos = self.pixels(plan, seed=seed, epoch=epoch, crop=crop, first=first)
-        for (start, stop), pixels in zip(plan.bounds[first:], photos, strict=True):
-            yield self.batch(pixels, tables, slice(start, stop), mixed)
-
-    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return pixels (N, H, W, 3) uint8 as (value/255 − mean)/std of each channel, float32."""
-        return pixels.to(torch.float32).sub_(self.mean).mul_(self.scale)
 
     def _decoded(
         self, positions: np.ndarray, bounds: Sequence[tuple[int, int]], boxes: np.ndarray | None = None

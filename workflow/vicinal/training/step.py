@@ -1,40 +1,84 @@
-"""One training step of a cohort, made so that a CUDA graph can hold it."""
+"""What a training is, and one step of it with a whole cohort, made so that a CUDA graph can hold it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
-from vicinal.training.inputs import EpochTables, MixedBatch, make_batch
+from vicinal.training.batch_plan import BatchPlan, batch_plan
+from vicinal.training.inputs import EpochTables, Images, MixedBatch, make_batch
 from vicinal.training.learner import Learner
 from vicinal.training.losses import Answers, total_loss
+from vicinal.training.numerics import Numerics
 from vicinal.training.optimizers import update
 from vicinal.training.phases import Phase
-from vicinal.training.task import Training
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained on what, and how: the same for all networks of a cohort.
+
+    Attributes:
+        data: the training split, on the device where the training runs.
+        validation: the validation split, for the history and the schedule ``plateau``; may be empty.
+        recipe: resolved, see ``vicinal.config.Recipe``.
+        seed: of the replicate; with the epoch it determines the batches.
+        alpha: of the mixup; None: inputs are not mixed.
+        teacher: frozen and in evaluation mode, asked once a batch for all networks; None: there is none.
+        numerics: how to compute.
+    """
+
+    data: Images
+    validation: Images
+    recipe: dict[str, Any]
+    seed: int
+    alpha: float | None = None
+    teacher: torch.nn.Module | None = None
+    numerics: Numerics = field(default_factory=Numerics)
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the training runs."""
+        return self.data.device
+
+    def mixes(self, phase: Phase) -> bool:
+        """Return whether inputs are mixed in a phase."""
+        return self.alpha is not None and not phase.head
+
+    def plan(self, epoch: int, phase: Phase) -> BatchPlan:
+        """Return the batch plan of an epoch, from 0, which is in ``phase``."""
+        return batch_plan(
+            len(self.data),
+            self.recipe["batch_size"],
+            seed=self.seed,
+            epoch=epoch,
+            alpha=self.alpha if self.mixes(phase) else None,
+            crop_padding=self.data.window.room if self.data.window else self.recipe["crop_padding"],
+            flip=self.recipe["flip"],
+        )
 
 
 class CohortStep:
     """A step with every learner of a cohort on the next images of the epoch.
 
-    All that it needs lies in tensors that keep their places, its own position in the epoch too, and it never waits for
-    the device. Each learner has a stream of its own on a GPU, so that their small kernels run side by side; the teacher
-    is asked once for all, and one call updates all.
+    Everything that it reads or writes, its own position in the epoch too, lies in tensors that keep their places, and
+    it never waits for the device. On a GPU each learner has a stream of its own, so that their small kernels run side
+    by side. The teacher is asked once for all learners, and one call updates all.
+
+    Args:
+        learners: networks on the device of the data.
+        training: what they are trained on, and how.
+        tables: of the epoch; they are loaded anew before each.
+        phase: of the training.
 
     Attributes:
-        learners: the networks in training.
-        phase: of the training.
+        learners, phase: as above.
         losses: (steps of an epoch, learners), of this epoch.
     """
 
     def __init__(self, learners: list[Learner], training: Training, tables: EpochTables, phase: Phase) -> None:
-        """Prepare steps.
-
-        Args:
-            learners: networks on the device of the data.
-            training: what they are trained on, and how.
-            tables: of the epoch; they are loaded anew before each.
-            phase: of the training.
-        """
         self.learners, self.phase = learners, phase
         self._training, self._tables = training, tables
         self._mixed = training.mixes(phase)
@@ -44,28 +88,14 @@ class CohortStep:
         steps = len(tables.bounds)
         self.losses = torch.zeros(steps, len(learners), device=self._device)
         self._rates = torch.zeros(steps, device=self._device)
-        # One element each, not none: to index by a 0-d tensor would wait for the device.
+        # Of shape (1,): indexing by a 0-d tensor would wait for the device.
         self._number = torch.zeros(1, dtype=torch.int64, device=self._device)
         self._position = torch.zeros(1, dtype=torch.int64, device=self._device)
         self._within = torch.arange(training.recipe["batch_size"], device=self._device)
-        # Where the next photos lie, for data sets that are decoded as they are needed.
+        # The next photos, of data sets that are decoded as they are needed.
         self._pixels: torch.Tensor | None = None
         on_gpu = self._device.type == "cuda"
         self._streams = [torch.cuda.Stream(self._device) for _ in learners] if on_gpu else []
-
-    def compile_networks(self) -> None:
-        """Run whole batches through compiled networks from now on; the next step compiles them."""
-        models = [learner.model for learner in self.learners] + ([] if self._teacher is None else [self._teacher])
-        self._compiled = {model: torch.compile(model, dynamic=False) for model in models}
-
-    def use_plain_networks(self) -> None:
-        """Run the networks as they are from now on."""
-        self._compiled: dict[torch.nn.Module, Callable] = {}
-
-    @property
-    def is_compiled(self) -> bool:
-        """Return whether whole batches run through compiled networks."""
-        return bool(self._compiled)
 
     def begin(self, rates: list[float], number: int = 0, losses: torch.Tensor | None = None) -> None:
         """Begin an epoch, or continue one.
@@ -93,12 +123,19 @@ class CohortStep:
 
     def __call__(self, size: int) -> None:
         """Train on the next ``size`` images."""
-        batch = self._batch(size)
+        data, here = self._training.data, self._position + self._within[:size]
+        if self._pixels is None:
+            batch = make_batch(data, self._tables, here, self._training.recipe, mixed=self._mixed)
+        else:
+            batch = data.batch(self._pixels[:size], self._tables, here, mixed=self._mixed)
         teacher_logits = None
         if self._teacher is not None:
-            with torch.no_grad(), self._autocast():
-                teacher_logits = self._ask(self._teacher, batch).float()
-        losses = [self._backward(k, batch, teacher_logits) for k in range(len(self.learners))]
+            with torch.no_grad():
+                teacher_logits = self._logits(self._teacher, batch.inputs)
+        losses = []
+        for k, learner in enumerate(self.learners):
+            with self._on_stream(k):
+                losses.append(self._backward(learner, batch, teacher_logits))
         for stream in self._streams:
             torch.cuda.current_stream(self._device).wait_stream(stream)
         update([learner.optimizer for learner in self.learners], self._rates[self._number][0])
@@ -106,35 +143,23 @@ class CohortStep:
         self._number += 1
         self._position += size
 
-    def _batch(self, size: int) -> MixedBatch:
-        """Return the next batch."""
-        here = self._position + self._within[:size]
-        if self._pixels is None:
-            return make_batch(self._training.data, self._tables, here, self._training.recipe, mixed=self._mixed)
-        return self._training.data.batch(self._pixels[:size], self._tables, here, mixed=self._mixed)
-
-    def _backward(self, k: int, batch: MixedBatch, teacher_logits: torch.Tensor | None) -> torch.Tensor:
-        """Compute a learner's loss, which is returned, and its gradients."""
-        learner = self.learners[k]
-        with self._on_stream(k):
-            learner.optimizer.zero_grad()
-            with self._autocast():
-                logits = self._ask(learner.model, batch)
-            if teacher_logits is not None:
-                teacher_logits = teacher_logits * learner.logit_scale
-            answers = Answers(
-                logits.float(), batch.labels, batch.partner_labels, batch.lam, teacher_logits, learner.temperature
-            )
-            loss = total_loss(learner.terms, answers)
-            loss.backward()
+    def _backward(self, learner: Learner, batch: MixedBatch, teacher_logits: torch.Tensor | None) -> torch.Tensor:
+        """Compute a learner's gradients; return its loss."""
+        learner.optimizer.zero_grad()
+        logits = self._logits(learner.model, batch.inputs)
+        if teacher_logits is not None:
+            teacher_logits = teacher_logits * learner.logit_scale
+        answers = Answers(logits, batch.labels, batch.partner_labels, batch.lam, teacher_logits, learner.temperature)
+        loss = total_loss(learner.terms, answers)
+        loss.backward()
         return loss.detach()
 
-    def _ask(self, model: torch.nn.Module, batch: MixedBatch) -> torch.Tensor:
-        is_whole = len(batch.inputs) == self._training.recipe["batch_size"]
-        return (self._compiled.get(model, model) if is_whole else model)(batch.inputs)
-
-    def _autocast(self) -> AbstractContextManager:
-        return self._training.numerics.autocast(self._device)
+    def _logits(self, model: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the logits (N, K) float32 of a network, which may be compiled for whole batches."""
+        if len(inputs) == self._training.recipe["batch_size"]:
+            model = self._compiled.get(model, model)
+        with self._training.numerics.autocast(self._device):
+            return model(inputs).float()
 
     def _on_stream(self, k: int) -> AbstractContextManager:
         if not self._streams:
@@ -142,8 +167,22 @@ class CohortStep:
         self._streams[k].wait_stream(torch.cuda.current_stream(self._device))
         return torch.cuda.stream(self._streams[k])
 
+    def compile_networks(self) -> None:
+        """Run whole batches through compiled networks from now on; the next step compiles them."""
+        models = [learner.model for learner in self.learners] + ([] if self._teacher is None else [self._teacher])
+        self._compiled = {model: torch.compile(model, dynamic=False) for model in models}
+
+    def use_plain_networks(self) -> None:
+        """Run the networks without compilation from now on."""
+        self._compiled: dict[torch.nn.Module, Callable] = {}
+
+    @property
+    def is_compiled(self) -> bool:
+        """Return whether whole batches run through compiled networks."""
+        return bool(self._compiled)
+
     def state(self) -> Iterator[torch.Tensor]:
-        """Yield all tensors that a step changes, except gradients, which the next one makes anew."""
+        """Yield all tensors that a step changes; not the gradients, which the next step makes anew."""
         for learner in self.learners:
             yield from learner.model.state_dict().values()
             yield from learner.optimizer.buffers

@@ -1,4 +1,4 @@
-"""Weights of networks as safetensors files (no pickles)."""
+"""Trained networks on disk: their weights as safetensors files (no pickles), history and record."""
 
 import os
 import re
@@ -13,8 +13,10 @@ from safetensors.torch import load_file, save_file
 from vicinal.errors import VicinalError
 from vicinal.files import atomic_path, sha256, write_table
 from vicinal.jobs.records import weights_sha256, write_result
+from vicinal.models import build_model
 from vicinal.results import HISTORY, RECORD, WEIGHTS
 from vicinal.training.history import history_table
+from vicinal.training.inputs import Images, adapt, to_device
 
 
 def save_state(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -39,10 +41,10 @@ def save_state(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, s
 def save_model(
     directory: Path, state: dict[str, torch.Tensor], history: list[dict], wanted: dict[str, Any], made: dict[str, Any]
 ) -> None:
-    """Write a finished model into its directory, all or nothing; one that is there and finished is kept.
+    """Write a finished model into its directory, all or nothing; a finished one that is there is kept.
 
     Args:
-        directory: named by the model's id.
+        directory: of the model.
         state: the state dict.
         history: one row an epoch (``vicinal.training.history``); none where nothing was trained.
         wanted: what decides whether the model still counts: id, spec, code, sha256 of data and teacher.
@@ -76,3 +78,19 @@ def load_weights(directory: Path, model: torch.nn.Module) -> None:
     if {name: tuple(value.shape) for name, value in state.items()} != wanted:
         raise VicinalError(f"{path}: the weights of another network; {remedy}")
     model.load_state_dict(state)
+
+
+def trained_network(directory: Path, spec: dict[str, Any], images: Images) -> torch.nn.Module:
+    """Return the finished model in a directory, on the device of some images.
+
+    Args:
+        directory: of the model.
+        spec: of the model.
+        images: of the data that it was trained on, in the normalisation of the data.
+
+    Raises:
+        VicinalError: its weights are missing, damaged or of another network.
+    """
+    model = build_model(spec["model"], images.num_classes, images.channels)
+    load_weights(directory, model)
+    return to_device(adapt(model, spec, images), images.device)

@@ -16,7 +16,7 @@ from vicinal.analysis.claims.verdict import (
     rows,
     unjudged,
 )
-from vicinal.analysis.schema import TEACHER
+from vicinal.analysis.schema import TEACHER, validated
 
 __all__ = ["CLAIMS", "INCONCLUSIVE", "NOT_JUDGED", "NOT_REPRODUCED", "REPRODUCED", "TABLES", "evaluate_claims"]
 
@@ -28,13 +28,13 @@ def evaluate_claims(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the verdict on every claim and the numbers behind it.
 
     The replicate is the seed; runs are paired by seed, over the seeds that all runs of a cell have. A claim is
-    *reproduced* where the lower bound of the 95 % interval exceeds the threshold in all primary cells, *not reproduced*
-    where the upper bound of the Bonferroni interval over the primary cells is below it in some cell, else
-    *inconclusive*: so too below 3 seeds, where runs are missing, and where a value is not finite, occurs twice or is
-    the same for all seeds. Where no model is or has a teacher, every claim is *not judged*.
+    *reproduced* if the lower bound of the 95 % interval exceeds the threshold in all primary cells, *not reproduced* if
+    the upper bound of the Bonferroni interval over the primary cells is below it in any of them, else *inconclusive*.
+    It is inconclusive too with fewer than 3 seeds, with runs missing, and where a value is not finite, occurs twice or
+    is the same for all seeds. If no model is or has a teacher, every claim is *not judged*.
 
     Args:
-        tables: the tidy tables of an experiment by name, of those in ``TABLES`` that there are.
+        tables: the tidy tables of an experiment by name, those of ``TABLES`` that exist.
 
     Returns:
         One row a verdict, primary cell or secondary test, in the order of the claims. ``low`` and ``high`` are the 95 %
@@ -42,9 +42,10 @@ def evaluate_claims(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         the secondary rows of the claim. A verdict row repeats the cell that decides, with the fewest seeds as n.
 
     Raises:
-        VicinalError: a table lacks a column.
+        VicinalError: a table is not what it should be (``vicinal.analysis.schema.validated``).
     """
-    runs = Runs(tables)
+    present = {name: tables[name] for name in TABLES if tables.get(name) is not None and len(tables[name])}
+    runs = Runs({name: validated(name, table) for name, table in present.items()})
     without_teachers = runs.settings and not any(s.role == TEACHER or s.teacher for s in runs.settings)
     found = []
     for name, claim in CLAIMS.items():

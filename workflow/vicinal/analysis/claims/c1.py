@@ -16,7 +16,7 @@ LIMIT = 0.5  # a perfectly linear teacher scores 1
 def tests(runs: Runs) -> tuple[list[Test], str]:
     """Return the tests of C1, and which runs it lacks."""
     students = runs.students("kd_mixup") + runs.students("kd")
-    named = [runs.teacher_of(s) for s in students if s.teacher_mixup_alpha is None]  # also those that no table has
+    named = [runs.teacher_of(s) for s in students if s.teacher_mixup_alpha is None]  # no table may have them
     plain = list(dict.fromkeys([*(s for s in runs.teachers() if s.alpha is None), *named]))
     if not plain:
         return [], f"teachers without mixup, explained_share at T = {PRIMARY_TEMPERATURE:g} (table confusion)"
@@ -50,10 +50,7 @@ def _others(runs: Runs, s: Setting) -> list[Test]:
 
 
 def _test(runs: Runs, s: Setting, t: float, estimand: str, sample: Sample, primary: bool = False) -> Test:
-    warning = runs.pretraining_warning(s, "mixed inputs are not new to it, as the claim supposes")
-    return Test(_cell(runs, s, t), estimand, sample, primary=primary, warning=warning)
-
-
-def _cell(runs: Runs, s: Setting, t: float) -> str:
     mixup = "" if s.alpha is None else f" (teacher with mixup α = {s.alpha:g})"
-    return f"{runs.label(s._replace(alpha=None))}{mixup}, T = {t:g}"
+    cell = f"{runs.label(s._replace(alpha=None))}{mixup}, T = {t:g}"
+    warning = runs.pretraining_warning(s, "mixed inputs are not new to it, as the claim supposes")
+    return Test(cell, estimand, sample, primary=primary, warning=warning)

@@ -22,7 +22,7 @@ def tests(runs: Runs) -> tuple[list[Test], str]:
         for split, pairs in (("train", "all"), ("test", "different")):
             found += [_test(runs, s, name, split=split, pairs=pairs) for name in metrics]
     found += [_test(runs, s, name) for s in students if not is_primary(s) for name in metrics]
-    for s in students:  # controls; ce_mixup students have no teacher, so no entropy to be matched to
+    for s in students:  # controls; a ce_mixup student has no teacher whose entropy it could be matched to
         for method, name in (("kd", "nonlinearity"), ("kd", _MATCHED), ("ce_mixup", "nonlinearity")):
             found.append(_test(runs, s, name, versus=method))
     return decidable(found), ""

@@ -59,14 +59,14 @@ def _slope(runs: Runs, s: Setting, scales: tuple[float, ...], primary: bool) -> 
         return slopes(x, y)
 
     estimand = "slope of the student's confidence gap on the teacher's"
-    return Test(_cell(runs, s), estimand, paired(_gaps(runs, s, scales), contrast), primary=primary)
+    return Test(runs.label(s), estimand, paired(_gaps(runs, s, scales), contrast), primary=primary)
 
 
 def _accuracy(runs: Runs, s: Setting, scale: float, primary: bool) -> Test:
     series = [runs.metric(s._replace(logit_scale=c), "accuracy") for c in (scale, 1.0)]
     estimand = f"{MARGIN:g} − |accuracy(logit_scale {scale:g}) − accuracy(logit_scale 1)|"
     sample = paired(series, lambda scaled, plain: scaled - plain)
-    return Test(_cell(runs, s), estimand, sample, Within(MARGIN), primary=primary)
+    return Test(runs.label(s), estimand, sample, Within(MARGIN), primary=primary)
 
 
 def _partial(runs: Runs, s: Setting) -> Test:
@@ -77,13 +77,9 @@ def _partial(runs: Runs, s: Setting) -> Test:
     accuracies = [runs.metric(s._replace(logit_scale=c), "accuracy") for c in SCALES]
     sample = paired([*_gaps(runs, s, SCALES), *accuracies], contrast)
     return Test(
-        _cell(runs, s),
+        runs.label(s),
         "partial correlation of the student's and the teacher's gap given the student's accuracy",
         sample,
         descriptive=True,
         warning="sensitivity only: the student's accuracy is itself an outcome",
     )
-
-
-def _cell(runs: Runs, s: Setting) -> str:
-    return runs.label(s) + (", kd" if s.method == "kd" else "")

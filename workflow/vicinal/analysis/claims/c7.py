@@ -85,5 +85,4 @@ def _pair(runs: Runs, ladder: list[Setting], smaller: Setting) -> Test:
 
 def _cell(runs: Runs, ladder: list[Setting]) -> str:
     names = " < ".join(str(s.teacher) for s in ladder)
-    method = ", kd" if ladder[0].method == "kd" else ""
-    return runs.label(ladder[0]._replace(teacher=f"({names})")) + method
+    return runs.label(ladder[0]._replace(teacher=f"({names})"))

@@ -18,29 +18,22 @@ from vicinal.analysis.claims.settings import (
     in_words,
     is_default,
     is_primary,
-    is_true,
     order,
     primary_of,
     read_setting,
 )
-from vicinal.analysis.schema import TEACHER, VARIANT, missing
+from vicinal.analysis.schema import PRETRAINED, STUDENT, TEACHER, TEACHER_PRETRAINED, VARIANT
 from vicinal.spec import more_weights
 
 WHOLE, PEAK = ("all", 0.0, 1.0), ("different", 0.45, 0.55)
 GIVEN_TEACHER = "a given teacher, one for all seeds: the interval is over the seeds of its students alone"
-# Whether the weights that a run, and its teacher, started from were trained with mixup; not in every experiment.
-PRETRAINED, TEACHER_PRETRAINED = "pretraining_mixup", "teacher_pretraining_mixup"
 
 
 class Runs:
     """The tables of an experiment, indexed by setting."""
 
     def __init__(self, tables: Mapping[str, pd.DataFrame]) -> None:
-        """Index the tables metrics, vicinal, confusion and reliability, of those that are there.
-
-        Args:
-            tables: by name, each as ``vicinal.analysis.schema.validated`` returns it.
-        """
+        """Index the tables metrics, vicinal, confusion and reliability, ``validated``, of those that exist."""
         self._settings: dict[Any, Setting] = {}
         self._seeds: dict[Any, int | None] = {}
         self._given: set[Setting] = set()  # teachers without a seed: one for all
@@ -49,13 +42,13 @@ class Runs:
         self._taught_by_pretrained: set[Setting] = set()
         self._values: dict[tuple, dict[int | None, list]] = defaultdict(lambda: defaultdict(list))
         self._bins: dict[tuple, tuple[np.ndarray, ...]] = {}
-        for name, read in (
-            ("metrics", self._read_metrics), ("vicinal", self._read_vicinal), ("reliability", self._read_reliability),
-            ("confusion", self._read_confusion),
-        ):  # fmt: skip
-            if name in tables:
-                self._read_models(tables[name])
-                read(tables[name])
+        readers = {
+            "metrics": self._read_metrics, "vicinal": self._read_vicinal, "confusion": self._read_confusion,
+            "reliability": self._read_reliability,
+        }  # fmt: skip
+        for name, table in tables.items():
+            self._read_models(table)
+            readers[name](table)
         self.settings = sorted(set(self._settings.values()), key=order)
         self._pretrained |= {self.teacher_of(s) for s in self._taught_by_pretrained}
         self._several = len({s.data for s in self.settings}) > 1
@@ -63,7 +56,7 @@ class Runs:
         for s in self.settings:
             for name in ("recipe", "source"):
                 found = self._variants[name, s.role, s.data, s.model]
-                if getattr(s, name) and getattr(s, name) not in found:  # some tables do not say
+                if getattr(s, name) and getattr(s, name) not in found:  # most tables lack these columns
                     found.append(getattr(s, name))
 
     def _read_models(self, table: pd.DataFrame) -> None:
@@ -73,14 +66,14 @@ class Runs:
         for row in table[["model_id", "seed", *settings, *origins]].drop_duplicates("model_id").to_dict("records"):
             id_ = row["model_id"]
             setting = self._settings.setdefault(id_, read_setting({c: row[c] for c in settings}))
-            seed = self._seeds.setdefault(id_, ALL_SEEDS if missing(row["seed"]) else int(row["seed"]))
+            seed = self._seeds.setdefault(id_, ALL_SEEDS if pd.isna(row["seed"]) else int(row["seed"]))
             if seed is ALL_SEEDS:
                 self._given.add(setting)
             if "teacher_id" in origins:
                 self._teacher_ids.setdefault(setting, row["teacher_id"])
-            if is_true(row.get(PRETRAINED)):
+            if _is_true(row.get(PRETRAINED)):
                 self._pretrained.add(setting)
-            if is_true(row.get(TEACHER_PRETRAINED)):
+            if _is_true(row.get(TEACHER_PRETRAINED)):
                 self._taught_by_pretrained.add(setting)
 
     def _add(self, table: pd.DataFrame, *keys: str) -> None:
@@ -89,19 +82,16 @@ class Runs:
             self._values[self._settings[id_], *key][self._seeds[id_]].append(value)
 
     def _read_metrics(self, table: pd.DataFrame) -> None:
-        self._add(table[table["split"].isin(["test"])], "metric")
+        self._add(table[table["split"].eq("test")], "metric")
 
     def _read_vicinal(self, table: pd.DataFrame) -> None:
-        chosen = np.zeros(len(table), dtype=bool)
+        table = table[table["metric"].isin(["nonlinearity", "nonlinearity_matched"])]
         for pairs, low, high in (WHOLE, PEAK):
             of_range = np.isclose(table["lam_low"], low) & np.isclose(table["lam_high"], high)
-            chosen |= table["pairs"].isin([pairs]) & of_range
-        chosen &= table["metric"].isin(["nonlinearity", "nonlinearity_matched"])
-        self._add(table[chosen], "metric", "split", "pairs")
+            self._add(table[table["pairs"].isin([pairs]) & of_range], "metric", "split", "pairs")
 
     def _read_confusion(self, table: pd.DataFrame) -> None:
-        of_teachers = table["split"].isin(["test"]) & table["role"].isin([TEACHER])
-        self._add(table[of_teachers], "metric", "softmax_temperature")
+        self._add(table[table["split"].eq("test") & table["role"].eq(TEACHER)], "metric", "softmax_temperature")
 
     def _read_reliability(self, table: pd.DataFrame) -> None:
         for id_, bins in table.groupby("model_id", observed=True, sort=False):
@@ -115,7 +105,7 @@ class Runs:
         return Series(what, self._values.get((setting, *keys), {}), GIVEN_TEACHER if own in self._given else "")
 
     def bins(self, setting: Setting, seed: int) -> tuple[np.ndarray, ...] | None:
-        """Return counts and mean confidences of a run's filled reliability bins, None if there are none to be used."""
+        """Return counts and mean confidences of a run's filled reliability bins; None if they are missing or broken."""
         return self._bins.get((setting, seed))
 
     def metric(self, setting: Setting, name: str) -> Series:
@@ -132,7 +122,7 @@ class Runs:
         return self._series(what, setting, name, float(temperature))
 
     def confusion_temperatures(self, setting: Setting, name: str) -> list[float]:
-        """Return the temperatures at which a measure of a teacher's confusion is there."""
+        """Return the temperatures at which a teacher's confusion was measured."""
         return sorted(key[2] for key in self._values if len(key) == 3 and key[:2] == (setting, name))
 
     def teachers(self) -> list[Setting]:
@@ -141,19 +131,17 @@ class Runs:
 
     def students(self, method: str = "kd_mixup") -> list[Setting]:
         """Return the students of a method."""
-        return [s for s in self.settings if s.role == "student" and s.method == method]
+        return [s for s in self.settings if s.role == STUDENT and s.method == method]
 
     def teacher_of(self, student: Setting) -> Setting:
-        """Return the setting of a student's teacher; one that is in no table has no values.
+        """Return the setting of a student's teacher; if it is in no table it has no values.
 
-        Where the tables do not say which teacher it was, one of the same recipe is preferred.
+        If the tables do not say which teacher it was, one of the same recipe is preferred.
         """
-        known = self._settings.get(self._teacher_ids.get(student))
-        if known is not None and (known.role, known.model, known.alpha) == (
-            TEACHER, student.teacher, student.teacher_mixup_alpha,
-        ):  # fmt: skip
-            return known
         name, alpha, source = str(student.teacher), student.teacher_mixup_alpha, student.source
+        known = self._settings.get(self._teacher_ids.get(student))
+        if known is not None and (known.role, known.model, known.alpha) == (TEACHER, name, alpha):
+            return known
         wanted = (student.data, name, alpha, source)
         found = [s for s in self.teachers() if (s.data, s.model, s.alpha, s.source) == wanted]
         if found:
@@ -162,7 +150,7 @@ class Runs:
         return Setting(TEACHER, student.data, name, method, alpha, *[None] * 4, 0.0, 1.0, source=source)
 
     def pretraining_warning(self, setting: Setting, why: str) -> str:
-        """Return the warning, with ``why`` it matters, where a run started from weights pretrained with mixup."""
+        """Return a warning if a run started from weights pretrained with mixup; ``why`` says why it matters."""
         if setting not in self._pretrained:
             return ""
         return f"{setting.role} {self._prefix(setting)}{setting.model} was pretrained with mixup: {why}"
@@ -170,7 +158,7 @@ class Runs:
     def label(self, setting: Setting, versus: str = "") -> str:
         """Return a setting as a cell of the scorecard."""
         parts = [self._prefix(setting) + (arrow(setting) if setting.teacher else setting.model)]
-        parts += in_words(setting, brief=True)
+        parts += in_words(setting, brief=True) + (["kd"] if setting.method == "kd" else [])
         return ", ".join([*parts, f"vs {versus}"] if versus else parts)
 
     def describe(self, setting: Setting) -> str:
@@ -178,10 +166,8 @@ class Runs:
         if setting.role == TEACHER:
             with_mixup = f" trained with mixup (α = {setting.alpha:g})" if setting.alpha is not None else ""
             return f"{self._prefix(setting)}the teacher {setting.model}{with_mixup}"
-        details = in_words(setting, brief=False)
-        return f"{self._prefix(setting)}{setting.method} {arrow(setting)}" + (
-            f" ({', '.join(details)})" if details else ""
-        )
+        details = ", ".join(in_words(setting, brief=False))
+        return f"{self._prefix(setting)}{setting.method} {arrow(setting)}" + (f" ({details})" if details else "")
 
     def _prefix(self, setting: Setting) -> str:
         parts = [setting.data] if self._several else []
@@ -193,10 +179,10 @@ class Runs:
 
 
 def primary_students(runs: Runs) -> list[Setting]:
-    """Return the kd_mixup settings of the primary cells of all pairs; none where there are no such runs at all.
+    """Return the kd_mixup settings of the primary cells of all pairs; none if there are no such runs at all.
 
-    A pair that was only distilled otherwise (by kd, at another T or α) has a primary cell too, and so has a teacher
-    without any student: the claim names their missing runs, so that a lost pair does not go unnoticed.
+    A pair that was only distilled in another way (by kd, at another T or α) has a primary cell too, and so has a
+    teacher without a student: the claim names their missing runs, so that a lost pair is noticed.
     """
     present = [s for s in runs.students() if is_primary(s)]
     pairs = [primary_of(s) for s in runs.students() + runs.students("kd") if is_default(s)]
@@ -204,9 +190,9 @@ def primary_students(runs: Runs) -> list[Setting]:
 
 
 def lost_pairs(runs: Runs) -> list[Setting]:
-    """Return the primary cells of teachers without mixup that have no student in the tables, whatever its setting.
+    """Return the primary cells of teachers without mixup that have no student of any setting in the tables.
 
-    An experiment trains a teacher for its students only. The student is named where there is but one.
+    An experiment trains a teacher only for its students. The student is named if all pairs have the same one.
     """
     present = [s for s in runs.students() if is_primary(s)]
     taught = {(s.data, s.teacher) for s in runs.students() + runs.students("kd")}
@@ -226,10 +212,15 @@ def missing_primary(runs: Runs, what: str = "") -> str:
 
 
 def _usable(low: np.ndarray, high: np.ndarray, count: np.ndarray, confidence: np.ndarray) -> bool:
-    """Return whether these are the reliability bins of one run: side by side from 0 to 1, each mean within its bin."""
+    """Return whether reliability bins are those of one run: side by side from 0 to 1, each mean within its bin."""
     order = np.argsort(low, kind="stable")
     edges = np.append(low[order], 1.0)
     tiled = np.isclose(edges[0], 0) and np.allclose(high[order], edges[1:])
     filled = count > 0
     inside = (confidence >= low - 1e-6) & (confidence <= high + 1e-6)
     return bool(tiled and (count >= 0).all() and (count % 1 == 0).all() and filled.any() and inside[filled].all())
+
+
+def _is_true(flag: Any) -> bool:
+    """Return whether a flag of a table is set, whatever the type of its column."""
+    return not pd.isna(flag) and str(flag).lower() in ("true", "1", "1.0")

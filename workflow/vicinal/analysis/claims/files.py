@@ -8,14 +8,15 @@ import pandas as pd
 
 from vicinal.analysis.claims import TABLES, evaluate_claims
 from vicinal.analysis.claims.report import markdown
-from vicinal.files import read_table, sha256, write_json, write_table, write_text
-from vicinal.jobs.provenance import Stopwatch, provenance
+from vicinal.analysis.origin import write_record
+from vicinal.files import read_table, sha256, write_table, write_text
+from vicinal.jobs.provenance import Stopwatch
 
 
 def write_claims(tables: Path, output: Path, spec: Mapping[str, Any], code: str, watch: Stopwatch) -> pd.DataFrame:
     """Test the claims on the tables in a folder; write ``output`` (claims.parquet) and .md and .json beside it.
 
-    A table that is not there leaves the claims that need it inconclusive; without metrics there is nothing to say.
+    Claims that need a missing table are inconclusive; metrics.parquet must be there.
 
     Args:
         tables: folder of the experiment's tables (results/NAME).
@@ -28,7 +29,7 @@ def write_claims(tables: Path, output: Path, spec: Mapping[str, Any], code: str,
         The rows of ``evaluate_claims``.
 
     Raises:
-        VicinalError: metrics.parquet is missing, or a table is unreadable or lacks a column.
+        VicinalError: metrics.parquet is missing, or a table is unreadable or not what it should be.
     """
     paths = {name: tables / f"{name}.parquet" for name in TABLES}
     paths = {name: path for name, path in paths.items() if path.exists() or name == "metrics"}
@@ -36,16 +37,9 @@ def write_claims(tables: Path, output: Path, spec: Mapping[str, Any], code: str,
     write_table(output, table)
     page = output.with_suffix(".md")
     write_text(page, markdown(table))
-    verdicts = verdicts_of(table)
-    record = {
-        "spec": spec,
-        "code": code,
-        "verdicts": dict(zip(verdicts["claim"], verdicts["verdict"], strict=True)),
-        "sha256": {path.name: sha256(path) for path in (output, page)},
-        "made_from": {path.name: sha256(path) for path in paths.values()},
-        "provenance": provenance(watch),
-    }
-    write_json(output.with_suffix(".json"), record)
+    verdicts = verdicts_of(table).set_index("claim")["verdict"].to_dict()
+    made_from = {path.name: sha256(path) for path in paths.values()}
+    write_record(output.with_suffix(".json"), spec, code, watch, (output, page), made_from, verdicts=verdicts)
     return table
 
 

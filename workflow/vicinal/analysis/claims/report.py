@@ -35,9 +35,8 @@ def markdown(table: pd.DataFrame) -> str:
 
 def _line(row: dict, p: str) -> list:
     interval = "" if math.isnan(row["low"]) else f"[{number(row['low'])}, {number(row['high'])}]"
-    note = "; ".join(filter(None, (row["reason"], row["warning"])))
     numbers = [number(row["estimate"]), interval, number(row["threshold"]), row["n"], number(row[p])]
-    return [row["cell"], row["estimand"], *numbers, note]
+    return [row["cell"], row["estimand"], *numbers, "; ".join(filter(None, (row["reason"], row["warning"])))]
 
 
 def _table(head: list[str], rows: list[list]) -> list[str]:

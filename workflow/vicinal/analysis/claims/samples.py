@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-# So many equal values of a metric are not a coincidence; the accuracies of three seeds on few images may be.
+# From this many seeds on equal values of a metric are no coincidence; three accuracies on few images may be equal.
 MIN_COPIES = 4
-# In place of the seed of a network that has none: it is compared with the runs of every seed.
+# The seed of a network that has none and is compared with the runs of every seed.
 ALL_SEEDS = None
 
 
@@ -62,19 +62,17 @@ def paired(series: Sequence[Series], contrast: Callable[..., np.ndarray]) -> Sam
     note = "; ".join(dict.fromkeys(notes))
     if not seeds:
         return Sample(note=note)
-    columns = [np.array([_of_seed(s, seed) for seed in seeds], dtype=np.float64) for s in series]
-    for s, column in zip(series, columns, strict=True):
-        problem = _unusable(column[:1] if ALL_SEEDS in s.values else column, MIN_COPIES)
-        if problem:
+    columns = []
+    for s in series:
+        own_seeds = [ALL_SEEDS] if ALL_SEEDS in s.values else seeds
+        column = np.array([s.values[seed][0] for seed in own_seeds], dtype=np.float64)
+        if problem := _unusable(column, MIN_COPIES):
             return Sample(seeds, problem=f"{s.name} is {problem}", note=note)
+        columns.append(np.broadcast_to(column, len(seeds)))
     with np.errstate(divide="ignore", invalid="ignore"):
         values = contrast(*columns).reshape(len(seeds), -1)
     problem = next(filter(None, map(_unusable, values.T)), "")
     return Sample(seeds, values, problem=f"the estimand is {problem}" if problem else "", note=note)
-
-
-def _of_seed(series: Series, seed: int | None) -> float:
-    return series.values[ALL_SEEDS if ALL_SEEDS in series.values else seed][0]
 
 
 def _unusable(column: np.ndarray, copies: int = 2) -> str:

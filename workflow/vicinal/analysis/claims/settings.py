@@ -1,10 +1,12 @@
-"""The setting of a run, everything that determines it except the seed: read from a table, compared, described."""
+"""The setting of a run, which is all that determines it except the seed: read from a table, compared, described."""
 
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from vicinal.analysis.schema import STD, STUDENT, VARIANT, missing
+import pandas as pd
+
+from vicinal.analysis.schema import STD, STUDENT, VARIANT
 from vicinal.spec import more_weights
 
 PRIMARY_ALPHA, PRIMARY_TEMPERATURE, PRIMARY_WEIGHTS = 1.0, 2.0, (1.0, 0.0)
@@ -36,24 +38,19 @@ FIELDS = Setting._fields[:-3]
 
 
 def read_setting(row: Mapping[str, Any]) -> Setting:
-    """Return the setting of a row of a table; columns that start with ``recipe_`` and ``data_`` are its variant.
+    """Return the setting of a row of a table.
 
     Args:
-        row: has all of ``FIELDS``, and the weights of other terms (``more_weights``), if there are any; None, NaN and
-            NA are what does not apply.
+        row: has all of ``FIELDS``, the columns of ``VARIANT``, and the weights of other terms (``more_weights``); None,
+            NaN and NA stand for what does not apply.
     """
-    values = {name: None if missing(value) else value for name, value in row.items()}
+    values = {name: None if pd.isna(value) else value for name, value in row.items()}
     known = {name: values[name] for name in FIELDS}
     if known["temperature"] not in (None, STD):
         known["temperature"] = float(known["temperature"])
     recipe, source = (tuple(str(v) for name, v in values.items() if name.startswith(start)) for start in VARIANT)
     others = tuple((name, values[name]) for name in sorted(more_weights(values)) if values[name])
     return Setting(**known, recipe=recipe, source=source, others=others)
-
-
-def is_true(value: Any) -> bool:
-    """Return whether a flag of a table is set, whatever the type that its column has."""
-    return not missing(value) and str(value).lower() in ("true", "1", "1.0")
 
 
 def baseline(setting: Setting, method: str) -> Setting:
@@ -76,7 +73,7 @@ def _has_primary_weights(setting: Setting) -> bool:
 
 
 def is_primary(setting: Setting) -> bool:
-    """Return whether a kd_mixup student stands in a primary cell: α = 1, T = 2 and the defaults."""
+    """Return whether a student belongs to a primary cell: kd_mixup, α = 1, T = 2 and the defaults."""
     return is_default(setting) and setting == primary_of(setting)
 
 
@@ -86,7 +83,7 @@ def primary_of(setting: Setting) -> Setting:
 
 
 def arrow(setting: Setting) -> str:
-    """Return teacher → student."""
+    """Return ``teacher → student``, or the student alone."""
     return f"{setting.teacher} → {setting.model}" if setting.teacher else setting.model
 
 

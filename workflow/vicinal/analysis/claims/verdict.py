@@ -23,7 +23,7 @@ COLUMNS = [
 class Test:
     """One number over seeds and the threshold that it has to exceed.
 
-    ``undecided`` says why the cell can decide nothing whatever its interval; ``descriptive`` rows have no p-value.
+    ``undecided`` says why the cell decides nothing, whatever its interval. A ``descriptive`` test has no p-value.
     """
 
     __test__ = False  # not for pytest
@@ -50,7 +50,7 @@ class Test:
 
     @property
     def obstacle(self) -> str:
-        """Why this test decides nothing; empty where it may decide."""
+        """Why this test decides nothing; empty if it may decide."""
         if self.sample.needs:
             return f"needs: {self.sample.needs}"
         if self.sample.problem:
@@ -63,7 +63,7 @@ class Test:
 
 
 def decidable(tests: list[Test]) -> list[Test]:
-    """Return the tests without the secondary ones whose runs are missing: only primary ones need to name these."""
+    """Return the tests without those secondary ones whose runs are missing: only primary tests name missing runs."""
     return [test for test in tests if test.primary or not test.sample.needs]
 
 
@@ -72,7 +72,7 @@ def rows(tests: list[Test], needs: str) -> list[dict[str, Any]]:
 
     Args:
         tests: its primary and secondary tests.
-        needs: which runs are missing for it to have a primary cell at all; empty where it has one.
+        needs: the runs that are missing if it has no primary test at all; else empty.
     """
     primary = [test for test in tests if test.primary]
     primary_rows = [_row(test, len(primary)) for test in primary]
@@ -114,36 +114,31 @@ def _row(test: Test, cells: int) -> dict[str, Any]:
 
 def unjudged() -> list[dict[str, Any]]:
     """Return the one row of a claim in an experiment where nothing was distilled."""
-    return [
-        _no_numbers() | {"verdict": NOT_JUDGED, "reason": "the claims are about distillation, and there is none here"}
-    ]
+    return [_without_test(NOT_JUDGED, "the claims are about distillation, and there is none here")]
 
 
-def _no_numbers() -> dict[str, Any]:
+def _without_test(verdict: str, reason: str) -> dict[str, Any]:
     """Return the verdict row of a claim without a test."""
-    row: dict[str, Any] = {"kind": "verdict", "cell": "", "estimand": "", "n": 0, "warning": ""}
+    row = {"kind": "verdict", "cell": "", "estimand": "", "n": 0, "verdict": verdict, "reason": reason, "warning": ""}
     return row | dict.fromkeys((*_NUMBERS, "threshold"), math.nan)
 
 
 def _verdict(tests: list[Test], primary: list[dict[str, Any]], needs: str) -> dict[str, Any]:
     """Return the verdict row; it repeats the numbers of the cell that decides."""
-    row = _no_numbers()
     if needs or not tests:
-        return row | {"verdict": INCONCLUSIVE, "reason": f"needs: {needs}"}
-
+        return _without_test(INCONCLUSIVE, f"needs: {needs}")
     verdict, at, reason = _decide(tests, primary)
-    deciding = {key: value for key, value in primary[at].items() if key not in ("kind", "verdict", "reason")}
-    warnings = [part for r in primary for part in r["warning"].split("; ") if part]
-    n = min(test.n for test in tests)
-    return row | deciding | {
-        "n": n, "verdict": verdict, "reason": reason, "warning": "; ".join(dict.fromkeys(warnings)),
+    warnings = dict.fromkeys(part for row in primary for part in row["warning"].split("; ") if part)
+    return primary[at] | {
+        "kind": "verdict", "n": min(test.n for test in tests), "verdict": verdict, "reason": reason,
+        "warning": "; ".join(warnings),
     }  # fmt: skip
 
 
 def _decide(tests: list[Test], primary: list[dict[str, Any]]) -> tuple[str, int, str]:
     """Return the verdict, the position of the cell that decides, and the reason."""
     for at, test in enumerate(tests):
-        if test.sample.problem:  # where values are broken the others cannot be trusted either
+        if test.sample.problem:  # if some values are broken the others cannot be trusted either
             return INCONCLUSIVE, at, f"{test.name}: {test.sample.problem}"
     usable = [at for at, test in enumerate(tests) if not test.obstacle]
     refuted = [at for at in usable if primary[at]["high_bonferroni"] < primary[at]["threshold"]]

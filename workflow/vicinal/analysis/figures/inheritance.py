@@ -14,7 +14,7 @@ from vicinal.analysis.figures import panels, runs
 TABLES = ("metrics",)
 CAPTION = (
     "Confidence gap (mean confidence − accuracy on the test split, in percentage points, pp) of students of KD + mixup "
-    "against that of their own teacher, its logits multiplied by c as the student sees them but for the distillation "
+    "against that of their own teacher, its logits multiplied by c as the student sees them before the distillation "
     "temperature (gaps at T = 1); the teacher's answers do not depend on c. One point a student, all {seeds}; lines "
     "join the values of c of one seed; colour: test accuracy of the student; dashed: equal gaps. Distilled at "
     "T = {temperature}. Mixup with α = {alpha:g}."

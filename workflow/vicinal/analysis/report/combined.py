@@ -1,13 +1,13 @@
-"""What the report of several experiments says, side by side, as plain data for its template."""
+"""What the combined report of several experiments says, as plain data for its template."""
 
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from vicinal.analysis.claims import CLAIMS, INCONCLUSIVE, NOT_JUDGED, NOT_REPRODUCED, REPRODUCED
-from vicinal.analysis.report.context import MISSING, Inputs, claim_section, commands, tally
+from vicinal.analysis.report.context import MISSING, Inputs, claim_section, commands, facts, tally
 from vicinal.analysis.report.published import published_context
-from vicinal.analysis.report.records import STAGES, provenance_context
+from vicinal.analysis.report.records import STEPS, provenance_context
 
 AGREE, DISAGREE, OPEN, UNDECIDED, ALONE = "Agree", "Disagree", "Open", "Undecided", "One experiment"
 
@@ -21,31 +21,36 @@ def combined_context(
     """Return the context of ``combined.html.j2``.
 
     Args:
-        inputs: of each experiment, at least one, their names different.
+        inputs: of each experiment, at least one; no two have one name.
         name: of the collection.
         links: for each experiment's name the path of its own report from this one; default ../NAME/report.html.
-        skipped: experiments of the collection that were left out, each with the reason.
+        skipped: the reason for each experiment of the collection that was left out.
     """
     links = links or {experiment.name: f"../{experiment.name}/report.html" for experiment in inputs}
     links = {key: quote(path) for key, path in links.items()}
     sections = {experiment.name: [claim_section(claim, experiment) for claim in CLAIMS] for experiment in inputs}
-    # An experiment that no claim is about stands beside the published numbers alone.
+    # An experiment that no claim is about is only compared with the published numbers.
     judged = [key for key, own in sections.items() if any(section["verdict"] != NOT_JUDGED for section in own)]
     shown = judged or list(sections)
     claims = []
     for place, claim in enumerate(CLAIMS):
         cells = [{**sections[key][place], "experiment": key, "link": f"{links[key]}#{claim}"} for key in shown]
         together = agreement({cell["experiment"]: cell["verdict"] for cell in cells})
-        claims.append(
-            {**{key: cells[0][key] for key in ("id", "title", "sentence")}, "cells": cells, "agreement": together}
-        )
-    records: dict[str, list] = {stage: [] for stage in STAGES}
-    for experiment in inputs:
-        for stage, found in experiment.records.items():
-            records[stage] += found
+        own = {key: cells[0][key] for key in ("id", "title", "sentence")}
+        claims.append({**own, "cells": cells, "agreement": together})
+    records = {step: [record for own in inputs for record in own.records.get(step, [])] for step in STEPS}
     return {
         "name": name,
-        "experiments": [_experiment(own, links[own.name], sections[own.name]) for own in inputs],
+        "experiments": [
+            {
+                "name": own.name,
+                "link": links[own.name],
+                "facts": facts(own.metrics),
+                "tally": tally(sections[own.name]),
+                "steps": provenance_context(own.records)["steps"],
+            }
+            for own in inputs
+        ],
         "links": links,
         "judged": shown,
         "unjudged": [key for key in sections if key not in shown],
@@ -63,10 +68,10 @@ def combined_context(
 
 
 def agreement(verdicts: Mapping[str, str]) -> dict[str, str]:
-    """Return in words whether experiments agree on a claim: ``word``, and what follows it, ``detail``.
+    """Return whether experiments agree on a claim: ``word``, and what follows it, ``detail``.
 
     Args:
-        verdicts: by experiment. Any but *reproduced* and *not reproduced* is undecided.
+        verdicts: by experiment. All but *reproduced* and *not reproduced* are undecided.
     """
     by_verdict: dict[str, list[str]] = {}
     for name, verdict in verdicts.items():
@@ -89,41 +94,17 @@ def agreement(verdicts: Mapping[str, str]) -> dict[str, str]:
     return {"word": word, "detail": f": {', '.join(parts)}"}
 
 
-def _experiment(inputs: Inputs, link: str, sections: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "name": inputs.name,
-        "link": link,
-        "counts": _counts(inputs),
-        "tally": tally(sections),
-        "stages": provenance_context(inputs.records)["stages"],
-    }
-
-
-def _counts(inputs: Inputs) -> dict[str, Any]:
-    """Return how many models and seeds an experiment has, and its data; empty text without metrics."""
-    if inputs.metrics is None:
-        return dict.fromkeys(("data", "models", "teachers", "students", "seeds"), "")
-    models = inputs.metrics.drop_duplicates("model_id")
-    return {
-        "data": ", ".join(sorted(map(str, models["data"].unique()))),
-        "models": len(models),
-        "teachers": int((models["role"] == "teacher").sum()),
-        "students": int((models["role"] == "student").sum()),
-        "seeds": models["seed"].nunique(),
-    }
-
-
 def _summary(words: list[str]) -> str:
-    """Return in one sentence on how many claims the experiments agree."""
+    """Return the sentence that says on how many claims the experiments agree."""
     if ALONE in words:
         return "One experiment: there is nothing to compare it with."
-    said = {
+    texts = {
         AGREE: "agree on {}",
         DISAGREE: "disagree on {}",
         OPEN: "leave {} open (decided in some experiments only)",
         UNDECIDED: "decide nothing on {}",
     }
-    parts = [text.format(words.count(word)) for word, text in said.items() if word in words]
+    parts = [text.format(words.count(word)) for word, text in texts.items() if word in words]
     return f"Of {len(words)} claims the experiments {_listed(parts)}."
 
 
@@ -132,7 +113,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _commands(inputs: list[Inputs]) -> list[str]:
-    """Return the commands of all experiments, without a checkout of the revision that is checked out."""
+    """Return the commands of all experiments, with a checkout only where the revision changes."""
     found: list[str] = []
     revision = None
     for experiment in inputs:

@@ -12,6 +12,7 @@ from vicinal.analysis.report.figures import Figure, embed, must_shrink
 from vicinal.analysis.report.published import published_context
 from vicinal.analysis.report.records import provenance_context, revision_of
 from vicinal.analysis.report.runs import runs_context
+from vicinal.analysis.schema import STUDENT, TEACHER
 
 # The figures of each claim's section; a figure of two claims is shown at the first and linked from the second.
 OF_CLAIM = {
@@ -23,10 +24,10 @@ OF_CLAIM = {
     "C6": ("plane", "temperature"),
     "C7": ("capacity",),
 }
-# It has a section of its own, where somebody asked for it.
+# The figure that has a section of its own if the config asks for corrupted images, and else is not shown.
 CORRUPTIONS = "corruptions"
 MISSING = "no verdict"
-MARKS = {  # the class of the style sheet and the symbol: a verdict is never told by its colour alone
+MARKS = {  # the class of the style sheet and the symbol: a verdict is never shown by its colour alone
     REPRODUCED: ("yes", "✓"),
     NOT_REPRODUCED: ("no", "✗"),
     INCONCLUSIVE: ("open", "?"),
@@ -37,7 +38,7 @@ MARKS = {  # the class of the style sheet and the symbol: a verdict is never tol
 
 @dataclass
 class Inputs:
-    """All that a report is made of; None or empty where a file is not there."""
+    """All that a report is made from; None or empty if a file is missing."""
 
     name: str
     claims: pd.DataFrame | None
@@ -46,7 +47,7 @@ class Inputs:
     figures: dict[str, Figure] = field(default_factory=dict)
     records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
-    corruptions: dict[str, Any] | None = None  # whether corrupted images were there; None: nobody asked for them
+    corruptions: dict[str, Any] | None = None  # whether there were corrupted images; None: nobody asked for them
     config: str | None = None  # the settings of this run, YAML
     made_from: dict[str, str] = field(default_factory=dict)  # SHA-256 by file: tables and figures
 
@@ -54,29 +55,26 @@ class Inputs:
 def context(inputs: Inputs) -> dict[str, Any]:
     """Return the context of ``report.html.j2``."""
     sections = {name: claim_section(name, inputs) for name in CLAIMS}
-    claimed = {name for names in OF_CLAIM.values() for name in names}
     shrink = must_shrink(list(inputs.figures.values()))
     embedded = {name: embed(figure, shrink) for name, figure in inputs.figures.items()}
     placed: dict[str, str] = {}
     for claim, section in sections.items():
         section["figures"] = [_place(name, claim, embedded, placed) for name in OF_CLAIM[claim]]
-    others = [name for name in inputs.figures if name not in claimed | {CORRUPTIONS}]
-    if "training" not in others:
-        others.append("training")
+    claimed = {name for names in OF_CLAIM.values() for name in names}
+    others = sorted({*inputs.figures, "training"} - claimed - {CORRUPTIONS})
+    metrics = inputs.metrics
     return {
         "name": inputs.name,
         "command": "\n".join(commands(inputs)),
         "config": inputs.config,
-        "facts": _facts(inputs),
+        "facts": facts(metrics),
         "tally": tally(sections.values()),
         "sections": list(sections.values()),
-        "figures": [_place(name, "", embedded, placed) for name in sorted(others)],
+        "figures": [_place(name, "", embedded, placed) for name in others],
         "corruptions": inputs.corruptions and _corruptions(inputs.corruptions, embedded, placed),
         "shrunk": shrink,
-        "published": None
-        if inputs.metrics is None
-        else published_context({inputs.name: inputs.metrics}, inputs.published),
-        "runs": None if inputs.metrics is None else runs_context(inputs.metrics),
+        "published": None if metrics is None else published_context({inputs.name: metrics}, inputs.published),
+        "runs": None if metrics is None else runs_context(metrics),
         "provenance": provenance_context(inputs.records),
     }
 
@@ -108,6 +106,20 @@ def tally(sections: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str, in
     return [(verdict, *MARKS[verdict], verdicts.count(verdict)) for verdict in MARKS if verdict in verdicts]
 
 
+def facts(metrics: pd.DataFrame | None) -> dict[str, str]:
+    """Return an experiment's data and its numbers of models, teachers, students and seeds; empty without metrics."""
+    if metrics is None:
+        return {}
+    models = metrics.drop_duplicates("model_id")
+    return {
+        "Data": ", ".join(sorted(map(str, models["data"].unique()))),
+        "Models": str(len(models)),
+        "Teachers": str((models["role"] == TEACHER).sum()),
+        "Students": str((models["role"] == STUDENT).sum()),
+        "Seeds": str(models["seed"].nunique()),
+    }
+
+
 def _test(row: dict[str, Any]) -> dict[str, Any]:
     p = row["p"] if row["kind"] == "primary" else row["p_holm"]
     note = "; ".join(filter(None, (row["reason"], row["warning"])))
@@ -116,7 +128,7 @@ def _test(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _interval_plot(row: dict[str, Any]) -> dict[str, float] | None:
-    """Return where the interval, the estimate and the threshold lie on an axis from 0 to 100 of the row's own."""
+    """Return where interval, estimate and threshold lie on the row's own axis, from 0 to 100."""
     places = {key: row[key] for key in ("low", "high", "estimate", "threshold")}
     if not all(math.isfinite(value) for value in places.values()):
         return None
@@ -143,17 +155,6 @@ def _corruptions(record: Mapping[str, Any], embedded: dict[str, dict], placed: d
     source = f" in {record['file']} (MD5 {record['md5']})" if record.get("file") else ""
     text = f"Measured on the published corrupted test images{source}."
     return {"text": text, "figures": [_place(CORRUPTIONS, "", embedded, placed)]}
-
-
-def _facts(inputs: Inputs) -> list[tuple[str, str]]:
-    """Return what the page says at its head: data, models, seeds."""
-    if inputs.metrics is None:
-        return []
-    models = inputs.metrics.drop_duplicates("model_id")
-    roles = models["role"].value_counts()
-    facts = [("Data", ", ".join(sorted(map(str, models["data"].unique()))))]
-    facts += [(f"{role.capitalize()}s", str(roles[role])) for role in ("teacher", "student") if role in roles.index]
-    return [*facts, ("Seeds", str(models["seed"].nunique()))]
 
 
 def commands(inputs: Inputs) -> list[str]:

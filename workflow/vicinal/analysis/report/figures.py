@@ -1,4 +1,4 @@
-"""The figures of a report: PNG files as data URLs, within a budget of bytes."""
+"""The figures of a report: PNG files as data URLs, together not larger than a limit."""
 
 import base64
 import io
@@ -19,7 +19,7 @@ SCREEN_DPI = 150
 
 @dataclass
 class Figure:
-    """One figure: its PNG (None where it is missing), the caption, and how it was made."""
+    """One figure: its PNG (None if it is missing), the caption, and how it was made."""
 
     name: str
     png: bytes | None
@@ -28,22 +28,18 @@ class Figure:
 
 
 def read_figures(folder: Path) -> dict[str, Figure]:
-    """Return the figures in a folder by name: of each its PNG, and caption and provenance from the JSON beside it.
+    """Return the figures in a folder by name: each with its PNG, and with caption and provenance from its JSON record.
 
     Raises:
-        VicinalError: a record is no JSON.
+        VicinalError: a record is not JSON.
     """
     found = {}
     # Not the hidden ones: killed jobs leave temporary files.
     for name in sorted({path.stem for ending in ("png", "json") for path in folder.glob(f"[!.]*.{ending}")}):
         png, record = folder / f"{name}.png", folder / f"{name}.json"
         known = read_json(record) if record.exists() else {}
-        found[name] = Figure(
-            name,
-            png.read_bytes() if png.exists() else None,
-            str(known.get("caption") or ""),
-            known.get("provenance") or {},
-        )
+        picture = png.read_bytes() if png.exists() else None
+        found[name] = Figure(name, picture, str(known.get("caption") or ""), known.get("provenance") or {})
     return found
 
 
@@ -63,9 +59,8 @@ def embed(figure: Figure, shrink: bool) -> dict[str, Any]:
             width, height = (round(side * SCREEN_DPI / PRINTED_DPI) for side in image.size)
             data = _smaller(image, (width, height)) if shrink else figure.png
     except OSError as error:
-        raise VicinalError(
-            f"figures/{figure.name}.png: not a readable PNG ({error}); delete it and run again"
-        ) from None
+        where = f"figures/{figure.name}.png"
+        raise VicinalError(f"{where}: not a readable PNG ({error}); delete it and run again") from None
     url = "data:image/png;base64," + base64.b64encode(data).decode("ascii")
     return {**shown, "url": url, "width": width, "height": height}
 

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vicinal.analysis.origin import write_record
 from vicinal.analysis.report.combined import combined_context
 from vicinal.analysis.report.context import Inputs, context
 from vicinal.analysis.report.inputs import CLAIMS, METRICS, read_inputs, read_records
 from vicinal.analysis.report.page import render
 from vicinal.errors import VicinalError
-from vicinal.files import sha256, write_json, write_text
-from vicinal.jobs.provenance import Stopwatch, provenance
+from vicinal.files import write_text
+from vicinal.jobs.provenance import Stopwatch
 
 
 def write_report(inputs: Inputs, output: Path, spec: Mapping[str, Any], code: str, watch: Stopwatch) -> None:
@@ -19,12 +20,13 @@ def write_report(inputs: Inputs, output: Path, spec: Mapping[str, Any], code: st
 
     Args:
         inputs: see ``read_inputs``.
-        output: the page, ends in .html; the record ends in .json.
+        output: the page (.html); the record beside it ends in .json.
         spec: of the report, for the record.
         code: fingerprint of the stage, for the record.
         watch: started when the job began.
     """
-    _write(render(context(inputs)), output, spec, code, inputs.made_from, watch)
+    write_text(output, render(context(inputs)))
+    write_record(output.with_suffix(".json"), spec, code, watch, [output], inputs.made_from)
 
 
 def write_combined(
@@ -36,14 +38,14 @@ def write_combined(
     watch: Stopwatch,
     results: Path | None = None,
 ) -> list[str]:
-    """Write the report of several experiments, side by side, and its record beside it.
+    """Write the combined report of several experiments, and its record beside it.
 
     Args:
-        folders: for the folder of each experiment's tables the one that has its claims and its own report.
+        folders: folder of an experiment's tables → folder of its claims and its own report.
         name: of the collection.
         output, spec, code, watch: see ``write_report``.
-        results: the results folder, which has the record of every model; default the folder that holds the
-            experiments, if it has them all.
+        results: the results folder, with the record of every model; by default the folder that holds the experiments,
+            whose records are used if none is missing.
 
     Returns:
         The names of the experiments.
@@ -60,23 +62,7 @@ def write_combined(
         own.records |= read_records(results or folder.parent, own.spec, required=results is not None)
         inputs.append(own)
         links[own.name] = Path(os.path.relpath(made / "report.html", output.parent)).as_posix()
-        made_from |= {
-            f"{own.name}/{table}": own.made_from[table] for table in (CLAIMS, METRICS) if table in own.made_from
-        }
-    page = render(combined_context(inputs, name, links, spec.get("skipped")), "combined.html.j2")
-    _write(page, output, spec, code, made_from, watch)
+        made_from |= {f"{own.name}/{file}": own.made_from[file] for file in (CLAIMS, METRICS) if file in own.made_from}
+    write_text(output, render(combined_context(inputs, name, links, spec.get("skipped")), "combined.html.j2"))
+    write_record(output.with_suffix(".json"), spec, code, watch, [output], made_from)
     return list(links)
-
-
-def _write(
-    page: str, output: Path, spec: Mapping[str, Any], code: str, made_from: Mapping[str, str], watch: Stopwatch
-) -> None:
-    write_text(output, page)
-    record = {
-        "spec": spec,
-        "code": code,
-        "sha256": {output.name: sha256(output)},
-        "made_from": made_from,
-        "provenance": provenance(watch),
-    }
-    write_json(output.with_suffix(".json"), record)

@@ -1,4 +1,4 @@
-"""Reading what a report is made of; what is not there is left out, what is unreadable is an error."""
+"""Reading what a report is made from: a missing file is left out, an unreadable one is an error."""
 
 import hashlib
 from collections.abc import Collection, Mapping
@@ -7,9 +7,10 @@ from typing import Any
 
 import yaml
 
+from vicinal.analysis.origin import evaluations
 from vicinal.analysis.published import read_published
 from vicinal.analysis.report.context import Inputs
-from vicinal.analysis.report.figures import Figure, read_figures
+from vicinal.analysis.report.figures import read_figures
 from vicinal.analysis.schema import read_tidy
 from vicinal.errors import VicinalError
 from vicinal.files import read_json, read_table, sha256
@@ -23,9 +24,9 @@ def read_inputs(folder: Path, made: Path | None = None, figures: Collection[str]
     """Read the tables, figures and records of an experiment from its folder (results/NAME).
 
     Args:
-        folder: has metrics.parquet and provenance.json.
-        made: has the claims and the folder ``figures``; default the same.
-        figures: names of those to read; default all that there are.
+        folder: with metrics.parquet and provenance.json.
+        made: with claims.parquet and the folder ``figures``; by default the same.
+        figures: names of those to read; by default all.
 
     Raises:
         VicinalError: there is no such folder, or a file in it is unreadable.
@@ -37,19 +38,26 @@ def read_inputs(folder: Path, made: Path | None = None, figures: Collection[str]
     drawn = read_figures(made / "figures")
     if figures is not None:
         drawn = {name: figure for name, figure in drawn.items() if name in figures}
-    pictures = {name: hashlib.sha256(figure.png) for name, figure in drawn.items() if figure.png is not None}
-    own = _optional(folder / "provenance.json")
+    own, claims = (_record(path) for path in (folder / "provenance.json", made / "claims.json"))
+    spec = own.get("spec") or {}
+    records = {
+        "tables": [own.get("provenance")],
+        "claims": [claims.get("provenance")],
+        "figures": [figure.provenance for figure in drawn.values()],
+    }
+    sums = {name: sha256(path) for name, path in tables.items()}
+    pictures = {name: figure.png for name, figure in drawn.items() if figure.png is not None}
+    sums |= {f"figures/{name}.png": hashlib.sha256(png).hexdigest() for name, png in pictures.items()}
     return Inputs(
-        name=str((own.get("spec") or {}).get("name") or folder.resolve().name),
+        name=str(spec.get("name") or folder.resolve().name),
         claims=read_table(tables[CLAIMS]) if CLAIMS in tables else None,
         metrics=read_tidy(tables[METRICS]) if METRICS in tables else None,
         published=read_published(),
         figures=drawn,
-        records=_own_records(own, _optional(made / "claims.json"), drawn),
-        spec=own.get("spec") or {},
+        records={step: [record for record in found if record] for step, found in records.items()},
+        spec=spec,
         corruptions=own["corruptions"] if "corruptions" in own else _corruptions(folder / CORRUPTIONS),
-        made_from={name: sha256(path) for name, path in tables.items()}
-        | {f"figures/{name}.png": sums.hexdigest() for name, sums in pictures.items()},
+        made_from=sums,
     )
 
 
@@ -59,16 +67,16 @@ def read_records(results: Path, spec: Mapping[str, Any], required: bool = True) 
     Args:
         results: the results folder.
         spec: that of the experiment's tables, as in its ``provenance.json``.
-        required: whether a missing record is an error; else there are none at all where one is missing.
+        required: whether a missing record is an error; else one missing record means that none is returned.
 
     Raises:
-        VicinalError: a record is missing or no JSON, or the id of a model is none.
+        VicinalError: a record is missing or not JSON, or an id in the spec cannot be one.
     """
-    models = spec.get("models", {}).items()
-    for id_, columns in models:
+    models = spec.get("models", {})
+    for id_, columns in models.items():
         for name in (id_, columns["evaluation"]):
             check_id(name, f"provenance.json of {spec.get('name')}")
-    paths = [results / "evaluations" / columns["evaluation"] / id_ / EVALUATION for id_, columns in models]
+    paths = [folder / EVALUATION for folder in evaluations({"models": models}, results).values()]
     if not required and not all(path.exists() for path in paths):
         return {}
     records = [read_json(path) for path in paths]
@@ -79,7 +87,7 @@ def read_records(results: Path, spec: Mapping[str, Any], required: bool = True) 
 
 
 def read_config(path: Path, name: str) -> str | None:
-    """Return the settings of the experiment ``name`` in the config of a run, as YAML; None if it does not have them."""
+    """Return the settings of the experiment ``name`` in the config of a run, as YAML; None if they are not there."""
     if not path.exists():
         return None
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -89,24 +97,10 @@ def read_config(path: Path, name: str) -> str | None:
     return None
 
 
-def _own_records(tables: dict, claims: dict, figures: Mapping[str, Figure]) -> dict[str, list[dict[str, Any]]]:
-    found = {
-        "tables": [tables.get("provenance")],
-        "claims": [claims.get("provenance")],
-        "figures": [figure.provenance for figure in figures.values()],
-    }
-    return {stage: [record for record in records if record] for stage, records in found.items()}
-
-
 def _corruptions(path: Path) -> dict[str, Any] | None:
     """Return what is known of corrupted images without a record: whether the table has rows."""
     return {"available": True} if path.exists() and len(read_table(path)) else None
 
 
-def _optional(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    record = read_json(path)
-    if not isinstance(record, dict):
-        raise VicinalError(f"{path}: not a record of this workflow; delete it and run ./reproduce again")
-    return record
+def _record(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.exists() else {}

@@ -13,7 +13,7 @@ TEMPLATES = WORKFLOW / "report"
 
 
 def render(context: dict[str, Any], template: str = "report.html.j2") -> str:
-    """Return the page: one HTML file that loads nothing from anywhere.
+    """Return the page: one HTML file that loads no other.
 
     Args:
         context: of ``vicinal.analysis.report.context``, or of ``combined_context`` for ``combined.html.j2``.

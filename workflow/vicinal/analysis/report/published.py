@@ -1,4 +1,4 @@
-"""The table of published numbers beside ours, of one experiment or of several, with numbered differences below it."""
+"""The table of published numbers beside ours, for one experiment or several, with numbered differences below it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,16 +10,16 @@ from vicinal.analysis.published import compare
 
 
 def published_context(tables: Mapping[str, pd.DataFrame], published: pd.DataFrame) -> dict[str, Any]:
-    """Return the published numbers that have a counterpart in some experiment.
+    """Return the published numbers that have a counterpart in an experiment.
 
     Args:
         tables: metrics, by name of the experiment.
         published: see ``read_published``.
 
     Returns:
-        ``groups``: one a data set and setting, each with its ``title`` and ``rows`` in the published order; a row is
-        one of ``compare`` with ``experiment``, and ``differs`` as numbers from 1. ``differences``: their sentences, in
-        the order of these numbers. ``matched`` of ``known`` published numbers have a counterpart.
+        ``groups``: one for each data set and setting, with its ``title`` and its ``rows`` in the published order. A row
+        is one of ``compare`` with ``experiment``, and with ``differs`` as numbers that count ``differences``, the
+        sentences, from 1. ``matched`` of ``known`` published numbers have a counterpart.
     """
     rows = [
         {**row, "experiment": name}
@@ -31,8 +31,9 @@ def published_context(tables: Mapping[str, pd.DataFrame], published: pd.DataFram
     for row in rows:
         groups.setdefault(f"{row['dataset']}, {PROTOCOLS[row['setting']].title}", []).append(row)
     differences: dict[str, int] = {}
-    for row in (row for members in groups.values() for row in members):
-        row["differs"] = sorted(differences.setdefault(text, len(differences) + 1) for text in row["differs"])
+    for members in groups.values():
+        for row in members:
+            row["differs"] = sorted(differences.setdefault(text, len(differences) + 1) for text in row["differs"])
     return {
         "groups": [{"title": title, "rows": members} for title, members in groups.items()],
         "differences": list(differences),

@@ -1,14 +1,14 @@
 """The tables of a report over all runs: one row a setting with mean and sd over seeds, one row a model."""
 
-import math
 import re
 from typing import Any
 
 import pandas as pd
 
+from vicinal.analysis.schema import VARIANT, plain_text
 from vicinal.spec import more_weights
 
-# Column, heading. A column that is empty for all runs, or the same for all and none of FIXED, is left out.
+# Column, heading. A column that is empty for all runs is left out, and one of a single value unless it is in FIXED.
 SETTINGS = (
     ("role", "Role"), ("model", "Model"), ("method", "Method"), ("teacher", "Teacher"), ("temperature", "T"),
     ("alpha", "α"), ("logit_scale", "Logit scale"), ("teacher_mixup_alpha", "Teacher's α"),
@@ -16,7 +16,7 @@ SETTINGS = (
 )  # fmt: skip
 RANKS = {"role": ("teacher", "student"), "method": ("ce", "ce_mixup", "kd", "kd_mixup")}
 FIXED = ("role", "model", "method", "teacher", "temperature")
-OF_DISTILLED = {"logit_scale", "kd_weight", "ce_weight"}  # not compared with those of models without a teacher
+OF_DISTILLED = {"logit_scale", "kd_weight", "ce_weight"}  # compared among models with a teacher only
 # Metric, heading, factor, format.
 METRICS = (
     ("accuracy", "Accuracy, %", 100, ".2f"), ("nll", "NLL", 1, ".3f"), ("ece", "ECE", 1, ".4f"), ("oe", "OE", 1, ".4f"),
@@ -31,26 +31,23 @@ def runs_context(metrics: pd.DataFrame) -> dict[str, Any]:
     Returns:
         ``settings`` and ``metrics``: headings. ``runs``: one row a model (``id``, ``seed``, ``settings``, ``values``).
         ``summary``: one row a setting (``settings``, ``n``, ``means``, ``sds``). Numbers are in the unit of the
-        heading, None where there is none; every list is in the order of the headings. ``recipe``: the settings
-        of data and recipe with the values that they have.
+        heading, NaN if there is none; every list is in the order of the headings. ``recipe``: the settings of data and
+        recipe with their values.
     """
-    table = metrics.astype({name: object for name in metrics if isinstance(metrics[name].dtype, pd.CategoricalDtype)})
+    table = plain_text(metrics)
     test = table[table["split"].eq("test")]
     settings = _shown_settings(test)
     shown = [entry for entry in METRICS if entry[0] in set(test["metric"])]
-    names = [name for name, _ in settings]
     wide = test.pivot_table(index="model_id", columns="metric", values="value", aggfunc="first", observed=True)
-    models = test.drop_duplicates("model_id").set_index("model_id")
+    values = {metric: wide[metric] * factor for metric, _, factor, _ in shown}
     runs = []
-    for id_, row in models.iterrows():
-        values = [_value(wide.at[id_, metric], factor) for metric, _, factor, _ in shown]
+    for id_, row in test.drop_duplicates("model_id").set_index("model_id").iterrows():
         seed = "all" if pd.isna(row["seed"]) else int(row["seed"])  # a given teacher is one for all seeds
-        runs.append({"id": id_, "seed": seed, "settings": [_text(row[n]) for n in names], "values": values})
-    runs.sort(
-        key=lambda run: [*(_order(*e) for e in zip(names, run["settings"], strict=True)), _order("", str(run["seed"]))]
-    )
+        own = [_text(row[name]) for name in settings]
+        runs.append({"id": id_, "seed": seed, "settings": own, "values": [column[id_] for column in values.values()]})
+    runs.sort(key=lambda run: [*map(_order, settings, run["settings"]), _order("", str(run["seed"]))])
     return {
-        "settings": [heading for _, heading in settings],
+        "settings": list(settings.values()),
         "metrics": [{"heading": heading, "format": form} for _, heading, _, form in shown],
         "runs": runs,
         "summary": _summary(runs),
@@ -62,63 +59,45 @@ def _order(name: str, text: str) -> tuple:
     """Return the sort key of a setting: teachers first, methods as in the paper, numbers by value."""
     if name in RANKS and text in RANKS[name]:
         return (0, RANKS[name].index(text), ())
-    parts = re.split(r"(\d+(?:\.\d+)?)", text)  # odd places are numbers: resnet8 comes before resnet14
+    parts = re.split(r"(\d+(?:\.\d+)?)", text)  # every second part is a number: resnet8 comes before resnet14
     return (1, 0, tuple((float(part) if i % 2 else 0.0, part) for i, part in enumerate(parts)))
 
 
-def _shown_settings(test: pd.DataFrame) -> list[tuple[str, str]]:
-    weights = more_weights(test)
-    shown = []
-    for name, heading in (*SETTINGS, *((w, f"{w.removesuffix('_weight').upper()} weight") for w in weights)):
+def _shown_settings(test: pd.DataFrame) -> dict[str, str]:
+    """Return column → heading of the settings to show."""
+    more = {name: f"{name.removesuffix('_weight').upper()} weight" for name in more_weights(test)}
+    shown = {}
+    for name, heading in {**dict(SETTINGS), **more}.items():
         if name not in test or test[name].isna().all():
             continue
-        compared = test[test["teacher"].notna()] if name in OF_DISTILLED.union(weights) else test
-        if name in FIXED or compared[name].dropna().nunique() > 1:
-            shown.append((name, heading))
+        compared = test[test["teacher"].notna()] if name in OF_DISTILLED.union(more) else test
+        if name in FIXED or compared[name].nunique() > 1:
+            shown[name] = heading
     return shown
 
 
 def _summary(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    groups: dict[tuple, list[dict[str, Any]]] = {}
+    groups: dict[tuple, list[list[float]]] = {}
     for run in runs:
-        groups.setdefault(tuple(run["settings"]), []).append(run)
+        groups.setdefault(tuple(run["settings"]), []).append(run["values"])
+    tables = {settings: pd.DataFrame(values) for settings, values in groups.items()}
     return [
-        {
-            "settings": list(settings),
-            "n": len(members),
-            "means": [_mean(column) for column in zip(*(member["values"] for member in members), strict=True)],
-            "sds": [_sd(column) for column in zip(*(member["values"] for member in members), strict=True)],
-        }
-        for settings, members in groups.items()
+        {"settings": list(settings), "n": len(table), "means": table.mean().tolist(), "sds": table.std().tolist()}
+        for settings, table in tables.items()
     ]
 
 
 def _recipe(table: pd.DataFrame) -> list[tuple[str, str]]:
-    names = [name for name in table if name.startswith(("data_", "recipe_"))]
     found = []
-    for name in names:
-        values = sorted({_text(value) for value in table[name].drop_duplicates()} - {""})
+    for name in (name for name in table if name.startswith(VARIANT)):
+        values = sorted({_text(value) for value in table[name].unique()} - {""})
         if values:
             found.append((name.replace("_", ": ", 1).replace("_", " "), ", ".join(values)))
     return found
 
 
-def _mean(values: tuple) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
-def _sd(values: tuple) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(pd.Series(known).std()) if len(known) > 1 else None
-
-
-def _value(value: Any, factor: float) -> float | None:
-    return None if pd.isna(value) or not math.isfinite(value) else float(value) * factor
-
-
 def _text(value: Any) -> str:
-    """Return a setting as text; nothing where there is none."""
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    """Return a setting as text, empty if there is none."""
+    if pd.isna(value):
         return ""
     return f"{value:g}" if isinstance(value, float) else str(value)

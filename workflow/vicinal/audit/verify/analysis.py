@@ -6,10 +6,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vicinal.analysis.origin import measurement_records
 from vicinal.audit.verify.findings import RUN, Ledger
 from vicinal.errors import VicinalError, describe
 from vicinal.planning.plans import Plan
-from vicinal.results import EVALUATION, is_plain, model_folder
+from vicinal.results import is_plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,8 +22,8 @@ def check_analysis(ledger: Ledger, results: Path, plan: Plan, fresh: bool, recom
     Args:
         ledger: reads the files and gets the problems.
         results: the results folder.
-        plan: of it.
-        fresh: whether it is of this plan; else its own checksums are all that can be asked for.
+        plan: of the output.
+        fresh: whether the output is of this plan; else only its own checksums are checked.
         recompute: whether to compute its numbers again from what it was made from, and compare.
     """
     output, spec = results / plan.output, plan.content["spec"]
@@ -41,10 +42,10 @@ def check_analysis(ledger: Ledger, results: Path, plan: Plan, fresh: bool, recom
     if not fresh:
         return
     made_from = record.get("made_from")
-    if not isinstance(made_from, dict):
-        ledger.findings.add(path, "does not say what it was made from", remedy, "damaged")
-        return
-    sources = _evaluations(results, spec) if plan.stage == "experiments" else source_paths(path, made_from)
+    if plan.stage == "experiments":
+        sources = measurement_records(spec, results)
+    else:
+        sources = source_paths(path, made_from if isinstance(made_from, dict) else {})
     if not all(sources.values()):
         ledger.findings.add(path, "lists a source outside of the results", remedy, "damaged")
         return
@@ -57,69 +58,37 @@ def check_analysis(ledger: Ledger, results: Path, plan: Plan, fresh: bool, recom
             ledger.findings.add(output, f"cannot be computed again: {describe(error)}", RUN)
 
 
-def _evaluations(results: Path, spec: Mapping[str, Any]) -> dict[str, Path]:
-    """Return what an experiment's tables must be made from, by the names in their record."""
-    found = {id_: results / "evaluations" / row["evaluation"] / id_ / EVALUATION for id_, row in spec["models"].items()}
-    corrupted = spec.get("corrupted", {}).items()
-    return found | {f"robustness/{id_}": results / "robustness" / unit / id_ / EVALUATION for id_, unit in corrupted}
-
-
-def check_sources(
-    ledger: Ledger, path: Path, made_from: Mapping[str, str], sources: Mapping[str, Path], remedy: str
-) -> None:
+def check_sources(ledger: Ledger, path: Path, made_from: Any, sources: Mapping[str, Path], remedy: str) -> None:
     """Compare the name → SHA-256 of what a record was made from with the files that it must be made from."""
-    # What is made from a file that is damaged itself is mended with it.
+    # What is made from a damaged file will be made again with it.
     bad = {problem.path for problem in ledger.findings.problems if problem.kind in ("damaged", "missing")}
-    for name in sorted(made_from.keys() | sources.keys()):
-        if name not in sources:
-            ledger.findings.add(path, f"made from {name} too, which is not wanted", remedy)
-        elif name not in made_from:
-            ledger.findings.add(path, f"not made from {name}", remedy)
-        elif sources[name] not in bad and ledger.sha256(sources[name]) != made_from[name]:
-            ledger.findings.add(path, f"made from another {sources[name]} than lies here now", remedy)
+    found = {name: None if source in bad else ledger.sha256(source) for name, source in sources.items()}
+    ledger.check_listed(path, made_from, found, "sources", remedy)
 
 
 def source_paths(record: Path, made_from: Mapping[str, str]) -> dict[str, Path | None]:
     """Return where the sources lie that a record names; None for a name that leads elsewhere.
 
-    Names stand for files in the folder of the experiment, those of a collection for files below the results folder.
+    Names are those of files in the folder of the experiment, in a collection of files below the results folder.
     """
     folder = record.parent.parent if record.parent.name == "figures" else record.parent
     found: dict[str, Path | None] = {}
     for name in made_from:
         parts = name.split("/")
-        beside = folder / name
-        found[name] = None
-        if all(map(is_plain, parts)) and len(parts) <= 2:
-            found[name] = beside if len(parts) == 1 or parts[0] == "figures" else folder.parent / name
+        root = folder if len(parts) == 1 or parts[0] == "figures" else folder.parent
+        found[name] = root / name if all(map(is_plain, parts)) and len(parts) <= 2 else None
     return found
 
 
 def _compare_tables(ledger: Ledger, results: Path, plan: Plan, folder: Path) -> None:
-    from vicinal.analysis.tables import (
-        class_table,
-        collect,
-        corruption_sources,
-        corruption_table,
-        model_table,
-        summarise,
-    )
+    from vicinal.analysis.tables import make_tables
     from vicinal.data.store import read_meta
     from vicinal.files import read_table
 
-    # In the order of the plan file, which the job reads.
+    # In the order of the plan file, as the job reads it.
     spec = json.loads(json.dumps(plan.content["spec"], sort_keys=True))
-    folders, trained = {}, {}
-    for id_, row in spec["models"].items():
-        folders[id_] = results / "evaluations" / row["evaluation"] / id_
-        trained[id_] = model_folder(results, row["role"], id_)
-    models = model_table(spec["models"])
-    tables = collect(models, folders, trained)
-    corrupted = corruption_sources(spec["models"], spec.get("corrupted", {}), results)
-    tables["corruptions"] = corruption_table(models, corrupted)
-    tables["summary"] = summarise(tables["metrics"])
     [store] = [id_ for stage, id_ in plan.upstream if stage == "data"]
-    tables["classes"] = class_table(read_meta(results / "data" / store / "meta.json"))
+    tables = make_tables(spec, results, read_meta(results / "data" / store / "meta.json"))
     for name, table in tables.items():
         path = folder / f"{name}.parquet"
         if path.exists() and (where := first_difference(read_table(path), table)):
@@ -153,14 +122,14 @@ def first_difference(found: "pd.DataFrame", wanted: "pd.DataFrame") -> str | Non
     wanted.to_parquet(buffer, index=False)
     wanted = pd.read_parquet(buffer)
     if list(found) != list(wanted):
-        odd = [str(column) for column in [*found, *wanted] if (column in found) != (column in wanted)]
+        odd = sorted(set(found) ^ set(wanted))
         return f"has too many or too few columns ({', '.join(odd)})" if odd else "its columns are in another order"
     if len(found) != len(wanted):
         return f"has {len(found):,} rows and should have {len(wanted):,}"
     for column in wanted:
         mine, right = found[column].astype(object), wanted[column].astype(object)
-        differs = ~((mine == right).fillna(False).astype(bool) | (mine.isna() & right.isna()))
-        if differs.any():
-            row = int(differs.to_numpy().argmax())
+        same = (mine == right).fillna(False).astype(bool) | (mine.isna() & right.isna())
+        if not same.all():
+            row = int(same.to_numpy().argmin())
             return f"{column} in row {row} is {mine.iloc[row]} and should be {right.iloc[row]}"
     return None

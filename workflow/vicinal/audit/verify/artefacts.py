@@ -1,4 +1,4 @@
-"""Every artefact of an experiment against its plan, upstream ones first."""
+"""Compares every artefact of an experiment with its plan, upstream ones first."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import track
 from safetensors import SafetensorError, safe_open
 
+from vicinal.audit.acceptance import code_records
 from vicinal.audit.verify.analysis import check_analysis
 from vicinal.audit.verify.findings import RUN, Findings, Ledger
 from vicinal.audit.verify.layout import find_foreign
@@ -21,14 +22,14 @@ from vicinal.planning.artefacts import Artefacts
 from vicinal.planning.changes import stale_reasons
 from vicinal.planning.plans import Plan, Ref, build_plans
 from vicinal.planning.reasons import Relatives
-from vicinal.results import EVALUATION, HISTORY, RECORD, WEIGHTS, model_folder
+from vicinal.results import HISTORY, TRAINED, WEIGHTS
 
 
 def verify(artefacts: Artefacts, results: Path) -> tuple[Findings, Ledger]:
     """Check all that experiments consist of against their plans, and report what is foreign or mixed. Reads only.
 
-    Whether each output is there and of the wanted plan, whether its files have the recorded checksums, and whether it
-    was made from what lies there now. Tables and claims are computed again and compared exactly.
+    Each output must be there and of the wanted plan, its files must have the recorded checksums, and it must be made
+    from what lies there now. Tables and claims are computed again and compared exactly.
 
     Args:
         artefacts: of the experiments.
@@ -57,11 +58,11 @@ class Walk:
         self.plans, self.results = plans, results
         self.ledger, self.findings = ledger, ledger.findings
         self._relatives = Relatives(results)
-        # What lies there now: the SHA-256 of each data store's content, of each teacher's and student's weights. What
-        # is missing has none, and nothing can be said of what was made from it.
+        # The SHA-256 of each data store's content and of each model's weights, as they lie there now. A missing one has
+        # no entry, and what was made from it is not compared with it.
         self._data: dict[str, str] = {}
         self._weights: dict[str, str] = {}
-        self._teacher_of: dict[str, str | None] = {}
+        self._teacher_of: dict[str, str | None] = {}  # by cohort
         self._troubled: set[Ref] = set()
 
     def run(self) -> None:
@@ -71,10 +72,10 @@ class Walk:
             "weights": self._weights_record,
             "data": self._store,
             "corruptions": self._record,
-            "teachers": self._teacher,
-            "cohorts": self._cohort,
-            "evaluations": self._measurement,
-            "robustness": self._measurement,
+            "teachers": self._models,
+            "cohorts": self._models,
+            "evaluations": self._models,
+            "robustness": self._models,
         }
         for plan in self.plans:
             before = len(self.findings.problems)
@@ -101,24 +102,25 @@ class Walk:
         return False
 
     def _record(self, plan: Plan, fresh: bool) -> None:
-        """Check a record without files beside it; ``archive_state`` is of the day of the plan."""
+        """Check a record without files beside it."""
+        # ``archive_state`` is of the day of the plan.
         wanted = {name: value for name, value in plan.content["spec"].items() if name != "archive_state"}
         if fresh and plan.stage == "corruptions":
             wanted |= self._made_from(plan)
         path = self.results / plan.output
-        self.ledger.compare(path, wanted, anew(path))
+        self.ledger.compare(path, wanted, delete(path))
 
     def _weights_record(self, plan: Plan, fresh: bool) -> None:
         path, wanted = self.results / plan.output, plan.content["spec"]
-        found = self.ledger.compare(path, {"url": wanted["url"]}, anew(path)).get("sha256")
+        found = self.ledger.compare(path, {"url": wanted["url"]}, delete(path)).get("sha256")
         if found is not None and not str(found).startswith(wanted["sha256"]):
-            self.findings.add(path, "of other weights than are published", anew(path))
+            self.findings.add(path, "of other weights than are published", delete(path))
 
     def _store(self, plan: Plan, fresh: bool) -> None:
-        directory = (self.results / plan.output).parent
-        remedy, path, made = anew(directory), directory / META, directory / "provenance.json"
-        wanted = {"spec": plan.content["spec"], "code": plan.content["code"]} if fresh else {}
-        meta = self.ledger.compare(path, wanted, remedy)
+        [(_, path, spec, code)] = code_records(plan, self.results)
+        copy, made = self.results / plan.output, path.with_name("provenance.json")
+        remedy = delete(path.parent)
+        meta = self.ledger.compare(path, {"spec": spec, "code": code} if fresh else {}, remedy)
         provenance = self.ledger.record(made, remedy)
         if not meta:
             return
@@ -127,9 +129,8 @@ class Walk:
             return
         sums = {name: entry.get("sha256") for name, entry in meta["files"].items() if isinstance(entry, dict)}
         whole = self.ledger.check_sums(path, sums, remedy, FORMS[meta["format"]])
-        if whole and not _is_content(directory, meta):
+        if whole and not _is_content(path, meta):
             self.findings.add(path, "its checksum of all content is not that of the files", remedy)
-        copy = self.results / plan.output
         if self.ledger.record(copy, remedy) not in ({}, meta):
             self.findings.add(copy, f"not the same as {META}", remedy)
         codes = {meta.get("code"), *(entry["from"] for entry in accepted(meta))}
@@ -139,84 +140,62 @@ class Walk:
             self._data[plan.id] = meta["sha256"]
         self.findings.made.append(("data", (), {**meta, "provenance": provenance.get("provenance")}))
 
-    def _teacher(self, plan: Plan, fresh: bool) -> None:
-        output = self.results / plan.output
-        wanted = {"spec": plan.content["spec"], "code": plan.content["code"], **self._made_from(plan)}
-        directory = model_folder(self.results, "teacher", plan.id)
-        record = self._model(plan, plan.id, directory, wanted, fresh, anew(output.parent))
-        if record and output.exists():
-            copied = {"id": record.get("id"), "data_sha256": record.get("data_sha256")}
-            self.ledger.compare(output, copied | self._weights_of(plan.id), anew(output.parent))
+    def _models(self, plan: Plan, fresh: bool) -> None:
+        """Check what a job trained or measured: the record and the files of each model, and the output that lists them.
 
-    def _cohort(self, plan: Plan, fresh: bool) -> None:
-        teacher = self._teacher_of[plan.id] = _upstream(plan, "teachers")
-        made_from = self._made_from(plan) | self._teacher_sum(teacher)
-        for id_, student in plan.content["students"].items():
-            directory = model_folder(self.results, "student", id_)
-            wanted = {"spec": {**plan.content["spec"], **student["own"]}, "code": student["code"], **made_from}
-            self._model(plan, id_, directory, wanted, fresh, anew(directory))
-        if fresh:
-            path = self.results / plan.output
-            listed = self.ledger.compare(path, made_from, anew(path.parent)).get("students")
-            found = {id_: self._weights.get(id_) for id_ in plan.content["students"]}
-            self.ledger.check_listed(path, listed, found, "students", anew(path.parent))
+        Of what is stale only its own checksums are checked: older code wrote other files.
+        """
+        output, is_trained, made_from = self.results / plan.output, plan.stage in TRAINED, self._made_from(plan)
+        found = {}
+        for id_, path, spec, code in code_records(plan, self.results):
+            if not (fresh or path.parent.is_dir()):
+                continue
+            remedy = delete(output.parent if plan.stage == "teachers" else path.parent)
+            unit = spec if is_trained else spec["unit"]
+            wanted, needed = {"id": id_, "spec": spec, "code": code, **made_from}, [WEIGHTS, HISTORY]
+            if not is_trained:
+                wanted |= self._weights_of(id_)
+                needed = needed_files(plan.stage, unit["stage"] == "teacher")
+            if record := self.ledger.compare(path, wanted if fresh else {}, remedy):
+                whole = self.ledger.check_sums(path, record.get("sha256"), remedy, needed if fresh else ())
+                self.findings.made.append((plan.stage, named_modules(unit), record))
+                if is_trained:
+                    self._trained(id_, path.with_name(WEIGHTS), record.get("sha256"), whole, remedy)
+            found[id_] = self._weights.get(id_) if is_trained else self.ledger.sha256(path)
+        if not fresh:
+            return
+        remedy = delete(output.parent)
+        if plan.stage == "teachers":
+            self.ledger.compare(output, {"id": plan.id, **made_from, **self._weights_of(plan.id)}, remedy)
+            return
+        listing, what = ("students", "students") if is_trained else ("models", "measured models")
+        record = self.ledger.compare(output, made_from if is_trained else {}, remedy)
+        self.ledger.check_listed(output, record.get(listing), found, what, remedy)
 
-    def _model(
-        self, plan: Plan, id_: str, directory: Path, wanted: Mapping[str, Any], fresh: bool, remedy: str
-    ) -> dict[str, Any]:
-        """Check a trained model: its record, its weights and its history; return the record."""
-        if not (fresh or directory.is_dir()):
-            return {}
-        path = directory / RECORD
-        record = self.ledger.compare(path, {"id": id_, **wanted} if fresh else {}, remedy)
-        if not record:
-            return {}
+    def _trained(self, id_: str, weights: Path, sums: Any, whole: bool, remedy: str) -> None:
         self.findings.models += 1
-        sums = record.get("sha256")
-        whole = self.ledger.check_sums(path, sums, remedy, [WEIGHTS, HISTORY])
-        if whole and (fault := weights_fault(directory / WEIGHTS)):
-            self.findings.add(directory / WEIGHTS, fault, remedy, "damaged")
+        if whole and (fault := weights_fault(weights)):
+            self.findings.add(weights, fault, remedy, "damaged")
         if isinstance(sums, dict) and WEIGHTS in sums:
             self._weights[id_] = sums[WEIGHTS]
-        self.findings.made.append((plan.stage, named_modules(wanted["spec"]), record))
-        return record
 
-    def _measurement(self, plan: Plan, fresh: bool) -> None:
-        path, unit = self.results / plan.output, plan.content["spec"]["unit"]
-        wanted = {"spec": plan.content["spec"], "code": plan.content["code"], **self._made_from(plan)}
-        if plan.stage == "evaluations":
-            cohort = _upstream(plan, "cohorts")
-            wanted |= self._teacher_sum(self._teacher_of.get(cohort) if cohort else _upstream(plan, "teachers"))
-        # What is stale may be of older code, which wrote other files.
-        needed = needed_files(plan.stage, unit["stage"] == "teacher") if fresh else ()
-        found, remedy = {}, anew(path.parent)
-        for id_ in plan.content["models"]:
-            record_path = path.parent / id_ / EVALUATION
-            if not (fresh or record_path.parent.is_dir()):
-                continue
-            own = {"id": id_, **wanted, **self._weights_of(id_)} if fresh else {}
-            if record := self.ledger.compare(record_path, own, anew(record_path.parent)):
-                self.ledger.check_sums(record_path, record.get("sha256"), anew(record_path.parent), needed)
-                self.findings.made.append((plan.stage, named_modules(unit), record))
-            found[id_] = self.ledger.sha256(record_path)
-        if fresh:
-            listed = self.ledger.record(path, remedy).get("models")
-            self.ledger.check_listed(path, listed, found, "measured models", remedy)
-
-    def _made_from(self, plan: Plan) -> dict[str, str]:
-        data = _upstream(plan, "data")
-        return {"data_sha256": self._data[data]} if data in self._data else {}
-
-    def _teacher_sum(self, teacher: str | None) -> dict[str, str | None]:
-        if teacher is None:
-            return {"teacher_sha256": None}
-        return {"teacher_sha256": self._weights[teacher]} if teacher in self._weights else {}
+    def _made_from(self, plan: Plan) -> dict[str, str | None]:
+        """Return the checksums of what an artefact must be made from, by the fields of its record."""
+        data, teacher, cohort = (_upstream(plan, stage) for stage in ("data", "teachers", "cohorts"))
+        found: dict[str, str | None] = {"data_sha256": self._data[data]} if data in self._data else {}
+        if plan.stage == "cohorts":
+            self._teacher_of[plan.id] = teacher
+        if plan.stage in ("cohorts", "evaluations"):
+            teacher = self._teacher_of.get(cohort) if cohort else teacher
+            if teacher is None or teacher in self._weights:
+                found["teacher_sha256"] = self._weights.get(teacher)
+        return found
 
     def _weights_of(self, model: str) -> dict[str, str]:
         return {"weights_sha256": self._weights[model]} if model in self._weights else {}
 
 
-def anew(path: Path) -> str:
+def delete(path: Path) -> str:
     """Return the remedy for an artefact that has to be made again."""
     return f"delete {path} and {RUN}"
 
@@ -225,12 +204,12 @@ def _upstream(plan: Plan, stage: str) -> str | None:
     return next((id_ for found, id_ in plan.upstream if found == stage), None)
 
 
-def _is_content(directory: Path, meta: Mapping[str, Any]) -> bool:
+def _is_content(path: Path, meta: Mapping[str, Any]) -> bool:
     from vicinal.data.open import open_store
     from vicinal.data.prepare import content_hash
 
     try:
-        return content_hash(meta, open_store(directory / META).splits) == meta["sha256"]
+        return content_hash(meta, open_store(path).splits) == meta["sha256"]
     except (VicinalError, KeyError):
         return False
 

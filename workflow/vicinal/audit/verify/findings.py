@@ -11,9 +11,9 @@ from vicinal.errors import VicinalError
 from vicinal.results import is_plain
 
 RUN = "run ./reproduce"
-# Of one kind in one folder so many findings are shown, unless all are asked for.
+# So many findings of one kind in one folder are shown, unless all are asked for.
 SHOWN = 8
-# field of a record → what to say where it is not what it should be
+# field of a record → what is wrong where it has another value than it should
 FAULTS = {
     "id": "of another id ({found})",
     "spec": "its spec is not the one that is wanted",
@@ -30,13 +30,9 @@ FAULTS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One file, what is wrong with it, and what to do.
+    """One file or folder, what is wrong with it, and what to do.
 
-    Attributes:
-        path: of the file or directory.
-        fault: what is wrong, for a reader.
-        remedy: what to do.
-        kind: ``missing``, ``stale``, ``damaged``, ``disagrees`` or ``foreign``.
+    ``kind`` is ``missing``, ``stale``, ``damaged``, ``disagrees`` or ``foreign``.
     """
 
     path: Path
@@ -57,8 +53,8 @@ class Findings:
         notes: what a reader should know, though nothing is wrong.
         mixtures: of codes, versions, devices or revisions.
         left_over: temporary files of killed jobs.
-        models: how many trained models were looked at.
-        made: of every record that counts: stage, modules that its spec names, and the record.
+        models: number of trained models.
+        made: every record that was read: its stage, the modules that its spec names, and the record.
     """
 
     problems: list[Finding] = field(default_factory=list)
@@ -74,7 +70,7 @@ class Findings:
             self.problems.append(problem)
 
     def lines(self, everything: bool = False) -> list[str]:
-        """Return one line a problem; of many of one kind in one folder the first and their number."""
+        """Return a line for each problem; for many of one kind in one folder the first ones and their number."""
         groups: dict[tuple[str, ...], list[Finding]] = defaultdict(list)
         for problem in self.problems:
             groups[problem.kind, *problem.path.parts[:2]].append(problem)
@@ -87,7 +83,7 @@ class Findings:
         return lines
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything for machines, paths as text."""
+        """Return everything as plain data."""
         problems = [{**asdict(problem), "path": str(problem.path)} for problem in self.problems]
         left_over = list(map(str, self.left_over))
         return {"problems": problems, "notes": self.notes, "mixtures": self.mixtures, "left_over": left_over}
@@ -160,7 +156,7 @@ class Ledger:
         return not differ
 
     def check_listed(self, path: Path, listed: Any, found: Mapping[str, str | None], what: str, remedy: str) -> None:
-        """Compare the name → SHA-256 that a manifest lists with what lies there; None counts as reported already."""
+        """Compare the name → SHA-256 that a record lists with what lies there; None: it was reported already."""
         if not isinstance(listed, dict):
             self.findings.add(path, f"lists no {what}", remedy, "damaged")
             return

@@ -1,4 +1,4 @@
-"""A bare folder of an experiment's tables, figures and claims: as far as its own records go."""
+"""Checks a bare folder of an experiment's tables, figures and claims, as far as its own records go."""
 
 from pathlib import Path
 
@@ -32,33 +32,33 @@ def verify_folder(folder: Path) -> tuple[Findings, Ledger]:
     records += [path for path in sorted((folder / "figures").glob("*.json")) if not path.name.startswith(".")]
     if not records:
         raise VicinalError(f"--from {folder}: none of {', '.join(RECORDS)} is in it, so nothing can be checked")
-    spoken_of, silent, models = set(records), [], 0
+    listed, without_sums, behind = set(records), [], 0
     for path in records:
         record = ledger.record(path, REMEDY)
         sums, made_from = record.get("sha256"), record.get("made_from")
         if record:
             findings.made.append((path.stem, (), record))
-        if not isinstance(sums, dict):
-            silent.append(path.name)
-        else:
+        if isinstance(sums, dict):
             present = {name: sums[name] for name in sums if not is_plain(name) or (path.parent / name).exists()}
             ledger.check_sums(path, present, REMEDY)
-            spoken_of |= {path.parent / name for name in sums if is_plain(name)}
+            listed |= {path.parent / name for name in sums if is_plain(name)}
             if absent := sorted(sums.keys() - present.keys()):
-                findings.notes.append(f"{path.name} speaks of files that are not here: {_few(absent)}")
+                findings.notes.append(f"{path.name} lists files that are not here: {_few(absent)}")
+        else:
+            without_sums.append(path.name)
         if path.name == "provenance.json":
-            models = len(made_from or {})
+            behind = len(made_from or {})
         elif isinstance(made_from, dict):
             present = {name: at for name, at in source_paths(path, made_from).items() if at and at.exists()}
             check_sources(ledger, path, {name: made_from[name] for name in present}, present, REMEDY)
         findings.models = max(findings.models, len((record.get("spec") or {}).get("models", {})))
-    if silent:
-        findings.notes.append(f"no checksums in {_few(silent)}: written by an earlier version of the workflow")
+    if without_sums:
+        findings.notes.append(f"no checksums in {_few(without_sums)}: written by an earlier version of the workflow")
     files = [path for _, found in walk(folder) for path in found if not is_left_over(path, folder)]
-    unknown = [str(path.relative_to(folder)) for path in files if path not in spoken_of and path.suffix != ".key"]
+    unknown = [str(path.relative_to(folder)) for path in files if path not in listed and path.suffix != ".key"]
     if unknown:
-        findings.notes.append(f"not checked, since no record here speaks of them: {_few(unknown)}")
-    of = f" ({count(models, 'evaluation')} that they were made from)" if models else ""
+        findings.notes.append(f"not checked, since no record here lists them: {_few(unknown)}")
+    of = f" ({count(behind, 'evaluation')} that they were made from)" if behind else ""
     findings.notes.append(f"models and measurements behind the tables do not lie here{of}: ./reproduce verify there")
     findings.mixtures += mixture_notes(findings)
     return findings, ledger

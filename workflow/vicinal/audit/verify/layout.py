@@ -1,4 +1,4 @@
-"""Which files the workflow makes; anything else in its folders is foreign."""
+"""Finds files in the folders of results that the workflow did not make."""
 
 import os
 import re
@@ -8,11 +8,10 @@ from pathlib import Path
 from vicinal.analysis.figures import FIGURES
 from vicinal.audit.verify.findings import Findings
 from vicinal.files import LEFT_OVER, read_object
-from vicinal.results import BENCHMARK, EVALUATION, FOLDERS, ID, MEASURED, RECORD, STAGES
+from vicinal.results import BENCHMARK, EVALUATION, ID, MEASURED, ON_DEVICE, RECORD, STAGES
 
 _FOREIGN = "not of this workflow: move it elsewhere"
-# The files that no record lists, below the folder of each stage. All others are listed by a record beside them, with
-# their checksums: weights or tables without such a record are nobody's.
+# The files that no record lists, below the folder of each stage. All others are listed by a record beside them.
 _UNLISTED = {
     "data": rf"{ID}/(data\.json(\.key)?|meta\.json|provenance\.json|bad_files\.txt)"
     rf"|{ID}\.(fetched|corruptions)\.json(\.key)?",
@@ -21,11 +20,8 @@ _UNLISTED = {
     "cohorts": rf"{ID}/manifest\.json(\.key)?",
     **dict.fromkeys(MEASURED, rf"{ID}/(manifest\.json(\.key)?|{ID}/{EVALUATION})"),
 }
-_OF_JOBS = {
-    name: rf"{ID}/({re.escape(STAGES[name].log)}|{re.escape(BENCHMARK)}|diverged/{ID}\.safetensors)"
-    for name in FOLDERS
-    if name in STAGES and STAGES[name].log
-}
+for _name in ON_DEVICE:
+    _UNLISTED[_name] += rf"|{ID}/({re.escape(STAGES[_name].log)}|{re.escape(BENCHMARK)}|diverged/{ID}\.safetensors)"
 # The same below the folder of an experiment.
 _ANALYSIS = (
     rf"provenance\.json|metrics\.parquet\.key|(claims|report)\.json|claims\.parquet\.key|report\.html\.key"
@@ -34,21 +30,20 @@ _ANALYSIS = (
 
 
 def find_foreign(findings: Findings, results: Path, experiments: Iterable[str]) -> None:
-    """Report each file in the folders of all stages and of some experiments that no rule or record accounts for.
+    """Report each file in the folders of all stages and of some experiments that no rule makes and no record lists.
 
     Args:
         findings: gets the problems, and the files that killed jobs left over.
         results: the results folder.
         experiments: names of those whose folders (results/NAME) to look at.
     """
-    # What lies beside a record that cannot be read goes with it.
+    # The files beside an unreadable record are not judged.
     unreadable = {
         problem.path.parent
         for problem in findings.problems
         if problem.kind in ("damaged", "missing") and problem.path.suffix == ".json"
     }
-    patterns = {name: "|".join(filter(None, (_UNLISTED[name], _OF_JOBS.get(name)))) for name in FOLDERS}
-    for name, pattern in (patterns | dict.fromkeys(experiments, _ANALYSIS)).items():
+    for name, pattern in (_UNLISTED | dict.fromkeys(experiments, _ANALYSIS)).items():
         root = results / name
         for folder, files in walk(root):
             listed = _listed(folder)

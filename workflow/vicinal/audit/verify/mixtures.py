@@ -1,7 +1,7 @@
 """Mixtures: results of several codes, versions, devices or revisions in one experiment."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vicinal.audit.verify.findings import Findings
@@ -9,7 +9,7 @@ from vicinal.results import ON_DEVICE
 from vicinal.spec import is_given
 from vicinal.words import count
 
-# Of a mixture with more values than this the rarest are counted together.
+# Of more values than this the rarest are counted together.
 SHOWN = 4
 
 
@@ -20,49 +20,44 @@ def accepted(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def mixture_notes(findings: Findings) -> list[str]:
-    """Return one line a mixture among the records that were found, with counts."""
+    """Return a line for each mixture among the records that were found, with counts."""
     codes: dict[tuple[str, tuple[str, ...]], Counter[str]] = defaultdict(Counter)
     taken: Counter[str] = Counter()
+    made, trained = [], []
     for stage, named, record in findings.made:
         # A result that counts under other code is still one of the code that made it.
         history = accepted(record)
         # Modules that a spec names are part of its code: only records that name the same are compared.
         codes[stage, named][str(history[0]["from"] if history else record.get("code"))] += 1
         taken[stage] += bool(history)
+        provenance = record.get("provenance")
+        if isinstance(provenance, dict) and isinstance(provenance.get("packages"), dict):
+            made.append(provenance)
+            # Given weights were trained elsewhere, not on the device on which they were read.
+            if stage in ON_DEVICE and not is_given(record.get("spec") or {}):
+                trained.append(provenance)
     notes = [f"{stage} of several codes: {_counted(found)}" for (stage, _), found in codes.items() if len(found) > 1]
     notes += [
         f"{count(n, 'result')} of {stage} made by other code, accepted as they are" for stage, n in taken.items() if n
     ]
-    with_provenance = [
-        (stage, record) for stage, _, record in findings.made if isinstance(record.get("provenance"), dict)
-    ]
-    made = [record["provenance"] for _, record in with_provenance]
-    # What is given was trained elsewhere: the device that it was read on is none of the training's.
-    trained = [
-        record["provenance"]
-        for stage, record in with_provenance
-        if stage in ON_DEVICE and not is_given(record.get("spec") or {})
-    ]
-    for name in sorted({name for record in made for name in record.get("packages", {})}):
-        notes += _mixture(f"{name} of several versions", made, lambda record, n=name: record["packages"].get(n, "none"))
-    precise = [record for record in trained if record.get("precision")]
-    revisions = [record for record in made if record.get("git")]
-    dirty = sum(record["git"].endswith("-dirty") for record in revisions)
+    for name in sorted({name for record in made for name in record["packages"]}):
+        notes += _mixture(f"{name} of several versions", [record["packages"].get(name, "none") for record in made])
+    git = [record["git"] for record in made if record.get("git")]
     notes += [
-        *_mixture("Python of several versions", made, lambda record: record.get("python")),
-        *_mixture("trained or measured on several devices", trained, lambda r: r.get("gpu") or r.get("device")),
-        *_mixture("trained in several precisions", precise, lambda record: record["precision"]),
-        *_mixture("trained or measured with several thread counts", trained, lambda record: record.get("threads")),
-        *_mixture("several CPU models", made, lambda record: record.get("cpu")),
-        *_mixture("several git revisions", revisions, lambda record: record["git"].removesuffix("-dirty")[:12]),
+        *_mixture("Python of several versions", [record.get("python") for record in made]),
+        *_mixture("trained or measured on several devices", [r.get("gpu") or r.get("device") for r in trained]),
+        *_mixture("trained in several precisions", [r["precision"] for r in trained if r.get("precision")]),
+        *_mixture("trained or measured with several thread counts", [record.get("threads") for record in trained]),
+        *_mixture("several CPU models", [record.get("cpu") for record in made]),
+        *_mixture("several git revisions", [revision.removesuffix("-dirty")[:12] for revision in git]),
     ]
-    if dirty:
+    if dirty := sum(revision.endswith("-dirty") for revision in git):
         notes.append(f"{count(dirty, 'result')} made by code with changes that were not committed (git: -dirty)")
     return notes
 
 
-def _mixture(what: str, records: Iterable[dict[str, Any]], value: Callable[[dict[str, Any]], Any]) -> list[str]:
-    found = Counter(str(value(record)) for record in records if isinstance(record.get("packages"), dict))
+def _mixture(what: str, values: Iterable[Any]) -> list[str]:
+    found = Counter(map(str, values))
     return [f"{what}: {_counted(found)}"] if len(found) > 1 else []
 
 

@@ -1,6 +1,6 @@
-"""The arrays of an archive of corrupted test images, and which of its rows are the images of a data store.
+"""The arrays of an archive of corrupted test images, and its rows of the images of a data store.
 
-An archive is read where it lies: the arrays in it are mapped, nothing is unpacked.
+The arrays are mapped inside the archive; nothing is unpacked.
 """
 
 import tarfile
@@ -14,10 +14,11 @@ import numpy as np
 from vicinal.data.corruptions.catalogue import LABELS, NAMES, SEVERITIES
 from vicinal.errors import VicinalError
 
-# This corruption, at its lowest severity, changes images least: clean ones are recognised by it.
+# Clean images are recognised by this corruption at its lowest severity, which changes images least.
 MILD = "brightness"
-# Least correlation of a clean image with its brightened copy: of CIFAR's test images none has less than 0.97.
+# Least correlation of a clean image with its brightened copy; the least among CIFAR's test images is 0.97.
 ALIKE = 0.8
+_BLOCK = 1000  # images that are compared at a time
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def open_corrupted(path: Path, folder: str) -> Corrupted:
         folder: of the arrays in it.
 
     Raises:
-        VicinalError: it is no tar archive, an array is missing, or has another shape or type than it should.
+        VicinalError: it is no tar archive, or an array is missing or has a wrong shape or type.
     """
     wanted = {f"{folder}/{name}.npy": name for name in (*NAMES, LABELS)}
     found: dict[str, np.ndarray] = {}
@@ -68,14 +69,14 @@ def open_corrupted(path: Path, folder: str) -> Corrupted:
 
 
 def _mapped(path: Path, file: BinaryIO, offset: int, size: int) -> np.ndarray:
-    """Map an array that lies in a file in NumPy's format, version 1."""
+    """Map an array inside a file, in NumPy's format, version 1."""
     file.seek(offset)
     if np.lib.format.read_magic(file) != (1, 0):
         raise ValueError("an array in another version of NumPy's format than 1.0")
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
     begin = file.tell()
     if fortran or dtype.hasobject or begin - offset + dtype.itemsize * int(np.prod(shape)) > size:
-        raise ValueError(f"an array of {dtype} {shape} that does not fit its place")
+        raise ValueError(f"an array of {dtype} {shape} that is longer than its entry")
     return np.memmap(path, dtype, "r", begin, shape)
 
 
@@ -90,16 +91,16 @@ def _by_severity(path: Path, name: str, array: np.ndarray, rows: int, dimensions
 
 
 def match_rows(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, corrupted: Corrupted) -> np.ndarray:
-    """Return which row of the archive each clean image is, by its content: equal labels alone are no proof.
+    """Return the archive's row of each clean image, found by content: equal labels alone are no proof.
 
-    An image is its row where their pixels correlate, over channels and places, after brightening at severity 1. If that
-    holds for ``rows``, the order of the source, they are the answer. Else each image's row is the one of its class
-    that it correlates with most, and no two images may have the same.
+    An image belongs to a row if its pixels correlate with those of the row, brightened at severity 1. If that holds for
+    ``rows``, the order of the source, these are returned. Otherwise each image's row is the one of its class with the
+    highest correlation, and no two images may share one.
 
     Args:
         images: clean ones, (n, H, W, C) uint8.
-        labels: theirs, (n,).
-        rows: of each the place in the test split of its source, (n,).
+        labels: of the images, (n,).
+        rows: position of each image in the test split of its source, (n,).
         corrupted: the archive.
 
     Returns:
@@ -112,13 +113,9 @@ def match_rows(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, corrupt
     if images.shape[1:] != mild.shape[1:]:
         raise VicinalError(f"its images are {mild.shape[1:]}, those of the data set {images.shape[1:]}")
     if rows.max(initial=-1) < len(mild) and (corrupted.labels[rows] == labels).all():
-        in_order = np.concatenate(
-            [
-                np.einsum("ij,ij->i", _standardised(images[at]), _standardised(mild[rows[at]]))
-                for at in _blocks(len(rows))
-            ]
-        )
-        if (in_order >= ALIKE).all():
+        blocks = [slice(start, start + _BLOCK) for start in range(0, len(rows), _BLOCK)]
+        alike = (_standardised(images[block]) * _standardised(mild[rows[block]]) for block in blocks)
+        if all((products.sum(axis=1) >= ALIKE).all() for products in alike):
             return rows.astype(np.int64)
     found = np.full(len(images), -1, dtype=np.int64)
     for label in np.unique(labels):
@@ -131,10 +128,6 @@ def match_rows(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, corrupt
             raise VicinalError(f"its images of class {label} are not those of the data set")
         found[own] = theirs[best]
     return found
-
-
-def _blocks(count: int, size: int = 1000) -> list[slice]:
-    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def _standardised(images: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The published corrupted test images of CIFAR: which there are, where they lie, and whether they are there.
+"""The published corrupted test images of CIFAR: what they are, their addresses, and whether they are there.
 
 CIFAR-10-C and CIFAR-100-C of Hendrycks and Dietterich (*Benchmarking Neural Network Robustness to Common Corruptions
 and Perturbations*, 2019). The workflow imports this module whenever it is parsed, so nothing heavy is imported here.
@@ -11,7 +11,7 @@ from typing import Any
 
 from vicinal.files import read_object
 
-# The corruptions of the benchmark, by their kind, and four more that the archives hold.
+# The corruptions of the benchmark by kind, and four more in the archives.
 CORRUPTIONS = {
     "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
     "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
@@ -27,10 +27,10 @@ LABELS = "labels"
 
 @dataclass(frozen=True)
 class CorruptionArchive:
-    """A published archive: NAME.npy of each corruption, severities one after another, and labels.npy.
+    """A published archive: NAME.npy of each corruption, one severity after another, and labels.npy.
 
     Attributes:
-        file: its name below ``data.root``.
+        file: its name, below ``data.root``.
         folder: of the arrays in it.
         md5: as its authors publish it.
         size: in bytes.
@@ -63,19 +63,12 @@ ARCHIVES: dict[str, CorruptionArchive] = {
 
 
 def unpublished(name: str) -> str:
-    """Return why there are no corrupted images of a data set; empty where there are."""
-    return (
-        "" if name in ARCHIVES else f"no corrupted images of {name} are published (of {', '.join(ARCHIVES)} they are)"
-    )
-
-
-def record_name(store: str) -> str:
-    """Return the name, beside a data store's folder, of the record of its corrupted images."""
-    return f"{store}.corruptions.json"
+    """Return why there are no corrupted images of a data set; empty if there are."""
+    return "" if name in ARCHIVES else f"no corrupted images of {name} are published (only of {', '.join(ARCHIVES)})"
 
 
 def file_state(path: Path) -> list[int] | None:
-    """Return size and time of a file: another file has another state. None where there is none."""
+    """Return size and time of a file, to notice a change; None if there is no file."""
     try:
         status = path.stat()
     except OSError:
@@ -84,31 +77,26 @@ def file_state(path: Path) -> list[int] | None:
 
 
 def planned_state(record: Path, archive: Path) -> list[int] | None:
-    """Return the state of an archive that a plan speaks of, so that it changes just when it is worth another try.
+    """Return the state of an archive for a plan; it changes only when another attempt is worthwhile.
 
-    Once the images are available that is the state that was planned with, whatever becomes of the archive. Where they
-    were not it is the present state: an archive that has come since, or another one, makes the plan another.
+    If the images are available it stays the recorded one, whatever happens to the archive. Otherwise it is the present
+    one, so a new archive changes the plan.
 
     Args:
-        record: that the rule ``fetch_corruptions`` left, if it ran.
+        record: of the rule ``fetch_corruptions``, if it ran.
         archive: the file below ``data.root``.
     """
-    found = read_record(record)
+    found = read_object(record)
     return found.get("archive_state") if found.get("available") else file_state(archive)
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """Return the record of corrupted images; empty where there is none that can be read."""
-    return read_object(path)
-
-
 def outlook(name: str, record: Mapping[str, Any], archive: Path | None) -> str:
-    """Return in one line what a run can expect of corrupted images; empty where they are ready to be measured.
+    """Return in one line what a run can expect of corrupted images; empty if they are ready.
 
     Args:
         name: of the data set.
-        record: see ``read_record``.
-        archive: the file below ``data.root``; None where none is published.
+        record: of the rule ``fetch_corruptions``; empty if it has not run.
+        archive: the file below ``data.root``; None if none is published.
     """
     if archive is None:
         return f"left out: {unpublished(name)}"
@@ -120,4 +108,4 @@ def outlook(name: str, record: Mapping[str, Any], archive: Path | None) -> str:
     if state is not None:
         return f"{archive} is there, to be checked"
     size = ARCHIVES[name].size / 1e9
-    return f"{archive} ({size:.1f} GB) is to be downloaded; without internet this part is left out and the rest runs"
+    return f"{archive} ({size:.1f} GB) is to be downloaded; without internet only this part is left out"

@@ -1,4 +1,4 @@
-"""Make the corrupted images of a data store available: download, check, and find the rows; or say why they are not."""
+"""Download and check the corrupted images of a data store and find their rows, or say why that fails."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,36 +9,36 @@ import pyarrow.parquet as pq
 
 from vicinal.data.corruptions.arrays import match_rows, open_corrupted
 from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive
-from vicinal.data.store import Store
+from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError, describe
-from vicinal.files import checksum
-from vicinal.jobs.download import download
+from vicinal.jobs.download import provide
 
 
 def fetch_corruptions(
-    name: str, root: Path, store: Store, archive_state: list[int] | None, say: Callable[[str], None]
+    name: str, root: Path, store: DataStore, archive_state: list[int] | None, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Return the record of a store's corrupted images; that they cannot be had is an answer too.
+    """Return the record of a store's corrupted images, even if they are not available.
 
     Args:
         name: of the data set.
-        root: folder of all data; the archive lies there, or is downloaded to it.
+        root: folder of all data; the archive is there, or is downloaded to it.
         store: whose test images are looked for in the archive.
-        archive_state: as planned (``corruptions.planned_state``), for the record.
-        say: is given a line for each step.
+        archive_state: as planned (``catalogue.planned_state``), for the record.
+        say: called with a line for each step.
 
     Returns:
-        ``name``, ``data_sha256`` of the store, ``archive_state``, ``available``; where they are: ``file``, ``md5`` and
-        ``url`` of the archive, and ``rows``, the row in its arrays of each test image of the store; else ``reason``.
+        ``name``, ``data_sha256`` of the store, ``archive_state``, ``available``; if true: ``file``, ``md5`` and ``url``
+        of the archive, and ``rows``, the row in its arrays of each test image of the store; otherwise ``reason``.
     """
     archive = ARCHIVES[name]
     path = root / archive.file
     record = {"name": name, "data_sha256": store.sha256, "archive_state": archive_state}
+    remedy = f"put {archive.file} from {archive.url} into {root}, then run again"
     try:
-        _provide(path, archive, say)
+        provide(archive.url, path, archive.size, "md5", archive.md5, remedy, say)
         rows = _rows(path, archive, store)
-    except VicinalError as error:
-        reason = describe(error)
+    except (VicinalError, OSError) as error:
+        reason = describe(error) + (f"; {remedy}" if isinstance(error, OSError) else "")
         say(f"corrupted images are left out: {reason}")
         return {**record, "available": False, "reason": reason}
     say(f"{path} is there and whole; its rows are known")
@@ -46,23 +46,7 @@ def fetch_corruptions(
     return {**record, "available": True, **source, "rows": rows.tolist()}
 
 
-def _provide(path: Path, archive: CorruptionArchive, say: Callable[[str], None]) -> None:
-    remedy = f"put {archive.file} from {archive.url} into {path.parent}, then run again"
-    if not path.is_file():
-        try:
-            download(archive.url, path, archive.size, "md5", archive.md5, remedy, say)
-        except OSError as error:
-            raise VicinalError(f"{describe(error)}; {remedy}") from error
-        return
-    say(f"checking {path}")
-    if (size := path.stat().st_size) != archive.size or checksum(path, "md5") != archive.md5:
-        raise VicinalError(
-            f"{path}: damaged or another file ({size:,} bytes; published: {archive.size:,} bytes, MD5 {archive.md5}); "
-            f"delete it or {remedy}"
-        )
-
-
-def _rows(path: Path, archive: CorruptionArchive, store: Store) -> np.ndarray:
+def _rows(path: Path, archive: CorruptionArchive, store: DataStore) -> np.ndarray:
     test = store.splits["test"]
     table = pq.read_table(store.directory / "splits.parquet", columns=["index", "source_row"])
     source_rows = dict(zip(table["index"].to_pylist(), table["source_row"].to_pylist(), strict=True))

@@ -1,16 +1,16 @@
 """Where photos are cropped: random resized crops for training, the central crop for evaluation. Pure functions.
 
-The semantics are torchvision's (``RandomResizedCrop``; ``Resize`` and ``CenterCrop``). The random choices come from
+They do the same as torchvision's ``RandomResizedCrop``, ``Resize`` and ``CenterCrop``. The random choices come from
 Philox, keyed by seed and epoch like those of ``training.batch_plan``, each kind from its own part of the counter.
 """
 
 import numpy as np
 
-# The first of the TRIES stretches of each kind; those below 16 belong to vicinal.training.batch_plan.
+# First of TRIES parts of the counter of each kind; those below 16 belong to vicinal.training.batch_plan.
 AREA, RATIO, TOP, LEFT = 16, 32, 48, 64
 TRIES = 10
 
-# Shares of a photo's area, and width to height, between which crops are drawn (Szegedy et al. 2015, section 6).
+# Ranges of the share of a photo's area and of width to height of crops (Szegedy et al. 2015, section 6).
 AREA_SHARE = (0.08, 1.0)
 ASPECT = (3 / 4, 4 / 3)
 
@@ -25,13 +25,13 @@ def random_boxes(
 ) -> np.ndarray:
     """Return the random crops of one epoch, (n, 4) int64: top, left, height, width in pixels.
 
-    The crop's share of the area is uniform, so is the logarithm of its width to height, and so is its place. A crop
-    that does not fit into the photo is drawn again, up to ``TRIES`` times in all; each try has numbers of its own, so
-    that nothing depends on how many tries another photo takes. If none fits it is the largest central crop within the
-    limits of ``aspect``. This is the distribution of torchvision's ``RandomResizedCrop``.
+    The crop's share of the area, the logarithm of its width to height, and its place are uniform. A crop that does not
+    fit into the photo is drawn again, up to ``TRIES`` times in all; the random numbers of a try do not depend on the
+    tries of other photos. If none fits, it is the largest central crop within the limits of ``aspect``. This is the
+    distribution of torchvision's ``RandomResizedCrop``.
 
     Args:
-        sizes: (n, 2) height and width of the photos, in the order in which they are trained on.
+        sizes: (n, 2) height and width of the photos, in the order of training.
         seed: of the replicate, 0 ≤ seed < 2**63.
         epoch: from 0.
         area: least and largest share of the photo's area.

@@ -1,8 +1,8 @@
 """From an encoded photo to the pixels that a network takes: decode, crop, resize.
 
-Photos are decoded by torchvision, which gives the pixels that Pillow gives, and resized by torch's antialiased
-bilinear filter for bytes, which follows Pillow's (equal to within two grey levels) at a fifth of its time. All of it
-runs without Python's lock and in one thread a photo, so it scales with threads and cannot depend on their number.
+torchvision decodes photos to the same pixels as Pillow. torch's antialiased bilinear filter for bytes resizes them: it
+equals Pillow's to within two grey levels, in a fifth of the time. All of it runs without Python's lock, in one thread a
+photo, so it scales with threads and the result does not depend on their number.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def decode(encoded: bytearray) -> np.ndarray:
     Raises:
         RuntimeError: it cannot be decoded.
     """
-    # What torchvision.io.decode_jpeg calls, less the warning that it is to be removed (torchvision 0.29 still has it).
+    # As torchvision.io.decode_jpeg, without the warning that it will be removed (torchvision 0.29 still has it).
     data = torch.frombuffer(encoded, dtype=torch.uint8)
     pixels = torch.ops.image.decode_jpeg(data, ImageReadMode.RGB.value, False)
     return pixels.permute(1, 2, 0).numpy()
@@ -42,7 +42,7 @@ def training_pixels(pixels: np.ndarray, box: np.ndarray, size: int) -> np.ndarra
 
 
 def evaluation_pixels(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Return the centre of a photo, (size, size, 3) uint8, after its shorter side was resized: 256 for 224."""
+    """Return the centre of a photo, (size, size, 3) uint8; first its shorter side is resized, to 256 for 224."""
     pixels = resized(pixels, *resized_shape(*pixels.shape[:2], evaluation_side(size)))
     top, left = central_corner(*pixels.shape[:2], size)
     return pixels[top : top + size, left : left + size]

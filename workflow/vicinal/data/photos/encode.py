@@ -1,4 +1,4 @@
-"""One picture, in whatever format, as the JPEG that is packed."""
+"""One picture, in any format, as the JPEG that is packed."""
 
 import io
 import re
@@ -24,7 +24,7 @@ class Encoded:
         data: its bytes.
         height: in pixels.
         width: in pixels.
-        kept: whether these are the bytes that were given.
+        kept: whether these are the bytes of the source.
     """
 
     data: bytes
@@ -34,16 +34,16 @@ class Encoded:
 
 
 def encode_photo(data: bytes, shorter_side: int | None, quality: int) -> Encoded:
-    """Return a picture as a JPEG that every decoder here can read.
+    """Return a picture as a grey or RGB JPEG.
 
-    The bytes of a grey or RGB JPEG are kept where it is not to be shrunk. All else is decoded by Pillow, made RGB
-    (an alpha channel is dropped, EXIF orientation is ignored: as in torchvision's ``ImageFolder``), shrunk if it is
-    larger, by Lanczos' filter, and encoded with 4:2:0 chroma.
+    The bytes of a grey or RGB JPEG are kept unless it is to be shrunk. Other pictures are decoded by Pillow, converted
+    to RGB (without alpha channel and EXIF orientation, as in torchvision's ``ImageFolder``), shrunk by Lanczos' filter
+    if they are larger, and encoded with 4:2:0 chroma.
 
     Args:
         data: the file's bytes.
-        shorter_side: pixels to which the shorter side is reduced; photos are never enlarged. None: their own size.
-        quality: of the JPEG if it is encoded anew, 1 to 100, as libjpeg counts.
+        shorter_side: pixels to which the shorter side is reduced, but never enlarged; None: its own size.
+        quality: of a JPEG that is encoded anew, 1 to 100, as libjpeg counts.
 
     Raises:
         BadPhotoError: it cannot be decoded, or is no 8-bit picture.

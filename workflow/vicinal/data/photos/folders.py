@@ -1,4 +1,4 @@
-"""Folders of image files: which photos are in them, and their content identity.
+"""Folders of image files: their photos and their content identity.
 
 The workflow imports this module whenever it is parsed, so nothing heavy is imported here.
 """
@@ -25,13 +25,13 @@ ENDINGS = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".bmp", ".ppm", "
 def folder_identity(folder: Path | str, cache: Path | None = None) -> dict[str, Any]:
     """Return the content identity of an image folder, ``{"source": "folder", "files": {split: hash}}``.
 
-    The hash is over the names and sizes of the files, as ImageNet is too large to be read whenever a run is planned;
-    what the photos hold counts by the checksum of the store.
+    The hash is over the names and sizes of the files, as ImageNet is too large to be read whenever a run is planned.
+    The checksum of the store is over the photos themselves.
 
     Args:
         folder: has ``train/CLASS/`` and ``val/CLASS/`` or ``test/CLASS/``.
-        cache: JSON file that remembers the hashes by the times of the folders, or None. A file that is written anew
-            under its old name is seen without a cache only.
+        cache: JSON file that remembers the hashes by the times of the folders, or None. With it, a file that is
+            rewritten under its old name is not noticed.
 
     Raises:
         VicinalError: it is no such folder.
@@ -62,17 +62,16 @@ def _time(path: Path) -> int | None:
 class PhotoFolder:
     """Photos as files, ``train/CLASS/*.JPEG`` and ``val/CLASS/*.JPEG`` or ``test/CLASS/*.JPEG``.
 
-    What it offers is that of ``sources.PhotoSource``. Files below a class's folder count however deep they lie. Classes
-    are numbered in the order of their names, as in torchvision's ``ImageFolder``; hidden files and those that are no
-    pictures by their ending are left out.
+    It is a ``sources.PhotoSource``. Files in subfolders of a class count too. Classes are numbered in order of name,
+    as in torchvision's ``ImageFolder``; hidden files and files with other endings are left out.
 
     Attributes:
         paths: of all photos, below the folder.
-        folders: all that were looked into, below the folder → when they were changed last, in ns.
+        folders: path of every folder that was read, below the folder → time of its last change, in ns.
         digests: split → SHA-256 over the names and sizes of its files.
 
     Raises:
-        VicinalError: a split or its classes are missing, or a name of a class cannot be shown.
+        VicinalError: a split or its classes are missing, or the name of a class is not valid text.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -119,7 +118,7 @@ class PhotoFolder:
             if entry.is_dir():
                 yield from self._walk(path)
             elif path[path.rfind(".") :].lower() in ENDINGS and (entry.is_file() or entry.is_symlink()):
-                # A link that leads nowhere is a bad file like others.
+                # A broken link is an unreadable photo.
                 yield path, entry.stat().st_size if entry.is_file() else -1
 
     def name(self, number: int) -> str:
@@ -137,7 +136,7 @@ def _one_line(text: str) -> str:
 
 
 def _split_folders(folder: Path) -> dict[str, str]:
-    """Return split → name of its folder; a test split without classes is left out where there is another one."""
+    """Return split → name of its folder; a test split without classes is left out if there is a validation split."""
     found = {
         split: next(name for name in names if (folder / name).is_dir())
         for split, names in SPLIT_FOLDERS.items()

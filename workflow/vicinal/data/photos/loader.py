@@ -1,4 +1,4 @@
-"""Batches of decoded photos, in order, made ahead of their use in threads."""
+"""Batches of decoded photos, in order, decoded ahead of time in threads."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,7 @@ from vicinal.data.photos.ordered import available_cores, in_order
 from vicinal.data.photos.store import PhotoStore
 from vicinal.data.store import damaged
 
-AHEAD = 3  # batches that are begun before they are asked for
+AHEAD = 3  # batches that are started before they are needed
 _TASK = 8  # photos that a thread takes at a time
 
 
@@ -24,17 +24,16 @@ def photo_batches(
     threads: int | None = None,
     pinned: bool = False,
 ) -> Iterator[torch.Tensor]:
-    """Yield the photos of each batch as (B, size, size, 3) uint8; they are the same whatever the number of threads.
+    """Yield the photos of each batch as (B, size, size, 3) uint8; the number of threads does not change them.
 
     Args:
         store: of the photos.
         positions: (n,) of the photos in the store, in the order of the batches.
         bounds: the batches' (start, stop) in ``positions``.
         size: pixels of a side.
-        boxes: (n, 4) top, left, height, width of each crop, as ``crops.random_boxes`` gives them; None: for
-            evaluation, the centre of the photo (resized to a shorter side of 256 for 224 pixels).
-        threads: that decode; None: as many as this process may use cores.
-        pinned: in pinned memory, from where a GPU copies faster.
+        boxes: (n, 4) top, left, height, width of each crop, from ``crops.random_boxes``; None: ``evaluation_pixels``.
+        threads: that decode; None: one for each core that this process may use.
+        pinned: in pinned memory, which a GPU copies faster.
 
     Raises:
         VicinalError: the store is damaged.
@@ -58,7 +57,7 @@ def photo_batches(
 
     longest = max((stop - start for start, stop in bounds), default=0)
     ahead = max(AHEAD * -(-longest // _TASK), threads)
-    # The last task of a batch comes after all others of it: then the batch is whole.
+    # The last task of a batch returns it, complete, since results come in order.
     yield from (batch for batch in in_order(work, tasks(), threads, ahead) if batch is not None)
 
 
@@ -66,7 +65,7 @@ def read_photo(store: PhotoStore, position: int) -> np.ndarray:
     """Return the pixels of a photo, (H, W, 3) uint8.
 
     Raises:
-        VicinalError: it cannot be decoded, or has not the size that it should have.
+        VicinalError: it cannot be decoded, or has another size than recorded.
     """
     try:
         pixels = decode(store.read(position))

@@ -1,4 +1,4 @@
-"""Work in threads whose results come in order: what comes out cannot depend on the number of threads."""
+"""Work in threads with results in order, so that they do not depend on the number of threads."""
 
 import os
 from collections import deque
@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 def available_cores() -> int:
     """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(os.sched_getaffinity(0))
 
 
 def in_order(
@@ -20,10 +20,10 @@ def in_order(
     """Yield ``function(*task)`` of every task, in order.
 
     Args:
-        function: runs in the threads; what it raises is raised here, at its turn.
-        tasks: looked at in this thread, no further than needed.
+        function: runs in the threads; its errors are raised here, in order.
+        tasks: arguments of the function, read in this thread, no more than needed.
         threads: number of threads.
-        ahead: tasks that are begun before their result is asked for.
+        ahead: tasks that are started before their result is needed.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="photos")
     running: deque[Future[Result]] = deque()

@@ -1,7 +1,7 @@
-"""Packing: photos one after the other into one file, piece by piece, so that a killed job goes on where it was.
+"""Packing: photos one after the other into one file, piece by piece, so that a killed job can be resumed.
 
-In the folder of the store lies ``.packing`` meanwhile: ``photos.bin``, as far as it is, ``piece-NNNNN.npz`` for each
-whole piece in it, and ``key.json``, which says of what it is. A piece is recorded once its photos are on the disk.
+Until the store is whole a folder holds ``photos.bin`` as far as it is written, ``piece-NNNNN.npz`` for each whole piece
+in it, and ``key.json``, which says what is packed. A piece is recorded once its photos are on the disk.
 """
 
 import hashlib
@@ -20,11 +20,9 @@ from vicinal import files
 from vicinal.data.photos.encode import BadPhotoError, Encoded, encode_photo
 from vicinal.data.photos.ordered import available_cores, in_order
 from vicinal.data.photos.sources import PhotoSource
-from vicinal.data.scratch import naming
 from vicinal.errors import VicinalError
 from vicinal.jobs.progress import Progress
 
-FOLDER = ".packing"
 PIECE = 1000  # photos
 _TASK = 8  # photos that a thread takes at a time
 _BLOCK = 1 << 24
@@ -35,8 +33,8 @@ class Packing:
     """How photos are packed.
 
     Attributes:
-        shorter_side: pixels to which the shorter side of larger photos is reduced; None: they stay as they are.
-        quality: of the JPEGs that are encoded anew.
+        shorter_side: pixels to which the shorter side of larger photos is reduced; None: the bytes of JPEGs are kept.
+        quality: of JPEGs that are encoded anew.
         bad_share: share of the photos that may be unreadable.
     """
 
@@ -47,15 +45,15 @@ class Packing:
 
 @dataclass(frozen=True)
 class Packed:
-    """What was packed: M photos were wanted, N are readable.
+    """What was packed, of M photos.
 
     Attributes:
         path: the file of all photos.
         sha256: of that file.
-        lengths: bytes of each photo, (M,) int64; 0: it is not readable.
+        lengths: bytes of each photo, (M,) int64; 0: it is unreadable.
         sizes: height and width, (M, 2) int32.
         kept: number of photos whose bytes are the source's.
-        bad: name → what is wrong with it.
+        bad: name of an unreadable photo → what is wrong with it.
     """
 
     path: Path
@@ -66,30 +64,27 @@ class Packed:
     bad: dict[str, str]
 
 
-def pack(
-    source: PhotoSource, numbers: np.ndarray, directory: Path, packing: Packing, key: dict[str, Any], talk: bool
-) -> Packed:
-    """Pack photos, in this order, going on with what a killed process left; the file is the same either way.
+def pack(source: PhotoSource, numbers: np.ndarray, folder: Path, packing: Packing, key: dict[str, Any]) -> Packed:
+    """Pack photos, in this order, or resume a packing; the file is the same either way.
 
     Args:
         source: of the photos.
         numbers: which of its photos, ascending.
-        directory: of the store.
+        folder: where they are packed.
         packing: how.
-        key: says all that determines the result: what is left of another packing is removed.
-        talk: whether progress is shown.
+        key: all that determines the result; the rest of a packing with another key is removed.
 
     Raises:
-        VicinalError: more photos are unreadable than may be; nothing is left then, as they may be mended.
+        VicinalError: too many photos are unreadable; the folder is removed, since they may be repaired.
     """
-    folder = directory / FOLDER
-    pieces, digest = _left(folder, key)
+    pieces, digest = _resumed(folder, key)
     done = sum(len(piece["lengths"]) for piece in pieces)
-    meter = Progress("photos", len(numbers), "photos", before=done) if talk else None
+    progress = Progress("photos", len(numbers), "photos", before=done)
     allowed = max(1, int(packing.bad_share * len(numbers) + 1e-9))
     bad = {name: reason for piece in pieces for name, reason in piece["bad"].tolist()}
     encoded = _encode(source, numbers[done:], packing)
-    with closing(encoded), naming(folder / "photos.bin") as path, path.open("ab") as file:
+    path = folder / "photos.bin"
+    with closing(encoded), files.naming(path), path.open("ab") as file:
         while done < len(numbers):
             piece = _Piece()
             for number, photo in zip(numbers[done : done + PIECE].tolist(), encoded, strict=False):
@@ -99,10 +94,11 @@ def pack(
                     piece.add(photo)
                 else:
                     bad[source.name(number)] = photo
-                    _check_bad(directory, bad, allowed, len(numbers), packing.bad_share)
+                    if len(bad) > allowed:
+                        shutil.rmtree(folder, ignore_errors=True)
+                        raise _too_many(bad, allowed, len(numbers), packing.bad_share)
                     piece.add_bad(source.name(number), photo)
-                if meter:
-                    meter.update(done + len(piece.lengths))
+                progress.update(done + len(piece.lengths))
             file.flush()
             os.fsync(file.fileno())
             pieces.append(piece.write(folder / f"piece-{len(pieces):05d}.npz"))
@@ -110,12 +106,12 @@ def pack(
     lengths = np.concatenate([piece["lengths"] for piece in pieces])
     sizes = np.concatenate([piece["sizes"] for piece in pieces])
     kept = sum(int(piece["kept"]) for piece in pieces)
-    return Packed(folder / "photos.bin", digest.hexdigest(), lengths, sizes, kept, bad)
+    return Packed(path, digest.hexdigest(), lengths, sizes, kept, bad)
 
 
-def _left(folder: Path, key: dict[str, Any]) -> tuple[list[dict[str, np.ndarray]], Any]:
-    """Return the whole pieces that are left of this packing, and the running checksum of their photos."""
-    if not (folder / "key.json").is_file() or files.read_json(folder / "key.json") != key:
+def _resumed(folder: Path, key: dict[str, Any]) -> tuple[list[dict[str, np.ndarray]], Any]:
+    """Return the whole pieces of an earlier packing with this key, and the running checksum of their photos."""
+    if files.read_object(folder / "key.json") != key:
         shutil.rmtree(folder, ignore_errors=True)
         files.write_json(folder / "key.json", key)
     path = folder / "photos.bin"
@@ -190,12 +186,9 @@ def _encode_one(photo: bytes | Path | None, packing: Packing) -> Encoded | str:
         return str(error)
 
 
-def _check_bad(directory: Path, bad: dict[str, str], allowed: int, total: int, share: float) -> None:
-    if len(bad) <= allowed:
-        return
-    shutil.rmtree(directory / FOLDER, ignore_errors=True)
+def _too_many(bad: dict[str, str], allowed: int, total: int, share: float) -> VicinalError:
     first = "; ".join(f"{name} ({reason})" for name, reason in islice(bad.items(), 3))
-    raise VicinalError(
-        f"{directory}: more than {allowed} of {total:,} photos cannot be read (data.bad_share {share:g}): {first}; "
-        "mend or remove them"
+    return VicinalError(
+        f"more than {allowed} of {total:,} photos cannot be read (data.bad_share {share:g}): {first}; "
+        "repair or remove them"
     )

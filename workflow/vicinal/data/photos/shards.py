@@ -16,7 +16,7 @@ _ROWS = 256  # of a file in memory at a time
 
 
 class PhotoParquet:
-    """Photos in Parquet files, named as ``catalogue.shards`` says; what it offers is that of ``sources.PhotoSource``.
+    """Photos in Parquet files, named as in ``catalogue.shards``; a ``sources.PhotoSource``.
 
     Raises:
         VicinalError: unreadable file, no or ambiguous columns, a row without a label.
@@ -52,7 +52,7 @@ class PhotoParquet:
 
     @property
     def class_names(self) -> list[str] | None:
-        """Names by label, or None where the files have none."""
+        """Names by label, or None if the files have none."""
         return self._columns.class_names
 
     def name(self, number: int) -> str:
@@ -62,7 +62,7 @@ class PhotoParquet:
         return f"{self._files[file].name}:{number - start}"
 
     def read(self, numbers: np.ndarray) -> Iterator[bytes | None]:
-        """Yield the bytes of photos, None where there are none; files without any of them are not read."""
+        """Yield the bytes of photos, None for a row without; files without any of the photos are not read."""
         starts = [0, *self._ends.tolist()]
         return chain.from_iterable(
             self._read_file(path, numbers[(numbers >= start) & (numbers < stop)] - start)

@@ -1,4 +1,4 @@
-"""Where photos come from: folders of image files, or Parquet files in the layout of the Hugging Face hub."""
+"""Sources of photos: folders of image files, or Parquet files in the layout of the Hugging Face hub."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,12 +12,12 @@ from vicinal.errors import VicinalError
 
 
 class PhotoSource(Protocol):
-    """The photos of a source, numbered from 0: its train photos, then those of its validation, then of its test split.
+    """The photos of a source, numbered from 0: first its train, then its validation, then its test split.
 
     Attributes:
         counts: split → number of photos; a test split without labels (as ImageNet's) is left out.
         labels: (N,) int64 of all photos.
-        class_names: names by label, or None where the source has none.
+        class_names: names by label, or None if the source has none.
     """
 
     counts: dict[str, int]
@@ -25,17 +25,17 @@ class PhotoSource(Protocol):
     class_names: list[str] | None
 
     def name(self, number: int) -> str:
-        """Return the name of a photo, which says where it lies in the source; always one line."""
+        """Return the name of a photo, its place in the source; always one line."""
 
     def read(self, numbers: np.ndarray) -> Iterator[bytes | Path | None]:
-        """Yield the photos of these ascending numbers: their bytes or files, None where there is none."""
+        """Yield the bytes or files of the photos with these ascending numbers, None for a missing one."""
 
 
 def open_photos(spec: Mapping[str, Any], root: Path | str) -> PhotoSource:
     """Open the source of a photo spec; see ``prepare.prepare_photos``.
 
     Raises:
-        VicinalError: files are missing, damaged or not what they should be.
+        VicinalError: files are missing, damaged or have changed.
     """
     folder = Path(root) / spec["name"]
     if spec["source"] == "parquet":

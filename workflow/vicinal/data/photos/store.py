@@ -12,26 +12,13 @@ from typing import NoReturn
 
 import numpy as np
 
-from vicinal.data.store import PHOTO_FILES, PHOTO_FORMAT, Store, damaged
-
-FORMAT = PHOTO_FORMAT
-FILES = PHOTO_FILES
+from vicinal.data.store import PHOTO_FORMAT, DataStore, damaged
 
 
-class PhotoStore(Store):
-    """An opened photo store; ``labels``, ``splits``, ``mean`` and so on are as those of an array store.
+class PhotoStore(DataStore):
+    """An opened photo store: an array store (see there) with ``read``, ``sizes`` and ``offsets`` for ``images``."""
 
-    Args:
-        directory: the folder, or a JSON file in it (its ``meta.json``, or a copy under another name).
-        verify: check the SHA-256 of every file too, not only the sizes.
-
-    Raises:
-        VicinalError: the folder is no photo store, or a file of it is missing, truncated or foreign; reading one
-            raises it where it was damaged.
-    """
-
-    form = FORMAT
-    files = FILES
+    form = PHOTO_FORMAT
 
     def __init__(self, directory: Path | str, verify: bool = False) -> None:
         super().__init__(directory, verify)
@@ -59,7 +46,7 @@ class PhotoStore(Store):
             VicinalError: the file ends before.
         """
         start, stop = self.offsets[position : position + 2].tolist()
-        # Read, not mapped: one request instead of a page fault every 4 KiB, which network file systems are slow at.
+        # Read, not mapped: one request instead of a page fault every 4 KiB, which is slow on network file systems.
         data = bytearray(stop - start)
         if os.preadv(self._file.fileno(), [data], start) != stop - start:
             raise damaged(self.directory / "photos.bin", f"ends within the photo at {start:,}")

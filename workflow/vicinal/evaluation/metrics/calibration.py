@@ -32,7 +32,7 @@ def reliability_bins(p: Any, y: Any, bins: int = 15) -> ReliabilityBins:
     """Return the reliability diagram of ``p`` (N, K) and ``y`` (N,): see ``confidence_bins``.
 
     Raises:
-        MetricError: ``p`` is no matrix of probabilities, ``y`` are no labels for it, or ``bins`` < 1.
+        MetricError: ``p`` is not a matrix of probabilities, ``y`` does not fit it, or ``bins`` < 1.
     """
     return confidence_bins(*_confidence_and_correct(p, y), bins)
 
@@ -77,7 +77,7 @@ def expected_calibration_error(p: Any, y: Any, bins: int = 15) -> float:
     ``p`` is (N, K), ``y`` (N,).
 
     Raises:
-        MetricError: ``p`` is no matrix of probabilities, ``y`` are no labels for it, or ``bins`` < 1.
+        MetricError: ``p`` is not a matrix of probabilities, ``y`` does not fit it, or ``bins`` < 1.
     """
     weight, confidence, correct = _filled(reliability_bins(p, y, bins))
     return float(np.sum(weight * np.abs(correct - confidence)))
@@ -89,7 +89,7 @@ def overconfidence_error(p: Any, y: Any, bins: int = 15) -> float:
     ``p`` is (N, K), ``y`` (N,).
 
     Raises:
-        MetricError: ``p`` is no matrix of probabilities, ``y`` are no labels for it, or ``bins`` < 1.
+        MetricError: ``p`` is not a matrix of probabilities, ``y`` does not fit it, or ``bins`` < 1.
     """
     weight, confidence, correct = _filled(reliability_bins(p, y, bins))
     return float(np.sum(weight * confidence * np.maximum(confidence - correct, 0.0)))
@@ -102,7 +102,7 @@ def adaptive_calibration_error(p: Any, y: Any, bins: int = 15) -> float:
     samples, the longer ones first; with N < bins every sample is its own bin.
 
     Raises:
-        MetricError: ``p`` is no matrix of probabilities, ``y`` are no labels for it, or ``bins`` < 1.
+        MetricError: ``p`` is not a matrix of probabilities, ``y`` does not fit it, or ``bins`` < 1.
     """
     bins = check_bins(bins)
     confidence, correct = _confidence_and_correct(p, y)
@@ -119,7 +119,7 @@ def confidence_gap(p: Any, y: Any) -> float:
     """Return mean confidence − accuracy for ``p`` (N, K) and ``y`` (N,): positive where overconfident.
 
     Raises:
-        MetricError: ``p`` is no matrix of probabilities, or ``y`` are no labels for it.
+        MetricError: ``p`` is not a matrix of probabilities, or ``y`` does not fit it.
     """
     confidence, correct = _confidence_and_correct(p, y)
     return float(confidence.mean() - correct.mean())

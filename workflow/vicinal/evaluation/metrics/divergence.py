@@ -11,7 +11,7 @@ def entropy(p: Any, reduction: Reduction = "mean") -> float | np.ndarray:
     """Return the Shannon entropy −Σ p ln p of each row of ``p`` (N, K), in nats.
 
     Raises:
-        MetricError: ``p`` is no matrix of probabilities.
+        MetricError: ``p`` is not a matrix of probabilities.
     """
     p = check_probabilities(p)
     return reduce(np.maximum(-np.einsum("nk,nk->n", p, _log(p)), 0.0), reduction)
@@ -23,7 +23,7 @@ def kl_divergence(p: Any, q: Any, reduction: Reduction = "mean") -> float | np.n
     Both logarithms are clipped at 1e-12, so a class that only ``p`` knows costs at most 27.6 nats a unit of mass.
 
     Raises:
-        MetricError: one is no matrix of probabilities, or their shapes differ.
+        MetricError: one is not a matrix of probabilities, or their shapes differ.
     """
     p, q = check_probabilities(p), check_probabilities(q, "q")
     check_same_shape(p=p, q=q)

@@ -18,7 +18,7 @@ def accuracy(p: Any, y: Any, reduction: Reduction = "mean") -> float | np.ndarra
     """Return the share of rows of ``p`` (N, K) whose largest entry is at ``y`` (N,); per sample 0.0 or 1.0.
 
     Raises:
-        MetricError: ``p`` is no matrix of probabilities, or ``y`` are no labels for it.
+        MetricError: ``p`` is not a matrix of probabilities, or ``y`` does not fit it.
     """
     p = check_probabilities(p)
     y = check_labels(y, *p.shape)
@@ -29,7 +29,7 @@ def negative_log_likelihood(p: Any, y: Any, reduction: Reduction = "mean") -> fl
     """Return −ln p_y in nats for ``p`` (N, K) and ``y`` (N,), p_y clipped at 1e-12.
 
     Raises:
-        MetricError: ``p`` is no matrix of probabilities, or ``y`` are no labels for it.
+        MetricError: ``p`` is not a matrix of probabilities, or ``y`` does not fit it.
     """
     p = check_probabilities(p)
     y = check_labels(y, *p.shape)
@@ -40,7 +40,7 @@ def brier_score(p: Any, y: Any, reduction: Reduction = "mean") -> float | np.nda
     """Return Σ_k (p_k − 1[k = y])² for ``p`` (N, K) and ``y`` (N,): the sum over classes, in [0, 2] (Brier 1950).
 
     Raises:
-        MetricError: ``p`` is no matrix of probabilities, or ``y`` are no labels for it.
+        MetricError: ``p`` is not a matrix of probabilities, or ``y`` does not fit it.
     """
     p = check_probabilities(p)
     y = check_labels(y, *p.shape)
@@ -52,7 +52,7 @@ def agreement(p: Any, q: Any, reduction: Reduction = "mean") -> float | np.ndarr
     """Return the share of rows where ``p`` and ``q``, both (N, K), predict the same class (Stanton et al. 2021).
 
     Raises:
-        MetricError: one is no matrix of probabilities, or their shapes differ.
+        MetricError: one is not a matrix of probabilities, or their shapes differ.
     """
     p, q = check_probabilities(p), check_probabilities(q, "q")
     check_same_shape(p=p, q=q)
@@ -65,7 +65,7 @@ def miss_rate(p_mixed: Any, y_i: Any, y_j: Any, reduction: Reduction = "mean") -
     ``p_mixed`` is (N, K), ``y_i`` and ``y_j`` are (N,).
 
     Raises:
-        MetricError: ``p_mixed`` is no matrix of probabilities, or the labels do not fit it.
+        MetricError: ``p_mixed`` is not a matrix of probabilities, or the labels do not fit it.
     """
     p_mixed, y_i, y_j = _mixed(p_mixed, y_i, y_j)
     prediction = p_mixed.argmax(axis=1)
@@ -76,7 +76,7 @@ def source_mass(p: Any, y_i: Any, y_j: Any, reduction: Reduction = "mean") -> fl
     """Return the probability that ``p`` (N, K) gives to the set {y_i, y_j}; a class shared by both counts once.
 
     Raises:
-        MetricError: ``p`` is no matrix of probabilities, or the labels do not fit it.
+        MetricError: ``p`` is not a matrix of probabilities, or the labels do not fit it.
     """
     p, y_i, y_j = _mixed(p, y_i, y_j, name="p")
     rows = np.arange(len(p))

@@ -2,38 +2,36 @@
 
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+from vicinal.data.catalogue import DATA_SETS
 from vicinal.data.corruptions.catalogue import ARCHIVES
+from vicinal.errors import VicinalError
 from vicinal.models.pretrained import WEIGHTS
 from vicinal.planning.artefacts import Teacher
 from vicinal.planning.changes import Change
-from vicinal.planning.plans import Ref
 from vicinal.running.estimate.jobs import Jobs
 from vicinal.running.estimate.work import seen_shape
 from vicinal.spec import PHOTOS, is_given
 
-# Bytes, measured: the record and the history of a model, at all and an epoch; the tables of a model, at all, for each
-# test image and, of teachers, for each pair of classes; an experiment's tables, figures and report, at all and a model.
-MODEL = (3_500, 60)
-TABLES = (28_000, 22, 17)
-EXPERIMENT = (8_000_000, 50_000)
-# The record of a model on corrupted images.
+# Bytes, as measured. Of a model: its record and history, and more for each epoch.
+MODEL, EPOCH = 3_500, 60
+# Of a measured model: its tables, and more for each test image and, of a teacher, for each pair of classes.
+TABLES, TEST_IMAGE, CLASS_PAIR = 28_000, 22, 17
+# Of a model on corrupted images: its record.
 ROBUSTNESS = 13_000
-# Each image's label, and its row in the table of splits, beside its pixels.
-LABEL = 16
-# About those of a photo of ImageNet.
-PHOTO_BYTES = 120_000
-# Published sizes of what is downloaded.
-DOWNLOADS = {"cifar10": 170_498_071, "cifar100": 169_001_437, "fashion_mnist": 30_878_645}
+# Of an experiment: its tables, figures and report, and more for each model.
+EXPERIMENT, EXPERIMENT_MODEL = 8_000_000, 50_000
+# Of an image: its label and its row in the table of splits; about the size of a photo of ImageNet.
+LABEL, PHOTO_BYTES = 16, 120_000
 
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes that a run writes, by what they are, and those that are free where the results lie."""
+    """Bytes that a run writes, by what they are, and the bytes that are free where the results lie."""
 
     parts: dict[str, int]
     free: int
@@ -49,77 +47,60 @@ class Disk:
         return self.needed <= self.free
 
 
-def estimate_disk(jobs: Jobs, changes: Mapping[Ref, Change]) -> Disk:
-    """Return the disk that a run would take; what it would overwrite is not deducted.
+def estimate_disk(jobs: Jobs) -> Disk:
+    """Return the disk that a run would take, without deducting what it would overwrite.
 
     Raises:
         VicinalError: a data set cannot be read, or a network cannot be counted (``Costs.of``).
     """
     parts: dict[str, int] = defaultdict(int)
-    for (stage, _), change in changes.items():
-        if stage in BYTES:
-            part, bytes_of = BYTES[stage]
-            parts[part] += bytes_of(jobs, change)
-    return Disk(dict(parts), shutil.disk_usage(_existing(jobs.results)).free)
+    for change in jobs.changes.values():
+        part, bytes_ = _written(jobs, change)
+        parts[part] += bytes_
+    return Disk(dict(parts), shutil.disk_usage(nearest_existing(jobs.results)).free)
 
 
-def _data_set(jobs: Jobs, change: Change) -> int:
-    return DOWNLOADS.get(jobs.artefacts.stores[change.plan.id].spec["name"], 0)
+def _written(jobs: Jobs, change: Change) -> tuple[str, int]:
+    """Return what a job writes, and its bytes."""
+    ref, artefacts, models = change.plan.ref, jobs.artefacts, len(jobs.models(change))
+    stage, id_ = ref
+    if stage == "downloads":
+        archives = DATA_SETS[artefacts.stores[id_].spec["name"]].archives
+        return "downloads", sum(archive.size for archive in archives.values())
+    if stage == "weights":
+        return "downloads", WEIGHTS[id_].size
+    if stage == "corruptions":
+        source = artefacts.corruptions[id_]
+        return "downloads", ARCHIVES[source.store.spec["name"]].size if source.archive_state is None else 0
+    if stage == "data":
+        store = artefacts.stores[id_]
+        shape = jobs.shape(store)
+        image = PHOTO_BYTES if store.spec.get("store") == PHOTOS else prod(shape.image[1:])
+        return "data", shape.stored * (LABEL + image)
+    if stage == "robustness":
+        return "evaluations", models * ROBUSTNESS
+    if stage in ("teachers", "cohorts", "evaluations"):
+        unit = jobs.units[ref]
+        shape = jobs.shape(unit.store)
+        if stage == "evaluations":
+            of_teacher = shape.classes**2 * CLASS_PAIR if isinstance(unit, Teacher) else 0
+            return "evaluations", models * (TABLES + TEST_IMAGE * shape.test + of_teacher)
+        cost = jobs.costs.of(unit.spec["model"], *seen_shape(unit.spec, shape).image)
+        a_model = cost.weights_bytes + MODEL + EPOCH * unit.spec["recipe"].get("epochs", 0)
+        return "models", a_model * (1 if is_given(unit.spec) else models)
+    tables = EXPERIMENT + EXPERIMENT_MODEL * len(artefacts.studies[id_].models) if stage == "experiments" else 0
+    return "tables, figures and reports", tables
 
 
-def _weights(jobs: Jobs, change: Change) -> int:
-    return WEIGHTS[change.plan.id].size
+def nearest_existing(path: Path) -> Path:
+    """Return the nearest file or folder that exists and can be reached, from ``path`` upwards.
 
-
-def _corruptions(jobs: Jobs, change: Change) -> int:
-    source = jobs.artefacts.corruptions[change.plan.id]
-    return ARCHIVES[source.store.spec["name"]].size if source.archive_state is None else 0
-
-
-def _store(jobs: Jobs, change: Change) -> int:
-    store = jobs.artefacts.stores[change.plan.id]
-    shape = jobs.shape(store)
-    return shape.stored * (LABEL + (PHOTO_BYTES if store.spec.get("store") == PHOTOS else prod(shape.image[1:])))
-
-
-def _models(jobs: Jobs, change: Change) -> int:
-    unit, (once, an_epoch) = jobs.units[change.plan.ref], MODEL
-    cost = jobs.costs.of(unit.spec["model"], *seen_shape(unit.spec, jobs.shape(unit.store)).image)
-    models = 1 if is_given(unit.spec) else len(change.train)
-    return models * (cost.weights_bytes + once + an_epoch * unit.spec["recipe"].get("epochs", 0))
-
-
-def _measures(jobs: Jobs, change: Change) -> int:
-    unit, (once, an_image, a_pair_of_classes) = jobs.units[change.plan.ref], TABLES
-    shape = jobs.shape(unit.store)
-    of_teacher = shape.classes**2 * a_pair_of_classes if isinstance(unit, Teacher) else 0
-    return len(jobs.models(change)) * (once + an_image * shape.test + of_teacher)
-
-
-def _robustness(jobs: Jobs, change: Change) -> int:
-    return len(jobs.models(change)) * ROBUSTNESS
-
-
-def _tables(jobs: Jobs, change: Change) -> int:
-    once, a_model = EXPERIMENT
-    return once + a_model * len(jobs.artefacts.studies[change.plan.id].models)
-
-
-# The stage of a job → what its bytes are, and how many.
-BYTES: dict[str, tuple[str, Callable[[Jobs, Change], int]]] = {
-    "downloads": ("downloads", _data_set),
-    "weights": ("downloads", _weights),
-    "corruptions": ("downloads", _corruptions),
-    "data": ("data", _store),
-    "teachers": ("models", _models),
-    "cohorts": ("models", _models),
-    "evaluations": ("evaluations", _measures),
-    "robustness": ("evaluations", _robustness),
-    "experiments": ("tables, figures and reports", _tables),
-}
-
-
-def _existing(path: Path) -> Path:
-    """Return the nearest folder that exists, from ``path`` upwards."""
+    Raises:
+        VicinalError: there is none.
+    """
     path = path.absolute()
-    return next(folder for folder in (path, *path.parents) if folder.exists())
+    for place in (path, *path.parents):
+        with suppress(OSError):
+            place.stat()
+            return place
+    raise VicinalError(f"{path}: no folder of it can be reached; is its disk mounted?")

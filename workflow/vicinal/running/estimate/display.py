@@ -13,13 +13,11 @@ from rich.text import Text
 from vicinal.planning.changes import Change
 from vicinal.results import STAGES
 from vicinal.running.estimate.blocks import SHARED, Part
-from vicinal.running.estimate.jobs import DEVICE_STAGES
-from vicinal.running.estimate.overview import Overview, Stage
+from vicinal.running.estimate.overview import Overview
 from vicinal.words import count, duration, hours, size
 
-# Groups of reasons that are shown a stage.
+# Groups of reasons that are shown for a stage.
 SHOWN = 8
-NEW = "new"
 
 
 def show(overview: Overview, console: Console, everything: bool = False) -> None:
@@ -31,56 +29,57 @@ def show(overview: Overview, console: Console, everything: bool = False) -> None
         everything: list every job with all its reasons.
     """
     if not overview.changes:
-        console.print(nothing_to_do(overview), highlight=False, soft_wrap=True)
+        jobs = sum(stage.wanted for stage in overview.stages)
+        models = ", ".join(count(overview.stage(stage).keep or 0, word) for stage, word in _MODELS.items())
+        show_lines([f"{overview.name}: nothing to do: all {jobs} results are up to date ({models})"], console)
         show_lines(overview.notes, console)
         return
-    first = all(len(stage.run) == stage.wanted for stage in overview.stages) and all(
-        _is_new(change) for change in overview.changes.values()
+    all_new = all(len(stage.run) == stage.wanted for stage in overview.stages) and all(
+        reason == "new" or reason.startswith("after ")
+        for change in overview.changes.values()
+        for reason in change.reasons
     )
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("stage")
-    for name in ("to run", "up to date", "train", "reuse", "time"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = _table("stage", "to run", "up to date", "train", "reuse", "time")
     for stage in overview.stages:
-        _add_stage(table, stage, overview)
-        for words, number in [] if first or everything else shown_groups(stage.run):
+        seconds = sum(overview.estimates[change.plan.ref].seconds for change in stage.run)
+        table.add_row(
+            STAGES[stage.stage].words,
+            str(len(stage.run)),
+            str(stage.wanted - len(stage.run)),
+            *("" if number is None else str(number) for number in (stage.train, stage.keep)),
+            duration(seconds) if stage.run else "",
+        )
+        for words, number in [] if all_new or everything else shown_groups(stage.run):
             table.add_row(Padding(Text(words, style="dim"), (0, 0, 0, 2)), Text(number, style="dim"))
     console.print(table)
     console.print()
-    if first:
-        console.print("Nothing of it is there yet: all of it is new.", highlight=False)
-    show_lines(totals(overview), console)
+    show_lines([*(["Nothing of it is there yet: all of it is new."] if all_new else []), *totals(overview)], console)
     _show_parts(overview, console)
-    if everything:
-        _show_jobs(overview, console)
+    for ref, change in overview.changes.items() if everything else ():
+        trains = f", trains {count(len(change.train), 'model')}" if change.train else ""
+        title = f"\n{STAGES[ref[0]].rule} {ref[1]}: {duration(overview.estimates[ref].seconds)}{trains}"
+        lines = [title, *(f"  {reason}" for reason in change.reasons)]
+        console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
+
+
+# The models that the stages train.
+_MODELS = {"teachers": "teacher", "cohorts": "student"}
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
 
 
 def show_lines(lines: Iterable[str], console: Console) -> None:
-    """Print lines, folded to the width of the console; what is folded is indented further."""
+    """Print lines, folded to the width of the console; the rest of a folded line is indented further."""
     for line in lines:
         indent = line[: len(line) - len(line.lstrip())]
         folded = wrap(line, max(console.width, 40), subsequent_indent=f"{indent}        ", break_on_hyphens=False)
         console.print("\n".join(folded), highlight=False, markup=False, soft_wrap=True)
-
-
-def nothing_to_do(overview: Overview) -> str:
-    """Return the line that says that everything is up to date."""
-    jobs = sum(stage.wanted for stage in overview.stages)
-    models = count(overview.stage("teachers").keep or 0, "teacher")
-    students = count(overview.stage("cohorts").keep or 0, "student")
-    return f"{overview.name}: nothing to do: all {jobs} results are up to date ({models}, {students})"
-
-
-def _add_stage(table: Table, stage: Stage, overview: Overview) -> None:
-    seconds = sum(overview.estimates[change.plan.ref].seconds for change in stage.run)
-    trained = ["" if number is None else str(number) for number in (stage.train, stage.keep)]
-    table.add_row(
-        STAGES[stage.name].words,
-        str(len(stage.run)),
-        str(stage.wanted - len(stage.run)),
-        *trained,
-        duration(seconds) if stage.run else "",
-    )
 
 
 def _show_parts(overview: Overview, console: Console) -> None:
@@ -89,10 +88,7 @@ def _show_parts(overview: Overview, console: Console) -> None:
     if one_of_each or not any(part.hours for part in overview.blocks):
         return
     unit = "core-hours" if overview.times.device == "cpu" else "GPU-hours"
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("asked for by this alone (saved without it)")
-    for name in ("students", "teachers", unit):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = _table("asked for by this alone (saved without it)", "students", "teachers", unit)
     for parts, words in ((overview.blocks, "several blocks"), (overview.seeds, "several seeds")):
         for name, part in part_rows(parts):
             name = f"shared by {words}" if name == SHARED else name
@@ -102,7 +98,7 @@ def _show_parts(overview: Overview, console: Console) -> None:
 
 
 def part_rows(parts: list[Part]) -> list[tuple[str, Part]]:
-    """Return each part with what to call it; seeds that cost the same are one row, and nothing shared is none."""
+    """Return each part with its name; seeds of the same cost share a row, and nothing shared has none."""
     if len(parts) == 2:
         return []
     rows: dict[Hashable, list[Part]] = {}
@@ -110,34 +106,34 @@ def part_rows(parts: list[Part]) -> list[tuple[str, Part]]:
         cost = part.students, part.teachers, hours(part.hours)
         if part.name != SHARED or cost != (0, 0, "0"):
             rows.setdefault(part.name if part.what or part.name == SHARED else cost, []).append(part)
-    return [(_part_name(alike), alike[0]) for alike in rows.values()]
-
-
-def _part_name(alike: list[Part]) -> str:
-    name, what = alike[0].name, alike[0].what
-    if len(alike) > 1:
-        return f"each of the seeds {', '.join(part.name.removeprefix('seed ') for part in alike)}"
-    return f"{name}: {what}" if what else name
+    names = []
+    for first, *others in rows.values():
+        name = f"{first.name}: {first.what}" if first.what else first.name
+        if others:
+            name = f"each of the seeds {', '.join(part.name.removeprefix('seed ') for part in (first, *others))}"
+        names.append((name, first))
+    return names
 
 
 def shown_groups(changes: Iterable[Change]) -> list[tuple[str, str]]:
     """Return the reasons of a stage's jobs with their numbers of jobs, most frequent first, at most ``SHOWN``."""
     groups = reason_groups(changes)
     shown = [(words, str(number)) for words, number in groups[:SHOWN]]
-    if len(groups) > SHOWN:
-        shown.append((f"and {len(groups) - SHOWN} more (--all)", ""))
-    return shown
+    return shown + ([(f"and {len(groups) - SHOWN} more (--all)", "")] if len(groups) > SHOWN else [])
 
 
 def reason_groups(changes: Iterable[Change]) -> list[tuple[str, int]]:
     """Return reasons with the number of jobs that have them, most frequent first.
 
-    What follows from another stage's jobs is named by the stage, and only of jobs that have no reason of their own.
+    A job that only follows from jobs of other stages counts under these stages.
     """
     counts: Counter[str] = Counter()
     for change in changes:
         own = {_group(reason) for reason in change.reasons if not reason.startswith("after ")}
-        counts.update(own or {_consequence(change.reasons)})
+        if not own:
+            upstream = {match[1] for reason in change.reasons if (match := re.match(r"after (\w+)/", reason))}
+            own = {f"after new or changed {', '.join(STAGES[s].words for s in STAGES if s in upstream)}"}
+        counts.update(own)
     return counts.most_common()
 
 
@@ -147,37 +143,26 @@ def _group(reason: str) -> str:
     return "missing: made before, and gone" if reason.startswith("missing: ") else reason
 
 
-def _consequence(reasons: Iterable[str]) -> str:
-    """Return the stages in ``after STAGE/ID`` reasons as one reason."""
-    upstream = {match[1] for reason in reasons if (match := re.match(r"after (\w+)/", reason))}
-    return f"after new or changed {', '.join(STAGES[stage].words for stage in STAGES if stage in upstream)}"
-
-
-def _is_new(change: Change) -> bool:
-    return all(reason == NEW or reason.startswith("after ") for reason in change.reasons)
-
-
 def totals(overview: Overview) -> list[str]:
     """Return the totals, a line each."""
-    students, teachers, times, disk = (
-        overview.stage("cohorts"), overview.stage("teachers"), overview.times, overview.disk,
-    )  # fmt: skip
-    cluster = overview.cluster_jobs
-    on_cluster, rules = sum(cluster.values()), ", ".join(f"{rule} {count}" for rule, count in cluster.items())
+    times, disk, cluster = overview.times, overview.disk, overview.cluster_jobs
+    stages = {word: overview.stage(stage) for stage, word in reversed(_MODELS.items())}
+    models = (f"{count(stage.train or 0, word)} trained, {stage.keep} reused" for word, stage in stages.items())
+    parts = ", ".join(f"{name} {size(part)}" for name, part in disk.parts.items() if part)
+    on_cluster = sum(cluster.values())
     here = len(overview.changes) - on_cluster
-    lines = [
-        f"models: {count(students.train or 0, 'student')} trained, {students.keep} reused; "
-        f"{count(teachers.train or 0, 'teacher')} trained, {teachers.keep} reused",
+    jobs = f"{here}, all where ./reproduce runs"
+    if on_cluster:
+        rules = ", ".join(f"{rule} {number}" for rule, number in cluster.items())
+        jobs = f"{on_cluster} for a cluster ({rules}), {here} where ./reproduce runs"
+    return [
+        f"models: {'; '.join(models)}",
         f"time:   {_device_time(overview)}; about {duration(times.wall_seconds)} {_where(overview)}",
         *(f"        {line}" for line in source_lines(overview)),
-        f"disk:   {size(disk.needed)} ({', '.join(f'{name} {size(part)}' for name, part in disk.parts.items() if part)}"
-        f"); {size(disk.free)} free",
+        f"disk:   {size(disk.needed)} ({parts}); {size(disk.free)} free",
+        f"jobs:   {jobs}",
+        *(f"note:   {note}" for note in overview.notes),
     ]
-    if on_cluster:
-        lines.append(f"jobs:   {on_cluster} for a cluster ({rules}), {here} where ./reproduce runs")
-    else:
-        lines.append(f"jobs:   {here}, all where ./reproduce runs")
-    return [*lines, *(f"note:   {note}" for note in overview.notes)]
 
 
 def source_lines(overview: Overview) -> list[str]:
@@ -193,8 +178,8 @@ def source_lines(overview: Overview) -> list[str]:
 def _device_time(overview: Overview) -> str:
     times = overview.times
     if times.device == "cpu":
-        return f"{hours(times.hours)} core-hours"
-    return f"{hours(times.hours)} GPU-hours and {hours(times.core_seconds / 3600)} core-hours"
+        return f"{hours(times.device_hours + times.other_core_hours)} core-hours"
+    return f"{hours(times.device_hours)} GPU-hours and {hours(times.other_core_hours)} core-hours"
 
 
 def _where(overview: Overview) -> str:
@@ -203,14 +188,3 @@ def _where(overview: Overview) -> str:
     threads = overview.jobs.timing.machine.threads
     of_threads = f" of {threads} threads" if threads > 1 else ""
     return f"on {count(overview.cores, 'core')}, {count(overview.times.slots, 'job')}{of_threads} at a time"
-
-
-def _show_jobs(overview: Overview, console: Console) -> None:
-    for ref, change in overview.changes.items():
-        trains = f", trains {count(len(change.train), 'model')}" if ref[0] in DEVICE_STAGES and change.train else ""
-        time = duration(overview.estimates[ref].seconds)
-        console.print(
-            f"\n{STAGES[ref[0]].rule} {ref[1]}: {time}{trains}", highlight=False, soft_wrap=True, markup=False
-        )
-        for reason in change.reasons:
-            console.print(f"  {reason}", highlight=False, soft_wrap=True, markup=False)

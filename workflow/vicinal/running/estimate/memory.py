@@ -1,9 +1,9 @@
-"""The GPU memory that a training takes, about, and that of this machine's GPUs; without torch where costs are kept.
+"""About how much GPU memory a training takes, and how much the GPUs of this machine have.
 
-A network in training takes its weights and statistics, a gradient a weight, what the optimiser keeps, and, of each
-image of the batch, the numbers that autograd keeps for the backward pass: ``vicinal.models.cost``. Students of a
-cohort compute side by side, each with its own; their teacher adds its weights. The images of the data set, the space
-that libraries work in and the driver's own memory (0.5 GB or so) come on top. Compiled networks keep less.
+A network in training takes its weights and statistics, a gradient for each weight, what the optimiser keeps, and for
+each image of the batch the numbers that autograd keeps for the backward pass (``vicinal.models.cost``). Each student of
+a cohort takes as much; their teacher adds its weights. Not counted are the images of the data set, the work space of
+libraries and the driver's own memory (about 0.5 GB). Compiled networks take less.
 """
 
 import subprocess
@@ -15,14 +15,14 @@ from vicinal.models.cost import Costs
 from vicinal.running.estimate.shape import Shape
 from vicinal.running.estimate.work import seen_shape, teacher_of
 
-# Bytes of a number: weights and all that belongs to them are fp32; activations follow execution.precision, and auto
-# is counted as bf16, the smallest.
+# Bytes of a number. Weights, gradients and the optimiser's state are fp32; activations follow execution.precision,
+# where auto counts as bf16.
 WEIGHT = 4
 ACTIVATION = {"auto": 2, "bf16": 2, "tf32": 4, "fp32": 4}
 
 
 def training_bytes(spec: Mapping[str, Any], models: int, shape: Shape, costs: Costs, precision: str = "auto") -> int:
-    """Return the bytes of GPU memory that a training takes, about, and hardly less.
+    """Return about the bytes of GPU memory that a training takes at least.
 
     Args:
         spec: of a teacher, or of the students of a cohort.
@@ -44,9 +44,7 @@ def training_bytes(spec: Mapping[str, Any], models: int, shape: Shape, costs: Co
 
 
 def smallest_gpu(device: str) -> int | None:
-    """Return the memory in bytes of the smallest GPU that jobs may use; None where that is not known.
-
-    Of MIG devices it is not known.
+    """Return the memory in bytes of the smallest GPU that jobs may use; None where it is not known, as of MIG devices.
 
     Args:
         device: ``execution.device``.
@@ -61,7 +59,7 @@ def smallest_gpu(device: str) -> int | None:
 
 
 def _memory() -> dict[str, int]:
-    """Return the memory of each GPU by its UUID, in bytes; empty where nvidia-smi does not tell."""
+    """Return the memory of each GPU by its UUID, in bytes; empty if nvidia-smi does not work."""
     command = ["nvidia-smi", "--query-gpu=uuid,memory.total", "--format=csv,noheader,nounits"]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SMI_SECONDS)

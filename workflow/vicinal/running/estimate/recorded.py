@@ -1,22 +1,19 @@
 """Recorded wall times of finished jobs, with the work that each did."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vicinal.files import read_object
-from vicinal.results import EVALUATION, RECORD
+from vicinal.results import BENCHMARK, EVALUATION, RECORD
 from vicinal.running.estimate.shape import Shape, recorded_shape
 from vicinal.running.estimate.work import Machine, Work, evaluation_work, tables_work, training_work
 from vicinal.spec import canonical, is_given
 
-# What sets the students of a cohort apart; those of one job share the rest, and the record of how they were made.
+# The settings in which the students of a cohort differ.
 OWN = ("temperature", "logit_scale", "loss")
-
-
-ShapeOf = Callable[[dict[str, Any]], Shape | None]
 
 
 class RecordedJob(NamedTuple):
@@ -28,13 +25,13 @@ class RecordedJob(NamedTuple):
 
 
 @dataclass
-class History:
+class Recorded:
     """What the records of a results folder say about time.
 
     Attributes:
         jobs: of training (a teacher, or the students of a cohort that were trained together) and of evaluation (all
             models of a teacher or cohort).
-        startups: seconds from the start of a teacher's process until its work began.
+        startups: seconds from the start of a teacher's process until its training began.
         rules: rule → wall seconds of the jobs that train and measure nothing.
     """
 
@@ -43,79 +40,61 @@ class History:
     rules: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
-def read_history(results: Path) -> History:
-    """Return what the records below ``results`` say; records that cannot be read say nothing."""
+def read_recorded(results: Path) -> Recorded:
+    """Return what the records below ``results`` say; records that cannot be read are left out."""
+    found = Recorded()
     shapes: dict[str, Shape | None] = {}
-    history = History()
-
-    def shape_of(spec: dict[str, Any]) -> Shape | None:
-        key = canonical(spec["data"])
+    for records in _jobs(results):
+        spec, made = records[0]["spec"], records[0]["provenance"]
+        unit, seconds = spec.get("unit", spec), made["wall_seconds"]
+        key = canonical(unit["data"])
         if key not in shapes:
-            shapes[key] = recorded_shape(spec["data"], results)
-        return shapes[key]
-
-    _read_teachers(results, shape_of, history)
-    _read_cohorts(results, shape_of, history)
-    _read_evaluations(results, shape_of, history)
+            shapes[key] = recorded_shape(unit["data"], results)
+        if not (shape := shapes[key]):
+            continue
+        is_teacher = unit["stage"] == "teacher"
+        if unit is spec:
+            work = training_work(unit, len(records), shape)
+            if is_teacher:
+                whole = benchmark_seconds(results / "teachers" / records[0]["id"] / BENCHMARK)
+                if whole is not None and whole > seconds:  # a later job that kept the teacher is shorter
+                    found.startups.append(whole - seconds)
+        else:
+            seconds = sum(record["provenance"]["wall_seconds"] for record in records)
+            # The clock of a teacher's evaluation starts when it has answered.
+            work = (tables_work if is_teacher else evaluation_work)(unit, len(records), shape, spec["pairs"])
+        found.jobs.append(RecordedJob(seconds, _machine(made), work))
     for path in sorted((results / "benchmarks").glob("*/**/*.tsv")):
         if (seconds := benchmark_seconds(path)) is not None:
-            history.rules[path.relative_to(results / "benchmarks").parts[0]].append(seconds)
-    return history
+            found.rules[path.relative_to(results / "benchmarks").parts[0]].append(seconds)
+    return found
 
 
-def _read_teachers(results: Path, shape_of: ShapeOf, history: History) -> None:
-    for record in _records(results / "teachers", f"*/model/{RECORD}"):
-        spec, shape, seconds = record["spec"], shape_of(record["spec"]), record["provenance"]["wall_seconds"]
-        if not shape or is_given(spec):  # nothing was trained
-            continue
-        history.jobs.append(RecordedJob(seconds, _machine(record), training_work(spec, 1, shape)))
-        whole = benchmark_seconds(results / "teachers" / record["id"] / "benchmark.tsv")
-        if whole is not None and whole > seconds:  # a later job that kept the teacher is shorter
-            history.startups.append(whole - seconds)
+def _jobs(results: Path) -> Iterable[list[dict[str, Any]]]:
+    """Return the records of each job: one teacher, students trained together, or models measured together."""
+    jobs: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for pattern in (f"teachers/*/model/{RECORD}", f"students/*/{RECORD}", f"evaluations/*/*/{EVALUATION}"):
+        for path in sorted(results.glob(pattern)):
+            record = read_object(path)
+            spec, made = record.get("spec"), record.get("provenance")
+            if not (isinstance(spec, dict) and isinstance(made, dict)) or is_given(spec):
+                continue  # damaged, or not trained here
+            key: Any = path.parent.parent
+            if key.name == "students":
+                shared = {name: value for name, value in spec.items() if name not in OWN}
+                key = canonical(shared), made["began"], made["wall_seconds"]
+            jobs[key].append(record)
+    return jobs.values()
 
 
-def _read_cohorts(results: Path, shape_of: ShapeOf, history: History) -> None:
-    together: dict[tuple, list[dict]] = defaultdict(list)
-    for record in _records(results / "students", f"*/{RECORD}"):
-        shared = {key: value for key, value in record["spec"].items() if key not in OWN}
-        made = record["provenance"]
-        together[canonical(shared), made["began"], made["wall_seconds"]].append(record)
-    for (_, _, seconds), records in together.items():
-        spec, shape = records[0]["spec"], shape_of(records[0]["spec"])
-        if shape:
-            history.jobs.append(RecordedJob(seconds, _machine(records[0]), training_work(spec, len(records), shape)))
-
-
-def _read_evaluations(results: Path, shape_of: ShapeOf, history: History) -> None:
-    folders: dict[Path, list[dict]] = defaultdict(list)
-    for record in _records(results / "evaluations", f"*/*/{EVALUATION}"):
-        folders[record["folder"].parent].append(record)
-    for records in folders.values():
-        unit, pairs = records[0]["spec"]["unit"], records[0]["spec"]["pairs"]
-        if shape := shape_of(unit):
-            is_teacher = unit["stage"] == "teacher"  # its answers are taken before its watch starts
-            work = tables_work(unit, shape, pairs) if is_teacher else evaluation_work(unit, len(records), shape, pairs)
-            seconds = sum(record["provenance"]["wall_seconds"] for record in records)
-            history.jobs.append(RecordedJob(seconds, _machine(records[0]), work))
-
-
-def _machine(record: dict[str, Any]) -> Machine:
-    made = record["provenance"]
+def _machine(made: dict[str, Any]) -> Machine:
     kind = "cuda" if made["device"].startswith("cuda") else "cpu"
     return Machine(kind, made["gpu" if kind == "cuda" else "cpu"], made["threads"])
 
 
 def benchmark_seconds(path: Path) -> float | None:
-    """Return the wall seconds that Snakemake's benchmark file has; None where there is none to be read."""
+    """Return the wall seconds in one of Snakemake's benchmark files; None where it cannot be read."""
     try:
         return float(path.read_text(encoding="utf-8").splitlines()[1].split("\t")[0])
     except (OSError, ValueError, IndexError):
         return None
-
-
-def _records(folder: Path, pattern: str) -> Iterator[dict[str, Any]]:
-    """Yield the JSON records that can be read and have a spec and a provenance, each with its ``folder``."""
-    for path in sorted(folder.glob(pattern)):
-        record = read_object(path)
-        if all(isinstance(record.get(name), dict) for name in ("spec", "provenance")):
-            yield {**record, "folder": path.parent}

@@ -1,4 +1,4 @@
-"""How many images of which size a data set has: recorded where it is prepared, else known or read off its source."""
+"""How many images of which size a data set has: as recorded, or else as known or as its source says."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 from vicinal.errors import VicinalError
 from vicinal.files import read_json
-from vicinal.planning.artefacts import Store
+from vicinal.planning.artefacts import DataSet
 from vicinal.spec import artefact_id
 
 # Classes, image (height, width, channels), training and test images of the published sets. Digits have no test split.
@@ -23,7 +23,7 @@ PHOTO = (1, 1, 3)
 
 @dataclass(frozen=True)
 class Shape:
-    """A prepared data set as its cost sees it; ``stored`` counts all images, those of no split too."""
+    """The size of a prepared data set; ``stored`` counts all images, also those in no split."""
 
     classes: int
     height: int
@@ -40,7 +40,7 @@ class Shape:
         return self.classes, self.channels, self.height, self.width
 
 
-def shape_of(store: Store, results: Path) -> Shape:
+def shape_of(store: DataSet, results: Path) -> Shape:
     """Return the shape of a data set, prepared or not.
 
     Raises:
@@ -55,15 +55,15 @@ def recorded_shape(spec: Mapping[str, Any], results: Path) -> Shape | None:
     path = results / "data" / artefact_id(spec["name"], spec) / "data.json"
     try:
         meta = read_json(path)
-        # Photos have no common size; what the networks see of them stands in the recipe.
+        # Photos have no common size; the recipe says what the networks see.
         height, width, channels = meta.get("image_shape", PHOTO)
         return Shape(len(meta["class_names"]), height, width, channels, **meta["counts"], stored=meta["images"])
-    # Not there, or no record: the job that makes it anew will say what is wrong.
+    # Missing or damaged: the job that makes it again will say so.
     except (VicinalError, AttributeError, KeyError, TypeError):
         return None
 
 
-def _expected(store: Store) -> Shape:
+def _expected(store: DataSet) -> Shape:
     """Return the shape that a data set will have, by the rules of ``vicinal.data.split.make_splits``."""
     spec = store.spec
     classes, (height, width, channels), train, test, held = _source(store)
@@ -79,7 +79,7 @@ def _expected(store: Store) -> Shape:
     return Shape(classes, height, width, channels, max(train, 1), held, test, stored)
 
 
-def _source(store: Store) -> tuple[int, tuple[int, int, int], int, int, int]:
+def _source(store: DataSet) -> tuple[int, tuple[int, int, int], int, int, int]:
     """Return classes, image, and the numbers of images in the source's own train, test and validation splits."""
     spec = store.spec
     if spec["source"] == "digits":
@@ -97,7 +97,7 @@ def _source(store: Store) -> tuple[int, tuple[int, int, int], int, int, int]:
 
     folder = Path(store.root) / spec["name"]
     source = open_parquet(folder, spec.get("image_column"), spec.get("label_column"), batch_size=1)
-    first = next(source.batches)
+    first = next(source.chunks)
     counts = source.counts
     classes = len(source.class_names) if source.class_names else _KNOWN.get(spec["name"], (10,))[0]
     return classes, first.images.shape[1:], counts["train"], counts["test"], counts.get("validation", 0)

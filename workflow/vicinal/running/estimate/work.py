@@ -1,7 +1,7 @@
 """The work of a training or evaluation job, and how long it takes at stated rates.
 
-The time of a step has two parts: each layer costs a fixed time to be called, whatever its size, and the operations take
-their time. On small images and on a GPU at batch 64 the first part decides. A backward pass counts as two forward ones.
+The time of a step has two parts: a fixed time to call each layer, and the time of the operations. On small images, and
+on a GPU at batch 64, the first part decides. A backward pass counts as two forward passes.
 """
 
 from collections.abc import Mapping
@@ -14,25 +14,25 @@ from vicinal.models.cost import Costs
 from vicinal.running.estimate.shape import Shape
 
 TRAINING, EVALUATION = "training", "evaluation"
-# Passes through a network that a step of training amounts to.
+# Forward passes that a step of training amounts to.
 STEP = 3
-# As in vicinal.training.loop and vicinal.evaluation.probe, which import torch: a test compares them.
+# As in vicinal.training.loop and vicinal.evaluation.probe, which import torch; a test compares them.
 VALIDATIONS = 10
 BATCH = 256
 
 # Measured on one core of an AMD EPYC (2026) over ten networks at 8x8 and 32x32, each within a factor 1.5.
 CPU_CALL = 75e-6  # seconds a layer and pass
 CPU_MACS = 30e9  # multiply-accumulates a second and thread
-# Grouped and depthwise convolutions reach less of that rate.
+# Grouped and depthwise convolutions are slower by these factors.
 CPU_SLOWER = {"mobilenet_v2": 2.5, "shufflenet_v1": 2.5, "shufflenet_v2": 2.0}
 # Within 16 % of what was measured on one H100 for resnet32x4 → resnet8x4, 32x32 images at batch 64, a step as one CUDA
 # graph, with 1, 4 and 8 students (workflow/docs/speed.md); too long by up to 2.2 times for cohorts of resnet20. Calls
 # and operations overlap there; the rate is a bound for large networks.
 GPU_CALL = 25e-6
 GPU_MACS = 45e12
-# Metrics and tables, on the CPU: of a job's first model (libraries load), of a model, of a pair, of a probability.
-FIRST = 0.5
-TABLES = (0.05, 5e-6, 2e-7)
+# Seconds on the CPU for metrics and tables: of a job's first model (libraries load), of a model, of a pair, of a
+# probability.
+FIRST, A_MODEL, A_PAIR, A_VALUE = 0.5, 0.05, 5e-6, 2e-7
 
 STATED = {
     "cpu": f"operations at the stated rate of {2 * CPU_MACS / 1e9:.0f} GFLOP/s a thread",
@@ -96,7 +96,7 @@ class Work:
 
 
 def training_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: int = 0) -> Work:
-    """Return the work of training networks of one spec, a teacher's or a cohort's, together.
+    """Return the work of training networks of one spec together.
 
     Args, here and below:
         spec: of the teacher, or of the students of the cohort.
@@ -108,12 +108,12 @@ def training_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: int
     epochs = recipe["epochs"]
     images, batches = epochs * shape.train, epochs * ceil(shape.train / recipe["batch_size"])
     every = 1 if recipe.get("schedule") == "plateau" else max(1, epochs // VALIDATIONS)
-    looks = models * ceil(epochs / every)
-    # Where the head is trained alone, the rest is only asked.
-    longer = STEP * models * (1 + recipe.get("head_epochs", 0) / (STEP * epochs))
+    validations = models * ceil(epochs / every)
+    # While the head is trained alone, the rest of the network only answers.
+    steps = models * (STEP + recipe.get("head_epochs", 0) / epochs)
     passes = [
-        Passes(spec["model"], longer * images, longer * batches),
-        Passes(spec["model"], looks * shape.validation, looks * ceil(shape.validation / BATCH)),
+        Passes(spec["model"], steps * images, steps * batches),
+        Passes(spec["model"], validations * shape.validation, validations * ceil(shape.validation / BATCH)),
     ]
     if teacher:
         passes.append(Passes(teacher, images, batches))
@@ -121,30 +121,31 @@ def training_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: int
 
 
 def evaluation_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: int) -> Work:
-    """Return the work of measuring networks of one spec, a teacher's or a cohort's, one after the other.
+    """Return the work of measuring networks of one spec, one after the other.
 
-    Each is asked for its logits on all splits and on vicinal pairs of two of them. The cohort's teacher is asked once,
-    before: see ``answers_work``.
+    Each answers on all splits and on the vicinal pairs of two of them. Their teacher does so once, before:
+    ``answers_work``.
     """
     images, batches = _probe_size(shape, pairs)
     passes = Passes(spec["model"], models * images, models * batches)
-    return _measurement(spec, shape, models * _tables_seconds(shape, pairs), passes)
+    return replace(tables_work(spec, models, shape, pairs), passes=(passes,))
+
+
+def tables_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: int) -> Work:
+    """Return the work of making the tables of networks from their answers."""
+    values = (2 * pairs + shape.test + shape.validation) * shape.classes
+    return _measurement(spec, shape, models * (A_MODEL + 2 * pairs * A_PAIR + values * A_VALUE))
 
 
 def robustness_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: int = 0) -> Work:
     """Return the work of measuring networks of one spec on every set of corrupted test images."""
     sets = models * len(NAMES) * len(SEVERITIES)
     passes = Passes(spec["model"], sets * shape.test, sets * ceil(shape.test / BATCH))
-    return _measurement(spec, shape, sets * shape.test * shape.classes * TABLES[2], passes)
-
-
-def tables_work(spec: Mapping[str, Any], shape: Shape, pairs: int) -> Work:
-    """Return the work of the tables of one network from its logits."""
-    return _measurement(spec, shape, _tables_seconds(shape, pairs))
+    return _measurement(spec, shape, sets * shape.test * shape.classes * A_VALUE, passes)
 
 
 def answers_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: int) -> Work:
-    """Return the work of asking the teacher of a spec, once, for its logits on all splits and on the pairs of two."""
+    """Return the work of asking the teacher of a spec once for its answers on all splits and pairs."""
     teacher = teacher_of(spec)
     passes = (Passes(teacher, *_probe_size(shape, pairs)),) if teacher else ()
     return Work(EVALUATION, seen_shape(spec, shape).image, teacher or spec["model"], None, passes)
@@ -166,12 +167,6 @@ def _measurement(spec: Mapping[str, Any], shape: Shape, host: float, *passes: Pa
 
 
 def _probe_size(shape: Shape, pairs: int) -> tuple[int, int]:
-    """Return how many images a network is measured on, and in how many batches."""
+    """Return on how many images a network is measured, and in how many batches."""
     parts = (shape.train, shape.validation, shape.test, pairs, pairs)
     return sum(parts), sum(ceil(part / BATCH) for part in parts)
-
-
-def _tables_seconds(shape: Shape, pairs: int) -> float:
-    """Return the seconds that metrics and tables of one model take."""
-    once, a_pair, a_value = TABLES
-    return once + 2 * pairs * a_pair + (2 * pairs + shape.test + shape.validation) * shape.classes * a_value

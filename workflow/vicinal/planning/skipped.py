@@ -1,6 +1,6 @@
-"""Which experiments a run of a collection left out, and why.
+"""Which experiments a run of a collection skips, and why.
 
-``./reproduce --skip-missing`` writes it; the plan of the collection has it, and so has its report.
+``./reproduce --skip-missing`` writes the list; it is part of the collection's plan and stands in its report.
 The workflow imports this module whenever it is parsed, so nothing heavy is imported here.
 """
 
@@ -12,17 +12,17 @@ from vicinal.files import read_json, write_json
 
 
 def skipped_file(results: Path, collection: str) -> Path:
-    """Return where the experiments are listed that a collection goes without."""
+    """Return the file that lists the skipped experiments of a collection."""
     return results / "plan" / "skipped" / f"{collection}.json"
 
 
 def read_skipped(results: Path, collection: str, present: Iterable[str]) -> dict[str, str]:
-    """Return the experiments that the last run of a collection left out, each with the reason.
+    """Return the experiments that the last run of a collection skipped, each with the reason.
 
     Args:
         results: the results folder.
         collection: its name.
-        present: names of experiments that it has now; whatever is listed, they are not left out.
+        present: names of the experiments that it has now: listed or not, they are not skipped.
 
     Raises:
         VicinalError: the list is damaged.
@@ -32,12 +32,12 @@ def read_skipped(results: Path, collection: str, present: Iterable[str]) -> dict
         return {}
     found = read_json(path)
     if not isinstance(found, dict) or not all(isinstance(reason, str) for reason in found.values()):
-        raise VicinalError(f"{path}: not a list of experiments that were left out: delete it")
+        raise VicinalError(f"{path}: not a list of skipped experiments: delete it")
     return {name: reason for name, reason in found.items() if name not in set(present)}
 
 
 def write_skipped(results: Path, collection: str, skipped: Mapping[str, str]) -> None:
-    """Keep the experiments that a run of a collection leaves out, each with the reason; none: forget earlier ones."""
+    """Write the experiments that a run of a collection skips, each with the reason; none: remove the file."""
     path = skipped_file(results, collection)
     if skipped:
         write_json(path, dict(skipped))
@@ -46,12 +46,12 @@ def write_skipped(results: Path, collection: str, skipped: Mapping[str, str]) ->
 
 
 def collection_name(name: str, experiments: Iterable[str], results: Path) -> str | None:
-    """Return the name of the collection that experiments of one config are; None for an experiment by itself.
+    """Return the name of the collection that the experiments of a config make up; None for a single experiment.
 
     Args:
         name: of the config.
         experiments: names of its experiments.
-        results: the results folder: one experiment is a collection too where the others were left out.
+        results: the results folder: one experiment is a collection too if the others were skipped.
     """
     names = set(experiments)
     several = len(names) > 1 or (name not in names and bool(read_skipped(results, name, names)))
