@@ -76,7 +76,7 @@ def test_resnetv2_152_is_keras_resnet152v2_but_for_its_biases():
 def test_images_that_a_network_does_not_take_are_named():
     for name in ("vit_b_16_mlp", "vit_b_16_in21k"):
         with pytest.raises(
-            VicinalError, match=r"torchvision_networks does not take images of 32x32 with 3 channels: "
+            VicinalError, match=r"(torchvision|timm)_networks does not take images of 32x32 with 3 channels: "
         ) as error:
             COSTS.of(architecture(name), 10, 3, 32, 32)
         assert "\n" not in str(error.value)

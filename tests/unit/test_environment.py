@@ -87,5 +87,5 @@ def test_reproduce_without_a_python_it_can_use(tmp_path):
         [str(tmp_path / "reproduce")], env={"PATH": str(tools)}, capture_output=True, text=True, check=False
     )
     assert result.returncode == 1
-    assert "error: Python 3.11, 3.12 or 3.13 is needed" in result.stderr
+    assert "error: found no Python 3.11, 3.12 or 3.13 among python3, " in result.stderr
     assert not (tmp_path / ".venv").exists()
