@@ -218,7 +218,7 @@ def test_a_device_that_is_out_of_memory(copy, tmp_path, script, error):
     for line in said:
         assert line.startswith("error: out of memory (")
         assert "execution.gpu_slots=1" in line
-        assert line.endswith("none of it changes results")
+        assert line.endswith("none of these changes results")
     beats = [json.loads(path.read_text()) for path in copy.results.glob("heartbeats/[!.]*.json")]
     assert {beat["error"] for beat in beats} == {line.removeprefix("error: ") for line in said}
 

@@ -135,10 +135,12 @@ def test_a_new_field_at_its_neutral_value_only_adds_a_column_to_the_tables(edite
     schema, spec = "vicinal/config/schema.py", "vicinal/spec.py"
     field = '    label_smoothing: NotNegative = Field(0.0, description="label smoothing")\n'
     place = '    flip: bool = Field(True, description="random horizontal flip")\n'
+    known = '"nesterov": False,'
     assert place in source(schema)
+    assert known in source(spec)
     edits = {
         schema: source(schema).replace(place, place + field),
-        spec: source(spec).replace('    "nesterov": False,', '    "label_smoothing": 0,\n    "nesterov": False,'),
+        spec: source(spec).replace(known, f'"label_smoothing": 0, {known}'),
     }
     neutral, other = edited(edits, BASE, changed(BASE, "recipe.label_smoothing", 0.1))
     assert count(neutral) == ANALYSIS
