@@ -5,9 +5,11 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+import psutil
 from cluster import wait_for
 from pandas.testing import assert_frame_equal
 
@@ -83,9 +85,12 @@ def hold_training(project, after=None):
     def trains():
         for path in project.results.glob("heartbeats/cohorts-*.json"):
             pid = json.loads(path.read_text())["pid"]
-            if pid != after and list(project.results.glob(f"checkpoints/*/[!.]*-{pid}-*.safetensors")):
-                os.kill(pid, signal.SIGSTOP)
-                return pid
+            with suppress(psutil.NoSuchProcess, FileNotFoundError):
+                began = psutil.Process(pid).create_time()
+                made = [file.stat().st_mtime for file in project.results.glob("checkpoints/*/[!.]*.safetensors")]
+                if pid != after and any(time > began for time in made):
+                    os.kill(pid, signal.SIGSTOP)
+                    return pid
         return None
 
     return wait_for(trains, "the training of the students", every=0.02)
