@@ -122,19 +122,6 @@ def lease(results: Path, id_: str, on_wait: Callable[[], None] = lambda: None) -
         _release(path)
 
 
-@contextmanager
-def free_lease(results: Path, id_: str) -> Iterator[bool]:
-    """Hold the lease of an artefact for a short block and yield True; yield False if another process holds it."""
-    path = _path(results, id_)
-    if _take(path, _is_stale) is not None:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        _release(path)
-
-
 def held_leases(results: Path) -> set[str]:
     """Return the ids of the artefacts that jobs are working on."""
     return {path.stem for path in (results / LOCKS).glob(f"*{ENDING}") if not path.is_symlink() and is_held(path)}
