@@ -15,7 +15,7 @@ from vicinal.jobs.plan import read_plan, record_key
 from vicinal.planning.experiments import read_artefacts
 from vicinal.planning.files import write_plans
 from vicinal.planning.plans import build_plans
-from vicinal.running.estimate.display import duration, hours, reason_groups, shown_groups, size
+from vicinal.running.estimate.display import reason_groups, shown_groups
 
 ROOT = Path(__file__).resolve().parents[2]
 ON_CPU = ("--set", "execution.device=cpu", "--cores", "2")
@@ -267,22 +267,3 @@ def test_wrong_numbers_are_refused(words, capsys):
     with pytest.raises(SystemExit):
         arguments(*words)
     assert "must be a" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("shown", "expected"),
-    [
-        (duration(0.2), "1 s"),
-        (duration(61), "61 s"),
-        (duration(600), "10 min"),
-        (duration(5400), "90 min"),
-        (duration(9000), "2.5 h"),
-        (duration(450_000), "125 h"),
-        (hours(0.0001), "0"),
-        (size(999), "999 B"),
-        (size(2_500_000), "2 MB"),
-        (size(3.26e9), "3.3 GB"),
-    ],
-)
-def test_numbers_are_written_as_people_say_them(shown, expected):
-    assert shown == expected
