@@ -52,7 +52,7 @@ wildcard_constraints:
     teacher=r"[\w.-]+",
     cohort=r"[\w.-]+",
     evaluation=r"[\w.-]+",
-    unit=r"[\w.-]+",
+    robustness=r"[\w.-]+",
     weights=r"\w+",
     experiment="|".join(map(re.escape, STUDIES)),
     figure=r"\w+",
@@ -64,10 +64,6 @@ def inputs_of(artefacts):
     return lambda wildcards: artefacts[wildcards[0]].inputs
 
 
-def inputs_on_corruptions(wildcards):
-    return ARTEFACTS.corrupted[wildcards.unit].robustness_inputs
-
-
 def data_root(wildcards):
     return ARTEFACTS.stores[wildcards.data].root
 
@@ -77,7 +73,7 @@ def weights_root(wildcards):
 
 
 def robustness_root(wildcards):
-    return ARTEFACTS.corrupted[wildcards.unit].store.root
+    return ARTEFACTS.robustness[wildcards.robustness].store.root
 
 
 def input_option(name):

@@ -1,4 +1,4 @@
-# Every metric of a teacher, or of all students of a cohort; if the config asks for it, on corrupted images too.
+# Every metric of a teacher and its students of one seed; if the config asks for it, on corrupted images too.
 
 
 rule evaluate:
@@ -27,14 +27,14 @@ rule evaluate:
 
 rule evaluate_corruptions:
     input:
-        unpack(inputs_on_corruptions),
-        plan="results/plan/robustness/{unit}.json",
+        unpack(inputs_of(ARTEFACTS.robustness)),
+        plan="results/plan/robustness/{robustness}.json",
     output:
-        manifest="results/robustness/{unit}/manifest.json",
+        manifest="results/robustness/{robustness}/manifest.json",
     log:
-        "results/robustness/{unit}/evaluate.log",
+        "results/robustness/{robustness}/evaluate.log",
     benchmark:
-        "results/robustness/{unit}/benchmark.tsv"
+        "results/robustness/{robustness}/benchmark.tsv"
     conda:
         "../../envs/vicinal.yaml"
     threads: EXECUTION.threads

@@ -1,5 +1,6 @@
-"""Measure a teacher, or all students of a cohort, on clean images and on vicinal pairs; write Parquet tables."""
+"""Measure a teacher and its students of one seed on clean images and on vicinal pairs; write Parquet tables."""
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,29 +8,28 @@ from vicinal.data.open import open_store
 from vicinal.data.store import DataStore
 from vicinal.errors import run
 from vicinal.jobs.device import add_device_arguments, job_device
-from vicinal.jobs.fingerprint import named_modules
 from vicinal.jobs.progress import Progress
 from vicinal.jobs.records import manifest_of, models_to_measure, weights_sha256
-from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser, write_output
+from vicinal.jobs.script import heartbeat_of, job_parser, measurement_plan, write_output
 from vicinal.training.inputs import open_images
 
 if TYPE_CHECKING:
     import torch
 
-    from vicinal.evaluation.probe import Logits
+    from vicinal.evaluation.probe import Logits, Probe
 
 
 def main() -> None:
     """Read the plan, measure the models that are not measured yet, write the manifest."""
     parser = job_parser(__doc__, "evaluations", data=True)
     parser.add_argument(
-        "--teacher", type=Path, help="record of the measured teacher, or of the teacher of the measured students"
+        "--teacher", type=Path, help="record of the teacher that is measured, or that the students are compared with"
     )
     parser.add_argument("--manifest", type=Path, required=True, help="list of what was measured; tables go beside it")
     add_device_arguments(parser)
     args = parser.parse_args()
 
-    plan = checked_plan(args.plan, "evaluations", lambda spec: named_modules(spec["unit"]))
+    plan = measurement_plan(args.plan, "evaluations")
     store = open_store(args.data)
     teacher = args.teacher.parent / "model" if args.teacher else None
     folder = args.manifest.parent
@@ -56,24 +56,33 @@ def measure(
     from vicinal.training.numerics import allow_tf32
     from vicinal.training.weights import trained_network
 
-    unit = plan["spec"]["unit"]
     allow_tf32(False)
-    data = {split: open_images(store, split, device, unit["recipe"]) for split in store.splits}
-    probe = make_probe(data, plan["spec"]["pairs"], plan["spec"]["pair_seed"])
+    settings = plan["spec"]["evaluation"]
 
-    def logits(place: Path, spec: dict) -> "Logits":
-        return probe_logits(trained_network(place, spec, data["train"]), probe)
+    @cache
+    def probe_of(size: tuple[int | None, int | None]) -> tuple["Probe", "Logits | None"]:
+        """Return the inputs in a size, and the teacher's logits on them."""
+        recipe = dict(zip(("resize", "crop"), size, strict=True))
+        data = {split: open_images(store, split, device, recipe) for split in store.splits}
+        probe = make_probe(data, settings["pairs"], settings["pair_seed"])
+        return probe, logits(teacher, plan["spec"]["teacher"], probe) if teacher else None
 
-    is_student = unit["stage"] == "student"
-    answers = logits(teacher, unit["teacher"] if is_student else unit) if teacher else None
-    target = mean_entropy(answers) if answers else None
+    def logits(place: Path, spec: dict, probe: "Probe") -> "Logits":
+        return probe_logits(trained_network(place, spec, probe.data["train"]), probe)
+
+    units = {id_: wanted[id_]["spec"]["unit"] for id_ in places}
+    sizes = {id_: (unit["recipe"].get("resize"), unit["recipe"].get("crop")) for id_, unit in units.items()}
+    for size in sizes.values():  # before the clock of the first model starts
+        probe_of(size)
+
+    def tables(id_: str) -> tuple[dict, dict]:
+        unit, (probe, answers) = units[id_], probe_of(sizes[id_])
+        target = mean_entropy(answers) if answers else None
+        is_teacher = unit["stage"] == "teacher"
+        own, fidelity = (answers, None) if is_teacher else (logits(places[id_], unit, probe), answers)
+        return table_files(model_tables(own, probe, fidelity, target, is_teacher=is_teacher)), {}
+
     progress = Progress(plan["id"], len(places), "models")
-
-    def tables(place: Path) -> tuple[dict, dict]:
-        own, fidelity = (logits(place, unit), answers) if is_student else (answers, None)
-        found = table_files(model_tables(own, probe, fidelity, target, is_teacher=not is_student))
-        return found, {}
-
     write_measurements(folder, places, wanted, tables, device, progress.update)
 
 

@@ -1,4 +1,4 @@
-"""Measure a teacher, or all students of a cohort, on the published corrupted test images; write records."""
+"""Measure a teacher and its students of one seed on the published corrupted test images; write records."""
 
 from functools import partial
 from itertools import count
@@ -12,10 +12,9 @@ from vicinal.evaluation.files import write_measurements
 from vicinal.evaluation.robustness import IMAGES, VALUES, measure_robustness
 from vicinal.files import read_json
 from vicinal.jobs.device import add_device_arguments, job_device
-from vicinal.jobs.fingerprint import named_modules
 from vicinal.jobs.progress import Progress
 from vicinal.jobs.records import manifest_of, models_to_measure
-from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser, write_output
+from vicinal.jobs.script import heartbeat_of, job_parser, measurement_plan, write_output
 from vicinal.spec import digest
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def main() -> None:
     add_device_arguments(parser)
     args = parser.parse_args()
 
-    plan = checked_plan(args.plan, "robustness", lambda spec: named_modules(spec["unit"]))
+    plan = measurement_plan(args.plan, "robustness")
     store, source = DataStore(args.data), read_json(args.corruptions)
     if source.get("data_sha256") != store.sha256:
         raise VicinalError(f"{args.corruptions}: of other data than {args.data}; run fetch_corruptions.py again")
@@ -43,7 +42,7 @@ def main() -> None:
     if missing and not source.get("available"):
         print(f"{plan['id']}: left out: {source.get('reason')}", flush=True)
         nothing = {VALUES: {}, IMAGES: 0, "reason": source.get("reason")}
-        write_measurements(folder, missing, wanted, lambda place: ({}, nothing))
+        write_measurements(folder, missing, wanted, lambda id_: ({}, nothing))
     elif missing:
         with heartbeat_of(args.results, plan):
             archive = find_archive(args.root, source, args.corruptions)
@@ -86,9 +85,8 @@ def measure(
     from vicinal.training.numerics import allow_tf32
     from vicinal.training.weights import trained_network
 
-    unit = plan["spec"]["unit"]
     allow_tf32(False)
-    test = Images(store, "test", device, window_of(unit["recipe"]))
+    test = Images(store, "test", device)
     corrupted = open_corrupted(archive, ARCHIVES[source["name"]].folder)
     rows, labels = np.array(source["rows"], dtype=np.int64), test.labels.cpu().numpy()
     progress = Progress(plan["id"], len(places) * len(NAMES) * len(SEVERITIES), "sets of images")
@@ -98,8 +96,10 @@ def measure(
         test.images = torch.from_numpy(images).to(device)
         return image_logits(model, test)
 
-    def metrics(place: Path) -> tuple[dict, dict]:
-        model = trained_network(place, unit, test)
+    def metrics(id_: str) -> tuple[dict, dict]:
+        unit = wanted[id_]["spec"]["unit"]
+        test.window = window_of(unit["recipe"])
+        model = trained_network(places[id_], unit, test)
         found = measure_robustness(
             partial(logits, model), corrupted.images, rows, labels, lambda: progress.update(next(done))
         )

@@ -12,8 +12,8 @@ from vicinal.errors import VicinalError
 from vicinal.evaluation.files import MEASURES, TABLE, needed_files, table_names, wanted_tables
 from vicinal.evaluation.robustness import VALUES
 from vicinal.files import read_json, read_object, read_table, write_json
-from vicinal.jobs.plan import record_key, recorded_key, recorded_parts
-from vicinal.jobs.records import manifest_of
+from vicinal.jobs.plan import measured_models, record_key, recorded_key, recorded_parts
+from vicinal.jobs.records import manifest_of, measurement_spec
 from vicinal.planning.plans import Plan, Ref
 from vicinal.results import EVALUATION, HISTORY, MEASURED, RECORD, STAGES, TRAINED, model_folder
 
@@ -45,7 +45,16 @@ def code_records(plan: Plan, results: Path) -> list[CodeRecord]:
     elif plan.stage == "teachers":
         paths = {plan.id: model_folder(results, "teacher", plan.id) / RECORD}
     elif plan.stage in MEASURED:
-        paths = {id_: (results / plan.output).with_name(id_) / EVALUATION for id_ in content["models"]}
+        return [
+            CodeRecord(
+                id_,
+                (results / plan.output).with_name(id_) / EVALUATION,
+                measurement_spec(content, unit),
+                unit["code"],
+            )
+            for unit in content["units"].values()
+            for id_ in unit["models"]
+        ]
     else:
         return []
     return [CodeRecord(id_, path, content["spec"], content["code"]) for id_, path in paths.items()]
@@ -101,7 +110,7 @@ def _lacking(plan: Plan, folder: Path, record: dict[str, Any]) -> list[str]:
     if plan.stage == "robustness":
         return [] if VALUES in record else [f"metrics in {EVALUATION}"]
     if plan.stage == "evaluations":
-        return lacking_tables(folder, plan.content["spec"]["unit"]["stage"] == "teacher")
+        return lacking_tables(folder, record["spec"]["unit"]["stage"] == "teacher")
     return []
 
 
@@ -137,6 +146,7 @@ def _differs_by_code(plan: Plan, results: Path, fresh: set[Ref]) -> bool:
         output.exists()
         and all((results / directory).is_dir() for directory in plan.directories)
         and parts.get("students", {}).keys() == plan.content.get("students", {}).keys()
+        and parts.get("units", {}).keys() == plan.content.get("units", {}).keys()
         and parts.get("upstream", {}).keys() == plan.content["upstream"].keys()
         and fresh.issuperset(plan.upstream)
     )
@@ -148,5 +158,5 @@ def _renew(plan: Plan, results: Path) -> None:
     if plan.stage == "data":
         _rewrite(output, read_json(output.with_name(META)))
     if plan.stage in MEASURED:
-        _rewrite(output, manifest_of(output.parent, plan.content["models"]))
+        _rewrite(output, manifest_of(output.parent, measured_models(plan.content)))
     record_key(output, plan.content)

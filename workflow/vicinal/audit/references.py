@@ -9,6 +9,7 @@ from vicinal.config import read_config, validate
 from vicinal.config.schema import Experiment
 from vicinal.errors import VicinalError, describe
 from vicinal.files import read_json, read_object
+from vicinal.jobs.plan import measured_models
 from vicinal.planning.plans import build_plans, resolve
 from vicinal.results import MEASURED, PLAN, PUBLISHED
 from vicinal.spec import artefact_id
@@ -75,7 +76,7 @@ def _add_experiment(found: References, experiment: Experiment, path: Path, resul
         found.ids[plan.stage].add(plan.id)
         found.ids["students"].update(plan.content.get("students", {}))
         if plan.stage in MEASURED:
-            found.measured.update((plan.id, model) for model in plan.content["models"])
+            found.measured.update((plan.id, model) for model in measured_models(plan.content))
 
 
 def _add_tables(found: References, path: Path, members: dict[str, set[str]]) -> None:
@@ -88,9 +89,9 @@ def _add_tables(found: References, path: Path, members: dict[str, set[str]]) -> 
             found.ids["cohorts"].update(members.get(id_, ()))
             if row.get("teacher_id"):
                 found.ids["teachers"].add(row["teacher_id"])
-        for id_, unit in spec.get("corrupted", {}).items():
-            found.measured.add((unit, id_))
-            found.ids["robustness"].add(unit)
+        for id_, measurement in spec.get("corrupted", {}).items():
+            found.measured.add((measurement, id_))
+            found.ids["robustness"].add(measurement)
         found.ids["data"].add(artefact_id(spec["data"]["name"], spec["data"]))
         found.sources.append(path)
     except (VicinalError, KeyError, TypeError, AttributeError) as error:

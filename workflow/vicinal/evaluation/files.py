@@ -143,7 +143,7 @@ def write_measurements(
     folder: Path,
     places: Mapping[str, Path],
     wanted: Mapping[str, Mapping[str, Any]],
-    measure: Callable[[Path], tuple[Mapping[str, "pd.DataFrame"], Mapping[str, Any]]],
+    measure: Callable[[str], tuple[Mapping[str, "pd.DataFrame"], Mapping[str, Any]]],
     device: "torch.device | str" = "cpu",
     measured: Callable[[int], None] = lambda number: None,
 ) -> None:
@@ -153,13 +153,13 @@ def write_measurements(
         folder: where each model gets a folder, named by its id.
         places: id → folder of the trained model.
         wanted: id → what decides whether the measurement still counts (``write_result``).
-        measure: returns, for the folder of a trained model, file name → table, and more fields of the record.
+        measure: returns, for the id of a model, file name → table, and more fields of the record.
         device: where the models are measured.
         measured: called after each model with the number of those done.
     """
     for done, (id_, place) in enumerate(places.items(), start=1):
         watch = Stopwatch()
-        tables, fields = measure(place)
+        tables, fields = measure(id_)
         made = {**fields, "provenance": provenance(watch, device), "training": read_json(place / RECORD)["provenance"]}
         files = {name: partial(write_table, table=table) for name, table in tables.items()}
         write_result(folder / id_ / EVALUATION, wanted[id_], files, made)

@@ -6,14 +6,14 @@ line what went into that key (all but the spec), so that a later plan can say wh
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from vicinal.errors import VicinalError
 from vicinal.files import read_json, write_text
 
-PARTS = ("code", "students", "upstream", "files")
+PARTS = ("code", "students", "units", "upstream", "files")
 
 
 def recorded_key(output: Path) -> str | None:
@@ -35,6 +35,8 @@ def recorded_parts(output: Path) -> dict[str, Any]:
 def record_key(output: Path, plan: dict) -> None:
     """Write the key of the plan that ``output`` was made from, and its parts, beside it."""
     parts = {name: plan[name] for name in PARTS if name in plan}
+    if "units" in parts:
+        parts["units"] = {id_: [unit["code"], unit["models"]] for id_, unit in parts["units"].items()}
     write_text(_key_file(output), f"{plan['key']}\n{json.dumps(parts, sort_keys=True)}\n")
 
 
@@ -74,10 +76,16 @@ def _ids(plan: dict) -> Iterator[Any]:
     """Yield every id in a plan: its job names files and directories by them."""
     yield from str(plan["id"]).split("/")  # the id of a figure is EXPERIMENT/FIGURE
     yield from plan.get("students", {})
-    yield from plan.get("models", [])
+    yield from plan.get("units", {})
+    yield from measured_models(plan)
     for id_, columns in plan.get("spec", {}).get("models", {}).items():
         yield from (id_, columns["evaluation"])
     yield from plan.get("spec", {}).get("corrupted", {}).values()
+
+
+def measured_models(plan: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the models that a plan's job measures; none where it measures nothing."""
+    return [id_ for unit in plan.get("units", {}).values() for id_ in unit["models"]]
 
 
 def check_id(id_: Any, where: str) -> None:

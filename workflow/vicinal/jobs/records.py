@@ -66,13 +66,21 @@ def models_to_measure(
         folder: of the measurements, which has a folder for each model.
         shared: the fields that are the same for all of its models.
     """
-    role = plan["spec"]["unit"]["stage"]
-    places = {id_: model_folder(results, role, id_) for id_ in plan["models"]}
-    shared = {"spec": plan["spec"], "code": plan["code"], **shared}
-    wanted = {id_: {"id": id_, "weights_sha256": weights_sha256(place), **shared} for id_, place in places.items()}
-    missing = {id_: places[id_] for id_ in wanted if not is_finished(folder / id_ / EVALUATION, wanted[id_])}
+    wanted, missing = {}, {}
+    for unit in plan["units"].values():
+        of_unit = {"spec": measurement_spec(plan, unit), "code": unit["code"], **shared}
+        for id_ in unit["models"]:
+            place = model_folder(results, unit["spec"]["stage"], id_)
+            wanted[id_] = {"id": id_, "weights_sha256": weights_sha256(place), **of_unit}
+            if not is_finished(folder / id_ / EVALUATION, wanted[id_]):
+                missing[id_] = place
     print(f"{plan['id']}: {len(missing)} models to measure, {len(wanted) - len(missing)} measured before", flush=True)
     return wanted, missing
+
+
+def measurement_spec(plan: Mapping[str, Any], unit: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the spec of the measured models of a unit in a measurement's plan."""
+    return {**plan["spec"]["evaluation"], "unit": unit["spec"]}
 
 
 def manifest_of(folder: Path, models: Iterable[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vicinal.files import write_json
-from vicinal.jobs.fingerprint import stage_fingerprint
+from vicinal.jobs.fingerprint import named_modules, stage_fingerprint
 from vicinal.jobs.heartbeat import Heartbeat
 from vicinal.jobs.lease import lease
 from vicinal.jobs.plan import check_code, read_plan, record_key
@@ -40,6 +40,18 @@ def checked_plan(path: Path, stage: str, named: Named = lambda spec: ()) -> dict
     """
     plan = read_plan(path, stage)
     check_code(plan, plan["code"], stage_fingerprint(stage, named(plan["spec"])))
+    return plan
+
+
+def measurement_plan(path: Path, stage: str) -> dict[str, Any]:
+    """Read the plan of a job that measures teachers and cohorts.
+
+    Raises:
+        VicinalError: the file is no plan of this stage, or the code changed after it was written.
+    """
+    plan = read_plan(path, stage)
+    for unit in plan["units"].values():
+        check_code(plan, unit["code"], stage_fingerprint(stage, named_modules(unit["spec"])))
     return plan
 
 

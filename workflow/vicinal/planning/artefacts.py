@@ -64,14 +64,12 @@ class DataSet(_Artefact):
 
 
 class _Unit(_Artefact):
-    """What one job trains and one job measures: a teacher, or a cohort of students.
+    """What one job trains: a teacher, or a cohort of students.
 
     Attributes:
-        word: name of its record among the inputs of a measurement.
         teacher: that it learns from, if any.
     """
 
-    word: ClassVar[str]
     spec: dict
     store: DataSet
     teacher: "Teacher | None" = None
@@ -85,21 +83,8 @@ class _Unit(_Artefact):
     def inputs(self) -> JobInputs:
         """Return what its job reads beside its plan."""
         weights = {"weights": record_of("weights", self.weights)} if self.weights else {}
-        return {"data": self.store.record, **weights, **self._teacher_input}
-
-    @property
-    def measurement_inputs(self) -> JobInputs:
-        """Return what a measurement of it reads beside its plan; students are compared with their teacher."""
-        return {"data": self.store.record, self.word: self.record, **self._teacher_input}
-
-    @property
-    def _teacher_input(self) -> JobInputs:
-        return {"teacher": self.teacher.record} if self.teacher else {}
-
-    @property
-    def robustness_inputs(self) -> JobInputs:
-        """Return what its measurement on corrupted images reads beside its plan."""
-        return {**self.measurement_inputs, "corruptions": record_of("corruptions", self.store.id)}
+        teacher = {"teacher": self.teacher.record} if self.teacher else {}
+        return {"data": self.store.record, **weights, **teacher}
 
 
 @dataclass(frozen=True)
@@ -111,7 +96,7 @@ class Teacher(_Unit):
         file: of the weights, if it is given a file of the user.
     """
 
-    stage, word = "teachers", "teacher"
+    stage = "teachers"
     id: str
     spec: dict
     store: DataSet
@@ -143,7 +128,7 @@ class Student:
 class Cohort(_Unit):
     """Students that share everything but temperature, logit scale and loss weights; trained in one process."""
 
-    stage, word = "cohorts", "cohort"
+    stage = "cohorts"
     id: str
     spec: dict
     store: DataSet
@@ -157,18 +142,38 @@ class Cohort(_Unit):
 
 
 @dataclass
-class Evaluation(_Artefact):
-    """The measurement of a teacher or of all students of a cohort."""
+class Measurement(_Artefact):
+    """What one job measures: a teacher with its students of one seed, or the students of a seed without a teacher.
 
-    stage = "evaluations"
+    Attributes:
+        stage: ``evaluations``, or ``robustness``: on corrupted images.
+        settings: of the measurement.
+        store: the data.
+        teacher: that the students are compared with, if any.
+        seed: of the models; None of a given teacher, which has none.
+        units: the measured teachers and cohorts, by id.
+    """
+
+    stage: str
     id: str
     settings: dict
-    unit: Teacher | Cohort
+    store: DataSet
+    teacher: Teacher | None
+    seed: int | None
+    units: dict[str, Teacher | Cohort] = field(default_factory=dict)
+
+    @property
+    def models(self) -> list[Teacher | Student]:
+        """Return the measured models."""
+        return [model for unit in self.units.values() for model in unit.models]
 
     @property
     def inputs(self) -> JobInputs:
         """Return what its job reads beside its plan."""
-        return self.unit.measurement_inputs
+        teacher = {"teacher": self.teacher.record} if self.teacher else {}
+        cohorts = {"cohorts": [unit.record for unit in self.units.values() if isinstance(unit, Cohort)]}
+        corruptions = {"corruptions": record_of("corruptions", self.store.id)} if self.stage == "robustness" else {}
+        return {"data": self.store.record, **teacher, **cohorts, **corruptions}
 
 
 @dataclass
@@ -191,23 +196,19 @@ class Study:
     Attributes:
         experiment: the experiment.
         store: its data.
-        evaluations: of its models; an evaluation may measure models of other experiments too.
-        models: model id → (evaluation id, columns of the tables).
+        units: its teachers and cohorts, by id.
+        models: model id → (evaluation id, columns of the tables); an evaluation may measure models of other
+            experiments too.
         blocks: model id → positions of the blocks of the grid that ask for it.
-        corrupted: model id → id of its teacher or cohort, of models that are measured on corrupted images too.
+        corrupted: model id → id of its measurement on corrupted images, if there is one.
     """
 
     experiment: Experiment
     store: DataSet
-    evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    units: dict[str, Teacher | Cohort] = field(default_factory=dict)
     models: dict[str, tuple[str, dict]] = field(default_factory=dict)
     blocks: dict[str, set[int]] = field(default_factory=dict)
     corrupted: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def units(self) -> list[Teacher | Cohort]:
-        """Return its teachers and cohorts."""
-        return [evaluation.unit for evaluation in self.evaluations.values()]
 
     @property
     def roles(self) -> dict[str, int]:
@@ -219,14 +220,19 @@ class Study:
         """Return what the job of its tables reads beside its plan."""
         found = {
             "data": self.store.record,
-            "evaluations": [evaluation.record for evaluation in self.evaluations.values()],
-            "robustness": [record_of("robustness", unit) for unit in self.corrupted_units],
+            "evaluations": [record_of("evaluations", id_) for id_ in self.evaluations],
+            "robustness": [record_of("robustness", id_) for id_ in self.robustness],
         }
         return found | ({"corruptions": record_of("corruptions", self.store.id)} if self.corrupted else {})
 
     @property
-    def corrupted_units(self) -> list[str]:
-        """Return the ids of the teachers and cohorts that are measured on corrupted images."""
+    def evaluations(self) -> list[str]:
+        """Return the ids of the measurements of its models."""
+        return sorted({evaluation for evaluation, _ in self.models.values()})
+
+    @property
+    def robustness(self) -> list[str]:
+        """Return the ids of the measurements of its models on corrupted images."""
         return sorted(set(self.corrupted.values()))
 
     @property
@@ -241,7 +247,7 @@ class Artefacts:
 
     Attributes:
         corruptions: by the id of the data store.
-        corrupted: what is measured on corrupted images.
+        robustness: the measurements on corrupted images.
         studies: by the name of the experiment.
         collection: name of the collection that the experiments come from, if any.
         skipped: experiments of the collection that are left out, each with the reason.
@@ -250,9 +256,9 @@ class Artefacts:
     stores: dict[str, DataSet] = field(default_factory=dict)
     teachers: dict[str, Teacher] = field(default_factory=dict)
     cohorts: dict[str, Cohort] = field(default_factory=dict)
-    evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    evaluations: dict[str, Measurement] = field(default_factory=dict)
     corruptions: dict[str, Corruptions] = field(default_factory=dict)
-    corrupted: dict[str, Teacher | Cohort] = field(default_factory=dict)
+    robustness: dict[str, Measurement] = field(default_factory=dict)
     studies: dict[str, Study] = field(default_factory=dict)
     collection: str | None = None
     skipped: dict[str, str] = field(default_factory=dict)

@@ -72,6 +72,8 @@ def _changed_parts(plan: Plan, parts: dict[str, Any]) -> list[str]:
         reasons.append(f"code of {plan.stage}")
     if "students" in plan.content:
         reasons += _changed_students(plan.content["students"], parts.get("students", {}))
+    if "units" in plan.content:
+        reasons += _changed_units(plan.content["units"], parts.get("units", {}))
     if parts.get("files") != plan.content.get("files"):
         reasons.append("template of the report")
     if plan.stage == "corruptions" and not reasons and parts.get("upstream") == plan.content["upstream"]:
@@ -92,6 +94,18 @@ def _changed_students(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
         reasons.append("code of cohorts")
     if before.keys() - now.keys():
         reasons.append("fewer students")
+    return reasons
+
+
+def _changed_units(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
+    """Return how what a job measures differs from what it measured."""
+    reasons = []
+    if any(id_ in before and before[id_][0] != unit["code"] for id_, unit in now.items()):
+        reasons.append("code of its measurements")
+    wanted = {model for unit in now.values() for model in unit["models"]}
+    measured = {model for _, models in before.values() for model in models}
+    for models, how in ((wanted - measured, "more"), (measured - wanted, "fewer")):
+        reasons += [f"{len(models)} {how} models"] if models else []
     return reasons
 
 

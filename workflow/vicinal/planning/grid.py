@@ -14,7 +14,7 @@ from vicinal.data.corruptions.catalogue import ARCHIVES
 from vicinal.errors import VicinalError
 from vicinal.models.pretrained import WEIGHTS
 from vicinal.models.registry import architecture
-from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, Evaluation, Student, Study, Teacher
+from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, Measurement, Student, Study, Teacher
 from vicinal.planning.recipes import initial_weights, inputs_recipe, published_weights, resolve_recipe
 from vicinal.spec import GIVEN, PHOTOS, artefact_id, canonical_fields, exact_number, joined_id, normalise
 
@@ -53,27 +53,41 @@ def _add(artefacts: Artefacts, experiment: Experiment, content: dict, sums: Mapp
             teacher = None
             if point.teacher:
                 teacher = teacher_of(point.teacher, None if point.teacher.weights else point.seed)
-                _measure(artefacts, study, teacher, [teacher])
+                _measure(artefacts, study, teacher, [teacher], teacher, teacher.columns["seed"])
             cohort, students = _cohort(experiment, store, teacher, point, grid)
             cohort = artefacts.cohorts.setdefault(cohort.id, cohort)
             students = [cohort.students.setdefault(student.id, student) for student in students]
-            _measure(artefacts, study, cohort, students)
+            _measure(artefacts, study, cohort, students, teacher, point.seed)
             for model in [*students, *([teacher] if teacher else [])]:
                 study.blocks.setdefault(model.id, set()).add(position)
 
 
-def _measure(artefacts: Artefacts, study: Study, unit: Teacher | Cohort, models: list[Teacher | Student]) -> None:
-    """Add the evaluation of a unit to the artefacts, and those of its models that the study asks for to the study."""
+def _measure(
+    artefacts: Artefacts,
+    study: Study,
+    unit: Teacher | Cohort,
+    models: list[Teacher | Student],
+    teacher: Teacher | None,
+    seed: int | None,
+) -> None:
+    """Add a unit to the measurements of its teacher and seed, and the models that the study asks for to the study."""
+    study.units[unit.id] = unit
+    slug = f"{teacher.columns['slug'] if teacher else 'no_teacher'}{'' if seed is None else f'_s{seed}'}"
+
+    def measured(stage: str, slug: str, settings: dict) -> str:
+        spec = {"stage": stage, "data": study.store.id, "teacher": teacher.id if teacher else None, "seed": seed}
+        id_ = artefact_id(slug, {**spec, **settings})
+        measurement = Measurement(stage, id_, settings, study.store, teacher, seed)
+        getattr(artefacts, stage).setdefault(id_, measurement).units[unit.id] = unit
+        return id_
+
     settings = study.experiment.evaluation.model_dump(exclude={"corruptions"})
-    spec = {"stage": "evaluation", "unit": unit.id, **settings}
-    evaluation = Evaluation(artefact_id(f"{unit.id[:-9]}_p{settings['pairs']}", spec), settings, unit)
-    study.evaluations[evaluation.id] = artefacts.evaluations.setdefault(evaluation.id, evaluation)
-    for model in models:
-        study.models[model.id] = (evaluation.id, model.columns)
+    evaluation = measured("evaluations", f"{slug}_p{settings['pairs']}", settings)
+    study.models |= {model.id: (evaluation, model.columns) for model in models}
     if study.wants_corruptions and study.store.spec["name"] in ARCHIVES:
         artefacts.corruptions.setdefault(study.store.id, Corruptions(study.store))
-        artefacts.corrupted[unit.id] = unit
-        study.corrupted |= {model.id: unit.id for model in models}
+        corrupted = measured("robustness", slug, {})
+        study.corrupted |= {model.id: corrupted for model in models}
 
 
 @dataclass(frozen=True)

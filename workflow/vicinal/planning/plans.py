@@ -21,7 +21,7 @@ from vicinal.errors import VicinalError
 from vicinal.files import WORKFLOW, sha256
 from vicinal.jobs.fingerprint import data_modules, named_modules, stage_fingerprint
 from vicinal.models.pretrained import WEIGHTS
-from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, Ref, Study, Teacher
+from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, Measurement, Ref, Study, Teacher
 from vicinal.planning.given_files import CACHE, given_sums
 from vicinal.planning.grid import expand
 from vicinal.planning.skipped import collection_name, read_skipped
@@ -148,10 +148,8 @@ def _plans(artefacts: Artefacts, figures: tuple[str, ...]) -> Iterator[Plan]:
     yield from map(_weights_plan, artefacts.weights)
     yield from map(_teacher_plan, artefacts.teachers.values())
     yield from map(_cohort_plan, artefacts.cohorts.values())
-    for evaluation in artefacts.evaluations.values():
-        yield _measurement_plan(evaluation.ref, evaluation.settings, evaluation.unit)
-    for unit in artefacts.corrupted.values():  # without settings, so the unit's id serves
-        yield _measurement_plan(("robustness", unit.id), {}, unit, ("corruptions", unit.store.id))
+    yield from map(_measurement_plan, artefacts.evaluations.values())
+    yield from map(_measurement_plan, artefacts.robustness.values())
     for name, study in artefacts.studies.items():
         yield _study_plan(study)
         yield Plan("claims", name, _content("claims", {"experiment": name}), [("experiments", name)])
@@ -210,11 +208,26 @@ def _cohort_plan(cohort: Cohort) -> Plan:
     return Plan("cohorts", cohort.id, {"spec": cohort.spec, "students": students}, upstream, directories)
 
 
-def _measurement_plan(ref: Ref, settings: dict, unit: Teacher | Cohort, *more: Ref) -> Plan:
-    stage, id_ = ref
-    models = sorted(model.id for model in unit.models)
-    content = {**_content(stage, {**settings, "unit": unit.spec}, named_modules(unit.spec)), "models": models}
-    return Plan(stage, id_, content, [unit.store.ref, unit.ref, *more], [f"{stage}/{id_}/{model}" for model in models])
+def _measurement_plan(measurement: Measurement) -> Plan:
+    stage, id_ = measurement.ref
+    store, teacher, units = measurement.store, measurement.teacher, measurement.units
+    spec = {"evaluation": measurement.settings, "data": store.spec, "seed": measurement.seed}
+    spec["teacher"] = teacher.spec if teacher else None
+    content = {
+        "spec": spec,
+        "units": {
+            unit.id: {
+                "spec": unit.spec,
+                "code": stage_fingerprint(stage, named_modules(unit.spec)),
+                "models": sorted(model.id for model in unit.models),
+            }
+            for unit in sorted(units.values(), key=lambda unit: unit.ref)
+        },
+    }
+    upstream = [store.ref, *([teacher.ref] if teacher and teacher.id not in units else [])]
+    upstream += [unit.ref for unit in units.values()]
+    upstream += [("corruptions", store.id)] if stage == "robustness" else []
+    return Plan(stage, id_, content, upstream, [f"{stage}/{id_}/{model.id}" for model in measurement.models])
 
 
 def _study_plan(study: Study) -> Plan:
@@ -226,10 +239,10 @@ def _study_plan(study: Study) -> Plan:
     }
     if study.wants_corruptions:
         spec["corrupted"] = study.corrupted
-    upstream = [study.store.ref, *(("evaluations", id_) for id_ in sorted(study.evaluations))]
+    upstream = [study.store.ref, *(("evaluations", id_) for id_ in study.evaluations)]
     if study.corrupted:
         upstream.append(("corruptions", study.store.id))
-        upstream += [("robustness", id_) for id_ in study.corrupted_units]
+        upstream += [("robustness", id_) for id_ in study.robustness]
     return Plan("experiments", name, _content("experiments", spec), upstream)
 
 

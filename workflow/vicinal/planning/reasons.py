@@ -88,9 +88,7 @@ def traits(stage: str, spec: Mapping[str, Any]) -> Traits:
     spec = dict(spec)
     settings: dict[str, str] = {}
     if stage in MEASURED:
-        unit = spec.pop("unit")
-        _flatten("evaluation", spec, settings)
-        spec = unit
+        _flatten("evaluation", spec.pop("evaluation"), settings)
     if stage == "data":
         spec = {"data": spec}
     teacher = spec.get("teacher") or {}

@@ -22,7 +22,7 @@ def is_last_run(artefacts: Artefacts, config: str, results: Path) -> bool:
     made = {STAGES["data"].output_of(id_) for id_ in artefacts.stores}
     made |= {model_path("teacher", id_) for id_ in artefacts.teachers}
     made |= {model_path("student", id_) for id_ in artefacts.students}
-    made |= {f"evaluations/{e.id}/{model.id}" for e in artefacts.evaluations.values() for model in e.unit.models}
+    made |= {f"evaluations/{e.id}/{model.id}" for e in artefacts.evaluations.values() for model in e.models}
     return all((results / path).exists() for path in made)
 
 

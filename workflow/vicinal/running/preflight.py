@@ -126,7 +126,7 @@ def _files_of_weights(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> It
     starting |= {teacher.weights for teacher in given_teachers(artefacts, changes)}
     for name, root in artefacts.weights.items():
         path, weights, fetched = weights_path(root, name), WEIGHTS[name], ("weights", name) in changes
-        needed_by = artefacts.names(lambda study, name=name: name in {unit.weights for unit in study.units})
+        needed_by = artefacts.names(lambda study, name=name: name in {unit.weights for unit in study.units.values()})
         found = path.stat().st_size if path.is_file() else None
         if found is None and fetched:
             remedy = f"copy the file there (its SHA-256 begins with {weights.sha256}), or {INTERNET}"
@@ -237,7 +237,7 @@ def gpu_problems(jobs: Jobs, execution: Execution, slurm: bool) -> list[Problem]
         if alone > memory:
             text = f"{unit.id}: one network takes about {size(alone)} of GPU memory in training, the smallest GPU has "
             text += f"{size(memory)}: set a smaller recipe.batch_size or another model, or execution.device=cpu"
-            names = jobs.artefacts.names(lambda study, id_=unit.id: id_ in {u.id for u in study.units})
+            names = jobs.artefacts.names(lambda study, id_=unit.id: id_ in study.units)
             problems.append(Problem(text, names))
         elif together * execution.gpu_slots > memory:
             cohorts.append((together, models, unit.id))

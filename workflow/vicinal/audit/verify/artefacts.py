@@ -62,7 +62,6 @@ class Walk:
         # no entry, and what was made from it is not compared with it.
         self._data: dict[str, str] = {}
         self._weights: dict[str, str] = {}
-        self._teacher_of: dict[str, str | None] = {}  # by cohort
         self._troubled: set[Ref] = set()
 
     def run(self) -> None:
@@ -181,14 +180,10 @@ class Walk:
 
     def _made_from(self, plan: Plan) -> dict[str, str | None]:
         """Return the checksums of what an artefact must be made from, by the fields of its record."""
-        data, teacher, cohort = (_upstream(plan, stage) for stage in ("data", "teachers", "cohorts"))
+        data, teacher = (_upstream(plan, stage) for stage in ("data", "teachers"))
         found: dict[str, str | None] = {"data_sha256": self._data[data]} if data in self._data else {}
-        if plan.stage == "cohorts":
-            self._teacher_of[plan.id] = teacher
-        if plan.stage in ("cohorts", "evaluations"):
-            teacher = self._teacher_of.get(cohort) if cohort else teacher
-            if teacher is None or teacher in self._weights:
-                found["teacher_sha256"] = self._weights.get(teacher)
+        if plan.stage in ("cohorts", "evaluations") and (teacher is None or teacher in self._weights):
+            found["teacher_sha256"] = self._weights.get(teacher)
         return found
 
     def _weights_of(self, model: str) -> dict[str, str]:

@@ -87,12 +87,15 @@ def _parts(
         if ref not in jobs.units:
             continue
         models = jobs.models(change)
-        whole = shared = jobs.device_job(ref, len(models)).seconds
-        for key, own in Counter(_only(owners.get(id_, ())) for id_ in models).items():
+        whole = shared = jobs.device_job(ref, models).seconds
+        by_owner: dict[Hashable, set[str]] = defaultdict(set)
+        for id_ in models:
+            by_owner[_only(owners.get(id_, ()))].add(id_)
+        for key, own in by_owner.items():
             if ref[0] in TRAINED:
-                trained[key, ref[0]] += own
+                trained[key, ref[0]] += len(own)
             if key != SHARED:
-                left = len(models) - own
+                left = set(models) - own
                 saved = whole - (jobs.device_job(ref, left).seconds if left else 0.0)
                 seconds[key] += saved
                 shared -= saved

@@ -80,11 +80,11 @@ def _written(jobs: Jobs, change: Change) -> tuple[str, int]:
     if stage == "robustness":
         return "evaluations", models * ROBUSTNESS
     if stage in ("teachers", "cohorts", "evaluations"):
-        unit = jobs.units[ref]
-        shape = jobs.shape(unit.store)
+        units = jobs.units[ref]
+        unit, shape = units[0], jobs.shape(units[0].store)
         if stage == "evaluations":
-            of_teacher = shape.classes**2 * CLASS_PAIR if isinstance(unit, Teacher) else 0
-            return "evaluations", models * (TABLES + TEST_IMAGE * shape.test + of_teacher)
+            of_teacher = shape.classes**2 * CLASS_PAIR if any(isinstance(unit, Teacher) for unit in units) else 0
+            return "evaluations", models * (TABLES + TEST_IMAGE * shape.test) + of_teacher
         cost = jobs.costs.of(unit.spec["model"], *seen_shape(unit.spec, shape).image)
         a_model = cost.weights_bytes + MODEL + EPOCH * unit.spec["recipe"].get("epochs", 0)
         return "models", a_model * (1 if is_given(unit.spec) else models)

@@ -1,28 +1,29 @@
 """The time of every job that would run."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from vicinal.files import read_object
 from vicinal.jobs.gpus import visible_devices
+from vicinal.jobs.records import measurement_spec
 from vicinal.models.cost import Costs
 from vicinal.planning.artefacts import Artefacts, Cohort, DataSet, Teacher
 from vicinal.planning.changes import Change
 from vicinal.planning.plans import Ref
-from vicinal.results import EVALUATION, ON_DEVICE, PLAN
+from vicinal.results import EVALUATION, MEASURED, ON_DEVICE, PLAN, TRAINED
 from vicinal.running.estimate.recorded import Recorded
 from vicinal.running.estimate.shape import Shape, shape_of
 from vicinal.running.estimate.timing import Estimate, Timing
-from vicinal.running.estimate.work import Machine, Work, answers_work, evaluation_work, robustness_work, training_work
-
-# What the jobs on the device compute, by their stage.
-WORK: dict[str, tuple[Callable[..., Work], ...]] = {
-    "teachers": (training_work,),
-    "cohorts": (training_work,),
-    "evaluations": (evaluation_work, answers_work),
-    "robustness": (robustness_work,),
-}
+from vicinal.running.estimate.work import (
+    Machine,
+    Work,
+    answers_work,
+    evaluation_work,
+    robustness_work,
+    tables_work,
+    training_work,
+)
 
 
 class Jobs:
@@ -47,16 +48,12 @@ class Jobs:
         self.artefacts, self.changes, self.results = artefacts, changes, results
         self.costs = Costs(results / PLAN / "costs.json")
         self.timing = Timing(machine, recorded or Recorded(), self.costs)
-        by_stage = {
-            "teachers": artefacts.teachers,
-            "cohorts": artefacts.cohorts,
-            "evaluations": {id_: evaluation.unit for id_, evaluation in artefacts.evaluations.items()},
-            "robustness": artefacts.corrupted,
+        # The teachers and cohorts that a job on the device trains or measures.
+        self.units: dict[Ref, list[Teacher | Cohort]] = {
+            unit.ref: [unit] for units in (artefacts.teachers, artefacts.cohorts) for unit in units.values()
         }
-        # The teacher or cohort that a job on the device trains or measures.
-        self.units: dict[Ref, Teacher | Cohort] = {
-            (stage, id_): unit for stage, units in by_stage.items() for id_, unit in units.items()
-        }
+        for measurements in (artefacts.evaluations, artefacts.robustness):
+            self.units |= {each.ref: list(each.units.values()) for each in measurements.values()}
         self._shapes: dict[str, Shape] = {}
 
     def shape(self, store: DataSet) -> Shape:
@@ -72,37 +69,54 @@ class Jobs:
     def estimate(self, change: Change) -> Estimate:
         """Return the time of a job that would run."""
         ref = change.plan.ref
-        return self.device_job(ref, len(self.models(change))) if ref in self.units else self.timing.rule(change.rule)
+        return self.device_job(ref, self.models(change)) if ref in self.units else self.timing.rule(change.rule)
 
-    def device_job(self, ref: Ref, models: int) -> Estimate:
-        """Return the time of a job that trains or measures so many models; with none it only looks what is there."""
+    def device_job(self, ref: Ref, models: Collection[str]) -> Estimate:
+        """Return the time of a job that trains or measures some models; with none it only looks what is there."""
         startup = self.timing.startup
         if not models:
             return Estimate(startup, "start-up only, nothing is computed again")
-        unit, evaluation = self.units[ref], self.artefacts.evaluations.get(ref[1])
-        pairs, shape = evaluation.settings["pairs"] if evaluation else 0, self.shape(unit.store)
-        estimates = [self.timing.work(work(unit.spec, models, shape, pairs)) for work in WORK[ref[0]]]
+        estimates = [self.timing.work(work) for work in self._work(ref, models)]
         return estimates[0]._replace(seconds=startup + sum(estimate.seconds for estimate in estimates))
+
+    def _work(self, ref: Ref, models: Collection[str]) -> Iterator[Work]:
+        """Yield what a job computes to train or measure some models, the most of it first."""
+        stage, id_ = ref
+        parts = [(unit, sum(model.id in models for model in unit.models)) for unit in self.units[ref]]
+        parts = [(unit, number) for unit, number in parts if number]
+        if stage in TRAINED:
+            yield from (training_work(unit.spec, number, self.shape(unit.store)) for unit, number in parts)
+        elif stage == "robustness":
+            yield from (robustness_work(unit.spec, number, self.shape(unit.store)) for unit, number in parts)
+        else:
+            evaluation = self.artefacts.evaluations[id_]
+            shape, pairs, teacher = self.shape(evaluation.store), evaluation.settings["pairs"], evaluation.teacher
+            for unit, number in parts:
+                work = tables_work if isinstance(unit, Teacher) else evaluation_work
+                yield work(unit.spec, number, shape, pairs)
+            if teacher:
+                yield answers_work(teacher.spec, shape, pairs)
 
     def models(self, change: Change) -> list[str]:
         """Return the models that a job would train or measure."""
         plan = change.plan
-        if "models" not in plan.content:
+        if plan.stage not in MEASURED:
             return change.train
         trained = {id_ for ref in plan.upstream if ref in self.changes for id_ in self.changes[ref].train}
         folder = self.results / plan.stage / plan.id
         everything = any(ref in self.changes for ref in plan.upstream if ref[0] in ("data", "corruptions"))
         return [
             id_
-            for id_ in plan.content["models"]
-            if everything or id_ in trained or not _is_measured(folder / id_ / EVALUATION, plan.content)
+            for unit in plan.content["units"].values()
+            for id_ in unit["models"]
+            if everything or id_ in trained or not _is_measured(folder / id_ / EVALUATION, plan.content, unit)
         ]
 
 
-def _is_measured(record: Path, content: dict) -> bool:
+def _is_measured(record: Path, content: dict, unit: dict) -> bool:
     """Return whether a model's record is of this spec and code; the job compares the checksums too."""
     found = read_object(record)
-    return all(found.get(key) == content[key] for key in ("spec", "code"))
+    return found.get("code") == unit["code"] and found.get("spec") == measurement_spec(content, unit)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Recorded:
     """What the records of a results folder say about time.
 
     Attributes:
-        jobs: of training (a teacher, or the students of a cohort that were trained together) and of evaluation (all
+        jobs: of training (a teacher, or the students of a cohort that were trained together) and of evaluation (the
             models of a teacher or cohort).
         startups: seconds from the start of a teacher's process until its training began.
         rules: rule → wall seconds of the jobs that train and measure nothing.
@@ -61,7 +61,7 @@ def read_recorded(results: Path) -> Recorded:
                     found.startups.append(whole - seconds)
         else:
             seconds = sum(record["provenance"]["wall_seconds"] for record in records)
-            # The clock of a teacher's evaluation starts when it has answered.
+            # The clocks start when the teacher has answered.
             work = (tables_work if is_teacher else evaluation_work)(unit, len(records), shape, spec["pairs"])
         found.jobs.append(RecordedJob(seconds, _machine(made), work))
     for path in sorted((results / "benchmarks").glob("*/**/*.tsv")):
@@ -80,7 +80,9 @@ def _jobs(results: Path) -> Iterable[list[dict[str, Any]]]:
             if not (isinstance(spec, dict) and isinstance(made, dict)) or is_given(spec):
                 continue  # damaged, or not trained here
             key: Any = path.parent.parent
-            if key.name == "students":
+            if "unit" in spec:
+                key = key, canonical(spec["unit"])
+            elif key.name == "students":
                 shared = {name: value for name, value in spec.items() if name not in OWN}
                 key = canonical(shared), made["began"], made["wall_seconds"]
             jobs[key].append(record)

@@ -144,11 +144,10 @@ def robustness_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: i
     return _measurement(spec, shape, sets * shape.test * shape.classes * A_VALUE, passes)
 
 
-def answers_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: int) -> Work:
-    """Return the work of asking the teacher of a spec once for its answers on all splits and pairs."""
-    teacher = teacher_of(spec)
-    passes = (Passes(teacher, *_probe_size(shape, pairs)),) if teacher else ()
-    return Work(EVALUATION, seen_shape(spec, shape).image, teacher or spec["model"], None, passes)
+def answers_work(teacher: Mapping[str, Any], shape: Shape, pairs: int) -> Work:
+    """Return the work of asking a teacher, given by its spec, once for its answers on all splits and pairs."""
+    passes = (Passes(teacher["model"], *_probe_size(shape, pairs)),)
+    return Work(EVALUATION, seen_shape(teacher, shape).image, teacher["model"], None, passes)
 
 
 def teacher_of(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
