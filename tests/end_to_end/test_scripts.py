@@ -86,8 +86,7 @@ def test_the_whole_chain_by_hand(tmp_path):
     [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", settings)
     plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))])))
     write_plans(plans, tmp_path / "results")
-    of = {plan.stage: plan for plan in plans if plan.stage != "evaluations"}
-    teacher_evaluation, cohort_evaluation = (plan for plan in plans if plan.stage == "evaluations")
+    of = {plan.stage: plan for plan in plans}
 
     def steps(*commands):
         answers = run(
@@ -112,14 +111,9 @@ def test_the_whole_chain_by_hand(tmp_path):
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # Processor time: the wall time of a test depends on what else runs.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
-    if cohort_evaluation.id.startswith("resnet8_s0"):
-        teacher_evaluation, cohort_evaluation = cohort_evaluation, teacher_evaluation
     tables = ["--tables", "results/digits"]
     steps(
-        *(
-            ["evaluate.py", plan, *common, *models, "--manifest", f"results/{plan.output}"]
-            for plan, models in ((teacher_evaluation, ["--teacher", teacher]), (cohort_evaluation, cohort))
-        ),
+        ["evaluate.py", of["evaluations"], *common, *cohort, "--manifest", f"results/{of['evaluations'].output}"],
         ["aggregate.py", of["experiments"], "--data", data, "--results", "results", "--output", "results/digits"],
         ["claims.py", of["claims"], *tables, "--output", "results/digits/claims.parquet"],
         *(

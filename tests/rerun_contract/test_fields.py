@@ -44,7 +44,9 @@ def expected(base: Artefacts, artefacts: Artefacts, effect: Effect) -> tuple[set
             jobs.add(("distill", id_))
     made = {id_ for _, id_ in jobs}
     for id_, evaluation in artefacts.evaluations.items():
-        if effect.measures or evaluation.unit.id in made:
+        before = base.evaluations.get(id_)
+        same = before and {m.id for m in before.models} == {m.id for m in evaluation.models}
+        if effect.measures or not same or made.intersection(evaluation.units):
             jobs.add(("evaluate", id_))
     [(name, study)] = artefacts.studies.items()
     if jobs or effect.renames or effect.tables or study.models.keys() != base.studies["squares"].models.keys():

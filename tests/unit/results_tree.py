@@ -15,6 +15,7 @@ from vicinal.evaluation.files import OF_TEACHERS, TABLES, table_files
 from vicinal.evaluation.robustness import VALUES
 from vicinal.files import sha256, write_json, write_table
 from vicinal.jobs.plan import record_key
+from vicinal.jobs.records import measurement_spec
 from vicinal.planning.artefacts import Artefacts
 from vicinal.planning.files import write_plans
 from vicinal.planning.grid import expand
@@ -122,19 +123,20 @@ def made_up_tables(is_teacher: bool) -> dict[str, pd.DataFrame]:
 
 
 def _evaluation(results: Path, plan: Plan) -> None:
-    unit, models = plan.content["spec"]["unit"], {}
-    robust = plan.stage == "robustness"
-    for id_ in plan.content["models"]:
-        place = results / "students" / id_ if unit["stage"] == "student" else results / "teachers" / id_ / "model"
+    models, robust = {}, plan.stage == "robustness"
+    sum_of_teacher = _teacher_sum(results, {"stage": "student", **plan.content["spec"]})
+    for id_, unit in ((id_, unit) for unit in plan.content["units"].values() for id_ in unit["models"]):
+        is_teacher = unit["spec"]["stage"] == "teacher"
+        place = results / "teachers" / id_ / "model" if is_teacher else results / "students" / id_
         trained = json.loads((place / "model.json").read_text())
         folder = results / plan.stage / plan.id / id_
         folder.mkdir(parents=True, exist_ok=True)
-        for name, table in {} if robust else table_files(made_up_tables(unit["stage"] == "teacher")).items():
+        for name, table in {} if robust else table_files(made_up_tables(is_teacher)).items():
             table.to_parquet(folder / name, index=False)
         record = {
-            "id": id_, "spec": plan.content["spec"], "code": plan.content["code"],
+            "id": id_, "spec": measurement_spec(plan.content, unit), "code": unit["code"],
             "weights_sha256": trained["sha256"]["weights.safetensors"], "data_sha256": _data_sum(results),
-            **({VALUES: {}, "images_measured": 0} if robust else {"teacher_sha256": _teacher_sum(results, unit)}),
+            **({VALUES: {}, "images_measured": 0} if robust else {"teacher_sha256": sum_of_teacher}),
             "sha256": {path.name: sha256(path) for path in sorted(folder.glob("*.parquet"))},
             "provenance": MADE, "training": trained["provenance"],
         }  # fmt: skip

@@ -13,7 +13,7 @@ from vicinal.audit.acceptance import accept_code
 from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive
 from vicinal.evaluation.files import MEASURES, table_files
 from vicinal.files import sha256, write_json
-from vicinal.jobs.plan import record_key
+from vicinal.jobs.plan import measured_models, record_key
 from vicinal.planning.files import write_plans
 
 OLD = "0" * 16
@@ -31,11 +31,12 @@ def made(tmp_path_factory):
     for plan in plans:
         if plan.stage in ("evaluations", "robustness"):
             output = results / plan.output
-            for id_ in plan.content["models"]:
+            for id_ in measured_models(plan.content):
                 edit(output.parent / id_ / "evaluation.json", code=OLD)
-            models = {id_: sha256(output.parent / id_ / "evaluation.json") for id_ in plan.content["models"]}
+            models = {id_: sha256(output.parent / id_ / "evaluation.json") for id_ in measured_models(plan.content)}
             write_json(output, {"models": models})
-            record_key(output, {**plan.content, "key": "older", "code": OLD})
+            older = {id_: {**unit, "code": OLD} for id_, unit in plan.content["units"].items()}
+            record_key(output, {**plan.content, "key": "older", "units": older})
     return results, plans
 
 

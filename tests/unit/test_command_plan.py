@@ -12,6 +12,7 @@ import pytest
 
 from vicinal.commands import plan as command
 from vicinal.jobs.plan import read_plan, record_key
+from vicinal.jobs.records import measurement_spec
 from vicinal.planning.experiments import read_artefacts
 from vicinal.planning.files import write_plans
 from vicinal.planning.plans import build_plans
@@ -74,8 +75,9 @@ def make(*words):
                 record = {"spec": {**content["spec"], **student["own"]}, "code": student["code"]}
                 records[f"students/{id_}/model.json"] = record
         elif wanted.stage == "evaluations":
-            record = {"spec": content["spec"], "code": content["code"]}
-            records = {f"evaluations/{wanted.id}/{id_}/evaluation.json": record for id_ in content["models"]}
+            for unit in content["units"].values():
+                record = {"spec": measurement_spec(content, unit), "code": unit["code"]}
+                records |= {f"evaluations/{wanted.id}/{id_}/evaluation.json": record for id_ in unit["models"]}
         for name, record in records.items():
             (RESULTS / name).parent.mkdir(parents=True, exist_ok=True)
             (RESULTS / name).write_text(json.dumps(record))
@@ -95,11 +97,11 @@ def test_a_first_run_is_all_new_and_nothing_is_written(say):
     text = say(*ON_CPU)
     assert row(text, "teachers")[:4] == ["10", "0", "10", "0"]
     assert row(text, "cohorts of students")[:4] == ["30", "0", "90", "0"]
-    assert row(text, "evaluations")[:2] == ["40", "0"]
+    assert row(text, "evaluations")[:2] == ["15", "0"]
     assert "all of it is new" in text
     assert "models: 90 students trained, 0 reused; 10 teachers trained, 0 reused" in text
-    assert "80 jobs: operations at the stated rate of 60 GFLOP/s a thread" in text
-    assert "jobs:   80 for a cluster (train_teacher 10, distill 30, evaluate 40)" in text
+    assert "55 jobs: operations at the stated rate of 60 GFLOP/s a thread" in text
+    assert "jobs:   55 for a cluster (train_teacher 10, distill 30, evaluate 15)" in text
     assert "after" not in text
     assert [path for path in files() if path not in before and path != RESULTS] == []
 
@@ -132,7 +134,7 @@ def test_a_new_temperature_is_named_and_only_its_students_are_trained(say, say_j
     text = say(*change)
     assert row(text, "cohorts of students")[:4] == ["20", "10", "20", "90"]
     assert row(text, "  new: temperature 8") == ["20"]
-    assert row(text, "  after new or changed cohorts of students") == ["20"]
+    assert row(text, "  2 more models") == ["10"]
     assert "models: 20 students trained, 90 reused; 0 teachers trained, 10 reused" in text
     found = say_json(*change)
     assert found["totals"]["students"] == 20

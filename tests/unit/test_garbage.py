@@ -168,7 +168,7 @@ def test_nothing_is_removed_while_a_job_works(project):
 
 def test_nothing_is_removed_while_a_job_shows_signs_of_life(project):
     configure(OTHER)
-    [evaluation] = [path.name for path in RESULTS.glob("evaluations/*from*")]
+    [evaluation] = [path.name for path in RESULTS.glob("evaluations/resnet*")]
     beat = {"stage": "evaluations", "id": evaluation, "state": "running", "host": socket.gethostname()}
     path = RESULTS / f"heartbeats/evaluations-{evaluation}.json"
     write_json(path, {**beat, "seconds": 1.0, "seconds_left": None, "pid": os.getpid()})

@@ -60,11 +60,18 @@ def test_collection_holds_the_sum_of_what_differs():
     assert list(both.studies) == ["cifar100", "cifar10"]
 
 
-def test_every_teacher_and_cohort_is_evaluated_once():
+def test_every_teacher_and_cohort_is_evaluated_once_with_its_teacher_and_seed():
     artefacts = expanded(shipped("digits"))
-    units = [evaluation.unit.id for evaluation in artefacts.evaluations.values()]
+    evaluations = artefacts.evaluations.values()
+    units = [unit for evaluation in evaluations for unit in evaluation.units]
     assert sorted(units) == sorted([*artefacts.teachers, *artefacts.cohorts])
-    models = [model.id for evaluation in artefacts.evaluations.values() for model in evaluation.unit.models]
+    assert len(evaluations) == 5 * (2 + 1)
+    for evaluation in evaluations:
+        for model in evaluation.models:
+            teacher = model.id if model.columns["role"] == "teacher" else model.columns["teacher_id"]
+            assert teacher == (evaluation.teacher and evaluation.teacher.id)
+            assert model.columns["seed"] == evaluation.seed
+    models = [model.id for evaluation in evaluations for model in evaluation.models]
     assert sorted(models) == sorted([*artefacts.teachers, *artefacts.students])
 
 
@@ -80,7 +87,7 @@ def test_block_listed_twice_adds_nothing(config):
 def test_experiment_under_another_name_shares_everything(config):
     once, both = expanded(config), expanded(config, {**config, "name": "other"})
     assert ids(both) == ids(once)
-    assert both.studies["tiny"].evaluations.keys() == both.studies["other"].evaluations.keys()
+    assert both.studies["tiny"].evaluations == both.studies["other"].evaluations
 
 
 def test_ids_are_distinct_for_distinct_specs():

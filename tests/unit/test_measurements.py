@@ -81,14 +81,14 @@ def test_a_measurement_is_written_whole_or_not_at_all(tmp_path):
     done = []
 
     def measure(found, **fields):
-        return lambda place: (found, {**fields, "of": place.name})
+        return lambda id_: (found, {**fields, "of": id_})
 
     wanted = {"m": {"id": "m", "code": "a"}}
     write_measurements(folder.parent, {"m": model}, wanted, measure(tables, values=[1]), measured=done.append)
     record = read_json(folder / "evaluation.json")
     assert record.pop("provenance")["device"] == "cpu"
     assert record == {
-        "id": "m", "code": "a", "values": [1], "of": "model", "training": {"device": "cpu"},
+        "id": "m", "code": "a", "values": [1], "of": "m", "training": {"device": "cpu"},
         "sha256": {name: sha256(folder / name) for name in tables},
     }  # fmt: skip
     assert done == [1]

@@ -63,13 +63,13 @@ def check(results):
     return findings.problems
 
 
-def units():
-    return sorted(path.name for path in RESULTS.glob("robustness/*"))
+def measured():
+    return sorted(path.parent.name for path in RESULTS.glob("robustness/*/*/evaluation.json"))
 
 
-def test_every_teacher_and_cohort_is_measured_in_a_folder_of_its_name(project):
+def test_every_model_is_measured_once(project):
     wanted = artefacts(ON)
-    assert units() == sorted([*wanted.teachers, *wanted.cohorts])
+    assert measured() == sorted([*wanted.teachers, *wanted.students])
     [study] = wanted.studies.values()
     assert study.corrupted.keys() == study.models.keys()
     assert check(RESULTS) == []
@@ -124,7 +124,8 @@ def garbage():
 
 def test_what_no_experiment_asks_for_any_more_can_be_removed(project):
     assert garbage() == []
-    wanted = [*(f"robustness/{unit}" for unit in units()), *(f"plan/robustness/{unit}.json" for unit in units())]
+    ids = sorted(path.name for path in RESULTS.glob("robustness/*"))
+    wanted = [f"robustness/{id_}" for id_ in ids] + [f"plan/robustness/{id_}.json" for id_ in ids]
     configure()
     assert garbage() == sorted(wanted)
 
