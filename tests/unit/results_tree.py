@@ -125,7 +125,7 @@ def made_up_tables(is_teacher: bool) -> dict[str, pd.DataFrame]:
 def _evaluation(results: Path, plan: Plan) -> None:
     models, robust = {}, plan.stage == "robustness"
     sum_of_teacher = _teacher_sum(results, {"stage": "student", **plan.content["spec"]})
-    for id_, unit in ((id_, unit) for unit in plan.content["units"].values() for id_ in unit["models"]):
+    for id_, unit in [(id_, of) for of in plan.content["units"].values() for id_ in of["models"]]:
         is_teacher = unit["spec"]["stage"] == "teacher"
         place = results / "teachers" / id_ / "model" if is_teacher else results / "students" / id_
         trained = json.loads((place / "model.json").read_text())
