@@ -13,7 +13,7 @@ from results_tree import GRID, ROOT, artefacts, make_tree
 from vicinal.audit.garbage import find_garbage
 from vicinal.audit.references import find_references
 from vicinal.audit.verify.artefacts import Walk
-from vicinal.audit.verify.findings import Findings, Ledger
+from vicinal.audit.verify.findings import Ledger
 from vicinal.audit.verify.layout import find_foreign
 from vicinal.commands import gc
 from vicinal.config import Execution, read_config, validate
@@ -56,11 +56,11 @@ def configure(*settings):
 
 
 def check(results):
-    findings = Findings()
+    ledger = Ledger()
     made = ("data", "corruptions", "teachers", "cohorts", "evaluations", "robustness")
-    Walk([plan for plan in build_plans(artefacts(ON)) if plan.stage in made], results, Ledger(findings)).run()
-    find_foreign(findings, results, [])
-    return findings.problems
+    Walk([plan for plan in build_plans(artefacts(ON)) if plan.stage in made], results, ledger).run()
+    find_foreign(ledger, results, [])
+    return ledger.problems
 
 
 def units():
@@ -104,7 +104,7 @@ def test_a_record_of_other_data_is_one_problem(project):
     write_json(path, {**json.loads(path.read_text()), "data_sha256": "0"})
     [problem] = check(RESULTS)
     assert problem.path == path
-    assert "other data" in problem.fault
+    assert "its data_sha256 is not" in problem.fault
 
 
 def test_copied_with_its_times_there_is_nothing_to_do(project, tmp_path, monkeypatch):

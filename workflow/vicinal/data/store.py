@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 
 from vicinal import files
 from vicinal.errors import VicinalError
+from vicinal.results import META
 
 FORMAT = "vicinal data store 1"
 PHOTO_FORMAT = "vicinal photo store 1"  # see vicinal.data.photos.store
-META = "meta.json"
 # Format → its files, and those of them whose bytes are content.
 FORMS = {
     FORMAT: ("images.npy", "labels.npy", "splits.parquet"),

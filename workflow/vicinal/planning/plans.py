@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from vicinal.analysis.figures import FIGURES
 from vicinal.config import Data, Execution, Experiment, validate
@@ -25,13 +25,22 @@ from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, 
 from vicinal.planning.given_files import CACHE, given_sums
 from vicinal.planning.grid import expand
 from vicinal.planning.skipped import collection_name, read_skipped
-from vicinal.results import PLAN, STAGES, model_path
+from vicinal.results import EVALUATION, MEASURED, META, ON_DEVICE, PLAN, RECORD, STAGES, model_path
 
 # The files that a report is made from besides code and results.
 REPORT_FILES = [
     *sorted(p for p in (WORKFLOW / "report").iterdir() if p.is_file()),
     WORKFLOW / "reference" / "published.csv",
 ]
+
+
+class CodeRecord(NamedTuple):
+    """The record of a result, as its plan wants it: the result's id, the record's path, its spec and its code."""
+
+    id: str
+    path: Path
+    spec: dict[str, Any]
+    code: str
 
 
 @dataclass
@@ -71,6 +80,25 @@ class Plan:
     def key(self) -> str:
         """Return the hash of the content, in which the keys of everything upstream stand."""
         return self.content["key"]
+
+    def code_records(self, results: Path) -> list[CodeRecord]:
+        """Return the records that the job writes and that hold a code fingerprint; none of tables and what follows."""
+        if self.stage == "data":
+            meta = (results / self.output).with_name(META)
+            return [CodeRecord(self.id, meta, self.content["spec"], self.content["code"])]
+        if self.stage not in ON_DEVICE:
+            return []
+        name = EVALUATION if self.stage in MEASURED else RECORD
+        models = self.content.get("students") or {model: {} for model in self.content.get("models", [self.id])}
+        return [
+            CodeRecord(
+                id_,
+                results / folder / name,
+                {**self.content["spec"], **own.get("own", {})},
+                own.get("code") or self.content["code"],
+            )
+            for (id_, own), folder in zip(models.items(), self.directories, strict=True)
+        ]
 
 
 def resolve(
