@@ -12,9 +12,7 @@ from results_tree import GRID, ROOT, artefacts, make_tree
 
 from vicinal.audit.garbage import find_garbage
 from vicinal.audit.references import find_references
-from vicinal.audit.verify.artefacts import Walk
-from vicinal.audit.verify.findings import Ledger
-from vicinal.audit.verify.layout import find_foreign
+from vicinal.audit.verify.artefacts import verify
 from vicinal.commands import gc
 from vicinal.config import Execution, read_config, validate
 from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive
@@ -56,11 +54,8 @@ def configure(*settings):
 
 
 def check(results):
-    ledger = Ledger()
     made = ("data", "corruptions", "teachers", "cohorts", "evaluations", "robustness")
-    Walk([plan for plan in build_plans(artefacts(ON)) if plan.stage in made], results, ledger).run()
-    find_foreign(ledger, results, [])
-    return ledger.problems
+    return verify([plan for plan in build_plans(artefacts(ON)) if plan.stage in made], results).problems
 
 
 def units():

@@ -7,11 +7,10 @@ import pandas as pd
 import pytest
 from results_tree import MADE, make_tree
 
-from vicinal.audit.verify.analysis import first_difference, source_paths
-from vicinal.audit.verify.artefacts import Walk
+from vicinal.audit.verify.analysis import first_difference, source_paths, verify_folder
+from vicinal.audit.verify.artefacts import verify
 from vicinal.audit.verify.findings import SHOWN, Ledger
-from vicinal.audit.verify.folder import verify_folder
-from vicinal.audit.verify.layout import find_foreign
+from vicinal.audit.verify.layout import foreign_files
 from vicinal.audit.verify.mixtures import mixture_notes
 from vicinal.errors import VicinalError
 from vicinal.files import sha256, write_json
@@ -32,19 +31,13 @@ def tree(made, tmp_path):
     return tmp_path / "results", plans
 
 
-def check(results, plans):
-    ledger = Ledger()
-    Walk(plans, results, ledger).run()
-    find_foreign(ledger, results, [])
-    return ledger
-
-
 def edit(path, **fields):
     write_json(path, {**json.loads(path.read_text()), **fields})
 
 
 def test_a_whole_tree_has_no_problem(tree):
-    ledger = check(*tree)
+    results, plans = tree
+    ledger = verify(plans, results)
     assert ledger.problems == []
     assert ledger.models == 4
     assert mixture_notes(ledger.made) == []
@@ -62,7 +55,7 @@ def test_a_changed_byte_is_one_problem(tree, file):
     path = sorted(results.glob(file))[0]
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    [problem] = check(results, plans).problems
+    [problem] = verify(plans, results).problems
     assert problem.path == path
     assert "checksum" in problem.fault
     assert str(problem).endswith("run ./reproduce")
@@ -76,7 +69,7 @@ def test_a_missing_file_is_named(tree, file):
     results, plans = tree
     path = sorted(results.glob(file))[0]
     path.unlink()
-    assert path in [problem.path for problem in check(results, plans).problems if problem.kind == "missing"]
+    assert path in [problem.path for problem in verify(plans, results).problems if problem.kind == "missing"]
 
 
 @pytest.mark.parametrize(
@@ -86,16 +79,21 @@ def test_a_missing_file_is_named(tree, file):
         ("students/*/model.json", "spec", {}, "its spec is not"),
         ("students/*/model.json", "data_sha256", "0", "its data_sha256 is not that of what lies here"),
         ("students/*from*/model.json", "teacher_sha256", "0", "its teacher_sha256 is not"),
-        ("students/*/model.json", "sha256", {}, "lists no checksum of weights.safetensors, history.parquet"),
+        ("students/*/model.json", "sha256", {}, "lists no checksums of weights.safetensors, history.parquet"),
         ("teachers/*/model/model.json", "id", "another", "its id is not the one that is wanted (another, wanted "),
         ("teachers/*/teacher.json", "weights_sha256", "0", "its weights_sha256 is not"),
         ("cohorts/*/manifest.json", "students", {}, "does not list"),
         ("evaluations/*/*/evaluation.json", "weights_sha256", "0", "its weights_sha256 is not"),
         ("evaluations/*/*/evaluation.json", "teacher_sha256", "0", "its teacher_sha256 is not"),
-        ("evaluations/*/*/evaluation.json", "sha256", {}, "lists no checksum of measures.parquet, predictions.parquet"),
+        (
+            "evaluations/*/*/evaluation.json",
+            "sha256",
+            {},
+            "lists no checksums of measures.parquet, predictions.parquet",
+        ),
         ("evaluations/*/manifest.json", "models", {"x-00000000": "0"}, "lists x-00000000, which is not wanted"),
         ("data/*/meta.json", "sha256", "0", "its checksum of all content"),
-        ("data/*/data.json", "images", 3, "not the same as meta.json"),
+        ("data/*/data.json", "images", 3, "its images is not the one that is wanted"),
         ("data/*/provenance.json", "code", "0", "its code is not the one that is wanted (0, "),
     ],
 )
@@ -103,7 +101,7 @@ def test_an_edited_record_is_named(tree, file, field, value, says):
     results, plans = tree
     path = sorted(results.glob(file))[0]
     edit(path, **{field: value})
-    faults = [problem.fault for problem in check(results, plans).problems if problem.path == path]
+    faults = [problem.fault for problem in verify(plans, results).problems if problem.path == path]
     assert any(says in fault for fault in faults), faults
 
 
@@ -113,7 +111,7 @@ def test_a_record_that_is_none_is_named_and_ends_nothing(tree, content):
     for path in results.glob("**/*.json"):
         if "plan" not in path.relative_to(results).parts:
             path.write_text(content)
-    problems = check(results, plans).problems
+    problems = verify(plans, results).problems
     assert {problem.path.name for problem in problems} >= {"model.json", "meta.json", "manifest.json"}
     if '"' not in content:  # what the record would list is not foreign
         assert {problem.kind for problem in problems} == {"damaged"}
@@ -131,7 +129,7 @@ def test_a_retrained_teacher_is_found_by_its_students(tree):
     edit(record, sha256={**sums, "weights.safetensors": sha256(weights)})
     edit(teacher / "teacher.json", weights_sha256=sha256(weights))
     named = {
-        problem.path.parent.name for problem in check(results, plans).problems if "teacher_sha256" in problem.fault
+        problem.path.parent.name for problem in verify(plans, results).problems if "teacher_sha256" in problem.fault
     }
     assert {path.name for path in results.glob("students/*from*")} <= named
 
@@ -144,7 +142,7 @@ def test_a_stale_evaluation_of_older_code_is_stale_and_nothing_more(tree):
     (folder / "measures.parquet").rename(folder / "metrics.parquet")
     sums = {path.name: sha256(path) for path in folder.glob("*.parquet")}
     edit(folder / "evaluation.json", code="0", sha256=sums)
-    [problem] = check(results, plans).problems
+    [problem] = verify(plans, results).problems
     assert (problem.path, problem.kind) == (results / plan.output, "stale")
 
 
@@ -152,10 +150,10 @@ def test_stale_and_missing_outputs(tree):
     results, plans = tree
     cohort = next(plan for plan in plans if plan.stage == "cohorts")
     record_key(results / cohort.output, {**cohort.content, "key": "other", "upstream": {}})
-    [problem] = check(results, plans).problems
+    [problem] = verify(plans, results).problems
     assert (problem.kind, problem.remedy) == ("stale", "run ./reproduce")
     (results / cohort.output).unlink()
-    [problem] = check(results, plans).problems
+    [problem] = verify(plans, results).problems
     assert str(problem) == f"{results / cohort.output}: missing; run ./reproduce"
 
 
@@ -167,9 +165,9 @@ def test_the_record_of_published_weights(tmp_path):
     path = tmp_path / plan.output
     write_json(path, {"url": spec["url"], "sha256": "5c106cde" + "0" * 56})
     record_key(path, plan.content)
-    assert check(tmp_path, [plan]).problems == []
+    assert verify([plan], tmp_path).problems == []
     edit(path, sha256="0" * 64)
-    [problem] = check(tmp_path, [plan]).problems
+    [problem] = verify([plan], tmp_path).problems
     assert (problem.path, problem.fault) == (path, "of other weights than are published")
 
 
@@ -182,9 +180,44 @@ def test_foreign_files_and_left_overs(tree):
     for path in [*foreign, orphan, left]:
         path.parent.mkdir(exist_ok=True)
         path.write_text("x")
-    problems = check(results, plans).problems
+    problems = verify(plans, results).problems
     assert {problem.path for problem in problems} == {*foreign, orphan}
     assert {problem.kind for problem in problems} == {"foreign"}
+
+
+def test_what_the_workflow_makes_is_not_foreign(tmp_path):
+    id_ = "x_s0-12345678"
+    made = [
+        f"data/{id_}/data.json", f"data/{id_}/data.json.key", f"data/{id_}/meta.json", f"data/{id_}/bad_files.txt",
+        f"data/{id_}.fetched.json.key", f"data/{id_}.corruptions.json", f"teachers/{id_}/teacher.json.key",
+        f"teachers/{id_}/train.log", f"teachers/{id_}/benchmark.tsv", f"teachers/{id_}/model/model.json",
+        f"cohorts/{id_}/distill.log", f"cohorts/{id_}/diverged/{id_}.safetensors", f"cohorts/{id_}/manifest.json",
+        f"evaluations/{id_}/evaluate.log", f"robustness/{id_}/{id_}/evaluation.json", f"students/{id_}/model.json",
+        "digits/provenance.json", "digits/metrics.parquet.key", "digits/claims.json", "digits/claims.parquet.key",
+        "digits/report.json", "digits/report.html.key", "digits/figures/plane.json", "digits/figures/plane.pdf.key",
+    ]  # fmt: skip
+    foreign = [
+        "data/meta.json", f"teachers/{id_}/model.json", f"students/{id_}/train.log", f"students/{id_}/teacher.json",
+        f"cohorts/{id_}/{id_}/manifest.json", "students/report.json", "evaluations/claims.json", "digits/meta.json",
+        "digits/figures/mine.json", "digits/metricsXparquet.key", "digits/sub/report.json",
+    ]  # fmt: skip
+    for name in made + foreign:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    found = [path for folder in sorted(tmp_path.iterdir()) for path in foreign_files(folder)]
+    assert {str(path.relative_to(tmp_path)) for path in found} == set(foreign)
+
+
+def test_a_damaged_student_of_a_stale_cohort_is_named(tree):
+    results, plans = tree
+    cohort = next(plan for plan in plans if plan.stage == "cohorts")
+    record_key(results / cohort.output, {**cohort.content, "key": "other", "upstream": {}})
+    weights = results / cohort.directories[0] / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert {(problem.path, problem.kind) for problem in verify(plans, results).problems} == {
+        (results / cohort.output, "stale"),
+        (weights, "damaged"),
+    }
 
 
 def test_mixtures_are_counted(tree):
@@ -195,7 +228,7 @@ def test_mixtures_are_counted(tree):
     entry = {"date": "2026-01-01", "from": "0" * 16, "to": code}
     made = {**MADE, "packages": packages, "gpu": "H100", "git": "def-dirty", "cpu": "B"}
     edit(student, accepted=[entry], provenance=made)
-    ledger = check(results, plans)
+    ledger = verify(plans, results)
     assert ledger.problems == []
     notes = "\n".join(mixture_notes(ledger.made))
     assert "torch of several versions: 2.14 (8 results), 2.13 (1 result)" in notes
@@ -231,18 +264,25 @@ def test_weights_that_are_none(tree):
     whole = weights.read_bytes()
     for content in (b"", whole[:7], whole[:-1], whole + b"0", b"\xff" * 40, whole[:8] + b"x" + whole[9:]):
         weights.write_bytes(content)
-        [problem] = check(results, plans).problems
+        [problem] = verify(plans, results).problems
         assert (problem.path, problem.kind) == (weights, "damaged")
 
 
 def test_first_difference():
     table = pd.DataFrame({"a": pd.Categorical(["x", None]), "value": [1.0, float("nan")]})
     assert first_difference(table, table) is None
-    assert first_difference(table.iloc[:1], table) == "has 1 rows and should have 2"
-    assert first_difference(table[["value", "a"]], table) == "its columns are value, a and should be a, value"
-    assert first_difference(table.assign(b=1), table) == "its columns are a, value, b and should be a, value"
+    assert first_difference(table.iloc[:1], table) == "has 1 rows of a, value and should have 2 rows of a, value"
+    assert first_difference(table[["value", "a"]], table).startswith("has 2 rows of value, a and should have")
+    assert first_difference(table.assign(b=1), table).startswith("has 2 rows of a, value, b and should have")
     edited = table.assign(value=[1.0 + 1e-15, float("nan")])
     assert first_difference(edited, table).startswith("value in row 0 is 1.000000000000001")
+    assert first_difference(table.assign(value=[1.0, 2.0]), table) == "value in row 1 is 2.0 and should be nan"
+    assert first_difference(table.assign(a=["x", "y"]), table).startswith("a in row 1 is y and should be ")
+    whole = table.assign(value=pd.array([1, None], dtype="Int64"))
+    assert first_difference(whole, whole) is None
+    assert first_difference(whole.assign(value=pd.array([1, 2], dtype="Int64")), whole).startswith(
+        "value in row 1 is 2 "
+    )
 
 
 def test_sources_never_lead_elsewhere(tmp_path):
@@ -275,7 +315,7 @@ def test_a_bare_folder_is_checked_as_far_as_its_records_go(bare):
     notes = "\n".join(ledger.notes)
     assert "provenance.json lists files that are not here: metrics.parquet" in notes
     assert "no record here lists them: claims.md" in notes
-    assert "(1 evaluation that they were made from)" in notes
+    assert "models and measurements behind the tables do not lie here" in notes
     (bare / "summary.csv").write_text("a\n2\n")
     [problem] = verify_folder(bare).problems
     assert problem.path == bare / "summary.csv"

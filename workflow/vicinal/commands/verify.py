@@ -10,8 +10,9 @@ from pathlib import Path
 
 from vicinal.errors import VicinalError
 from vicinal.planning.experiments import RESULTS, SETTINGS, add_experiment_arguments, read_artefacts
+from vicinal.planning.plans import build_plans
 from vicinal.running.status import find_head
-from vicinal.words import count, size
+from vicinal.words import count
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,28 +36,29 @@ def main(args: argparse.Namespace) -> int:
     if args.folder is not None:
         if args.experiment or args.set:
             raise VicinalError("--from: a folder is checked by its own records; leave out the experiment and --set")
-        from vicinal.audit.verify.folder import verify_folder
+        from vicinal.audit.verify.analysis import verify_folder
 
         name, ledger = str(args.folder), verify_folder(args.folder)
     else:
         from vicinal.audit.verify.artefacts import verify  # NumPy and pyarrow take a while to load
 
         name, artefacts, _ = read_artefacts(args)
+        plans, names = list(build_plans(artefacts)), [*artefacts.studies, *filter(None, [artefacts.collection])]
         if find_head(RESULTS).running:
             note = "a run is working here: what it has not finished is reported as missing or stale"
             print(note, file=sys.stderr, flush=True)
-        ledger = verify(artefacts, RESULTS)
+        ledger = verify(plans, RESULTS, names)
     failed = bool(ledger.problems) or (args.strict and bool(ledger.mixtures))
-    read = sum(ledger.sizes.values())
+    read = len({*ledger.sums, *ledger.records})
     if args.json:
         problems = [{**asdict(problem), "path": str(problem.path)} for problem in ledger.problems]
         found = {"problems": problems, "notes": ledger.notes, "mixtures": ledger.mixtures}
-        counts = {"models": ledger.models, "files": len(ledger.sizes), "bytes": read}
+        counts = {"models": ledger.models, "files": read}
         print(json.dumps({"name": name, "agrees": not failed, **counts, **found}, indent=1))
     else:
         for line in [*ledger.lines(args.all), *(f"note: {note}" for note in [*ledger.notes, *ledger.mixtures])]:
             print(line)
         verdict = "all agree" if ledger.sums else "nothing could be checked"
         verdict = count(len(ledger.problems), "problem") if ledger.problems else verdict
-        print(f"{name}: {count(ledger.models, 'model')}, {count(len(ledger.sizes), 'file')}, {size(read)}: {verdict}")
+        print(f"{name}: {count(ledger.models, 'model')}, {count(read, 'file')}: {verdict}")
     return int(failed)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ class Finding:
         return f"{self.path}: {self.fault}; {self.remedy}"
 
 
-@dataclass
 class Ledger:
     """Reads and hashes files, each once, compares them, and keeps what it finds.
 
@@ -40,18 +39,18 @@ class Ledger:
         mixtures: of codes, versions, devices or revisions.
         models: number of trained models.
         made: every record that was read: its stage, the modules that its spec names, and the record.
-        sizes: of the files that were read, in bytes.
         sums: SHA-256 of the files that were hashed; None for one that is missing or cannot be read.
+        records: those that were read; empty for one that is missing or no record.
     """
 
-    problems: list[Finding] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    mixtures: list[str] = field(default_factory=list)
-    models: int = 0
-    made: list[tuple[str, tuple[str, ...], Mapping[str, Any]]] = field(default_factory=list)
-    sizes: dict[Path, int] = field(default_factory=dict)
-    sums: dict[Path, str | None] = field(default_factory=dict)
-    _records: dict[Path, dict[str, Any]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.problems: list[Finding] = []
+        self.notes: list[str] = []
+        self.mixtures: list[str] = []
+        self.models = 0
+        self.made: list[tuple[str, tuple[str, ...], Mapping[str, Any]]] = []
+        self.sums: dict[Path, str | None] = {}
+        self.records: dict[Path, dict[str, Any]] = {}
 
     def add(self, path: Path, fault: str, remedy: str, kind: str = "disagrees") -> None:
         """Add a problem, once."""
@@ -65,9 +64,8 @@ class Ledger:
             groups[problem.kind, *problem.path.parts[:2]].append(problem)
         lines = []
         for (_, *folder), problems in groups.items():
-            shown = problems if everything else problems[:SHOWN]
-            lines += map(str, shown)
-            if more := len(problems) - len(shown):
+            lines += map(str, problems if everything else problems[:SHOWN])
+            if (more := len(problems) - SHOWN) > 0 and not everything:
                 lines.append(f"… and {more} more like these in {Path(*folder)} (--all shows each)")
         return lines
 
@@ -76,29 +74,26 @@ class Ledger:
         if path not in self.sums:
             try:
                 self.sums[path] = files.sha256(path)
-                self.sizes[path] = path.stat().st_size
             except OSError:
                 self.sums[path] = None
         return self.sums[path]
 
     def record(self, path: Path, remedy: str) -> dict[str, Any]:
         """Return a JSON record; empty, with a problem, where it is missing or no record."""
-        if path not in self._records:
-            self._records[path] = files.read_object(path)
-            if self._records[path]:
-                self.sizes[path] = path.stat().st_size
-            else:
-                self._lacks(path, "not a readable record of this workflow", remedy)
-        return self._records[path]
+        if path not in self.records:
+            self.records[path] = files.read_object(path)
+            if not self.records[path]:
+                self._add_damaged(path, "not a readable record of this workflow", remedy)
+        return self.records[path]
 
     def compare(self, path: Path, wanted: Mapping[str, Any], remedy: str) -> dict[str, Any]:
         """Report each field of a record that is not what is wanted; return the record, empty where there is none."""
         record = self.record(path, remedy)
         for name, value in wanted.items():
-            if record and (found := record.get(name)) != value:
-                fault = "not the one that is wanted" + (f" ({found}, wanted {value})" if isinstance(value, str) else "")
-                fault = "not that of what lies here now" if name.endswith("_sha256") else fault
-                self.add(path, f"its {name} is {fault}", remedy)
+            if record and record.get(name) != value:
+                here = "that of what lies here now" if name.endswith("_sha256") else "the one that is wanted"
+                shown = f" ({record.get(name)}, wanted {value})" if name in ("code", "id", "url", "source") else ""
+                self.add(path, f"its {name} is not {here}{shown}", remedy)
         return record
 
     def check_sums(self, record: Path, sums: Any, remedy: str, expected: Iterable[str] = ()) -> bool:
@@ -110,22 +105,18 @@ class Ledger:
             remedy: what to do with a file that differs.
             expected: names that must be among them.
         """
-        if not isinstance(sums, dict) or not all(map(is_plain, sums)):
-            self.add(record, "lists no checksums of the files beside it", remedy, "damaged")
-            return False
-        if lacking := [name for name in expected if name not in sums]:
-            fault = f"lists no checksum of {', '.join(lacking)}: incomplete, or written by older code"
+        if not isinstance(sums, dict) or not all(map(is_plain, sums)) or not sums.keys() >= set(expected):
+            fault = f"lists no checksums of {', '.join(expected) or 'the files beside it'}: edited, or by older code"
             self.add(record, fault, remedy, "damaged")
             return False
         differ = [record.parent / name for name, wanted in sums.items() if self.sha256(record.parent / name) != wanted]
         for path in differ:
-            self._lacks(path, f"its checksum is not the one in {record.name}", remedy)
+            self._add_damaged(path, f"its checksum is not the one in {record.name}", remedy)
         return not differ
 
-    def _lacks(self, path: Path, fault: str, remedy: str) -> None:
-        """Add a file that is missing, or else has this fault."""
-        kind = "damaged" if path.exists() else "missing"
-        self.add(path, fault if kind == "damaged" else kind, remedy, kind)
+    def _add_damaged(self, path: Path, fault: str, remedy: str) -> None:
+        there = path.exists()
+        self.add(path, fault if there else "missing", remedy, "damaged" if there else "missing")
 
     def check_listed(self, path: Path, listed: Any, found: Mapping[str, str | None], what: str, remedy: str) -> None:
         """Compare the name → SHA-256 that a record lists with what lies there; None: it was reported already."""

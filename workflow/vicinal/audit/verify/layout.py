@@ -2,13 +2,12 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from vicinal.analysis.figures import FIGURES
-from vicinal.audit.verify.findings import Ledger
 from vicinal.files import LEFT_OVER, read_object
-from vicinal.results import EVALUATION, FOLDERS, ID, MEASURED, META, RECORD, SHARED_FOLDERS, STAGES
+from vicinal.results import EVALUATION, ID, MEASURED, META, RECORD, SHARED_FOLDERS, STAGES
 
 # What the names in the paths of ``STAGES`` can be. No experiment is called as a folder that all share.
 _NAMES = {
@@ -33,44 +32,19 @@ def _unlisted() -> Iterator[str]:
 _UNLISTED = re.compile("|".join(path.replace(".", r"\.").format_map(_NAMES) for path in _unlisted()))
 
 
-def find_foreign(ledger: Ledger, results: Path, experiments: Iterable[str]) -> None:
-    """Report each file in the folders of all stages and of some experiments that no rule makes and no record lists.
-
-    Args:
-        ledger: gets the problems.
-        results: the results folder.
-        experiments: names of those whose folders (results/NAME) to look at.
-    """
-    # The files beside an unreadable record are not judged.
-    unreadable = {
-        problem.path.parent
-        for problem in ledger.problems
-        if problem.kind in ("damaged", "missing") and problem.path.suffix == ".json"
-    }
-    for name in (*FOLDERS, *experiments):
-        for path in foreign_files(results / name):
-            if path.parent not in unreadable:
-                ledger.add(path, "a foreign file", "not of this workflow: move it elsewhere", "foreign")
-
-
 def foreign_files(root: Path) -> Iterator[Path]:
-    """Yield the files in a folder of the results folder that no rule makes and no record lists, sorted.
+    """Yield the files in a folder of the results folder that no rule makes and no record beside them lists, sorted.
 
     Links count as files. What killed jobs left over is for ``./reproduce gc``.
     """
     place = root.absolute().name
     for folder, names, files in os.walk(root):
         names[:] = sorted(name for name in names if not name.startswith(LEFT_OVER))
-        listed = _listed(Path(folder))
+        records = [read_object(path) for path in Path(folder).glob("*.json")]
+        sums = [record.get(field) for record in records for field in ("sha256", "files")]  # a data store has ``files``
+        listed = {name for found in sums if isinstance(found, dict) for name in found}
         links = [name for name in names if Path(folder, name).is_symlink()]
         for path in (Path(folder, name) for name in sorted([*files, *links])):
             is_known = path.name in listed or path.name.startswith(LEFT_OVER)
             if not is_known and not _UNLISTED.fullmatch(f"{place}/{path.relative_to(root)}"):
                 yield path
-
-
-def _listed(folder: Path) -> set[str]:
-    """Return the names of the files whose checksums are recorded in a folder."""
-    records = map(read_object, folder.glob("*.json"))
-    fields = [record.get(field) for record in records for field in ("sha256", "files")]  # a data store has ``files``
-    return {name for sums in fields if isinstance(sums, dict) for name in sums}

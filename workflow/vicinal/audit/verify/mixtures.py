@@ -9,9 +9,6 @@ from vicinal.results import ON_DEVICE
 from vicinal.spec import is_given
 from vicinal.words import count
 
-# Of more values than this the rarest are counted together.
-SHOWN = 4
-
 
 def made_by(record: Mapping[str, Any]) -> str:
     """Return the code that made a result, which may count under other code since."""
@@ -53,8 +50,4 @@ def mixture_notes(made: Iterable[tuple[str, tuple[str, ...], Mapping[str, Any]]]
 
 
 def _counted(found: Counter[str]) -> str:
-    numbers = found.most_common()
-    parts = [f"{value} ({count(n, 'result')})" for value, n in numbers[:SHOWN]]
-    if rest := numbers[SHOWN:]:
-        parts.append(f"{len(rest)} others ({count(sum(n for _, n in rest), 'result')})")
-    return ", ".join(parts)
+    return ", ".join(f"{value} ({count(n, 'result')})" for value, n in found.most_common())
