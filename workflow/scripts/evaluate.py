@@ -11,7 +11,7 @@ from vicinal.jobs.fingerprint import named_modules
 from vicinal.jobs.progress import Progress
 from vicinal.jobs.records import manifest_of, models_to_measure, weights_sha256
 from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser, write_output
-from vicinal.training.inputs import open_images
+from vicinal.training.open import open_images
 
 if TYPE_CHECKING:
     import torch

@@ -127,7 +127,7 @@ def read_meta(path: Path, form: str | None = None) -> dict[str, Any]:
     if not path.is_file():
         raise VicinalError(f"{path}: not there, so this is no whole data store: {_rebuild(path.parent)}")
     meta = files.read_json(path)
-    if not isinstance(meta, dict) or meta.get("format") not in ((form,) if form else FORMS):
+    if meta.get("format") not in ((form,) if form else FORMS):
         raise VicinalError(f'{path}: not that of a data store (format "{form or FORMAT}"): {_rebuild(path.parent)}')
     return meta
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vicinal.files import read_object
+from vicinal.files import modified, read_object
 from vicinal.jobs.plan import recorded_key, recorded_parts
 from vicinal.planning.plans import Plan, Ref
 from vicinal.planning.reasons import Relatives, student_reason
@@ -98,21 +98,14 @@ def _changed_students(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
 def _upstream_reasons(plan: Plan, by_ref: dict[Ref, Plan], changes: dict[Ref, Change], results: Path) -> list[str]:
     """Return which upstream artefacts will be made anew, or were made after this one."""
     reasons = [f"after {'/'.join(ref)}" for ref in plan.upstream if ref in changes]
-    made = _modified(results / plan.output)
+    made = modified(results / plan.output)
     if made is None:
         return reasons
     for ref in plan.upstream:
-        upstream = _modified(results / by_ref[ref].output)
+        upstream = modified(results / by_ref[ref].output)
         if ref not in changes and upstream is not None and upstream > made:
             reasons.append(f"older than {'/'.join(ref)}")
     return reasons
-
-
-def _modified(path: Path) -> int | None:
-    try:
-        return path.stat().st_mtime_ns
-    except (FileNotFoundError, NotADirectoryError):
-        return None
 
 
 def _to_train(plan: Plan, changes: dict[Ref, Change], results: Path) -> list[str]:
