@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from vicinal.audit.acceptance import code_records
 from vicinal.config import validate
 from vicinal.evaluation.files import TABLES, table_files
 from vicinal.evaluation.robustness import VALUES
@@ -112,7 +111,7 @@ def finish(artefacts: Artefacts, results: Path) -> None:
             path.write_text("{}")
         for directory in plan.directories:
             (results / directory).mkdir(parents=True, exist_ok=True)
-        for _, path, spec, code in code_records(plan, results):
+        for _, path, spec, code in plan.code_records(results):
             write_json(path, {"spec": spec, "code": code, "sha256": {HISTORY: ""}, VALUES: {}})
             if plan.stage == "evaluations":
                 write_tables(path.parent)

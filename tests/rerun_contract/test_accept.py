@@ -13,7 +13,6 @@ import yaml
 from dependencies import changed
 from finished import BASE, artefacts_of, dry_runs
 
-from vicinal.audit.acceptance import code_records
 from vicinal.planning.plans import build_plans
 
 
@@ -40,7 +39,7 @@ def accept(folder, config=BASE):
 def records(folder):
     plans = build_plans(artefacts_of(BASE, folder))
     return {
-        path: json.loads(path.read_text()) for plan in plans for _, path, _, _ in code_records(plan, folder / "results")
+        path: json.loads(path.read_text()) for plan in plans for _, path, _, _ in plan.code_records(folder / "results")
     }
 
 

@@ -255,12 +255,12 @@ def test_a_damaged_one_is_named_and_the_older_one_taken(generations, capsys, dam
     }[damage]
     newer.write_bytes(ruined)
     assert step_of(find_checkpoint(newer.parent, RECORDS)) == 2
-    out = capsys.readouterr().out
-    assert out.startswith(f"{newer}: a damaged checkpoint, left out")
-    assert "starting from the beginning" not in out
+    err = capsys.readouterr().err
+    assert err.startswith(f"warning: {newer}: a damaged checkpoint, left out")
+    assert "starting from the beginning" not in err
     older.write_bytes(ruined)
     assert find_checkpoint(newer.parent, RECORDS) is None
-    assert f"{newer.parent}: no checkpoint is whole; starting from the beginning\n" in capsys.readouterr().out
+    assert f"warning: {newer.parent}: no checkpoint is whole; starting from the beginning\n" in capsys.readouterr().err
 
 
 def test_a_flipped_bit_is_found_wherever_it_is(generations):
@@ -371,7 +371,7 @@ def test_a_full_disk_costs_one_line_and_the_older_one_stays(saved_moment, tmp_pa
         assert not checkpoints.save(*saved_moment, 1.0)
         assert not checkpoints.save(*saved_moment, 1.0)
     lines = capsys.readouterr().err.splitlines()
-    assert lines == [f"{str(path)[:-13]}1.safetensors: file too large: going on without this checkpoint"] * 2
+    assert lines == [f"warning: {str(path)[:-13]}1.safetensors: file too large: going on without this checkpoint"] * 2
     assert {other.name: other.read_bytes() for other in tmp_path.iterdir()} == {path.name: before}
     assert checkpoints.save(*saved_moment, 1.0)
     assert len(list(tmp_path.iterdir())) == 2

@@ -98,6 +98,13 @@ def test_what_is_missing_is_said(folder, missing, said):
     assert after != before
 
 
+@pytest.mark.parametrize("record", ["provenance.json", "claims.json", "figures/training.json"])
+def test_a_record_that_is_no_object_is_named(folder, record):
+    (folder / record).write_text("[1]")
+    with pytest.raises(VicinalError, match=rf"/{record}: expected a JSON object, {{…}}, found \[1\]$"):
+        page_of(folder)
+
+
 def test_an_empty_folder_gives_a_page(tmp_path):
     page = Page(page_of(tmp_path))
     assert set(CLAIMS) <= set(page.ids)

@@ -11,7 +11,7 @@ from vicinal.jobs.device import add_device_arguments, job_device
 from vicinal.jobs.progress import Progress
 from vicinal.jobs.records import manifest_of, models_to_measure, weights_sha256
 from vicinal.jobs.script import heartbeat_of, job_parser, measurement_plan, write_output
-from vicinal.training.inputs import open_images
+from vicinal.training.open import open_images
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vicinal.analysis.figures import FIGURES
 from vicinal.errors import VicinalError
-from vicinal.files import read_json
+from vicinal.files import read_object
 from vicinal.jobs.fingerprint import stage_fingerprint
 from vicinal.jobs.plan import forget_key
 from vicinal.jobs.provenance import Stopwatch
@@ -112,6 +112,6 @@ def combine(made: dict[Path, Path], name: str, output: Path) -> None:
 def _place(output: Path, code: str) -> Path:
     """Return ``output``. If other code made what is there its key is removed, so that a run makes it again."""
     record = output.with_suffix(".json")
-    if not record.exists() or read_json(record).get("code") != code:
+    if read_object(record).get("code") != code:
         forget_key(output)
     return output

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 
 from vicinal import files
 from vicinal.errors import VicinalError
+from vicinal.results import META
 
 FORMAT = "vicinal data store 1"
 PHOTO_FORMAT = "vicinal photo store 1"  # see vicinal.data.photos.store
-META = "meta.json"
 # Format → its files, and those of them whose bytes are content.
 FORMS = {
     FORMAT: ("images.npy", "labels.npy", "splits.parquet"),
@@ -127,7 +127,7 @@ def read_meta(path: Path, form: str | None = None) -> dict[str, Any]:
     if not path.is_file():
         raise VicinalError(f"{path}: not there, so this is no whole data store: {_rebuild(path.parent)}")
     meta = files.read_json(path)
-    if not isinstance(meta, dict) or meta.get("format") not in ((form,) if form else FORMS):
+    if meta.get("format") not in ((form,) if form else FORMS):
         raise VicinalError(f'{path}: not that of a data store (format "{form or FORMAT}"): {_rebuild(path.parent)}')
     return meta
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from vicinal.analysis.figures import FIGURES
 from vicinal.config import Data, Execution, Experiment, validate
@@ -20,18 +20,28 @@ from vicinal.data.corruptions.catalogue import ARCHIVES, planned_state
 from vicinal.errors import VicinalError
 from vicinal.files import WORKFLOW, sha256
 from vicinal.jobs.fingerprint import data_modules, named_modules, stage_fingerprint
+from vicinal.jobs.records import measurement_spec
 from vicinal.models.pretrained import WEIGHTS
 from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, Measurement, Ref, Study, Teacher
 from vicinal.planning.given_files import CACHE, given_sums
 from vicinal.planning.grid import expand
 from vicinal.planning.skipped import collection_name, read_skipped
-from vicinal.results import PLAN, STAGES, model_path
+from vicinal.results import EVALUATION, MEASURED, META, PLAN, RECORD, STAGES, model_path
 
 # The files that a report is made from besides code and results.
 REPORT_FILES = [
     *sorted(p for p in (WORKFLOW / "report").iterdir() if p.is_file()),
     WORKFLOW / "reference" / "published.csv",
 ]
+
+
+class CodeRecord(NamedTuple):
+    """The record of a result, as its plan wants it: the result's id, the record's path, its spec and its code."""
+
+    id: str
+    path: Path
+    spec: dict[str, Any]
+    code: str
 
 
 @dataclass
@@ -71,6 +81,31 @@ class Plan:
     def key(self) -> str:
         """Return the hash of the content, in which the keys of everything upstream stand."""
         return self.content["key"]
+
+    def code_records(self, results: Path) -> list[CodeRecord]:
+        """Return the records that the job writes and that hold a code fingerprint; none of tables and what follows."""
+        if self.stage == "data":
+            meta = (results / self.output).with_name(META)
+            return [CodeRecord(self.id, meta, self.content["spec"], self.content["code"])]
+        if self.stage in MEASURED:
+            folder = (results / self.output).parent
+            return [
+                CodeRecord(id_, folder / id_ / EVALUATION, measurement_spec(self.content, unit), unit["code"])
+                for unit in self.content["units"].values()
+                for id_ in unit["models"]
+            ]
+        if self.stage not in TRAINED:
+            return []
+        models = self.content.get("students", {self.id: {}})
+        return [
+            CodeRecord(
+                id_,
+                results / folder / RECORD,
+                {**self.content["spec"], **own.get("own", {})},
+                own.get("code") or self.content["code"],
+            )
+            for (id_, own), folder in zip(models.items(), self.directories, strict=True)
+        ]
 
 
 def resolve(

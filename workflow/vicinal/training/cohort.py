@@ -19,10 +19,10 @@ from vicinal.jobs.provenance import Stopwatch, provenance
 from vicinal.jobs.records import remove_checkpoints
 from vicinal.results import checkpoint_folder
 from vicinal.training.checkpoint import Checkpoint, Checkpoints, describe_machine, find_checkpoint, resumption
-from vicinal.training.inputs import open_images
 from vicinal.training.learner import Learner, make_learner
 from vicinal.training.loop import Callbacks, Moment, train
 from vicinal.training.numerics import Numerics
+from vicinal.training.open import open_images
 from vicinal.training.phases import all_epochs
 from vicinal.training.step import Training
 from vicinal.training.weights import save_model, save_state, trained_network

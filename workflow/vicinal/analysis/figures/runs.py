@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from vicinal.analysis.figures.style import METHODS, TEACHER, natural
+from vicinal.analysis.schema import MODEL_COLUMNS
 from vicinal.spec import more_weights
 
 # At most this many pairs in figures that have a row or a column of panels for each pair.
@@ -18,10 +19,6 @@ MAIN_TEMPERATURE = 2.0
 ONE_TEMPERATURE = "No student was distilled at two temperatures from a teacher trained without mixup."
 STD = "At std the logits of each sample are divided by their own standard deviation. "
 PANEL = ["teacher", "student", "method", "temperature"]
-_COLUMNS = [
-    "model_id", "role", "model", "method", "seed", "alpha", "teacher", "teacher_mixup_alpha", "temperature",
-    "logit_scale", "kd_weight", "ce_weight",
-]  # fmt: skip
 
 
 class Pair(NamedTuple):
@@ -39,7 +36,7 @@ class Pair(NamedTuple):
 def models_of(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row a model of any table of an experiment; what does not apply to a model is None or NaN."""
     weights = more_weights(table)
-    models = table[[*_COLUMNS, *weights]].drop_duplicates("model_id").reset_index(drop=True)
+    models = table[[*MODEL_COLUMNS, *weights]].drop_duplicates("model_id").reset_index(drop=True)
     models[weights] = models[weights].fillna(0.0)  # a term that a model does not know
     texts = ["model_id", "role", "model", "method", "teacher", "temperature"]
     models = models.astype(dict.fromkeys(texts, object))
