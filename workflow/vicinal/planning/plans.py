@@ -26,7 +26,7 @@ from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, 
 from vicinal.planning.given_files import CACHE, given_sums
 from vicinal.planning.grid import expand
 from vicinal.planning.skipped import collection_name, read_skipped
-from vicinal.results import EVALUATION, MEASURED, META, PLAN, RECORD, STAGES, model_path
+from vicinal.results import EVALUATION, MEASURED, META, PLAN, RECORD, STAGES, TRAINED, model_path
 
 # The files that a report is made from besides code and results.
 REPORT_FILES = [
