@@ -11,7 +11,6 @@ from vicinal.jobs.fingerprint import named_modules
 from vicinal.jobs.progress import Progress
 from vicinal.jobs.records import manifest_of, models_to_measure, weights_sha256
 from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser, write_output
-from vicinal.training.inputs import open_images
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +52,7 @@ def measure(
     """Measure the models in ``places`` and write each one's tables into ``folder``/ID."""
     from vicinal.evaluation.files import table_files, write_measurements
     from vicinal.evaluation.probe import make_probe, mean_entropy, model_tables, probe_logits
+    from vicinal.training.inputs import open_images
     from vicinal.training.numerics import allow_tf32
     from vicinal.training.weights import trained_network
 

@@ -70,7 +70,8 @@ class DataStore:
         """``train``, ``validation`` and ``test`` → sorted int64 positions in ``images``."""
         path = self._checked("splits.parquet")
         try:
-            table = pq.read_table(path, columns=["split", "index"])
+            with pq.ParquetFile(path) as file:  # ``pq.read_table`` imports pandas
+                table = file.read(["split", "index"])
         except (pa.ArrowException, OSError) as error:
             raise damaged(path, "not a readable Parquet file") from error
         part, index = table["split"].to_numpy(), table["index"].to_numpy()

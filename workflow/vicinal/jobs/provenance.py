@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ def cpu_model() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
+@cache
 def package_versions() -> dict[str, str]:
     """Return the versions of the installed packages that results depend on."""
     versions = {}
@@ -96,6 +98,7 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
+@cache
 def git_revision() -> str | None:
     """Return the git revision of this code, with ``-dirty`` if files differ from it; None outside a checkout."""
     command = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
