@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vicinal.files import read_object
 from vicinal.jobs.gpus import visible_devices
-from vicinal.models.cost import Costs
+from vicinal.models.cost import Costs, shipped_costs
 from vicinal.planning.artefacts import Artefacts, Cohort, DataSet, Teacher
 from vicinal.planning.changes import Change
 from vicinal.planning.plans import Ref
@@ -45,7 +45,7 @@ class Jobs:
         recorded: Recorded | None = None,
     ) -> None:
         self.artefacts, self.changes, self.results = artefacts, changes, results
-        self.costs = Costs(results / PLAN / "costs.json")
+        self.costs = Costs(results / PLAN / "costs.json", shipped_costs())
         self.timing = Timing(machine, recorded or Recorded(), self.costs)
         by_stage = {
             "teachers": artefacts.teachers,
