@@ -180,6 +180,37 @@ def test_like_runs_decide(results):
     assert timing.rule("plot_figure").seconds == 7.5
 
 
+@pytest.mark.parametrize(
+    ("changes", "factor"),
+    [
+        ({}, 2),
+        ({"threads": 2}, 1),
+        ({"resumed": [{}]}, 6),  # the CPU time of the last part only
+        ({"device": "cuda:0", "gpu": "H100"}, 6),
+    ],
+    ids=["alone", "two threads", "resumed", "GPU"],
+)
+def test_the_times_of_a_busy_machine_are_not_taken_for_those_of_a_quiet_one(results, changes, factor):
+    """Everything took three times as long as its CPU time, and so did the start-up of two teachers of three."""
+    for path in [*results.glob("students/*/model.json"), *results.glob("teachers/*/model/model.json")]:
+        record = json.loads(path.read_text())
+        quiet = record["provenance"]["wall_seconds"]
+        record["provenance"] |= {"wall_seconds": 3 * quiet, "cpu_seconds": quiet, **changes}
+        write(path, record)
+        if path.parent.name == "model":
+            startup = 2 if record["spec"]["seed"] == 0 else 6
+            benchmark(path.parents[1] / "benchmark.tsv", 3 * quiet + startup)
+    machine = (
+        Machine("cuda", "H100", 1) if "gpu" in changes else Machine("cpu", "a processor", changes.get("threads", 1))
+    )
+    recorded = read_recorded(results)
+    assert Timing(machine, recorded, COSTS).startup == pytest.approx(2)
+    quiet = {job.work.model["depth"]: job for job in recorded.jobs if job.work.teacher}
+    assert quiet
+    for job in quiet.values():
+        assert job.seconds == pytest.approx(factor * job.work.stated_seconds(CPU, COSTS))
+
+
 def test_each_cohort_is_estimated_from_the_others(results):
     recorded = read_recorded(results)
     for left_out in recorded.jobs:

@@ -27,10 +27,15 @@ class Stopwatch:
     def __init__(self) -> None:
         self.began = datetime.now(UTC)
         self._start = time.perf_counter()
+        self._cpu_start = time.process_time()
 
     def seconds(self) -> float:
         """Return the wall time since the start, in s."""
         return time.perf_counter() - self._start
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that this process, all its threads together, took since the start, in s."""
+        return time.process_time() - self._cpu_start
 
 
 def provenance(watch: Stopwatch, device: Any = "cpu") -> dict[str, Any]:
@@ -43,6 +48,7 @@ def provenance(watch: Stopwatch, device: Any = "cpu") -> dict[str, Any]:
     return {
         "began": watch.began.isoformat(timespec="seconds"),
         "wall_seconds": round(watch.seconds(), 3),
+        "cpu_seconds": round(watch.cpu_seconds(), 3),
         "peak_memory_bytes": peak_memory(),
         **_device(str(device)),
         "python": platform.python_version(),
