@@ -50,7 +50,7 @@ class Timing:
 
     @property
     def startup(self) -> float:
-        """Return the seconds before the work of a job begins: the fewest recorded; on a busy machine it takes longer."""
+        """Return the seconds before the work of a job begins: the fewest recorded, as a busy machine takes longer."""
         return min(self.recorded.startups or [STARTUP])
 
     def rule(self, rule: str) -> Estimate:
