@@ -18,6 +18,7 @@ from vicinal.errors import VicinalError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 # The folder of the library, and that of the workflow around it: rules, scripts, templates, published numbers.
 PACKAGE = Path(__file__).resolve().parent
@@ -218,10 +219,15 @@ def read_table(path: Path, remedy: str | None = None, columns: list[str] | None 
         raise VicinalError(f"{path}: not a readable Parquet file ({error}); {remedy}") from None
 
 
-def write_table(path: Path, table: "pd.DataFrame") -> None:
+def write_table(path: Path, table: "pd.DataFrame | pa.Table") -> None:
     """Write a table as a Parquet file, atomically and without its index."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not isinstance(table, pa.Table):
+        table = pa.Table.from_pandas(table, preserve_index=False)
     with atomic_path(path) as temporary:
-        table.to_parquet(temporary, index=False, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def checksum(path: Path | str, algorithm: str) -> str:

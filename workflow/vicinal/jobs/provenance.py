@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,15 @@ class Stopwatch:
     def __init__(self) -> None:
         self.began = datetime.now(UTC)
         self._start = time.perf_counter()
+        self._cpu_start = time.process_time()
 
     def seconds(self) -> float:
         """Return the wall time since the start, in s."""
         return time.perf_counter() - self._start
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that this process, all its threads together, took since the start, in s."""
+        return time.process_time() - self._cpu_start
 
 
 def provenance(watch: Stopwatch, device: Any = "cpu") -> dict[str, Any]:
@@ -42,6 +48,7 @@ def provenance(watch: Stopwatch, device: Any = "cpu") -> dict[str, Any]:
     return {
         "began": watch.began.isoformat(timespec="seconds"),
         "wall_seconds": round(watch.seconds(), 3),
+        "cpu_seconds": round(watch.cpu_seconds(), 3),
         "peak_memory_bytes": peak_memory(),
         **_device(str(device)),
         "python": platform.python_version(),
@@ -85,6 +92,7 @@ def cpu_model() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
+@cache
 def package_versions() -> dict[str, str]:
     """Return the versions of the installed packages that results depend on."""
     versions = {}
@@ -96,6 +104,7 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
+@cache
 def git_revision() -> str | None:
     """Return the git revision of this code, with ``-dirty`` if files differ from it; None outside a checkout."""
     command = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
