@@ -40,7 +40,6 @@ def two_blocks(monkeypatch):
         )
 
 
-
 @pytest.mark.parametrize(
     ("name", "size"),
     [("resnet18_imagenet", 64), ("mobilenet_v2_imagenet", 64), ("convnext_tiny", 64), ("vit_b_16", 224)],
