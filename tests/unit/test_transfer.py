@@ -18,7 +18,7 @@ from vicinal.training.numerics import Numerics
 from vicinal.training.optimizers import learning_rate
 from vicinal.training.step import Training
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 CPU = torch.device("cpu")
 [EXPERIMENT] = load(read_config(EXPERIMENTS / "cifar100-transfer.yaml"))
 [GRID] = EXPERIMENT.grids
