@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import copy
+import gc
 import os
 import shutil
 import signal
@@ -67,6 +68,12 @@ def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; ./run-tests leaves it out, ./run-tests --all does not")
     config.left_out = 0
+
+
+def pytest_collection_finish():
+    """Hide all that was imported from the garbage collector: it would look through it in each of its turns."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_deselected(items):

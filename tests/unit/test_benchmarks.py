@@ -163,14 +163,21 @@ def test_bytes_are_those_of_a_network_written_out():
 
 
 def test_what_bf16_does_to_a_training_is_measured_against_what_rounding_once_does(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(rounding, "IMAGES", 150)
-    monkeypatch.setitem(rounding.RECIPE, "epochs", 12)
+    for name, value in {
+        "IMAGES": 150,
+        "TEACHER": "resnet8",
+        "STEPS": 20,
+        "SHOWN": (1, 20),
+        "COHORT": (1.0, 4.0),
+    }.items():
+        monkeypatch.setattr(rounding, name, value)
+    monkeypatch.setitem(rounding.RECIPE, "epochs", 8)
     status, found = measured(rounding.main, tmp_path, "--seeds", "2")
     assert status == (0 if all(found["holds"].values()) else 1)
     ours, once = found["losses"]["bf16"], found["losses"]["weights rounded once"]
     assert 0 < ours["1"] < rounding.FIRST_LIMIT
-    assert found["holds"]["losses"] == (ours["50"] <= rounding.RATIO_LIMIT * once["50"])
-    assert all(row["exact"] > 0.5 and row["fast"] > 0.5 for row in found["accuracy"].values())
+    assert found["holds"]["losses"] == (ours["20"] <= rounding.RATIO_LIMIT * once["20"])
+    assert all(row["exact"] > 0.3 and row["fast"] > 0.3 for row in found["accuracy"].values())
     assert "over 2 seeds" in capsys.readouterr().out
 
 

@@ -160,17 +160,13 @@ def test_a_damaged_file_is_made_anew(tmp_path, content):
 
 
 def test_costs_that_are_kept_need_no_torch(tmp_path):
+    Costs(tmp_path / "costs.json").of(architecture("resnet8"), *IMAGE)
     code = """
 import sys
 from pathlib import Path
 from vicinal.models.cost import Costs
 from vicinal.models.registry import architecture
-assert "torch" not in sys.modules
 Costs(Path("costs.json")).of(architecture("resnet8"), 10, 1, 8, 8)
-print("torch" in sys.modules)
+sys.exit("torch" in sys.modules)
 """
-    said = [
-        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-        for _ in range(2)
-    ]
-    assert said == ["True\n", "False\n"]
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
