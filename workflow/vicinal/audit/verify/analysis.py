@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check_analysis(ledger: Ledger, results: Path, plan: Plan, fresh: bool, recompute: bool) -> None:
-    """Check what is made from evaluations: an experiment's tables, claims, a figure, a report.
+    """Check what is made from evaluations: an experiment's tables, claims, figures, a report.
 
     Args:
         ledger: reads the files and gets the problems.
@@ -29,6 +29,22 @@ def check_analysis(ledger: Ledger, results: Path, plan: Plan, fresh: bool, recom
     output, spec = results / plan.output, plan.content["spec"]
     if not output.exists():
         return
+    if plan.stage == "figures":
+        for name in spec["figures"]:
+            own = {"experiment": spec["experiment"], "figure": name}
+            _check_output(ledger, results, plan, output.with_name(f"{name}.pdf"), own, fresh)
+        return
+    whole = _check_output(ledger, results, plan, output, spec, fresh)
+    if recompute and whole and plan.stage in ("experiments", "claims"):
+        compare = _compare_tables if plan.stage == "experiments" else _compare_claims
+        try:
+            compare(ledger, results, plan, output.parent)
+        except VicinalError as error:
+            ledger.findings.add(output, f"cannot be computed again: {describe(error)}", RUN)
+
+
+def _check_output(ledger: Ledger, results: Path, plan: Plan, output: Path, spec: dict[str, Any], fresh: bool) -> bool:
+    """Compare an output, its record and its sources; return whether its files are as recorded and its sources known."""
     path = output.with_name("provenance.json") if plan.stage == "experiments" else output.with_suffix(".json")
     remedy = f"delete {output} and {RUN}"
     wanted = {"spec": spec, "code": plan.content["code"]}
@@ -36,11 +52,11 @@ def check_analysis(ledger: Ledger, results: Path, plan: Plan, fresh: bool, recom
         del wanted["spec"]
     record = ledger.compare(path, wanted if fresh else {}, remedy)
     if not record:
-        return
+        return False
     whole = ledger.check_sums(path, record.get("sha256"), remedy, [output.name])
-    ledger.findings.made.append((plan.stage, (spec["figure"],) if plan.stage == "figures" else (), record))
+    ledger.findings.made.append((plan.stage, (), record))
     if not fresh:
-        return
+        return False
     made_from = record.get("made_from")
     if plan.stage == "experiments":
         sources = measurement_records(spec, results)
@@ -48,14 +64,9 @@ def check_analysis(ledger: Ledger, results: Path, plan: Plan, fresh: bool, recom
         sources = source_paths(path, made_from if isinstance(made_from, dict) else {})
     if not all(sources.values()):
         ledger.findings.add(path, "lists a source outside of the results", remedy, "damaged")
-        return
+        return False
     check_sources(ledger, path, made_from, sources, remedy)
-    if recompute and whole and plan.stage in ("experiments", "claims"):
-        compare = _compare_tables if plan.stage == "experiments" else _compare_claims
-        try:
-            compare(ledger, results, plan, output.parent)
-        except VicinalError as error:
-            ledger.findings.add(output, f"cannot be computed again: {describe(error)}", RUN)
+    return whole
 
 
 def check_sources(ledger: Ledger, path: Path, made_from: Any, sources: Mapping[str, Path], remedy: str) -> None:
