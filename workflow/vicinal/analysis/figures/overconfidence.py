@@ -34,9 +34,11 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     values = runs.scores(students, tables["metrics"], ["oe"])[[*runs.PANEL, "seed", "value"]]
     own = values[(values["method"] == "kd_mixup") & (values["temperature"] != "std")].drop(columns="method")
     own = own.rename(columns={"value": "own"})
-    keys = dict.fromkeys(BASELINES, ["student", "seed"]) | {"kd": ["student", "seed", "teacher", "temperature"]}
-    others = {method: values.loc[values["method"] == method, [*on, "method", "value"]] for method, on in keys.items()}
-    ratios = pd.concat([own.merge(others[method], on=on) for method, on in keys.items()], ignore_index=True)
+    parts = []
+    for method in BASELINES:
+        keys = ["student", "seed", *(["teacher", "temperature"] if method == "kd" else [])]
+        parts.append(own.merge(values.loc[values["method"] == method, [*keys, "method", "value"]], on=keys))
+    ratios = pd.concat(parts, ignore_index=True)
     there = (ratios["own"] > 0) & (ratios["value"] > 0)
     ratios["value"] = np.log((ratios["value"] / ratios["own"]).astype(float).where(there))
     zero = runs.over_seeds(ratios.assign(value=~there), runs.PANEL)

@@ -53,7 +53,7 @@ def wrapped(
     axes = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).ravel()
     for ax in axes[len(names) :]:
         ax.remove()
-    for place, (ax, name) in enumerate(zip(axes, names)):
+    for place, (ax, name) in enumerate(zip(axes, names, strict=False)):
         ax.set(title=name, ylabel="" if place % columns else ylabel)
         if place + columns >= len(names):
             ax.set_xlabel(xlabel)
