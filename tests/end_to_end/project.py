@@ -80,7 +80,7 @@ class Project:
         return run_scripts(self.folder, paths, self.folder / "workflow")
 
     def to_the_end(self, *arguments, settings=SHORT, **options) -> subprocess.CompletedProcess:
-        """Run to the end; Snakemake's part ends with the claims: one process draws all figures and makes the reports.
+        """Run to the end; Snakemake's part ends with the claims: one process makes all figures and reports.
 
         That takes a third of the time where Snakemake's part in it is not looked at.
         """
@@ -91,9 +91,8 @@ class Project:
         commands, names = [], [experiment["name"] for experiment in config.get("experiments", [config])]
         for name in names:
             tables = ["--tables", f"results/{name}"]
-            for plan in sorted(self.results.glob(f"plan/figures/{name}/*.json")):
-                output = f"results/{name}/figures/{plan.stem}.pdf"
-                commands.append(["plot.py", "--plan", plan, *tables, "--output", output])
+            plan, output = f"results/plan/figures/{name}.json", ["--output", f"results/{name}/figures"]
+            commands.append(["plot.py", "--plan", plan, *tables, *output])
             plan = f"results/plan/reports/{name}.json"
             output = ["--results", "results", "--output", f"results/{name}/report.html"]
             commands.append(["report.py", "--plan", plan, *tables, *output])

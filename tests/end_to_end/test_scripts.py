@@ -28,7 +28,7 @@ ARGUMENTS = {
     "evaluate.py": ["--data", "d/data.json", "--manifest", "out/manifest.json"],
     "aggregate.py": ["--data", "d/data.json", "--output", "out"],
     "claims.py": ["--tables", "out", "--output", "out/claims.parquet"],
-    "plot.py": ["--tables", "out", "--output", "out/a.pdf"],
+    "plot.py": ["--tables", "out", "--output", "out/figures"],
     "report.py": ["--tables", "out", "--output", "out/report.html"],
     "fetch_corruptions.py": ["--data", "d/data.json", "--record", "out/corruptions.json"],
     "evaluate_corruptions.py": [
@@ -116,11 +116,7 @@ def test_the_whole_chain_by_hand(tmp_path):
         ["evaluate.py", of["evaluations"], *common, *cohort, "--manifest", f"results/{of['evaluations'].output}"],
         ["aggregate.py", of["experiments"], "--data", data, "--results", "results", "--output", "results/digits"],
         ["claims.py", of["claims"], *tables, "--output", "results/digits/claims.parquet"],
-        *(
-            ["plot.py", plan, *tables, "--output", f"results/{plan.output}"]
-            for plan in plans
-            if plan.stage == "figures"
-        ),
+        ["plot.py", of["figures"], *tables, "--output", "results/digits/figures"],
         ["report.py", of["reports"], *tables, "--output", f"results/{of['reports'].output}"],
     )
     assert pd.read_parquet(tmp_path / "results/digits/metrics.parquet")["model_id"].nunique() == 2

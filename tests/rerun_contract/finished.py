@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from vicinal.analysis.figures import FIGURES
 from vicinal.config import validate
 from vicinal.evaluation.files import TABLES, table_files
 from vicinal.evaluation.robustness import VALUES
@@ -33,7 +34,7 @@ BESIDE = {
     "claims": ["claims.md", "claims.json"],
     "reports": ["report.json"],
     "collections": ["report.json"],
-    "figures": ["{name}.png", "{name}.parquet", "{name}.json"],
+    "figures": [f"{name}.{ending}" for name in FIGURES for ending in ("pdf", "png", "parquet", "json")],
 }  # fmt: skip
 
 BASE = {
@@ -106,8 +107,7 @@ def finish(artefacts: Artefacts, results: Path) -> None:
     for plan in plans:
         output = results / plan.output
         output.parent.mkdir(parents=True, exist_ok=True)
-        others = [name.format(name=output.stem) for name in BESIDE.get(plan.stage, [])]
-        for path in (output, *(output.with_name(name) for name in others)):
+        for path in (output, *map(output.with_name, BESIDE.get(plan.stage, []))):
             path.write_text("{}")
         for directory in plan.directories:
             (results / directory).mkdir(parents=True, exist_ok=True)

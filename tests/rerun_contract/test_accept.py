@@ -58,7 +58,7 @@ def test_accepted_results_are_kept_and_say_so(folder):
     assert kept == {"data stores": 1, "teachers": 5, "students": 22, "measured models": 27}
     [answer] = dry_runs(folder, [{"config": BASE}])
     # The tables and what follows say what was accepted, so they are made anew.
-    assert {rule for rule, _ in answer["snakemake"]} == {"aggregate", "judge_claims", "plot_figure", "make_report"}
+    assert {rule for rule, _ in answer["snakemake"]} == {"aggregate", "judge_claims", "plot_figures", "make_report"}
     assert answer["planned"] == answer["snakemake"]
     assert answer["trained"] == []
     for path, record in records(folder).items():

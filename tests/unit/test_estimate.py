@@ -166,7 +166,7 @@ def results(tmp_path):
         for t, id_ in enumerate(ids):
             record = {"id": id_, "spec": {**shared, "temperature": t + 1}, "provenance": provenance(seconds)}
             write(tmp_path / "students" / id_ / "model.json", record)
-    benchmark(tmp_path / "benchmarks" / "plot_figure" / "digits" / "training.tsv", 7.5)
+    benchmark(tmp_path / "benchmarks" / "plot_figures" / "digits.tsv", 7.5)
     return tmp_path
 
 
@@ -179,7 +179,7 @@ def test_like_runs_decide(results):
     assert found.seconds == pytest.approx(2 * work.stated_seconds(CPU, COSTS))
     assert (found.source, found.runs) == ("like runs", 3)
     assert timing.startup == pytest.approx(2)
-    assert timing.rule("plot_figure").seconds == 7.5
+    assert timing.rule("plot_figures").seconds == 7.5
 
 
 @pytest.mark.parametrize(

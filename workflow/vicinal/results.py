@@ -31,8 +31,7 @@ class Stage:
 
     def output_of(self, id_: str) -> str:
         """Return the declared output of an artefact, below the results folder."""
-        experiment, _, figure = id_.partition("/")
-        return self.output.format(id=id_, experiment=experiment, figure=figure)
+        return self.output.format(id=id_, experiment=id_)
 
     def log_of(self, id_: str) -> str:
         """Return the log of a job, below the results folder."""
@@ -71,7 +70,7 @@ STAGES = {
     ),
     "experiments": Stage("aggregate", "aggregate.py", "{experiment}/metrics.parquet", "tables"),
     "claims": Stage("judge_claims", "claims.py", "{experiment}/claims.parquet", "claims"),
-    "figures": Stage("plot_figure", "plot.py", "{experiment}/figures/{figure}.pdf", "figures"),
+    "figures": Stage("plot_figures", "plot.py", "{experiment}/figures/temperature.pdf", "figures"),  # the first one
     "reports": Stage("make_report", "report.py", "{experiment}/report.html", "reports"),
     "collections": Stage("combine_reports", "combine.py", "{experiment}/report.html", "combined reports"),
 }  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 from vicinal.analysis.figures import FIGURES
 from vicinal.errors import VicinalError
 from vicinal.files import read_object
-from vicinal.jobs.fingerprint import stage_fingerprint
+from vicinal.jobs.fingerprint import named_modules, stage_fingerprint
 from vicinal.jobs.plan import forget_key
 from vicinal.jobs.provenance import Stopwatch
 
@@ -81,13 +81,12 @@ def rebuild(tables: Path, output: Path) -> None:
     claims = write_claims(tables, place, spec, code, Stopwatch())
     counts = verdicts_of(claims)["verdict"].value_counts(sort=False)
     say(f"claims: {', '.join(f'{count} {verdict}' for verdict, count in counts.items())}")
-    drawn = []
+    drawn, code = [], stage_fingerprint("figures", named_modules({"figures": FIGURES}))
     for at, figure in enumerate(FIGURES, start=1):
         absent = [path.name for path in figure_tables(figure, tables) if not path.exists()]
         if absent:
             say(f"figure {at} of {len(FIGURES)}, {figure}: left out, {', '.join(absent)} missing")
             continue
-        code = stage_fingerprint("figures", (f"vicinal.analysis.figures.{figure}",))
         place = _place(output / "figures" / f"{figure}.pdf", code)
         write_figure(figure, tables, place, {**spec, "figure": figure}, code, Stopwatch())
         drawn.append(figure)

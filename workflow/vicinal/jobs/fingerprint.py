@@ -60,8 +60,8 @@ def stage_fingerprint(stage: str, named: tuple[str, ...] = ()) -> str:
 
 
 def named_modules(spec: dict[str, Any]) -> tuple[str, ...]:
-    """Return the modules that a spec names: families of models, terms of losses, and the inputs of photos."""
-    names: set[str] = set()
+    """Return the modules that a spec names: families of models, terms of losses, the inputs of photos, and figures."""
+    names = {f"vicinal.analysis.figures.{name}" for name in spec.get("figures", ())}
     if "model" in spec:
         names.add(f"vicinal.models.{spec['model']['family']}")
     for weight in spec.get("loss", {}):

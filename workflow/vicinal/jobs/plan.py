@@ -74,7 +74,7 @@ def read_plan(path: Path | str, stage: str) -> dict:
 
 def _ids(plan: dict) -> Iterator[Any]:
     """Yield every id in a plan: its job names files and directories by them."""
-    yield from str(plan["id"]).split("/")  # the id of a figure is EXPERIMENT/FIGURE
+    yield plan["id"]
     yield from plan.get("students", {})
     yield from plan.get("units", {})
     yield from measured_models(plan)

@@ -8,7 +8,7 @@ differ the output is stale, whatever Snakemake's own records say.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -159,10 +159,10 @@ def _source(data: Data, cache: Path) -> dict:
     return resolve_source(data.name, data.root, data.source, data.image_column, data.label_column, cache)
 
 
-def build_plans(artefacts: Artefacts, figures: Iterable[str] = FIGURES) -> Iterator[Plan]:
+def build_plans(artefacts: Artefacts) -> Iterator[Plan]:
     """Yield the plans of all artefacts, upstream ones first."""
     keys: dict[Ref, str] = {}
-    for plan in _plans(artefacts, tuple(figures)):
+    for plan in _plans(artefacts):
         upstream = {"/".join(ref): keys[ref] for ref in plan.upstream}
         plan.content = {"stage": plan.stage, "id": plan.id, **plan.content, "upstream": upstream}
         plan.content["key"] = keys[plan.ref] = _key(plan.content)
@@ -174,7 +174,7 @@ def _key(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-def _plans(artefacts: Artefacts, figures: tuple[str, ...]) -> Iterator[Plan]:
+def _plans(artefacts: Artefacts) -> Iterator[Plan]:
     for store in artefacts.stores.values():
         if store.downloaded:
             yield _download_plan(store)
@@ -188,13 +188,12 @@ def _plans(artefacts: Artefacts, figures: tuple[str, ...]) -> Iterator[Plan]:
     for name, study in artefacts.studies.items():
         yield _study_plan(study)
         yield Plan("claims", name, _content("claims", {"experiment": name}), [("experiments", name)])
-        for figure in figures:
-            spec, module = {"experiment": name, "figure": figure}, f"vicinal.analysis.figures.{figure}"
-            yield Plan("figures", f"{name}/{figure}", _content("figures", spec, (module,)), [("experiments", name)])
-        yield _report_plan("reports", name, [name], figures)
+        drawn = {"experiment": name, "figures": list(FIGURES)}
+        yield Plan("figures", name, _content("figures", drawn, named_modules(drawn)), [("experiments", name)])
+        yield _report_plan("reports", name, [name])
     if artefacts.collection:
         skipped = {"skipped": artefacts.skipped} if artefacts.skipped else {}
-        yield _report_plan("collections", artefacts.collection, list(artefacts.studies), figures, **skipped)
+        yield _report_plan("collections", artefacts.collection, list(artefacts.studies), **skipped)
 
 
 def _content(stage: str, spec: dict, modules: tuple[str, ...] = ()) -> dict:
@@ -281,10 +280,8 @@ def _study_plan(study: Study) -> Plan:
     return Plan("experiments", name, _content("experiments", spec), upstream)
 
 
-def _report_plan(stage: str, id_: str, experiments: list[str], figures: tuple[str, ...], **more: Any) -> Plan:
+def _report_plan(stage: str, id_: str, experiments: list[str], **more: Any) -> Plan:
     content = _content(stage, {"experiments": experiments, **more})
     content["files"] = {path.name: sha256(path) for path in REPORT_FILES}
-    upstream = []
-    for name in experiments:
-        upstream += [("experiments", name), ("claims", name), *(("figures", f"{name}/{figure}") for figure in figures)]
+    upstream = [(made, name) for name in experiments for made in ("experiments", "claims", "figures")]
     return Plan(stage, id_, content, upstream)

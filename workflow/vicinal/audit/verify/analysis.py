@@ -22,7 +22,7 @@ COPY = "take it from the folder that this one was copied from"
 
 
 def check_analysis(ledger: Ledger, results: Path, plan: Plan, recompute: bool) -> None:
-    """Check what is made from evaluations: an experiment's tables, claims, a figure, a report.
+    """Check what is made from evaluations: an experiment's tables, claims, figures, a report.
 
     Args:
         ledger: reads the files and gets the problems.
@@ -30,23 +30,32 @@ def check_analysis(ledger: Ledger, results: Path, plan: Plan, recompute: bool) -
         plan: of the output, which is there and fresh.
         recompute: whether to compute its numbers again from what it was made from, and compare.
     """
-    output, spec, code = results / plan.output, plan.content["spec"], plan.content["code"]
+    output, spec = results / plan.output, plan.content["spec"]
+    if plan.stage == "figures":
+        for name in spec["figures"]:
+            own = {"experiment": spec["experiment"], "figure": name}
+            _check_output(ledger, results, plan, output.with_name(f"{name}.pdf"), own)
+    elif _check_output(ledger, results, plan, output, spec) and recompute and plan.stage in ("experiments", "claims"):
+        try:
+            _compare(ledger, results, plan, f"delete {output} and {RUN}")
+        except VicinalError as error:
+            ledger.add(output, f"cannot be computed again: {describe(error)}", RUN)
+
+
+def _check_output(ledger: Ledger, results: Path, plan: Plan, output: Path, spec: Mapping[str, Any]) -> bool:
+    """Compare an output, its record and its sources; return whether its files are as recorded."""
     path = output.with_name("provenance.json") if plan.stage == "experiments" else output.with_suffix(".json")
-    remedy = f"delete {output} and {RUN}"
-    # ``./reproduce report`` writes reports with a spec of its own.
-    wanted = {"code": code} if plan.stage in ("reports", "collections") else {"code": code, "spec": spec}
+    remedy, wanted = f"delete {output} and {RUN}", {"code": plan.content["code"]}
+    if plan.stage not in ("reports", "collections"):  # ``./reproduce report`` writes these with a spec of its own
+        wanted["spec"] = spec
     if not (record := ledger.compare(path, wanted, remedy)):
-        return
+        return False
     whole = ledger.check_sums(path, record.get("sha256"), remedy, [output.name])
-    ledger.made.append((plan.stage, (spec["figure"],) if plan.stage == "figures" else (), record))
+    ledger.made.append((plan.stage, (), record))
     made_from = record.get("made_from")
     sources = measurement_records(spec, results) if plan.stage == "experiments" else source_paths(path, made_from)
     check_sources(ledger, path, made_from, sources, remedy)
-    if recompute and whole and plan.stage in ("experiments", "claims"):
-        try:
-            _compare(ledger, results, plan, remedy)
-        except VicinalError as error:
-            ledger.add(output, f"cannot be computed again: {describe(error)}", RUN)
+    return whole
 
 
 def verify_folder(folder: Path) -> Ledger:
