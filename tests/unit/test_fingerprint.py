@@ -233,7 +233,7 @@ def kept(tmp_path, monkeypatch) -> Path:
 
 def forget() -> None:
     """Forget as the end of a process does."""
-    for function in (module._fingerprint, module._imports, module._look, module._known):
+    for function in (module.stage_fingerprint, module._imports, module._look, module._known):
         function.cache_clear()
 
 
