@@ -51,6 +51,7 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
         )
         if missing:
             from vicinal.training.cohort import TrainingJob, train_models
+            from vicinal.training.precision import network_cost
 
             device = job_device(args, plan["id"])
             job = TrainingJob(
@@ -58,7 +59,7 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
                 results=args.results,
                 store=store,
                 device=device,
-                numerics=select_numerics(args, device),
+                numerics=select_numerics(args, device, lambda: network_cost(plan["spec"], store, args.results)),
                 interruption=interruption,
                 checkpoint_seconds=args.checkpoint_seconds,
                 diverged=args.manifest.parent / "diverged",

@@ -49,6 +49,7 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
             take_weights(model, wanted, store, args.weights)
         else:
             from vicinal.training.cohort import TrainingJob, train_models
+            from vicinal.training.precision import network_cost
 
             device = job_device(args, plan["id"])
             job = TrainingJob(
@@ -56,7 +57,7 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
                 results=args.results,
                 store=store,
                 device=device,
-                numerics=select_numerics(args, device),
+                numerics=select_numerics(args, device, lambda: network_cost(plan["spec"], store, args.results)),
                 interruption=interruption,
                 checkpoint_seconds=args.checkpoint_seconds,
                 diverged=args.record.parent / "diverged",
