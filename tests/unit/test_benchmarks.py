@@ -16,6 +16,7 @@ from vicinal.models.registry import architecture
 from vicinal.planning.recipes import resolve_recipe
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import cpu_throughput
 import gpu_profile
 import gpu_throughput
 import photo_training
@@ -106,6 +107,44 @@ def test_what_there_is_no_time_for_is_left_out(tmp_path, capsys):
 def test_pairs_that_are_none_are_named(pairs, message):
     with pytest.raises(VicinalError, match=message):
         gpu_throughput.main(["--pairs", pairs])
+
+
+def test_the_ways_to_train_on_a_cpu_are_timed_in_turn(tmp_path, capsys):
+    output = tmp_path / "measured.json"
+    options = ("--steps", "2", "--repeats", "1", "--pairs", "resnet8:resnet8_narrow", "--output", str(output))
+    status = cpu_throughput.main(options)
+    found = json.loads(output.read_text(encoding="utf-8"))
+    assert status == (0 if all(goal["holds"] for goal in found["goals"]) else 1)
+    rows = {(row["way"], row["precision"], row["students"]): row for row in found["rows"]}
+    fp32 = [
+        ("bare loop", "fp32", 1),
+        ("bare loop, contiguous", "fp32", 1),
+        ("engine", "fp32", 1),
+        ("engine", "fp32", 2),
+    ]
+    assert set(fp32) <= set(rows)
+    fastest = max(rows[way]["images_per_second"] for way in fp32[:2])
+    for (_, precision, students), row in rows.items():
+        [seconds] = row["step_seconds"]
+        assert row["images_per_second"] == pytest.approx(students * BATCH / seconds)
+        assert row["ratio"] == pytest.approx(row["images_per_second"] / fastest)
+        work = roofline.step_work("resnet8", "resnet8_narrow", students, precision)
+        assert row["share_of_peak"] == pytest.approx(work.flops / seconds / found["peak_flops"][precision])
+    assert "images a CPU second" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("ratios", "holds"), [((1.0, 0.96, 1.5, 3.0), [True] * 3), ((1.0, 0.94, 1.4, 2.9), [False] * 3)]
+)
+def test_goals_on_a_cpu_are_those_of_the_smaller_pair(ratios, holds):
+    ways = [("bare loop", "fp32", 1), ("engine", "fp32", 1), ("engine", "bf16", 1), ("engine", "bf16", 8)]
+    rows = [
+        {"pair": cpu_throughput.GATE, "way": way, "precision": precision, "students": students, "ratio": ratio}
+        for (way, precision, students), ratio in zip(ways, ratios, strict=True)
+    ]
+    rows.append({**rows[0], "precision": "bf16", "ratio": ratios[2]})
+    goals = [goal for goal in cpu_throughput.check_goals(rows) if goal["value"] != 1]
+    assert [goal["holds"] for goal in goals] == holds
 
 
 def test_the_profile_shares_out_the_whole_step(tmp_path, capsys):

@@ -194,7 +194,8 @@ def test_what_the_workflow_makes_is_not_foreign(tmp_path):
         f"cohorts/{id_}/distill.log", f"cohorts/{id_}/diverged/{id_}.safetensors", f"cohorts/{id_}/manifest.json",
         f"evaluations/{id_}/evaluate.log", f"robustness/{id_}/{id_}/evaluation.json", f"students/{id_}/model.json",
         "digits/provenance.json", "digits/metrics.parquet.key", "digits/claims.json", "digits/claims.parquet.key",
-        "digits/report.json", "digits/report.html.key", "digits/figures/plane.json", "digits/figures/temperature.pdf.key",
+        "digits/report.json", "digits/report.html.key", "digits/figures/plane.json",
+        "digits/figures/temperature.pdf.key",
     ]  # fmt: skip
     foreign = [
         "data/meta.json", f"teachers/{id_}/model.json", f"students/{id_}/train.log", f"students/{id_}/teacher.json",

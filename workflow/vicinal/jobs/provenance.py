@@ -85,11 +85,25 @@ def _device(name: str) -> dict[str, Any]:
 
 def cpu_model() -> str:
     """Return the name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    if not (found := _cpuinfo()):
         return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return found.get("model name", platform.machine())
+
+
+def cpu_flags() -> set[str]:
+    """Return the instruction sets of the processor as Linux names them, e.g. ``avx512_bf16``; empty elsewhere."""
+    found = _cpuinfo()
+    return set(found.get("flags", found.get("Features", "")).split())  # on x86, on Arm
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Return what Linux says of the first core; empty elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in lines}
 
 
 @cache

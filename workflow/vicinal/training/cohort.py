@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,10 @@ def train_models(job: TrainingJob, wanted: dict[Path, dict[str, Any]]) -> None:
         SystemExit: a deadline or a signal stopped it before its end; it can be resumed.
     """
     checkpoint = find_checkpoint(checkpoint_folder(job.results, job.unit), list(wanted.values()))
+    if checkpoint:
+        numerics = job.numerics.resumed(checkpoint.info["made"].get("precision"), job.device)
+        job = replace(job, numerics=numerics)
+    job.say(f"computing in {job.numerics.precision}{' (auto)' if job.numerics.auto else ''}")
     held = {path: record for path, record in wanted.items() if checkpoint and checkpoint.holds(record)}
     others = {path: record for path, record in wanted.items() if path not in held}
     if held and others:

@@ -41,14 +41,15 @@ def train_by(
         VicinalError, SystemExit: see ``train_models``.
     """
     from vicinal.training.cohort import TrainingJob, train_models
+    from vicinal.training.precision import network_cost
 
-    device = job_device(args, unit)
+    device, spec = job_device(args, unit), next(iter(wanted.values()))["spec"]
     job = TrainingJob(
         unit=unit,
         results=args.results,
         store=store,
         device=device,
-        numerics=select_numerics(args, device),
+        numerics=select_numerics(args, device, lambda: network_cost(spec, store, args.results)),
         interruption=interruption,
         checkpoint_seconds=args.checkpoint_seconds,
         diverged=folder / "diverged",
