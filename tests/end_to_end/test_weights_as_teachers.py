@@ -112,9 +112,11 @@ def test_claims_and_report_say_what_the_intervals_are_over(shared):
 
 def test_where_the_file_is_gone_results_stay_of_use_and_the_teacher_cannot_be_made_anew(given):
     path = given.folder / FILE
-    path.unlink()
-    again = given.until("judge_claims", "given.yaml", settings=())
-    assert "Nothing to be done" in again.stdout + again.stderr
+    for is_there in (True, False):
+        if not is_there:
+            path.unlink()
+        again = given.until("judge_claims", "given.yaml", settings=())
+        assert "Nothing to be done" in again.stdout + again.stderr
     [folder] = teachers(given).values()
     shutil.rmtree(folder)
     refused = given.reproduce("given.yaml", settings=())
