@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import copy
+import ctypes
 import gc
 import os
 import shutil
@@ -19,6 +20,12 @@ settings.load_profile("vicinal")
 # Started in the background a shell has Ctrl-C ignored, here and in all that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What a test mounts is seen by the tests alone, and is gone when the last of their processes ends, however it ends.
+LIBC = ctypes.CDLL(None)
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
+if LIBC.unshare(CLONE_NEWNS) == 0:
+    LIBC.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
 
 CONFIG = {
     "name": "tiny",

@@ -1,17 +1,14 @@
 """A finished project to change settings in."""
 
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from finished import BASE, ROOT, artefacts_of, dry_runs, finish, write_squares
+from finished import BASE, artefacts_of, dry_runs, finish, write_squares
+from project import make_project
 
 from vicinal.files import read_json, write_json
-
-sys.path.insert(0, str(ROOT / "tests" / "end_to_end"))
-from project import make_project
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "end_to_end"))
+from warm import warm_python
+
 from vicinal.analysis.figures import FIGURES
 from vicinal.config import validate
 from vicinal.evaluation.files import TABLES, table_files
@@ -123,7 +126,7 @@ def finish(artefacts: Artefacts, results: Path) -> None:
 def dry_runs(folder: Path, cases: list[dict]) -> list[dict]:
     """Return the answers of ``dry_runs.py`` for cases, in the folder of a project and with its library."""
     result = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("dry_runs.py"))],
+        [warm_python(), str(Path(__file__).with_name("dry_runs.py"))],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(folder / "workflow")},
         input=json.dumps(cases),

@@ -5,13 +5,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections import Counter
 
 import pytest
 import yaml
 from dependencies import changed
 from finished import BASE, artefacts_of, dry_runs
+from warm import warm_python
 
 from vicinal.planning.plans import build_plans
 
@@ -29,7 +29,7 @@ def folder(project, tmp_path):
 
 def accept(folder, config=BASE):
     (folder / "own.yaml").write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "vicinal", "own.yaml", "--accept-code", "--cores", "1", "--", "--dry-run"]
+    command = [warm_python(), "-m", "vicinal", "own.yaml", "--accept-code", "--cores", "1", "--", "--dry-run"]
     environment = {**os.environ, "PYTHONPATH": str(folder / "workflow")}
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
