@@ -40,8 +40,9 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     students = students[(students["method"] == "kd_mixup") & (students["temperature"] != "std")]
     students = students.rename(columns={"model": "student"})[[*KEYS, "model_id", "alpha"]]
     values = table[table["split"] == "test"].astype({"metric": object, "model_id": object})
-    wide = values.pivot(index="model_id", columns="metric", values="value").reindex(columns=list(METRICS))
-    students = students.join(wide.rename(columns=METRICS), on="model_id", how="inner")
+    for metric, name in METRICS.items():
+        own = values.loc[values["metric"] == metric, ["model_id", "value"]]
+        students = students.merge(own.rename(columns={"value": name}), on="model_id")
     found = students.merge(_teacher_gaps(models, values), on=["teacher", "logit_scale"])
     # A given teacher, which has no seed, is that of every seed.
     found = found[found["teacher_seed"].isna() | (found["teacher_seed"] == found["seed"])].astype({"seed": "int64"})
