@@ -50,7 +50,8 @@ class Numerics:
     def freeze(self, model: "torch.nn.Module") -> "torch.nn.Module":
         """Freeze a network, in evaluation mode, and return it.
 
-        Under bf16 its weights are rounded once, here; autocast would round them in every step.
+        Under bf16 its weights are rounded once, here; autocast would round them in every step. On a GPU the network that
+        is returned has fused convolutions too (``vicinal.training.fused``).
         """
         import torch
 
@@ -59,6 +60,11 @@ class Numerics:
             for module in model.modules():
                 if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
                     module.to(torch.bfloat16)
+        on_gpu = any(parameter.is_cuda for parameter in model.parameters())
+        if on_gpu and self.precision == "bf16" and not self.deterministic:
+            from vicinal.training.fused import fuse
+
+            return fuse(model)
         return model
 
 

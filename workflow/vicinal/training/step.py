@@ -183,8 +183,13 @@ class CohortStep:
 
     def compile_networks(self) -> None:
         """Run whole batches through compiled networks from now on; the next step compiles them."""
-        models = [learner.model for learner in self.learners] + ([] if self._teacher is None else [self._teacher])
-        self._compiled = {model: torch.compile(model, dynamic=False) for model in models}
+        models = [learner.model for learner in self.learners]
+        if self._teacher is not None:
+            models.append(self._teacher)
+        # Fused convolutions are none of the compiler's: it has its own ways.
+        self._compiled = {
+            model: torch.compile(getattr(model, "plain", model), dynamic=False) for model in models
+        }
 
     def use_plain_networks(self) -> None:
         """Run the networks without compilation from now on."""
