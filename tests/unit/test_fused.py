@@ -107,7 +107,9 @@ def test_what_is_fused_gives_the_answers_of_the_plain_network(end, expected, cal
     assert calls == 2 * expected
 
 
-@pytest.mark.parametrize("conv", [nn.Conv2d(3, 4, 3, bias=False), nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")])
+@pytest.mark.parametrize(
+    "conv", [nn.Conv2d(3, 4, 3, bias=False), nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")]
+)
 def test_what_cudnn_does_not_do_stays(conv):
     model = nn.Sequential(conv, nn.ReLU())
     assert fuse(model) is model

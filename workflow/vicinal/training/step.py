@@ -187,9 +187,7 @@ class CohortStep:
         if self._teacher is not None:
             models.append(self._teacher)
         # Fused convolutions are none of the compiler's: it has its own ways.
-        self._compiled = {
-            model: torch.compile(getattr(model, "plain", model), dynamic=False) for model in models
-        }
+        self._compiled = {model: torch.compile(getattr(model, "plain", model), dynamic=False) for model in models}
 
     def use_plain_networks(self) -> None:
         """Run the networks without compilation from now on."""
