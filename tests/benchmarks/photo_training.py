@@ -88,7 +88,7 @@ class Trial:
         return count / (time.perf_counter() - began)
 
     def train(self, photos: Photos, epochs: int) -> float:
-        """Return the photos a second that a training takes, after epochs in which it warms up and captures its graph."""
+        """Return the photos a second that a training takes, after epochs in which its graph is captured."""
         warm_up = -(-(WARM_UP + 1) // (len(photos) // self._batch))
         recipe = {**self._recipe, "epochs": warm_up + epochs}
         spec = {"model": architecture(self._student), "recipe": recipe, "seed": 0, "loss": {"kd_weight": 1.0}}

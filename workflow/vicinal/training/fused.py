@@ -1,12 +1,10 @@
-"""Convolutions that add their bias, a shortcut and ReLU in one kernel of cuDNN, in networks that are no longer trained."""
+"""Convolutions that add bias, shortcut and ReLU in one kernel of cuDNN, in networks that are no longer trained."""
 
 import operator
 
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
-
-from vicinal.training.memory import is_out_of_memory
 
 RELU, ADD = {F.relu, torch.relu, torch.relu_, nn.ReLU, "relu", "relu_"}, {operator.add, operator.iadd, torch.add, "add"}
 # Answers may differ by the rounding of bf16, relative to their size.

@@ -50,8 +50,8 @@ class Numerics:
     def freeze(self, model: "torch.nn.Module") -> "torch.nn.Module":
         """Freeze a network, in evaluation mode, and return it.
 
-        Under bf16 its weights are rounded once, here; autocast would round them in every step. On a GPU the network that
-        is returned has fused convolutions too (``vicinal.training.fused``).
+        Under bf16 its weights are rounded once, here; autocast would round them in every step. On a GPU the
+        network that is returned has fused convolutions too (``vicinal.training.fused``).
         """
         import torch
 
