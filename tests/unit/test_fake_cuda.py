@@ -82,7 +82,7 @@ def run(gpu, step, sizes=(BATCH, BATCH, LAST), photos=False):
 
 
 def kernels(ops):
-    return [op for op in ops if not op.is_view]
+    return [op for op in ops if not op.is_view and "empty" not in op.name]
 
 
 @pytest.fixture
@@ -181,8 +181,8 @@ def test_a_student_more_costs_its_own_operations_and_no_others(gpu):
     assert counts[3] - counts[2] == counts[2] - counts[1]
     # Of its forward pass and its loss; that of the whole step and the teacher is the rest.
     student = counts[2] - counts[1]
-    assert student < 80
-    assert counts[1] - student < 90
+    assert student <= 60
+    assert counts[1] - student <= 80
 
 
 def test_a_step_that_reads_a_number_is_found(gpu, monkeypatch):
