@@ -48,14 +48,16 @@ class Numerics:
         return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
     def freeze(self, model: "torch.nn.Module") -> "torch.nn.Module":
-        """Freeze a network, in evaluation mode, and return it.
+        """Freeze a network, in evaluation mode, its batch normalisation folded into its convolutions; return it.
 
         Under bf16 its weights are rounded once, here; autocast would round them in every step. On a GPU the
         network that is returned has fused convolutions too (``vicinal.training.fused``).
         """
         import torch
 
-        model.requires_grad_(False).eval()
+        from vicinal.training.folding import fold_batch_norm
+
+        fold_batch_norm(model.eval()).requires_grad_(False)
         if self.precision == "bf16":
             for module in model.modules():
                 if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
