@@ -6,7 +6,6 @@ and its bias.
 
 from collections import Counter
 
-import torch
 from torch import nn
 from torch.fx import Node, Tracer
 from torch.nn.utils.fusion import fuse_conv_bn_eval
