@@ -23,6 +23,7 @@ from vicinal.data.prepare import prepare_images
 from vicinal.jobs.interruption import Interruption
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
+from vicinal.results import RECORD
 from vicinal.training.cohort import TrainingJob, train_models
 from vicinal.training.inputs import to_device
 from vicinal.training.learner import make_learner
@@ -95,7 +96,7 @@ def memory(mib: int) -> dict[str, Any]:
             for t in range(1, 9)
         }
         train_models(TrainingJob("c-1", root, store, CUDA, Numerics("bf16"), interruption, 1e9, root), wanted)
-        done = len(list(root.glob("students/*/record.json")))
+        done = len(list(root.glob(f"students/*/{RECORD}")))
     return {"done": done, "sizes": list(dict.fromkeys(sizes)), "violations": read("violations")}
 
 

