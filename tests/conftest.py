@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from hypothesis import settings
 
-# Other jobs may share the cores: no example is too slow.
-settings.register_profile("vicinal", deadline=None)
-settings.load_profile("vicinal")
+try:
+    from hypothesis import settings
+except ModuleNotFoundError:  # a machine with a GPU, torch and little else: the tests that need a GPU do without
+    pass
+else:
+    # Other jobs may share the cores: no example is too slow.
+    settings.register_profile("vicinal", deadline=None)
+    settings.load_profile("vicinal")
 
 # Started in the background a shell has Ctrl-C ignored, here and in all that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -2,7 +2,9 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from vicinal.errors import VicinalError
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
 from vicinal.planning.recipes import resolve_recipe
+from vicinal.training.numerics import Numerics
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import cpu_throughput
@@ -98,6 +101,26 @@ def test_what_there_is_no_time_for_is_left_out(tmp_path, capsys):
     assert (status, found["rows"]) == (0, [])
     assert len(found["left_out"]) == 4
     assert "left out, there was no time: resnet8→resnet8, usual loop, 1" in capsys.readouterr().out
+
+
+def test_a_row_that_was_compiled_once_does_not_keep_the_next_ones_out(monkeypatch):
+    """Of four minutes the first one takes 100 s, the others 10 s; what is compiled anew may take 200 s."""
+    clock = [0.0]
+    monkeypatch.setattr(throughput, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(throughput, "measure_ceilings", lambda device, quick: {})
+
+    def measured_row(self, pair, way, students):
+        clock[0] += 100.0 if not self.rows else 10.0
+        return replace(row(None, students, way), pair=pair, notes=[])
+
+    monkeypatch.setattr(throughput.Benchmark, "_row", measured_row)
+    benchmark = throughput.Benchmark(
+        torch.device("cpu"), Numerics(), steps=1, repeats=1, workers=1, minutes=4.0, quick=True
+    )
+    for pair, students in (("a→b", 1), ("a→b", 4), ("c→d", 1), ("a→b", 8)):
+        benchmark.measure(pair, throughput.COMPILED, students)
+    assert [(row.pair, row.students) for row in benchmark.rows] == [("a→b", 1), ("a→b", 4), ("a→b", 8)]
+    assert benchmark.left_out == ["c→d, engine, compiled, 1"]
 
 
 @pytest.mark.parametrize(
@@ -229,6 +252,24 @@ def test_a_training_on_photos_is_timed_beside_its_loader(tmp_path, capsys):
     assert found["ratio"] == pytest.approx(rates["loader"] / rates["training"])
     assert min(rates.values()) > 0
     assert "at least 1.2 wanted" in capsys.readouterr().out
+
+
+def test_what_was_timed_is_kept_where_a_later_training_fails(tmp_path, monkeypatch):
+    taken = []
+    monkeypatch.setattr(photo_training, "select_device", lambda *_, **__: taken.append(True) or torch.device("cpu"))
+    monkeypatch.setattr(photo_training, "enlarged", lambda data, number: taken.clear() or data)
+
+    def broken(self, photos, epochs):
+        raise RuntimeError("its loss became NaN or infinite")
+
+    monkeypatch.setattr(photo_training.Trial, "train", broken)
+    networks = ("--teacher", "resnet18_imagenet", "--size", "32", "--photos", "40", "--batch", "16", "--threads", "1")
+    with pytest.raises(RuntimeError, match="NaN"):
+        measured(photo_training.main, tmp_path, *networks, "--epochs", "1", "--repeats", "1")
+    found = json.loads((tmp_path / "measured.json").read_text(encoding="utf-8"))
+    assert found["photos_per_second"].keys() == {"loader"}
+    assert found["ratio"] is None
+    assert taken == [True]  # after all photos were made
 
 
 def test_differences_of_losses_and_accuracies_are_those_worked_out_by_hand():

@@ -28,6 +28,7 @@ def _switches_as_before():
     yield
     backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32, backends.cudnn.benchmark = before
     torch.use_deterministic_algorithms(False)
+    torch.utils.deterministic.fill_uninitialized_memory = True
 
 
 def parsed(*options):
@@ -112,6 +113,8 @@ def test_deterministic_leaves_nothing_to_measurements(monkeypatch):
     chosen = select_numerics(parsed("--precision", "fp32", "--deterministic"), CUDA)
     assert chosen == Numerics("fp32", deterministic=True, compile="off")
     assert torch.are_deterministic_algorithms_enabled()
+    # Else torch would fill each empty tensor, by a kernel each.
+    assert not torch.utils.deterministic.fill_uninitialized_memory
     assert not torch.backends.cudnn.benchmark
 
 

@@ -79,7 +79,7 @@ def _device(name: str) -> dict[str, Any]:
     if name.startswith("cuda"):
         record["gpu"] = torch.cuda.get_device_name(name)
         record["cuda"] = torch.version.cuda
-        record["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(name)
+        record["peak_gpu_memory_bytes"] = torch.cuda.max_memory_reserved(name)
     return record
 
 

@@ -1,6 +1,5 @@
 """From wanted models to finished ones on disk: what the jobs of teachers and of cohorts share."""
 
-import gc
 import json
 import math
 import time
@@ -21,6 +20,7 @@ from vicinal.results import checkpoint_folder
 from vicinal.training.checkpoint import Checkpoint, Checkpoints, describe_machine, find_checkpoint, resumption
 from vicinal.training.learner import Learner, make_learner
 from vicinal.training.loop import Callbacks, Moment, train
+from vicinal.training.memory import is_out_of_memory, release_memory
 from vicinal.training.numerics import Numerics
 from vicinal.training.open import open_images
 from vicinal.training.phases import all_epochs
@@ -101,14 +101,13 @@ def _train_in_parts(job: TrainingJob, wanted: dict[Path, dict[str, Any]], checkp
         try:
             problems += _train_together(job, part, checkpoint)
             waiting = waiting[size:]
-        except torch.OutOfMemoryError:
-            if len(part) == 1:
+        except RuntimeError as error:
+            if len(part) == 1 or not is_out_of_memory(error):
                 raise
             size = (len(part) + 1) // 2
             job.say(f"out of memory; from now on {size} models are trained at once")
         # Here, since until its handler ends the error holds the tensors of the attempt.
-        gc.collect()
-        torch.cuda.empty_cache()
+        release_memory()
     return problems
 
 

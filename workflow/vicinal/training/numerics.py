@@ -62,7 +62,8 @@ class Numerics:
     def freeze(self, model: "torch.nn.Module") -> "torch.nn.Module":
         """Freeze a network, in evaluation mode, its batch normalisation folded into its convolutions; return it.
 
-        Under bf16 its weights are rounded once, here; autocast would round them in every step.
+        Under bf16 its weights are rounded once, here; autocast would round them in every step. On a GPU the
+        network that is returned has fused convolutions too (``vicinal.training.fused``).
         """
         import torch
 
@@ -73,6 +74,11 @@ class Numerics:
             for module in model.modules():
                 if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
                     module.to(torch.bfloat16)
+        on_gpu = any(parameter.is_cuda for parameter in model.parameters())
+        if on_gpu and self.precision == "bf16" and not self.deterministic:
+            from vicinal.training.fused import fuse
+
+            return fuse(model)
         return model
 
 
@@ -124,6 +130,7 @@ def select_numerics(
     if args.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
         torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # no step reads any, and it is a kernel a tensor
     # What is compiled depends on measured times, which differ from run to run.
     chosen = "off" if args.compile == "auto" and (args.deterministic or not on_gpu) else args.compile
     if chosen != "off":
