@@ -1,10 +1,13 @@
 """What the scripts of all jobs share: their options, the check of their plan, lease and heartbeat, and the output."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from vicinal.errors import VicinalError
+from vicinal.files import WORKFLOW
 from vicinal.jobs.fingerprint import stage_fingerprint
 from vicinal.jobs.plan import recorded_key
 from vicinal.jobs.script import checked_plan, job_parser, leased_job, write_output
@@ -43,3 +46,15 @@ def test_an_output_has_the_key_of_its_plan_beside_it(tmp_path):
     write_output(tmp_path / "teacher.json", {"id": 1}, PLAN)
     assert json.loads((tmp_path / "teacher.json").read_text()) == {"id": 1}
     assert recorded_key(tmp_path / "teacher.json") == "k"
+
+
+JOBS = ["train_teacher", "distill", "evaluate", "evaluate_corruptions", "claims", "plot", "report"]
+
+
+def test_a_job_with_nothing_to_do_waits_for_no_library_and_a_training_for_torch_alone():
+    heavy = {"torch", "pandas", "scipy", "matplotlib", "pydantic", "pyarrow.dataset"}
+    code = f"import runpy, sys; [runpy.run_path(f'workflow/scripts/{{job}}.py') for job in {JOBS}];"
+    code += f"print(sorted({heavy} & set(sys.modules))); import vicinal.training.cohort;"
+    code += f"print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=WORKFLOW.parent)
+    assert done.stdout.splitlines() == ["[]", "['torch']"]
