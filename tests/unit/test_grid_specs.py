@@ -9,7 +9,7 @@ from grid_artefacts import CONTENT, expanded, ids, shipped
 from vicinal.config import validate
 from vicinal.data.catalogue import DATA_SETS
 from vicinal.models.registry import ARCHITECTURES, architecture
-from vicinal.planning.grid import recipe_columns
+from vicinal.planning.columns import recipe_columns
 from vicinal.planning.recipes import resolve_recipe
 from vicinal.spec import digest
 
