@@ -14,7 +14,7 @@ from vicinal.spec import digest
 def enumerated(config: dict) -> tuple[set, set, set]:
     """Return teachers, students and cohorts of a config as tuples, from the file itself."""
     teachers, students, cohorts = set(), set(), set()
-    for grid in config["grids"]:
+    for grid in config["grids"].values():
         loss = grid.get("loss", config["loss"])
         weights = (loss["kd_weight"], loss["ce_weight"])
         for seed, student in itertools.product(grid.get("seeds", config["seeds"]), grid["students"]):

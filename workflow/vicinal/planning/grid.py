@@ -46,7 +46,8 @@ def _add(artefacts: Artefacts, experiment: Experiment, content: dict, sums: Mapp
     @cache
     def teacher_of(entry: TeacherEntry, seed: int | None) -> Teacher:
         if entry.weights:
-            teacher = _given_teacher(experiment, study.store, entry, sums)
+            # It is one for all seeds, whichever these are.
+            teacher = _given_teacher(experiment, store_of(0), entry, sums)
         else:
             teacher = _trained_teacher(experiment, store_of(seed), entry, seed)
         return artefacts.teachers.setdefault(teacher.id, teacher)
