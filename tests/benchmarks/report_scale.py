@@ -48,7 +48,7 @@ VICINAL = (
 )  # fmt: skip
 CONFUSION = (
     "entropy_clean", "entropy_mixed", "entropy_linear", "entropy_increase", "entropy_excess", "source_mass_clean",
-    "source_mass_mixed", "explained_share",
+    "source_mass_mixed", "explained_share", "explained_share_logits",
 )  # fmt: skip
 SIMILARITY = ("spearman_mixed_clean", "mantel_p_mixed_clean", "spearman_mixed_linear", "mantel_p_mixed_linear")
 SPREAD = (
