@@ -17,6 +17,10 @@ def draw(seed, n=500, k=6, scale=2.0):
     return *p, rng.random(n)
 
 
+def weight_of(p_i, p_j, p_mixed, teacher, lam):
+    return metrics.imitation_weight(metrics.linear_mixture(p_i, p_j, lam), p_mixed, teacher)
+
+
 def mean_kl(alpha, p_i, p_j, p_mixed, teacher, lam):
     """The mean KL by SciPy."""
     linear = lam[:, None] * p_i + (1 - lam[:, None]) * p_j
@@ -28,25 +32,25 @@ def mean_kl(alpha, p_i, p_j, p_mixed, teacher, lam):
 def test_the_weight_of_a_planted_mixture_is_found(weight, scale):
     p_i, p_j, _, teacher, lam = draw(0, scale=scale)
     student = weight * metrics.linear_mixture(p_i, p_j, lam) + (1 - weight) * teacher
-    assert metrics.imitation_weight(p_i, p_j, student, teacher, lam) == pytest.approx(weight, abs=1e-6)
+    assert weight_of(p_i, p_j, student, teacher, lam) == pytest.approx(weight, abs=1e-6)
 
 
 def test_a_linear_student_has_one_and_a_copy_of_its_teacher_has_zero():
     p_i, p_j, _, teacher, lam = draw(1)
     linear = metrics.linear_mixture(p_i, p_j, lam)
-    assert metrics.imitation_weight(p_i, p_j, linear, teacher, lam) == pytest.approx(1, abs=1e-7)
-    assert metrics.imitation_weight(p_i, p_j, teacher, teacher, lam) == pytest.approx(0, abs=1e-7)
+    assert weight_of(p_i, p_j, linear, teacher, lam) == pytest.approx(1, abs=1e-7)
+    assert weight_of(p_i, p_j, teacher, teacher, lam) == pytest.approx(0, abs=1e-7)
     # Beyond its own mixture, away from the teacher, there is no more than all.
     beyond = np.maximum(linear + 0.1 * (linear - teacher), 1e-3)
-    assert metrics.imitation_weight(p_i, p_j, beyond / beyond.sum(axis=1, keepdims=True), teacher, lam) == 1.0
+    assert weight_of(p_i, p_j, beyond / beyond.sum(axis=1, keepdims=True), teacher, lam) == 1.0
     # Its teacher answers as it would itself if it were linear: nothing tells them apart.
-    assert metrics.imitation_weight(p_i, p_j, linear, linear, lam) == 0.0
+    assert weight_of(p_i, p_j, linear, linear, lam) == 0.0
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_no_weight_of_a_grid_is_nearer(seed):
     sample = draw(seed, scale=1 + seed)
-    found = metrics.imitation_weight(*sample)
+    found = weight_of(*sample)
     grid = np.linspace(0, 1, 2001)
     distances = [mean_kl(alpha, *sample) for alpha in grid]
     assert found == pytest.approx(grid[np.argmin(distances)], abs=5.1e-4)
@@ -59,7 +63,7 @@ def test_the_weight_is_of_the_mean_over_pairs_not_a_mean_of_weights():
     p_i, p_j, _, teacher, lam = draw(3)
     linear = metrics.linear_mixture(p_i, p_j, lam)
     student = np.where(np.arange(len(lam))[:, None] < 250, linear, teacher)
-    found = metrics.imitation_weight(p_i, p_j, student, teacher, lam)
+    found = weight_of(p_i, p_j, student, teacher, lam)
     grid = np.linspace(0, 1, 2001)
     distances = [mean_kl(alpha, p_i, p_j, student, teacher, lam) for alpha in grid]
     assert found == pytest.approx(grid[np.argmin(distances)], abs=5.1e-4)
@@ -68,12 +72,12 @@ def test_the_weight_is_of_the_mean_over_pairs_not_a_mean_of_weights():
 
 def test_certain_answers_do_not_overflow():
     certain = np.eye(3)
-    found = metrics.imitation_weight(certain, certain, certain, certain[[1, 2, 0]], 0.5)
+    found = metrics.imitation_weight(certain, certain, certain[[1, 2, 0]])
     assert found == 1.0
-    assert metrics.imitation_weight(certain, certain, certain[[1, 2, 0]], certain[[1, 2, 0]], 0.5) == 0.0
+    assert metrics.imitation_weight(certain, certain[[1, 2, 0]], certain[[1, 2, 0]]) == 0.0
     # Between two certain answers −½ ln α − ½ ln(1 − α) is least in the middle.
     half = (certain + certain[[1, 2, 0]]) / 2
-    assert metrics.imitation_weight(certain, certain, half, certain[[1, 2, 0]], 0.5) == pytest.approx(0.5, abs=1e-7)
+    assert metrics.imitation_weight(certain, half, certain[[1, 2, 0]]) == pytest.approx(0.5, abs=1e-7)
 
 
 @quick
@@ -81,7 +85,7 @@ def test_certain_answers_do_not_overflow():
 def test_the_slope_changes_sign_at_the_weight(logits, seed):
     p_i, p_j, mixed, teacher = np.split(metrics.softmax(logits), 4)
     lam = np.random.default_rng(seed).random(4)
-    found = metrics.imitation_weight(p_i, p_j, mixed, teacher, lam)
+    found = weight_of(p_i, p_j, mixed, teacher, lam)
     assert 0 <= found <= 1
     linear = np.maximum(metrics.linear_mixture(p_i, p_j, lam), 1e-12)
     teacher = np.maximum(teacher, 1e-12)

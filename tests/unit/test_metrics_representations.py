@@ -71,8 +71,10 @@ def plain_nc1(x, labels):
     return np.trace(within @ np.linalg.pinv(between, rcond=1e-10, hermitian=True)) / len(classes)
 
 
+@pytest.mark.parametrize("rows", [7, 4096])
 @pytest.mark.parametrize("classes, d", [(5, 12), (12, 5), (2, 3)])
-def test_nc1_is_that_of_the_scatter_matrices(classes, d):
+def test_nc1_is_that_of_the_scatter_matrices(classes, d, rows, monkeypatch):
+    monkeypatch.setattr(representations, "_ROWS", rows)
     rng = np.random.default_rng(classes)
     labels = rng.integers(0, classes, 400)
     x = features(400, d) + 4 * rng.normal(size=(classes, d))[labels]
@@ -94,7 +96,8 @@ def test_nc1_of_known_clouds():
     assert metrics.within_class_variability(x, [0, 0, 1, 1]) == pytest.approx(0, abs=1e-15)
 
 
-def test_nc1_of_equal_means_is_not_defined():
+def test_nc1_of_equal_means_or_one_class_is_not_defined():
+    assert math.isnan(metrics.within_class_variability(features(), np.ones(300, dtype=int)))
     assert math.isnan(metrics.within_class_variability(np.full((6, 3), 0.1, dtype=np.float32), [0, 1] * 3))
     x = np.array([[0.1], [0.3], [0.1], [0.3]])
     assert math.isnan(metrics.within_class_variability(x, [0, 0, 1, 1]))

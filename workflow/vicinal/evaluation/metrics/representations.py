@@ -36,25 +36,25 @@ def within_class_variability(features: Any, labels: Any) -> float:
     """Return NC1 = tr(Σ_W Σ_B⁺) / C of ``features`` (N, D) with ``labels`` (N,): 0 where each class is one point.
 
     Σ_W is the covariance within classes, the mean over inputs; Σ_B that of the C class means, the mean over classes;
-    Σ_B⁺ its pseudo-inverse (Papyan et al. 2020). Only classes with an input count. NaN where all class means are equal.
+    Σ_B⁺ its pseudo-inverse (Papyan et al. 2020). Only classes with an input count. NaN where all class means are equal,
+    or there is one class.
 
     Raises:
-        MetricError: features are not (N, D) or not finite, labels do not fit, or all are of one class.
+        MetricError: features are not (N, D) or not finite, or labels do not fit.
     """
     features, labels = check_logits(features, "features"), _labels(labels, features)
-    classes = np.unique(labels)
-    if len(classes) < 2:
-        raise MetricError("labels: needs at least two classes")
+    classes, which = np.unique(labels, return_inverse=True)
     means = np.stack([_mean(features, labels, c) for c in classes])
     _, size, axes = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
     spanned = size > np.linalg.norm(means) * max(means.shape) * np.finfo(np.float64).eps  # more than rounding
     size, axes = size[spanned], axes[spanned]
     if not len(size):
         return float("nan")
+    centres, within = means @ axes.T, 0.0
+    for start in range(0, len(features), _ROWS):
+        here = slice(start, start + _ROWS)
+        within = within + np.square(features[here] @ axes.T - centres[which[here]]).sum(axis=0)
     # Σ_B is Σ size² axis axisᵀ / C, so C cancels.
-    within = np.zeros(len(size))
-    for c, mean in zip(classes, means, strict=True):
-        within += np.square((features[labels == c] - mean) @ axes.T).sum(axis=0)
     return float(np.sum(within / np.square(size)) / len(features))
 
 
