@@ -48,8 +48,8 @@ def test_tables_are_tidy_and_whole(first):
     assert not metrics.duplicated(["model_id", "split", "metric"]).any()
     assert np.isfinite(metrics["value"]).all()
     expected = {
-        "accuracy", "nll", "brier", "ece", "ace", "oe", "confidence_gap", "mean_confidence", "entropy",
-        "temperature_posthoc", "ece_posthoc", "agreement", "kl_teacher",
+        "accuracy", "nll", "brier", "ece", "ace", "classwise_ece", "oe", "confidence_gap", "mean_confidence", "entropy",
+        "auroc", "aurc", "temperature_posthoc", "ece_posthoc", "agreement", "kl_teacher", "nc1", "cka_teacher",
     }  # fmt: skip
     scaled = {f"confidence_gap_c{scale}" for scale in ("0.5", "0.75", "1.5", "2")}
     assert set(metrics["metric"]) == expected | scaled
@@ -61,6 +61,9 @@ def test_tables_are_tidy_and_whole(first):
     vicinal = pd.read_parquet(folder / "vicinal.parquet")
     assert set(vicinal["split"]) == {"train", "test"}
     assert set(vicinal["pairs"]) == {"all", "same", "different"}
+    with_teacher = vicinal[vicinal["metric"].isin(["imitation_weight", "cka_teacher"])]
+    assert set(with_teacher["method"]) == {"kd", "kd_mixup"}
+    assert with_teacher["value"].between(0, 1).all()
     summary = pd.read_csv(folder / "summary.csv")
     assert len(summary) == len(metrics)  # one seed
     assert (summary["n"] == 1).all()
