@@ -1,6 +1,8 @@
 """What several test files share."""
 
 import copy
+import ctypes
+import gc
 import os
 import shutil
 import signal
@@ -9,15 +11,25 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from hypothesis import settings
 
-# Other jobs may share the cores: no example is too slow.
-settings.register_profile("vicinal", deadline=None)
-settings.load_profile("vicinal")
+try:
+    from hypothesis import settings
+except ModuleNotFoundError:  # a machine with a GPU, torch and little else: the tests that need a GPU do without
+    pass
+else:
+    # Other jobs may share the cores: no example is too slow.
+    settings.register_profile("vicinal", deadline=None)
+    settings.load_profile("vicinal")
 
 # Started in the background a shell has Ctrl-C ignored, here and in all that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What a test mounts is seen by the tests alone, and is gone when the last of their processes ends, however it ends.
+LIBC = ctypes.CDLL(None)
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
+if LIBC.unshare(CLONE_NEWNS) == 0:
+    LIBC.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
 
 CONFIG = {
     "name": "tiny",
@@ -67,6 +79,12 @@ def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; ./run-tests leaves it out, ./run-tests --all does not")
     config.left_out = 0
+
+
+def pytest_collection_finish():
+    """Hide all that was imported from the garbage collector: it would look through it in each of its turns."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_deselected(items):

@@ -5,7 +5,8 @@ Three rates, in photos a second, of the same engine on the same photos, by turns
 to the device), the training alone (photos that lie on the device already), and both as a run has them. On a GPU the
 loader must reach 1.2 times the training's rate, else it is what limits a run; photos are decoded by the host's threads.
 
-The photos are those of ``photo_loading.py``, which see.
+The photos are those of ``photo_loading.py``, which see. They are made before the GPU is taken. All batches are whole.
+The JSON is written anew after each measurement.
 """
 
 import argparse
@@ -13,9 +14,10 @@ import tempfile
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +32,7 @@ from vicinal.jobs.progress import Progress
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
 from vicinal.training.batch_plan import BatchPlan, batch_plan
+from vicinal.training.cuda_graph import WARM_UP
 from vicinal.training.inputs import adapt, to_device
 from vicinal.training.learner import make_learner
 from vicinal.training.loop import Callbacks, train
@@ -85,9 +88,16 @@ class Trial:
         return count / (time.perf_counter() - began)
 
     def train(self, photos: Photos, epochs: int) -> float:
-        """Return the photos a second that a training takes, after an epoch in which it warms up."""
-        recipe = {**self._recipe, "epochs": epochs + 1}
-        spec = {"model": architecture(self._student), "recipe": recipe, "seed": 0, "loss": {"kd_weight": 1.0}}
+        """Return the photos a second that a training takes, after epochs in which its graph is captured."""
+        warm_up = -(-(WARM_UP + 1) // (len(photos) // self._batch))
+        recipe = {**self._recipe, "epochs": warm_up + epochs}
+        spec = {
+            "stage": "student",
+            "model": architecture(self._student),
+            "recipe": recipe,
+            "seed": 0,
+            "loss": {"kd_weight": 1.0},
+        }
         learner = make_learner("student", {**spec, "temperature": 2.0}, photos)
         marks: list[float] = []
 
@@ -99,7 +109,7 @@ class Trial:
         train([learner], training, callbacks=Callbacks(on_epoch=after_epoch))
         if learner.diverged:
             raise RuntimeError("its loss became NaN or infinite: what was timed was another training")
-        return epochs * len(photos) / (marks[-1] - marks[0])
+        return epochs * len(photos) / (marks[-1] - marks[warm_up - 1])
 
 
 def ways(trial: Trial, epochs: int) -> dict[str, Callable[[], float]]:
@@ -127,36 +137,45 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="JSON, to be written")
     args = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
-    device = select_device(args.device, threads=1)
-    options = argparse.Namespace(precision=args.precision, deterministic=False, compile="off", no_graph=False)
-    numerics = select_numerics(options, device)
     rates: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         print("making the photos", flush=True)
-        small = small_photos(args.photos)
-        write_folder(root / "large", [enlarged(small[i % len(small)], i) for i in range(args.photos)])
-        trial = Trial(args, packed(root, "large")[0], device, numerics)
+        # A partial batch would be captured while it is timed; one photo a class is left for validation.
+        count = max(1, args.photos // args.batch) * args.batch + CLASSES
+        small = small_photos(count)
+        write_folder(root / "large", [enlarged(small[i % len(small)], i) for i in range(count)])
+        store = packed(root, "large")[0]
+        device = select_device(args.device, threads=1)
+        options = argparse.Namespace(precision=args.precision, deterministic=False, compile="off", no_graph=False)
+        numerics = select_numerics(options, device)
+        trial = Trial(args, store, device, numerics)
         timed = ways(trial, args.epochs)
         progress = Progress("photo_training", args.repeats * len(timed), "measurements")
         for repeat in range(args.repeats):
             for number, (name, measure) in enumerate(timed.items(), 1):
                 rates[name].append(measure())
                 progress.update(repeat * len(timed) + number, f"{name}: {rates[name][-1]:,.0f} photos/s")
-    medians = {name: median(values) for name, values in rates.items()}
-    ratio = medians[LOADER] / medians[TRAINING]
-    for name, rate in medians.items():
+                found = report(rates, args, device, numerics)
+                write_json(args.output, found)
+    for name, rate in found["photos_per_second"].items():
         print(f"{name}: {rate:,.1f} photos/s")
-    print(f"loader / training: {ratio:.2f} (at least {LIMIT} wanted on a GPU)")
-    found = {
+    print(f"loader / training: {found['ratio']:.2f} (at least {LIMIT} wanted on a GPU)")
+    return int(device.type == "cuda" and found["ratio"] < LIMIT)
+
+
+def report(
+    rates: Mapping[str, list[float]], args: argparse.Namespace, device: torch.device, numerics: Numerics
+) -> dict[str, Any]:
+    """Return all that is known so far; the ratio is None until both of its rates are."""
+    medians = {name: median(values) for name, values in rates.items()}
+    return {
         "device": device_name(device), "torch": torch.__version__, "precision": numerics.precision,
         "teacher": args.teacher, "student": args.student, "batch": args.batch, "size": args.size,
         "threads": args.threads, "classes": CLASSES, "photos_per_second": medians,
         "spread": {name: [float(np.min(values)), float(np.max(values))] for name, values in rates.items()},
-        "ratio": ratio, "limit": LIMIT,
+        "ratio": medians[LOADER] / medians[TRAINING] if TRAINING in medians else None, "limit": LIMIT,
     }  # fmt: skip
-    write_json(args.output, found)
-    return int(device.type == "cuda" and ratio < LIMIT)
 
 
 if __name__ == "__main__":

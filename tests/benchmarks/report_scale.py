@@ -28,7 +28,7 @@ from vicinal.analysis.tables import MODEL_COLUMNS, SOFTMAX_TEMPERATURE, model_ta
 from vicinal.config import read_config, validate
 from vicinal.data.corruptions.catalogue import NAMES, SEVERITIES
 from vicinal.files import write_json
-from vicinal.jobs.fingerprint import stage_fingerprint
+from vicinal.jobs.fingerprint import named_modules, stage_fingerprint
 from vicinal.jobs.provenance import Stopwatch, peak_memory
 from vicinal.planning.grid import expand
 
@@ -161,7 +161,7 @@ def step(name: str, folder: Path) -> None:
         code = stage_fingerprint("reports")
         write_report(read_inputs(folder), folder / "report.html", {}, code, watch)
     else:
-        code = stage_fingerprint("figures", (f"vicinal.analysis.figures.{name}",))
+        code = stage_fingerprint("figures", named_modules({"figures": FIGURES}))
         write_figure(name, folder, folder / "figures" / f"{name}.pdf", {}, code, watch)
 
 

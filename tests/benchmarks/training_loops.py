@@ -79,7 +79,7 @@ def random_teacher(name: str, data: Images) -> torch.nn.Module:
 
 def learner_of(name: str, data: Images, temperature: float | None = None) -> Learner:
     """Return a student: of a teacher at a temperature, or of the labels without one."""
-    spec = {"model": architecture(name), "recipe": RECIPE, "seed": 0, "loss": {"ce_weight": 1}}
+    spec = {"stage": "student", "model": architecture(name), "recipe": RECIPE, "seed": 0, "loss": {"ce_weight": 1}}
     if temperature is not None:
         spec |= {"temperature": temperature, "loss": {"kd_weight": 1}}
     return make_learner(f"{name}_t{temperature}", spec, data)
@@ -93,22 +93,25 @@ def engine_epochs(
     numerics: Numerics | None = None,
     teacher: torch.nn.Module | None = None,
     say: Callable[[str], None] = print,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Times:
     """Train with the engine on mixed inputs; return the times of its epochs, the first with all that comes before.
+
+    They are those of ``clock``, in seconds.
 
     Raises:
         RuntimeError: a loss became NaN or infinite: what was timed was another training.
     """
-    device, marks, first = data["train"].device, [time.perf_counter()], []
+    device, marks, first = data["train"].device, [clock()], []
 
     def on_step(moment: object) -> None:
         if not first:
             synchronize(device)
-            first.append(time.perf_counter() - marks[0])
+            first.append(clock() - marks[0])
 
     recipe = {**RECIPE, "epochs": epochs}
     training = Training(data["train"], data["validation"], recipe, 0, 1.0, teacher, numerics or Numerics())
-    callbacks = Callbacks(lambda epoch, active: marks.append(time.perf_counter()), on_step, say)
+    callbacks = Callbacks(lambda epoch, active: marks.append(clock()), on_step, say)
     train(learners, training, callbacks=callbacks)
     if diverged := [learner.id for learner in learners if learner.diverged]:
         raise RuntimeError(f"a loss became NaN or infinite: {', '.join(diverged)}")
@@ -127,8 +130,14 @@ def bare_epoch(
     student: str,
     memory_format: torch.memory_format,
     teacher: torch.nn.Module | None = None,
+    numerics: Numerics | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Return the seconds that a plain loop in fp32 takes over batches that are ready: at least what training takes."""
+    """Return the seconds that a plain loop takes over batches that are ready: at least what training takes.
+
+    It computes in fp32, or as ``numerics`` say.
+    """
+    numerics = numerics or Numerics()
     torch.manual_seed(0)
     device = batches[0].inputs.device
     model = build_model(architecture(student), CLASSES).to(device, memory_format=memory_format)
@@ -137,15 +146,17 @@ def bare_epoch(
     batches = [(batch, batch.inputs.contiguous(memory_format=memory_format)) for batch in batches]
     model.train()
     synchronize(device)
-    began = time.perf_counter()
+    began = clock()
     for batch, inputs in batches:
-        logits = model(inputs)
-        loss = _mixed_ce(logits, batch) if teacher is None else _kd(logits, _asked(teacher, inputs))
+        with numerics.autocast(device):
+            logits = model(inputs).float()
+            answers = None if teacher is None else _asked(teacher, inputs).float()
+        loss = _mixed_ce(logits, batch) if answers is None else _kd(logits, answers)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     synchronize(device)
-    return time.perf_counter() - began
+    return clock() - began
 
 
 class PilImages(Dataset):

@@ -1,14 +1,15 @@
 """A copy of the project to run in, and how to run it."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-from warm import run_scripts
+from warm import warm_python
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("Snakefile", "config.yaml", "experiments", "profiles", "workflow", "envs")
@@ -34,77 +35,73 @@ class Project:
     def results(self) -> Path:
         return self.folder / "results"
 
-    def environment(self, library: Path | None = None) -> dict[str, str]:
-        """Return the environment of a run; modules in the folder ``library`` come before all others."""
+    def environment(self, library: Path | None = None, warm: bool = True) -> dict[str, str]:
+        """Return the environment of a run; modules in the folder ``library`` come before all others.
+
+        Unless ``warm`` is false, ``python`` is there with torch loaded (see warm.py).
+        """
         folders = [library, self.folder / "workflow"] if library else [self.folder / "workflow"]
-        return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders)), "COLUMNS": "200"}
+        path = [str(Path(warm_python()).parent)] if warm else []
+        path = os.pathsep.join([*path, os.environ["PATH"]])
+        return {**os.environ, "PATH": path, "PYTHONPATH": os.pathsep.join(map(str, folders)), "COLUMNS": "200"}
 
-    def start(self, *arguments, library: Path | None = None, **options) -> subprocess.Popen:
+    def start(
+        self, *arguments, library: Path | None = None, python: str = sys.executable, warm: bool = True, **options
+    ) -> subprocess.Popen:
         """Start what ./reproduce starts once it has its environment."""
-        command = [sys.executable, "-m", "vicinal", "--cores", "2", *arguments]
+        command = [python, "-m", "vicinal", "--cores", "2", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=self.folder, env=self.environment(library), **{**pipes, **options})
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment(library, warm), **{**pipes, **options})
 
-    def reproduce(self, *arguments, settings=SHORT, library: Path | None = None) -> subprocess.CompletedProcess:
+    def reproduce(
+        self, *arguments, settings=SHORT, library: Path | None = None, warm: bool = True
+    ) -> subprocess.CompletedProcess:
+        """Run to the end."""
         own, snakemake = list(arguments), []
         if "--" in own:
             cut = own.index("--")
             own, snakemake = own[:cut], own[cut:]
         for setting in settings:
             own += ["--set", setting]
-        process = self.start(*own, *snakemake, library=library)
+        python = warm_python() if warm else sys.executable
+        process = self.start(*own, *snakemake, library=library, python=python, warm=warm)
         out, err = process.communicate(timeout=600)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
+    def until(self, rule: str, *arguments, **options) -> subprocess.CompletedProcess:
+        """Run all that comes before the end of a rule."""
+        return self.reproduce(*arguments, "--", "--until", rule, **options)
+
     def command(self, *arguments) -> subprocess.CompletedProcess:
         """Run another command of ./reproduce."""
-        command = [sys.executable, "-m", "vicinal", *map(str, arguments)]
-        return subprocess.run(
-            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=600, check=False
-        )
+        return self.python("-m", "vicinal", *arguments)
 
     def snakemake(self, *arguments, library: Path | None = None) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *map(str, arguments)]
+        return self.python("-m", "snakemake", "--cores", "2", *arguments, library=library)
+
+    def python(self, *arguments, library: Path | None = None) -> subprocess.CompletedProcess:
+        """Run Python on a script, module or code."""
+        command = [warm_python(), *map(str, arguments)]
         environment = self.environment(library)
         return subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600, check=False
         )
 
-    def until(self, rule: str, *arguments, settings=SHORT, **options) -> subprocess.CompletedProcess:
-        """Run all that comes before the end of a rule."""
-        return self.reproduce(*arguments, "--", "--until", rule, settings=settings, **options)
+    def problems(self, *arguments) -> list[str]:
+        """Return what verify finds, except figures and a report that were not made."""
+        found = json.loads(self.command("verify", "--json", *arguments).stdout)
+        assert found["files"] > 0
+        lines = [f"{problem['path']}: {problem}" for problem in found["problems"]]
+        not_made = re.compile(r"results/\w+/(figures/.*|report\.html): .*missing")
+        return [line for line in lines if not not_made.match(line)]
 
-    def scripts(self, *commands) -> list[tuple[int, str, str]]:
-        """Run scripts with their arguments in one process; return status, stdout and stderr of each."""
-        paths = [[Path("workflow/scripts") / script, *arguments] for script, *arguments in commands]
-        return run_scripts(self.folder, paths, self.folder / "workflow")
-
-    def to_the_end(self, *arguments, settings=SHORT, **options) -> subprocess.CompletedProcess:
-        """Run to the end; Snakemake's part ends with the claims: one process draws all figures and makes the reports.
-
-        That takes a third of the time where Snakemake's part in it is not looked at.
-        """
-        result = self.until("judge_claims", *arguments, settings=settings, **options)
-        if result.returncode:
-            return result
-        config = yaml.safe_load((self.results / "plan" / "config.yaml").read_text())
-        commands, names = [], [experiment["name"] for experiment in config.get("experiments", [config])]
-        for name in names:
-            tables = ["--tables", f"results/{name}"]
-            for plan in sorted(self.results.glob(f"plan/figures/{name}/*.json")):
-                output = f"results/{name}/figures/{plan.stem}.pdf"
-                commands.append(["plot.py", "--plan", plan, *tables, "--output", output])
-            plan = f"results/plan/reports/{name}.json"
-            output = ["--results", "results", "--output", f"results/{name}/report.html"]
-            commands.append(["report.py", "--plan", plan, *tables, *output])
-        if "experiments" in config:
-            plan = f"results/plan/collections/{config['name']}.json"
-            tables = ["--tables", *(f"results/{name}" for name in names)]
-            output = ["--results", "results", "--output", f"results/{config['name']}/report.html"]
-            commands.append(["combine.py", "--plan", plan, *tables, *output])
-        for status, out, err in self.scripts(*commands):
-            assert status == 0, out + err
-        return result
+    def page(self, name: str) -> str:
+        """Return the report on an experiment, made from its tables and without figures."""
+        code = "from pathlib import Path; from vicinal.analysis.report import context, read_inputs, render; "
+        code += "import sys; print(render(context(read_inputs(Path('results', sys.argv[1])))))"
+        result = self.python("-c", code, name)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
 
     def copy(self, folder: Path) -> "Project":
         """Return a copy in a folder, with the times of the files: Snakemake looks at these."""

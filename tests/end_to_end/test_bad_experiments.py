@@ -1,4 +1,4 @@
-"""Experiments that lack what the claims compare: they run to the end, and each verdict says which runs it needs."""
+"""Experiments that lack what the claims compare: each verdict says which runs it needs."""
 
 import json
 
@@ -49,18 +49,19 @@ ONE_STUDENT = ("methods=[kd_mixup]", "temperatures=[2]", "logit_scales=[1.0]")
 )
 def test_every_verdict_says_what_is_needed(finished, settings, verdict, needed):
     """What the settings ask for is there already, except the one student."""
-    result = finished.to_the_end(settings=(*SHORT, *settings))
+    result = finished.until("judge_claims", settings=(*SHORT, *settings))
     assert result.returncode == 0, result.stderr
     verdicts = pd.read_parquet(finished.results / "digits" / "claims.parquet").query("kind == 'verdict'")
     assert list(verdicts["claim"]) == sorted(needed)
     for row in verdicts.itertuples():
         assert row.verdict == verdict
         assert needed[row.claim] in row.reason
-    page = (finished.results / "digits" / "report.html").read_text()
+    page = finished.page("digits")
     assert all(f'id="{claim}"' in page for claim in needed)
 
 
 def test_a_metric_that_is_no_number_is_named_and_gives_no_verdict(finished):
+    """All the way to the figures and the report, of a single student."""
     settings = (*SHORT, *ONE_STUDENT)
     assert finished.until("aggregate", settings=settings).returncode == 0
     spec = json.loads((finished.results / "digits" / "provenance.json").read_text())["spec"]
@@ -71,7 +72,7 @@ def test_a_metric_that_is_no_number_is_named_and_gives_no_verdict(finished):
     assert broken["value"].isna().any()
     broken.to_parquet(folder / "measures.parquet", index=False)
     (finished.results / "digits" / "metrics.parquet.key").unlink()
-    result = finished.to_the_end(settings=settings)
+    result = finished.reproduce(settings=settings)
     assert result.returncode == 0, result.stderr
     log = (finished.results / "logs/aggregate/digits.log").read_text()
     assert f"warning: table metrics: ece of {student} is nan" in log

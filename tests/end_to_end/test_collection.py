@@ -12,18 +12,16 @@ from vicinal.config import read_config
 
 @pytest.fixture(scope="session")
 def both(once, first) -> Project:
-    """The finished project after a run of a collection of two experiments, which are parts of its own; read only."""
+    """The finished project after a run of a collection of two experiments, its own and a part of it; read only."""
 
     def run(folder):
         project = first.project.copy(folder)
         whole = yaml.safe_load((project.results / "plan" / "config.yaml").read_text())
         plain, scaled = whole["grids"]
-        experiments = [
-            {**whole, "name": "clean", "grids": [{**plain, "methods": ["ce", "kd"]}]},
-            {**whole, "name": "mixed", "grids": [{**plain, "methods": ["ce", "kd_mixup"]}, scaled]},
-        ]
+        mixed = {**whole, "name": "mixed", "grids": [{**plain, "methods": ["ce", "kd_mixup"]}, scaled]}
+        experiments = [whole, mixed]
         (folder / "both.yaml").write_text(yaml.safe_dump({"name": "both", "experiments": experiments}))
-        result = project.to_the_end("both.yaml", settings=())
+        result = project.reproduce("both.yaml", settings=())
         assert result.returncode == 0, result.stdout + result.stderr
 
     return Project(once("both", run))
@@ -33,21 +31,21 @@ def test_what_the_experiments_share_with_each_other_and_the_finished_one_is_made
     assert len(list(both.results.glob("teachers/*"))) == 1
     assert both.students() == first.project.students()
     models = {}
-    for name in ("clean", "mixed"):
+    for name in ("digits", "mixed"):
         metrics = pd.read_parquet(both.results / name / "metrics.parquet")
         models[name] = set(metrics["model_id"])
-    assert models["clean"] & models["mixed"] == {id_ for id_ in models["mixed"] if "_from_" not in id_}
-    # the teacher, one on labels; two of kd, ten of kd_mixup
-    assert {name: len(ids) for name, ids in models.items()} == {"clean": 4, "mixed": 12}
+    assert models["mixed"] < models["digits"]
+    # the teacher, one on labels, ten of kd_mixup; with mixup on labels and two of kd
+    assert {name: len(ids) for name, ids in models.items()} == {"digits": 15, "mixed": 12}
 
 
 def test_one_report_shows_them_side_by_side(both):
     page = (both.results / "both" / "report.html").read_text()
-    for name in ("clean", "mixed"):
+    for name in ("digits", "mixed"):
         assert f'href="../{name}/report.html"' in page
         assert (both.results / name / "report.html").is_file()
     record = json.loads((both.results / "both" / "report.json").read_text())
-    assert {"clean/claims.parquet", "mixed/claims.parquet"} <= record["made_from"].keys()
+    assert {"digits/claims.parquet", "mixed/claims.parquet"} <= record["made_from"].keys()
 
 
 def test_again_there_is_nothing_to_do_and_everything_agrees(both, tmp_path):
@@ -63,9 +61,9 @@ def test_again_there_is_nothing_to_do_and_everything_agrees(both, tmp_path):
 
 def test_one_experiment_of_it_alone_makes_nothing_anew(both, tmp_path):
     project = both.copy(tmp_path / "project")
-    config = yaml.safe_load((project.folder / "both.yaml").read_text())["experiments"][0]
-    (project.folder / "clean.yaml").write_text(yaml.safe_dump(config))
-    plan = json.loads(project.command("plan", "clean.yaml", "--json").stdout)
+    config = yaml.safe_load((project.folder / "both.yaml").read_text())["experiments"][1]
+    (project.folder / "mixed.yaml").write_text(yaml.safe_dump(config))
+    plan = json.loads(project.command("plan", "mixed.yaml", "--json").stdout)
     assert plan["jobs"] == []
 
 

@@ -18,7 +18,7 @@ from vicinal.data.corruptions.catalogue import NAMES
 CONFIG = """
 name: tiny
 data: {name: cifar10, root: data, validation: 20, limit_test: 40}
-recipe: {epochs: 2, batch_size: 20, lr: 0.05, crop_padding: 0, flip: false}
+recipe: {epochs: 1, batch_size: 20, lr: 0.05, crop_padding: 0, flip: false}
 seeds: [0]
 evaluation: {pairs: 40, corruptions: true}
 grids:

@@ -4,11 +4,8 @@ import importlib.util
 import json
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from html import unescape
 from pathlib import Path
 
@@ -95,29 +92,17 @@ def plan(project: Project, words: list[str], *settings: str) -> dict:
     return json.loads(result.stdout)
 
 
-def reproduce(project: Project, words: list[str], *settings: str, until: str | None = None) -> None:
+def reproduce(project: Project, words: list[str], *settings: str, until: str) -> None:
     """Run a command ``./reproduce …`` of the page, shortened by settings and by the rule that it ends with."""
     assert words[0] == "./reproduce"
-    run = partial(project.until, until) if until else project.to_the_end
-    result = run(*words[1:], settings=settings)
+    result = project.until(until, *words[1:], settings=settings)
     assert result.returncode == 0, result.stdout + result.stderr
-
-
-def python(project: Project, code: str) -> str:
-    command = [sys.executable, "-c", code]
-    return subprocess.run(
-        command, cwd=project.folder, env=project.environment(), capture_output=True, text=True, check=True
-    ).stdout
 
 
 def records(project: Project) -> dict[str, dict]:
     """Return the records of the students of the page's own network by id."""
     paths = project.results.glob("students/all_conv_*/model.json")
     return {path.parent.name: json.loads(path.read_text()) for path in paths}
-
-
-def page_of(project: Project, name: str) -> str:
-    return unescape((project.results / name / "report.html").read_text(encoding="utf-8"))
 
 
 # Images
@@ -138,7 +123,7 @@ def test_a_folder_of_images_becomes_an_experiment(fresh_project):
 
     script = next(commands)
     assert script[0] == "python"
-    subprocess.run([sys.executable, *script[1:]], cwd=fresh_project.folder, check=True)
+    assert fresh_project.python(*script[1:]).returncode == 0
     few = (
         "epochs=1", "seeds=[0]", "recipe.batch_size=16", "teachers=[resnet8]", "students=[resnet8_narrow]",
         "temperatures=[2]", "methods=[ce]", "pairs=100",
@@ -181,7 +166,7 @@ def test_a_checkpoint_of_others_is_a_teacher(fresh_project):
 
     script = next(commands)
     assert script[0] == "python"
-    subprocess.run([sys.executable, *script[1:]], cwd=fresh_project.folder, env=fresh_project.environment(), check=True)
+    assert fresh_project.python(*script[1:]).returncode == 0
     given = load_file(fresh_project.folder / "data" / "weights" / "resnet8.safetensors")
     assert {name: value.tolist() for name, value in given.items()} == {n: v.tolist() for n, v in state.items()}
 
@@ -244,7 +229,7 @@ from vicinal.models.registry import architecture
 
 print(json.dumps(Costs(Path("results/plan/costs.json")).of(architecture("all_conv"), 10, 1, 8, 8)))
 """
-    parameters, macs, calls, weights_bytes, _ = json.loads(python(student, code))
+    parameters, macs, calls, weights_bytes, _ = json.loads(student.python("-c", code).stdout)
     # Three convolutions, the second and third at stride 2, and the last layer.
     assert (macs, calls) == (9 * (16 * 64 + 16 * 32 * 16 + 32 * 32 * 4) + 32 * 10, 4)
     weights = load_file(next(student.results.glob("students/all_conv_*/weights.safetensors")))
@@ -305,7 +290,7 @@ def with_jsd(once, student) -> Project:
         commands = apply("Your own loss", folder)
         planned = plan(project, next(commands), *FEW, STUDENTS)
         (folder / "plan.json").write_text(json.dumps(planned))
-        reproduce(project, next(commands), *FEW, STUDENTS)
+        reproduce(project, next(commands), *FEW, STUDENTS, until="judge_claims")
         assert not list(commands)
 
     return Project(once("with_jsd", run))
@@ -332,23 +317,27 @@ def test_the_tables_and_the_report_tell_the_terms_apart(with_jsd):
     found = models.loc[models["teacher"].notna(), WEIGHTS].value_counts().to_dict()
     assert found == {(1.0, 0.0, 0.0): 2, (0.0, 0.0, 1.0): 2}
     assert (pd.read_parquet(folder / "summary.parquet")["n"] == 1).all()
-    page = page_of(with_jsd, "jsd")
+    page = unescape(with_jsd.page("jsd"))
     assert "JSD weight" in page
     assert "resnet8 → all_conv" in page
 
 
 def test_figures_and_primary_cells_leave_the_term_out(with_jsd):
-    drawn = pd.read_parquet(with_jsd.results / "jsd" / "figures" / "temperature.parquet")
-    assert len(drawn) > 0
-    assert (drawn["n"] == 1).all()
+    code = """
+from pathlib import Path
+from vicinal.analysis.figures import temperature
+from vicinal.analysis.schema import read_tidy
+
+drawn = temperature.data({"metrics": read_tidy(Path("results/jsd/metrics.parquet"))})
+print(len(drawn) > 0, set(drawn["n"]))
+"""
+    assert with_jsd.python("-c", code).stdout == "True {1}\n"
     claims = pd.read_parquet(with_jsd.results / "jsd" / "claims.parquet")
     with_term = claims["cell"].str.contains("jsd_weight 1")
     assert set(claims.loc[with_term, "kind"]) == {"secondary"}
     assert "primary" in set(claims.loc[~with_term, "kind"])
 
 
-def test_results_with_the_term_can_be_verified(with_jsd, tmp_path):
-    project = with_jsd.copy(tmp_path / "project")
+def test_results_with_the_term_can_be_verified(with_jsd):
     options = [word for setting in (*FEW, STUDENTS) for word in ("--set", setting)]
-    result = project.command("verify", "jsd", *options)
-    assert result.returncode == 0, result.stdout + result.stderr
+    assert with_jsd.problems("jsd", *options) == []

@@ -58,7 +58,7 @@ def test_a_run_from_a_hostile_folder_does_no_harm(tmp_path):
         "data.source=parquet",
         "name=own",
     ]
-    done = project.to_the_end(settings=settings)
+    done = project.reproduce(settings=settings)
     assert done.returncode == 0, done.stdout + done.stderr
     assert list(tmp_path.rglob("HACKED*")) == []
     commands = [line for line in (done.stdout + done.stderr).splitlines() if "prepare_data.py" in line]

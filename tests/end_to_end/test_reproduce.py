@@ -131,13 +131,13 @@ def test_again_there_is_nothing_to_do_and_torch_is_not_loaded(finished, tmp_path
     (tmp_path / "torch.py").write_text("raise ImportError('torch was loaded')")
     # In a copy all is looked at anew; Snakemake's own records are of no matter.
     shutil.rmtree(finished.folder / ".snakemake")
-    result = finished.reproduce(library=tmp_path)
+    result = finished.reproduce(library=tmp_path, warm=False)
     assert result.returncode == 0, result.stderr
     assert "nothing to do" in result.stdout
     assert trained(result) == []
     # The next run knows that this one ended well. Processor time: the wall time of a test depends on what else runs.
     before = processor_seconds()
-    assert "nothing to do" in finished.reproduce(library=tmp_path).stdout
+    assert "nothing to do" in finished.reproduce(library=tmp_path, warm=False).stdout
     assert processor_seconds() - before < 3
 
 

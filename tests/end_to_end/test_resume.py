@@ -43,7 +43,7 @@ def test_a_cohort_that_is_killed_again_and_again_and_finds_damaged_checkpoints(u
         process.kill()
         out, err = process.communicate()
         assert process.returncode == -signal.SIGKILL, (out, err)
-        said.append(out)
+        said.append(out + err)
         newest = list(trial.checkpoints())[-1]
         if attempt == 0:
             truncate(newest)
@@ -101,9 +101,9 @@ def test_a_teacher_that_runs_out_of_time_and_is_told_to_stop(undisturbed, tmp_pa
     flip(both[0])
     if len(both) > 1:
         truncate(both[1])
-    code, out, _ = trial.run("teachers")
+    code, _, err = trial.run("teachers")
     assert code == 0
-    assert "no checkpoint is whole; starting from the beginning" in out
+    assert "no checkpoint is whole; starting from the beginning" in err
     expected = {name: value for name, value in undisturbed.artefacts().items() if name.startswith("teachers")}
     assert trial.artefacts() == expected
     assert trial.left_over() == []

@@ -1,14 +1,17 @@
 """Every script runs by hand, also where Snakemake and pydantic are not installed."""
 
 import json
+import os
 import re
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from project import ROOT
-from warm import run_scripts
+from warm import warm_python
 
 from vicinal.config import read_config, validate
 from vicinal.data.catalogue import resolve_source
@@ -17,7 +20,12 @@ from vicinal.planning.grid import expand
 from vicinal.planning.plans import build_plans
 
 SCRIPTS = ROOT / "workflow" / "scripts"
-WITHOUT = ("snakemake", "pydantic")
+WITHOUT = """
+import sys
+for name in ["snakemake", "pydantic", *sys.modules]:
+    if name.partition(".")[0] in ("snakemake", "pydantic"):
+        sys.modules[name] = None
+"""
 # What each needs beside its plan.
 ARGUMENTS = {
     "fetch_data.py": ["--record", "out/fetched.json"],
@@ -28,7 +36,7 @@ ARGUMENTS = {
     "evaluate.py": ["--data", "d/data.json", "--manifest", "out/manifest.json"],
     "aggregate.py": ["--data", "d/data.json", "--output", "out"],
     "claims.py": ["--tables", "out", "--output", "out/claims.parquet"],
-    "plot.py": ["--tables", "out", "--output", "out/a.pdf"],
+    "plot.py": ["--tables", "out", "--output", "out/figures"],
     "report.py": ["--tables", "out", "--output", "out/report.html"],
     "fetch_corruptions.py": ["--data", "d/data.json", "--record", "out/corruptions.json"],
     "evaluate_corruptions.py": [
@@ -39,20 +47,35 @@ ARGUMENTS = {
 RULE_SCRIPTS = list(ARGUMENTS)
 
 
-def run(folder, *commands):
-    """Run scripts, where Snakemake and pydantic are as good as not installed; return status, stdout, stderr of each."""
-    paths = [[SCRIPTS / script, *arguments] for script, *arguments in commands]
-    return run_scripts(folder, paths, ROOT / "workflow", WITHOUT)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Return a function that runs scripts in a folder, and returns status, stdout and stderr of each.
+
+    There, Snakemake and pydantic are as good as not installed.
+    """
+    library = tmp_path_factory.mktemp("library")
+    (library / "sitecustomize.py").write_text(WITHOUT)
+    environment = {**os.environ, "PYTHONPATH": f"{library}:{ROOT / 'workflow'}", "COLUMNS": "200"}
+
+    def run(folder, *commands, python=None):
+        answers = []
+        for script, *arguments in commands:
+            command = [python or warm_python(), SCRIPTS / script, *arguments]
+            answer = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+            answers.append((answer.returncode, answer.stdout, answer.stderr))
+        return answers
+
+    return run
 
 
 def test_every_script_of_a_rule_is_tested_here():
     rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
     assert {f"workflow/scripts/{name}" in rules for name in RULE_SCRIPTS} == {True}
-    assert {path.name for path in SCRIPTS.glob("*.py")} == {*RULE_SCRIPTS, "export_schema.py"}
+    assert {path.name for path in SCRIPTS.glob("*.py")} == {*RULE_SCRIPTS, "export_costs.py", "export_schema.py"}
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory):
+def answers(run, tmp_path_factory):
     """What each script answers to --help, and to a plan that is not there."""
     folder = tmp_path_factory.mktemp("empty")
     helps = run(folder, *([script, "--help"] for script in RULE_SCRIPTS))
@@ -80,7 +103,7 @@ def test_a_missing_plan_is_one_line(answers, script):
     assert (status, err) == (1, "error: nowhere.json: no such file\n")
 
 
-def test_the_whole_chain_by_hand(tmp_path):
+def test_the_whole_chain_by_hand(run, tmp_path):
     settings = ["seeds=[0]", "teachers=[resnet8]", "methods=[kd_mixup]", "temperatures=[2]", "logit_scales=[1]"]
     settings += ["epochs=1", "limit_train=40", "limit_test=60", "pairs=40"]
     [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", settings)
@@ -88,10 +111,9 @@ def test_the_whole_chain_by_hand(tmp_path):
     write_plans(plans, tmp_path / "results")
     of = {plan.stage: plan for plan in plans}
 
-    def steps(*commands):
-        answers = run(
-            tmp_path, *([script, "--plan", f"results/{plan.path}", *rest] for script, plan, *rest in commands)
-        )
+    def steps(*commands, python=None):
+        commands = [[script, "--plan", f"results/{plan.path}", *rest] for script, plan, *rest in commands]
+        answers = run(tmp_path, *commands, python=python)
         for status, _, err in answers:
             assert status == 0, err
         return answers[-1][1]
@@ -107,7 +129,7 @@ def test_the_whole_chain_by_hand(tmp_path):
     )
     assert "1 students to train, 0 finished before" in said
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert "0 students to train, 1 finished before" in steps(distill)
+    assert "0 students to train, 1 finished before" in steps(distill, python=sys.executable)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # Processor time: the wall time of a test depends on what else runs.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
@@ -116,18 +138,14 @@ def test_the_whole_chain_by_hand(tmp_path):
         ["evaluate.py", of["evaluations"], *common, *cohort, "--manifest", f"results/{of['evaluations'].output}"],
         ["aggregate.py", of["experiments"], "--data", data, "--results", "results", "--output", "results/digits"],
         ["claims.py", of["claims"], *tables, "--output", "results/digits/claims.parquet"],
-        *(
-            ["plot.py", plan, *tables, "--output", f"results/{plan.output}"]
-            for plan in plans
-            if plan.stage == "figures"
-        ),
+        ["plot.py", of["figures"], *tables, "--output", "results/digits/figures"],
         ["report.py", of["reports"], *tables, "--output", f"results/{of['reports'].output}"],
     )
     assert pd.read_parquet(tmp_path / "results/digits/metrics.parquet")["model_id"].nunique() == 2
     assert write_plans(plans, tmp_path / "results") == {}
 
 
-def test_a_device_that_is_not_there(tmp_path):
+def test_a_device_that_is_not_there(run, tmp_path):
     settings = ["seeds=[0]", "methods=[ce]", "epochs=1", "limit_train=40"]
     [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", settings)
     plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))])))
@@ -149,7 +167,7 @@ def test_a_device_that_is_not_there(tmp_path):
     assert not (tmp_path / "results/students").exists()
 
 
-def test_a_job_refuses_a_plan_of_other_code(tmp_path):
+def test_a_job_refuses_a_plan_of_other_code(run, tmp_path):
     [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0]"])
     plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))])))
     write_plans(plans, tmp_path)

@@ -4,12 +4,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from project import make_project
+from warm import warm_python
 
 PLAN = """
 import sys
@@ -59,7 +59,7 @@ class Trial:
             manifest = f"results/cohorts/{plan.stem}/manifest.json"
             arguments = ["distill.py", *arguments, "--teacher", teacher, "--manifest", manifest]
         arguments[0] = scripts / arguments[0]
-        command = [sys.executable, *(["-c", first + SCRIPT] if first else []), *map(str, arguments)]
+        command = [warm_python(), *(["-c", first + SCRIPT] if first else []), *map(str, arguments)]
         environment = {**os.environ, "PYTHONPATH": str(self.project / "workflow")}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(command, cwd=self.folder, env=environment, **pipes)
@@ -121,7 +121,7 @@ def make_trial(folder, settings):
     plan_trial(project, project, settings)
     trial = Trial(project, project)
     [plan] = (project / "results/plan/data").glob("*.json")
-    command = [sys.executable, "workflow/scripts/prepare_data.py", "--plan", plan]
+    command = [warm_python(), "workflow/scripts/prepare_data.py", "--plan", plan]
     command += ["--output", f"results/data/{plan.stem}/data.json"]
     environment = {**os.environ, "PYTHONPATH": str(project / "workflow")}
     subprocess.run(command, cwd=project, env=environment, check=True)
@@ -134,7 +134,7 @@ def make_trial(folder, settings):
 def plan_trial(folder, project, settings):
     """Write the plans of config.yaml with other settings into the results of a folder."""
     environment = {**os.environ, "PYTHONPATH": str(project / "workflow")}
-    subprocess.run([sys.executable, "-c", PLAN, *settings], cwd=folder, env=environment, check=True)
+    subprocess.run([warm_python(), "-c", PLAN, *settings], cwd=folder, env=environment, check=True)
 
 
 def provenances(trial, pattern):

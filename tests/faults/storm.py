@@ -88,7 +88,7 @@ def settings(epochs: int) -> list[str]:
 def start(project: Project, epochs: int, log: Path) -> subprocess.Popen:
     """Start what ./reproduce starts, in a session of its own."""
     with log.open("a") as file:
-        return project.start(*settings(epochs), start_new_session=True, stdout=file, stderr=file)
+        return project.start(*settings(epochs), warm=False, start_new_session=True, stdout=file, stderr=file)
 
 
 def undisturbed(project: Project, epochs: int, log: Path) -> Timing:

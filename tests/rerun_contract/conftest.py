@@ -1,17 +1,15 @@
 """A finished project to change settings in."""
 
+import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from finished import BASE, ROOT, artefacts_of, dry_runs, finish, write_squares
-
-from vicinal.files import read_json, write_json
-
-sys.path.insert(0, str(ROOT / "tests" / "end_to_end"))
+from finished import BASE, artefacts_of, dry_runs, finish, write_squares
 from project import make_project
+
+from vicinal.files import write_json
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +35,6 @@ def ask_once(once, project) -> Callable[[str, list[dict]], list[dict]]:
 
     def ask(name: str, cases: list[dict]) -> list[dict]:
         folder = once(f"answers-{name}", lambda folder: write_json(folder / "all.json", dry_runs(project, cases)))
-        return read_json(folder / "all.json")
+        return json.loads((folder / "all.json").read_text())
 
     return ask

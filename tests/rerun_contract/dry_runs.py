@@ -58,6 +58,12 @@ def snakemake_jobs(case: dict) -> list[tuple[str, str]]:
     return sorted(announced.jobs)
 
 
+def forget_code() -> None:
+    """Have code fingerprinted anew."""
+    for function in (fingerprint._fingerprint, fingerprint._imports, fingerprint._look):
+        function.cache_clear()
+
+
 def answer(case: dict) -> dict:
     CONFIG.write_text(yaml.safe_dump(case["config"], sort_keys=False))
     _, artefacts, _ = read_artefacts(argparse.Namespace(experiment=str(CONFIG), set=[]))
@@ -84,8 +90,9 @@ def main() -> None:
                 path = Path(name)
                 stack.callback(path.write_bytes, path.read_bytes())
                 path.write_text(text, encoding="utf-8")
-            for function in (fingerprint._fingerprint, fingerprint._imports, fingerprint._look):
-                function.cache_clear()
+            if "edit" in case:
+                stack.callback(forget_code)
+                forget_code()
             with contextlib.redirect_stdout(sys.stderr):
                 answers.append(answer(case))
     print(json.dumps(answers))

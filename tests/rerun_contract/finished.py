@@ -12,7 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from vicinal.audit.acceptance import code_records
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "end_to_end"))
+from warm import warm_python
+
+from vicinal.analysis.figures import FIGURES
 from vicinal.config import validate
 from vicinal.evaluation.files import TABLES, table_files
 from vicinal.evaluation.robustness import VALUES
@@ -34,7 +37,7 @@ BESIDE = {
     "claims": ["claims.md", "claims.json"],
     "reports": ["report.json"],
     "collections": ["report.json"],
-    "figures": ["{name}.png", "{name}.parquet", "{name}.json"],
+    "figures": [f"{name}.{ending}" for name in FIGURES for ending in ("pdf", "png", "parquet", "json")],
 }  # fmt: skip
 
 BASE = {
@@ -107,12 +110,11 @@ def finish(artefacts: Artefacts, results: Path) -> None:
     for plan in plans:
         output = results / plan.output
         output.parent.mkdir(parents=True, exist_ok=True)
-        others = [name.format(name=output.stem) for name in BESIDE.get(plan.stage, [])]
-        for path in (output, *(output.with_name(name) for name in others)):
+        for path in (output, *map(output.with_name, BESIDE.get(plan.stage, []))):
             path.write_text("{}")
         for directory in plan.directories:
             (results / directory).mkdir(parents=True, exist_ok=True)
-        for _, path, spec, code in code_records(plan, results):
+        for _, path, spec, code in plan.code_records(results):
             write_json(path, {"spec": spec, "code": code, "sha256": {HISTORY: ""}, VALUES: {}})
             if plan.stage == "evaluations":
                 write_tables(path.parent)
@@ -124,7 +126,7 @@ def finish(artefacts: Artefacts, results: Path) -> None:
 def dry_runs(folder: Path, cases: list[dict]) -> list[dict]:
     """Return the answers of ``dry_runs.py`` for cases, in the folder of a project and with its library."""
     result = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("dry_runs.py"))],
+        [warm_python(), str(Path(__file__).with_name("dry_runs.py"))],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(folder / "workflow")},
         input=json.dumps(cases),

@@ -5,15 +5,14 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections import Counter
 
 import pytest
 import yaml
 from dependencies import changed
 from finished import BASE, artefacts_of, dry_runs
+from warm import warm_python
 
-from vicinal.audit.acceptance import code_records
 from vicinal.planning.plans import build_plans
 
 
@@ -30,7 +29,7 @@ def folder(project, tmp_path):
 
 def accept(folder, config=BASE):
     (folder / "own.yaml").write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "vicinal", "own.yaml", "--accept-code", "--cores", "1", "--", "--dry-run"]
+    command = [warm_python(), "-m", "vicinal", "own.yaml", "--accept-code", "--cores", "1", "--", "--dry-run"]
     environment = {**os.environ, "PYTHONPATH": str(folder / "workflow")}
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -40,7 +39,7 @@ def accept(folder, config=BASE):
 def records(folder):
     plans = build_plans(artefacts_of(BASE, folder))
     return {
-        path: json.loads(path.read_text()) for plan in plans for _, path, _, _ in code_records(plan, folder / "results")
+        path: json.loads(path.read_text()) for plan in plans for _, path, _, _ in plan.code_records(folder / "results")
     }
 
 
@@ -59,7 +58,7 @@ def test_accepted_results_are_kept_and_say_so(folder):
     assert kept == {"data stores": 1, "teachers": 5, "students": 22, "measured models": 27}
     [answer] = dry_runs(folder, [{"config": BASE}])
     # The tables and what follows say what was accepted, so they are made anew.
-    assert {rule for rule, _ in answer["snakemake"]} == {"aggregate", "judge_claims", "plot_figure", "make_report"}
+    assert {rule for rule, _ in answer["snakemake"]} == {"aggregate", "judge_claims", "plot_figures", "make_report"}
     assert answer["planned"] == answer["snakemake"]
     assert answer["trained"] == []
     for path, record in records(folder).items():

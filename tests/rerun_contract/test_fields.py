@@ -6,7 +6,6 @@ import pytest
 from dependencies import FIELDS, Effect, changed, every, leaves
 from finished import BASE, artefacts_of
 
-from vicinal.analysis.figures import FIGURES
 from vicinal.planning.artefacts import Artefacts
 
 EFFECTS = [effect for effects in FIELDS.values() for effect in effects]
@@ -50,8 +49,7 @@ def expected(base: Artefacts, artefacts: Artefacts, effect: Effect) -> tuple[set
             jobs.add(("evaluate", id_))
     [(name, study)] = artefacts.studies.items()
     if jobs or effect.renames or effect.tables or study.models.keys() != base.studies["squares"].models.keys():
-        jobs |= {("aggregate", name), ("judge_claims", name), ("make_report", name)}
-        jobs |= {("plot_figure", f"{name}/{figure}") for figure in FIGURES}
+        jobs |= {(rule, name) for rule in ("aggregate", "judge_claims", "plot_figures", "make_report")}
     return jobs, trained
 
 

@@ -79,5 +79,5 @@ def test_an_alpha_less_or_in_another_order_trains_nothing(project, tmp_path):
     )
     assert there == turned == NOTHING
     assert fewer["trained"] == []
-    assert {rule for rule, _ in fewer["snakemake"]} == {"aggregate", "judge_claims", "plot_figure", "make_report"}
+    assert {rule for rule, _ in fewer["snakemake"]} == {"aggregate", "judge_claims", "plot_figures", "make_report"}
     assert fewer["planned"] == fewer["snakemake"]

@@ -56,7 +56,7 @@ TABLE_NAMES = (
 def start(project, hooks, *settings, **options):
     """Start a run on the cluster, up to the tables."""
     arguments = itertools.chain.from_iterable(("--set", setting) for setting in (*SETTINGS, *MEMORY, *settings))
-    return project.start("--slurm", *arguments, "--", TABLES, library=hooks, **options)
+    return project.start("--slurm", *arguments, "--", TABLES, library=hooks, warm=False, **options)
 
 
 def finish(process):

@@ -1,5 +1,6 @@
 """Made-up tables of finished runs, and the figures drawn from them."""
 
+import io
 import itertools
 from functools import cache
 from importlib import import_module
@@ -133,6 +134,13 @@ def make(name, tables):
 def usual_figure(name):
     """Return a figure of the usual tables: data, figure and caption."""
     return make(name, usual())
+
+
+def pixels(figure):
+    """Return what a figure shows, at a low resolution."""
+    with style.look(), io.BytesIO() as file:
+        figure.savefig(file, format="rgba", dpi=60)
+        return file.getvalue()
 
 
 def words(figure):

@@ -3,23 +3,20 @@
 import hashlib
 import json
 import math
-import runpy
 import statistics
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from measured_models import MODELS, SEEDS, columns, metric, tables_of, write, write_files
 
+from scripts import run_script
 from vicinal.analysis.tables import MODEL_COLUMNS, class_table, collect, model_table, not_finite, reliability, summarise
 from vicinal.data.store import FORMAT
 from vicinal.errors import VicinalError
 from vicinal.jobs import fingerprint
 from vicinal.results import HISTORY, model_folder
 
-SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "aggregate.py"
 TABLES = (
     "metrics", "vicinal", "confusion", "reliability", "history", "spread", "similarity", "corruptions", "summary",
     "classes",
@@ -252,17 +249,14 @@ def results(tmp_path):
     return tmp_path
 
 
-def run_script(results, monkeypatch):
-    arguments = ["--plan", results / "plan.json", "--data", results / "data.json", "--results", results]
-    arguments += ["--output", results / "made_up"]
-    monkeypatch.setattr(sys, "argv", ["aggregate.py", *map(str, arguments)])
-    with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    return end.value.code
+def aggregated(results):
+    """Run the script on the results folder."""
+    paths = {"--plan": "plan.json", "--data": "data.json", "--results": "", "--output": "made_up"}
+    return run_script("aggregate.py", *(part for name, path in paths.items() for part in (name, results / path)))
 
 
-def test_script_records_what_it_wrote_and_from_what(results, monkeypatch):
-    assert run_script(results, monkeypatch) == 0
+def test_script_records_what_it_wrote_and_from_what(results):
+    assert aggregated(results).returncode == 0
     record = json.loads((results / "made_up" / "provenance.json").read_text())
     tables = {path.name for path in (results / "made_up").iterdir() if path.suffix in (".parquet", ".csv")}
     assert set(record["sha256"]) == tables == {f"{name}.parquet" for name in TABLES} | {"summary.csv"}
@@ -275,9 +269,9 @@ def test_script_records_what_it_wrote_and_from_what(results, monkeypatch):
     }  # fmt: skip
 
 
-def test_script_names_a_missing_record(results, monkeypatch, capsys):
+def test_script_names_a_missing_record(results):
     path = next(results.glob("evaluations/*/teacher_s1/evaluation.json"))
     path.unlink()
-    assert run_script(results, monkeypatch) == 1
-    assert capsys.readouterr().err == f"error: {path}: no such file or directory\n"
+    done = aggregated(results)
+    assert (done.returncode, done.stderr) == (1, f"error: {path}: no such file or directory\n")
     assert not (results / "made_up" / "provenance.json").exists()

@@ -2,7 +2,9 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ from vicinal.errors import VicinalError
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
 from vicinal.planning.recipes import resolve_recipe
+from vicinal.training.numerics import Numerics
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import cpu_throughput
 import gpu_profile
 import gpu_throughput
 import photo_training
@@ -99,6 +103,26 @@ def test_what_there_is_no_time_for_is_left_out(tmp_path, capsys):
     assert "left out, there was no time: resnet8→resnet8, usual loop, 1" in capsys.readouterr().out
 
 
+def test_a_row_that_was_compiled_once_does_not_keep_the_next_ones_out(monkeypatch):
+    """Of four minutes the first one takes 100 s, the others 10 s; what is compiled anew may take 200 s."""
+    clock = [0.0]
+    monkeypatch.setattr(throughput, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(throughput, "measure_ceilings", lambda device, quick: {})
+
+    def measured_row(self, pair, way, students):
+        clock[0] += 100.0 if not self.rows else 10.0
+        return replace(row(None, students, way), pair=pair, notes=[])
+
+    monkeypatch.setattr(throughput.Benchmark, "_row", measured_row)
+    benchmark = throughput.Benchmark(
+        torch.device("cpu"), Numerics(), steps=1, repeats=1, workers=1, minutes=4.0, quick=True
+    )
+    for pair, students in (("a→b", 1), ("a→b", 4), ("c→d", 1), ("a→b", 8)):
+        benchmark.measure(pair, throughput.COMPILED, students)
+    assert [(row.pair, row.students) for row in benchmark.rows] == [("a→b", 1), ("a→b", 4), ("a→b", 8)]
+    assert benchmark.left_out == ["c→d, engine, compiled, 1"]
+
+
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [("resnet56", r"--pairs: 'resnet56' is no pair; write TEACHER:STUDENT"), ("resnet56:resnet21", "resnet21")],
@@ -106,6 +130,44 @@ def test_what_there_is_no_time_for_is_left_out(tmp_path, capsys):
 def test_pairs_that_are_none_are_named(pairs, message):
     with pytest.raises(VicinalError, match=message):
         gpu_throughput.main(["--pairs", pairs])
+
+
+def test_the_ways_to_train_on_a_cpu_are_timed_in_turn(tmp_path, capsys):
+    output = tmp_path / "measured.json"
+    options = ("--steps", "2", "--repeats", "1", "--pairs", "resnet8:resnet8_narrow", "--output", str(output))
+    status = cpu_throughput.main(options)
+    found = json.loads(output.read_text(encoding="utf-8"))
+    assert status == (0 if all(goal["holds"] for goal in found["goals"]) else 1)
+    rows = {(row["way"], row["precision"], row["students"]): row for row in found["rows"]}
+    fp32 = [
+        ("bare loop", "fp32", 1),
+        ("bare loop, contiguous", "fp32", 1),
+        ("engine", "fp32", 1),
+        ("engine", "fp32", 2),
+    ]
+    assert set(fp32) <= set(rows)
+    fastest = max(rows[way]["images_per_second"] for way in fp32[:2])
+    for (_, precision, students), row in rows.items():
+        [seconds] = row["step_seconds"]
+        assert row["images_per_second"] == pytest.approx(students * BATCH / seconds)
+        assert row["ratio"] == pytest.approx(row["images_per_second"] / fastest)
+        work = roofline.step_work("resnet8", "resnet8_narrow", students, precision)
+        assert row["share_of_peak"] == pytest.approx(work.flops / seconds / found["peak_flops"][precision])
+    assert "images a CPU second" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("ratios", "holds"), [((1.0, 0.96, 1.5, 3.0), [True] * 3), ((1.0, 0.94, 1.4, 2.9), [False] * 3)]
+)
+def test_goals_on_a_cpu_are_those_of_the_smaller_pair(ratios, holds):
+    ways = [("bare loop", "fp32", 1), ("engine", "fp32", 1), ("engine", "bf16", 1), ("engine", "bf16", 8)]
+    rows = [
+        {"pair": cpu_throughput.GATE, "way": way, "precision": precision, "students": students, "ratio": ratio}
+        for (way, precision, students), ratio in zip(ways, ratios, strict=True)
+    ]
+    rows.append({**rows[0], "precision": "bf16", "ratio": ratios[2]})
+    goals = [goal for goal in cpu_throughput.check_goals(rows) if goal["value"] != 1]
+    assert [goal["holds"] for goal in goals] == holds
 
 
 def test_the_profile_shares_out_the_whole_step(tmp_path, capsys):
@@ -163,14 +225,21 @@ def test_bytes_are_those_of_a_network_written_out():
 
 
 def test_what_bf16_does_to_a_training_is_measured_against_what_rounding_once_does(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(rounding, "IMAGES", 150)
-    monkeypatch.setitem(rounding.RECIPE, "epochs", 12)
+    for name, value in {
+        "IMAGES": 150,
+        "TEACHER": "resnet8",
+        "STEPS": 20,
+        "SHOWN": (1, 20),
+        "COHORT": (1.0, 4.0),
+    }.items():
+        monkeypatch.setattr(rounding, name, value)
+    monkeypatch.setitem(rounding.RECIPE, "epochs", 8)
     status, found = measured(rounding.main, tmp_path, "--seeds", "2")
     assert status == (0 if all(found["holds"].values()) else 1)
     ours, once = found["losses"]["bf16"], found["losses"]["weights rounded once"]
     assert 0 < ours["1"] < rounding.FIRST_LIMIT
-    assert found["holds"]["losses"] == (ours["50"] <= rounding.RATIO_LIMIT * once["50"])
-    assert all(row["exact"] > 0.5 and row["fast"] > 0.5 for row in found["accuracy"].values())
+    assert found["holds"]["losses"] == (ours["20"] <= rounding.RATIO_LIMIT * once["20"])
+    assert all(row["exact"] > 0.3 and row["fast"] > 0.3 for row in found["accuracy"].values())
     assert "over 2 seeds" in capsys.readouterr().out
 
 
@@ -183,6 +252,24 @@ def test_a_training_on_photos_is_timed_beside_its_loader(tmp_path, capsys):
     assert found["ratio"] == pytest.approx(rates["loader"] / rates["training"])
     assert min(rates.values()) > 0
     assert "at least 1.2 wanted" in capsys.readouterr().out
+
+
+def test_what_was_timed_is_kept_where_a_later_training_fails(tmp_path, monkeypatch):
+    taken = []
+    monkeypatch.setattr(photo_training, "select_device", lambda *_, **__: taken.append(True) or torch.device("cpu"))
+    monkeypatch.setattr(photo_training, "enlarged", lambda data, number: taken.clear() or data)
+
+    def broken(self, photos, epochs):
+        raise RuntimeError("its loss became NaN or infinite")
+
+    monkeypatch.setattr(photo_training.Trial, "train", broken)
+    networks = ("--teacher", "resnet18_imagenet", "--size", "32", "--photos", "40", "--batch", "16", "--threads", "1")
+    with pytest.raises(RuntimeError, match="NaN"):
+        measured(photo_training.main, tmp_path, *networks, "--epochs", "1", "--repeats", "1")
+    found = json.loads((tmp_path / "measured.json").read_text(encoding="utf-8"))
+    assert found["photos_per_second"].keys() == {"loader"}
+    assert found["ratio"] is None
+    assert taken == [True]  # after all photos were made
 
 
 def test_differences_of_losses_and_accuracies_are_those_worked_out_by_hand():

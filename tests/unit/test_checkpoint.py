@@ -48,12 +48,24 @@ def splits(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def teacher(splits):
-    record = {"model": architecture("resnet8"), "recipe": RECIPE, "seed": 11, "loss": {"ce_weight": 1}}
+    record = {
+        "stage": "student",
+        "model": architecture("resnet8"),
+        "recipe": RECIPE,
+        "seed": 11,
+        "loss": {"ce_weight": 1},
+    }
     return make_learner("teacher", record, splits["train"]).model.eval().requires_grad_(False)
 
 
 def record(temperature, **changes):
-    spec = {"model": architecture("resnet8_narrow"), "recipe": RECIPE, "seed": 3, "temperature": temperature}
+    spec = {
+        "stage": "student",
+        "model": architecture("resnet8_narrow"),
+        "recipe": RECIPE,
+        "seed": 3,
+        "temperature": temperature,
+    }
     spec |= {"loss": {"kd_weight": 0.9, "ce_weight": 0.1}, **changes}
     return {"id": f"student_t{temperature}", "spec": spec, "code": "c", "data_sha256": "d", "teacher_sha256": "t"}
 
@@ -255,12 +267,12 @@ def test_a_damaged_one_is_named_and_the_older_one_taken(generations, capsys, dam
     }[damage]
     newer.write_bytes(ruined)
     assert step_of(find_checkpoint(newer.parent, RECORDS)) == 2
-    out = capsys.readouterr().out
-    assert out.startswith(f"{newer}: a damaged checkpoint, left out")
-    assert "starting from the beginning" not in out
+    err = capsys.readouterr().err
+    assert err.startswith(f"warning: {newer}: a damaged checkpoint, left out")
+    assert "starting from the beginning" not in err
     older.write_bytes(ruined)
     assert find_checkpoint(newer.parent, RECORDS) is None
-    assert f"{newer.parent}: no checkpoint is whole; starting from the beginning\n" in capsys.readouterr().out
+    assert f"warning: {newer.parent}: no checkpoint is whole; starting from the beginning\n" in capsys.readouterr().err
 
 
 def test_a_flipped_bit_is_found_wherever_it_is(generations):
@@ -371,7 +383,7 @@ def test_a_full_disk_costs_one_line_and_the_older_one_stays(saved_moment, tmp_pa
         assert not checkpoints.save(*saved_moment, 1.0)
         assert not checkpoints.save(*saved_moment, 1.0)
     lines = capsys.readouterr().err.splitlines()
-    assert lines == [f"{str(path)[:-13]}1.safetensors: file too large: going on without this checkpoint"] * 2
+    assert lines == [f"warning: {str(path)[:-13]}1.safetensors: file too large: going on without this checkpoint"] * 2
     assert {other.name: other.read_bytes() for other in tmp_path.iterdir()} == {path.name: before}
     assert checkpoints.save(*saved_moment, 1.0)
     assert len(list(tmp_path.iterdir())) == 2

@@ -1,7 +1,6 @@
 """The page of the claims, and the script that writes it."""
 
 import json
-import subprocess
 import sys
 
 import pandas as pd
@@ -60,15 +59,3 @@ def test_script_without_metrics_or_with_a_broken_table_says_so(monkeypatch, tmp_
     with pytest.raises(VicinalError, match=r"vicinal\.parquet: not a readable Parquet file"):
         run_script(monkeypatch, tmp_path, planted("C3"))
     assert not (tmp_path / "claims.parquet").exists()
-
-
-def test_the_claims_load_without_torch():
-    code = (
-        "import sys, vicinal.analysis.claims; "
-        "print([name for name in ('torch', 'pydantic', 'snakemake', 'sklearn') if name in sys.modules])"
-    )
-    path = str(ROOT / "workflow")
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": path}
-    )
-    assert done.stdout.strip() == "[]"

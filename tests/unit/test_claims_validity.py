@@ -13,7 +13,7 @@ simulation = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(simulation)
 
 # A short run finds gross errors, a long one what is a little off: the seeds are fixed.
-REPETITIONS = [50, pytest.param(simulation.REPETITIONS, marks=pytest.mark.long)]
+REPETITIONS = [20, pytest.param(simulation.REPETITIONS, marks=pytest.mark.long)]
 
 
 def name(scenario):
@@ -54,7 +54,7 @@ def test_limits_are_those_of_the_exact_binomial():
 
 def test_an_under_confident_student_never_passes_c4_without_a_warning():
     scenario = next(s for s in of_truth("planted") if s.claim == "C4")
-    rows = simulation.verdicts(scenario, 20, under_confident=True)
+    rows = simulation.verdicts(scenario, 5, under_confident=True)
     assert any(row["verdict"] == REPRODUCED for row in rows)
     for row in rows:
         assert "under-confident" in row["warning"]

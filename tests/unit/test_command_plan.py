@@ -13,6 +13,7 @@ import pytest
 from vicinal.commands import plan as command
 from vicinal.jobs.plan import read_plan, record_key
 from vicinal.jobs.records import measurement_spec
+from vicinal.models.cost import Cost
 from vicinal.planning.experiments import read_artefacts
 from vicinal.planning.files import write_plans
 from vicinal.planning.plans import build_plans
@@ -106,13 +107,15 @@ def test_a_first_run_is_all_new_and_nothing_is_written(say):
     assert [path for path in files() if path not in before and path != RESULTS] == []
 
 
-def test_no_torch_is_imported_where_costs_are_kept_or_nothing_is_to_do(say):
+def test_no_torch_is_imported_where_costs_are_kept_or_shipped_or_nothing_is_to_do(say):
     code = "import sys; from vicinal.cli import main; main(); sys.exit('torch' in sys.modules)"
     command_line = [sys.executable, "-c", code, "plan", "--set", "execution.device=cpu"]
-    assert subprocess.run(command_line, capture_output=True, check=False).returncode == 1  # the networks are counted
-    assert subprocess.run(command_line, capture_output=True, check=False).returncode == 0
-    make()
+    other = [*command_line, "--set", "students=[resnet20]"]
+    assert subprocess.run(other, capture_output=True, check=False).returncode == 1  # the network is counted
+    assert subprocess.run(other, capture_output=True, check=False).returncode == 0
     (RESULTS / "plan" / "costs.json").unlink()
+    assert subprocess.run(command_line, capture_output=True, check=False).returncode == 0  # shipped
+    make()
     run = subprocess.run(command_line, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
     assert "nothing to do" in run.stdout
@@ -194,11 +197,12 @@ def test_the_fields_of_the_json_are_those_of_the_help(say_json):
         assert name in command.SCHEMA
 
 
-def test_the_grid_of_the_paper_is_planned_in_seconds(say):
-    say("paper", *ON_GPU)  # counts the networks
-    began = time.perf_counter()
+def test_the_grid_of_the_paper_is_planned_in_seconds(say, monkeypatch):
+    # A stand-in for the counting, which is done once and not in seconds.
+    monkeypatch.setattr("vicinal.models.cost.count_cost", lambda *asked: Cost(10**6, 10**8, 50, 4 * 10**6, 10**6))
+    began = time.process_time()
     text = say("paper", *ON_GPU)
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
     assert "1,270 students trained" in text  # without ImageNet, which is not there
     assert "imagenet: data/imagenet: no such folder" in text
     assert "GPU-hours" in text

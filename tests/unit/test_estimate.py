@@ -1,6 +1,7 @@
 """Estimates of time and disk: against the engine's own numbers, measured rates and records with known answers."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from vicinal.data.catalogue import DATA_SETS
 from vicinal.data.split import hold_out_test, make_splits
 from vicinal.evaluation import probe as measure
+from vicinal.jobs import provenance as jobs_provenance
+from vicinal.jobs.provenance import Stopwatch
 from vicinal.models.cost import Costs
 from vicinal.models.registry import architecture
 from vicinal.planning.artefacts import DataSet
@@ -163,7 +166,7 @@ def results(tmp_path):
         for t, id_ in enumerate(ids):
             record = {"id": id_, "spec": {**shared, "temperature": t + 1}, "provenance": provenance(seconds)}
             write(tmp_path / "students" / id_ / "model.json", record)
-    benchmark(tmp_path / "benchmarks" / "plot_figure" / "digits" / "training.tsv", 7.5)
+    benchmark(tmp_path / "benchmarks" / "plot_figures" / "digits.tsv", 7.5)
     return tmp_path
 
 
@@ -176,7 +179,44 @@ def test_like_runs_decide(results):
     assert found.seconds == pytest.approx(2 * work.stated_seconds(CPU, COSTS))
     assert (found.source, found.runs) == ("like runs", 3)
     assert timing.startup == pytest.approx(2)
-    assert timing.rule("plot_figure").seconds == 7.5
+    assert timing.rule("plot_figures").seconds == 7.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "factor"),
+    [
+        ({}, 2),
+        ({"threads": 2}, 1),
+        ({"resumed": [{}]}, 6),  # the CPU time of the last part only
+        ({"device": "cuda:0", "gpu": "H100"}, 6),
+    ],
+    ids=["alone", "two threads", "resumed", "GPU"],
+)
+def test_the_times_of_a_busy_machine_are_not_taken_for_those_of_a_quiet_one(results, changes, factor):
+    """Everything took three times as long as its CPU time, and so did the start-up of two teachers of three."""
+    for path in [*results.glob("students/*/model.json"), *results.glob("teachers/*/model/model.json")]:
+        record = json.loads(path.read_text())
+        quiet = record["provenance"]["wall_seconds"]
+        record["provenance"] |= {"wall_seconds": 3 * quiet, "cpu_seconds": quiet, **changes}
+        write(path, record)
+        if path.parent.name == "model":
+            startup = 2 if record["spec"]["seed"] == 0 else 6
+            benchmark(path.parents[1] / "benchmark.tsv", 3 * quiet + startup)
+    recorded = read_recorded(results)
+    assert Timing(CPU, recorded, COSTS).startup == pytest.approx(2)
+    cohorts = [job for job in recorded.jobs if job.work.teacher]
+    assert len(cohorts) == 3
+    for job in cohorts:
+        assert job.seconds == pytest.approx(factor * job.work.stated_seconds(CPU, COSTS))
+
+
+def test_a_record_tells_the_cpu_time_of_its_job():
+    watch, began = Stopwatch(), time.process_time()
+    time.sleep(0.2)
+    while time.process_time() - began < 0.05:
+        pass
+    made = jobs_provenance.provenance(watch)
+    assert 0.05 <= made["cpu_seconds"] <= made["wall_seconds"] - 0.1
 
 
 def test_each_cohort_is_estimated_from_the_others(results):

@@ -130,7 +130,7 @@ def test_a_teacher_trained_with_mixup_has_panels_of_its_own():
     assert "α: of the mixup" not in plain
 
 
-@pytest.mark.parametrize(("teachers", "columns"), [(1, 2), (2, 2), (4, 2), (5, 4), (8, 4), (9, 4)])
+@pytest.mark.parametrize(("teachers", "columns"), [(1, 2), (4, 2), (5, 4), (9, 4)])
 def test_many_teachers_stand_two_side_by_side(teachers, columns):
     names = [f"net{i}" for i in range(teachers)]
     figure = make("confusion", tables_of(grid(teachers=names, temperatures=("2",), seeds=1)))[1]

@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 import test_figures_claims
 import test_figures_corruptions
-from figure_tables import all_axes, band_of, bars_of, grid, make, module, panel, tables_of, usual
+from figure_tables import all_axes, band_of, bars_of, grid, module, panel, tables_of, usual
 
 from vicinal.analysis.figures import panels, style
 
 KD = "kd_mixup"
 
 
+def data_of(name, tables):
+    return module(name).data({table: tables[table] for table in module(name).TABLES})
+
+
 def shifted(name, tables, ends=("low", "high")):
     """Return a figure drawn with other intervals than those of its data, which no library can guess, and these data."""
-    data, _, _ = make(name, tables)
+    data = data_of(name, tables)
     low, high = ends
     data[low] = data["mean"] - 0.11 - 0.01 * np.arange(len(data)) / len(data)
     data[high] = data["mean"] + 0.23 + 0.01 * np.arange(len(data)) / len(data)
@@ -50,7 +54,7 @@ def test_temperature(metric):
 
 @pytest.mark.parametrize("name", ["plane", "capacity"])
 def test_both_directions(name):
-    data, _, _ = make(name, usual())
+    data = data_of(name, usual())
     ends = ["low", "high", *(["teacher_low", "teacher_high"] if name == "capacity" else [])]
     data[ends] += np.tile([0.3, 0.7], len(ends) // 2)  # no longer around the mean
     with style.look():
@@ -109,7 +113,7 @@ def test_confusion():
 
 
 def test_reliability():
-    data, _, _ = make("reliability", usual())
+    data = data_of("reliability", usual())
     data["accuracy_min"], data["accuracy_max"] = data["accuracy"] - 3.3, data["accuracy"] + 1.1
     with style.look():
         figure = module("reliability").draw(data)

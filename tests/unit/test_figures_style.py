@@ -1,12 +1,8 @@
 """The look that all figures share."""
 
-import os
-import subprocess
-import sys
-
 import matplotlib
 import pytest
-from figure_tables import ROOT, module, usual_figure
+from figure_tables import module, usual_figure
 from matplotlib import font_manager
 
 from vicinal.analysis.figures import panels, style
@@ -66,11 +62,3 @@ def test_a_grid_has_a_row_a_name_and_a_column_a_label():
 @pytest.mark.parametrize("rows", [1, 4, 8])
 def test_a_grid_fills_a_page_at_most(rows):
     assert panels.grid(["a"] * rows, ["one"], "x")[0].get_figheight() <= 10.5
-
-
-def test_the_names_of_the_figures_load_no_drawing_library():
-    heavy = "{'matplotlib', 'seaborn', 'pandas', 'numpy'}"
-    code = f"import sys; import vicinal.analysis.figures; print({heavy} & set(sys.modules))"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
-    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert result.stdout == "set()\n"

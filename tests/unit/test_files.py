@@ -11,7 +11,7 @@ import torch
 
 from vicinal import files
 from vicinal.errors import VicinalError, describe, nearest, run
-from vicinal.files import atomic_directory, atomic_path, read_json, sha256, write_json, write_text
+from vicinal.files import atomic_directory, atomic_path, read_json, read_object, sha256, write_json, write_text
 
 
 class FailureError(Exception):
@@ -250,6 +250,16 @@ def test_file_that_is_no_json(tmp_path, content):
         read_json(path)
     assert str(caught.value).startswith(f"{path}: not a JSON file (")
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "3", "null", '"a"'])
+def test_json_that_is_no_object(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    with pytest.raises(VicinalError) as caught:
+        read_json(path)
+    assert str(caught.value) == f"{path}: expected a JSON object, {{…}}, found {content}"
+    assert read_object(path) == {}
 
 
 def test_file_that_is_not_there(tmp_path):

@@ -78,7 +78,6 @@ def test_a_job_that_fails_once_is_tried_again(run):
             [],
             "epoch: unknown",
         ),
-        ("rule all:\n    input: 'missing.txt'\n", [], "missing.txt"),
         ("1 / 0\n", [], "ZeroDivisionError"),
         ("rule all:\n    input: []\n", ["--no-such-option"], "unrecognized arguments: --no-such-option"),
     ],

@@ -1,9 +1,10 @@
 """The history of a training beside its model's weights."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from vicinal.errors import VicinalError
@@ -48,4 +49,16 @@ def test_a_history_that_cannot_be_read_is_named(tmp_path, content):
 
 def test_rows_of_any_order_and_more_fields_make_the_same_table():
     rows = [dict(reversed(row.items()), seconds=1.0) for row in ROWS]
-    pd.testing.assert_frame_equal(history_table(rows), history_table(ROWS), check_exact=True)
+    assert history_table(rows).to_pandas().equals(history_table(ROWS).to_pandas())
+
+
+def test_a_history_is_written_without_pandas(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from vicinal.files import write_table;"
+        "from vicinal.training.history import history_table;"
+        f"write_table(Path({str(tmp_path)!r}) / 'history.parquet', history_table([{{'epoch': 1, 'loss': 0.5}}]));"
+        "print('pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+    assert training_history(tmp_path)["loss"].tolist() == [0.5]

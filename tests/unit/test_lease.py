@@ -215,7 +215,7 @@ def test_a_process_that_is_stopped_loses_its_lease_and_goes_on(tmp_path, capsys)
     with lease(tmp_path, "x"):
         leave(tmp_path, ELSEWHERE)
         out = wait_for(lambda: capsys.readouterr().err)
-        assert out == "x: the lease of this process was taken over by node07, process " + (
+        assert out == "warning: x: the lease of this process was taken over by node07, process " + (
             f"{os.getpid()}; it goes on: what is finished first counts\n"
         )
         before = path.stat().st_mtime_ns
@@ -245,10 +245,8 @@ def test_where_no_lease_can_be_kept_it_goes_on_without(tmp_path, capsys):
     with lease(tmp_path, "x"):
         pass
     captured = capsys.readouterr()
-    assert (
-        captured.err
-        == f"{path_in(tmp_path)}: File exists; going on without a lease: another process may do the " + ("same work\n")
-    )
+    what = "going on without a lease: another process may do the same work"
+    assert captured.err == f"warning: {path_in(tmp_path)}: File exists; {what}\n"
     assert captured.out == ""
 
 

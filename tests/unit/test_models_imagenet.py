@@ -1,6 +1,7 @@
 """The networks for photographs: against torchvision and timm, and their heads."""
 
 import sys
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -19,10 +20,31 @@ torch.set_num_threads(1)
 TORCHVISION = [name for name in TRUNKS if name not in TIMM]
 
 
+@pytest.fixture
+def two_blocks(monkeypatch):
+    """Vision Transformers, ours and those of the libraries, with 2 of their 12 blocks, which are all alike."""
+    get_model = torchvision.models.get_model
+
+    def shallow(name, **options):
+        if name != "vit_b_16":
+            return get_model(name, **options)
+        return torchvision.models.VisionTransformer(224, 16, 2, 12, 768, 3072, **options)
+
+    monkeypatch.setattr(torchvision.models, "get_model", shallow)
+    if find_spec("timm") is not None:
+        import timm
+
+        create_model = timm.create_model
+        monkeypatch.setattr(
+            timm, "create_model", lambda name, **o: create_model(name, **o, **({"depth": 2} if "vit" in name else {}))
+        )
+
+
 @pytest.mark.parametrize(
     ("name", "size"),
     [("resnet18_imagenet", 64), ("mobilenet_v2_imagenet", 64), ("convnext_tiny", 64), ("vit_b_16", 224)],
 )
+@pytest.mark.usefixtures("two_blocks")
 def test_logits_are_those_of_torchvision_with_the_same_weights(name, size):
     torch.manual_seed(0)
     oracle = randomise(torchvision.models.get_model(name.removesuffix("_imagenet"), num_classes=1000))
@@ -60,12 +82,13 @@ def test_logits_are_those_of_timm_with_the_same_weights(name):
         torch.testing.assert_close(model.eval()(x), oracle.eval()(x))
 
 
+@pytest.mark.usefixtures("two_blocks")
 def test_the_two_vision_transformers_are_the_same_function():
     need_timm("vit_b_16_in21k")
     torch.manual_seed(0)
     ours = make("vit_b_16_in21k").double().eval()
     nn.init.normal_(ours.head.weight)
-    theirs = torchvision.models.vit_b_16(num_classes=100).double().eval()
+    theirs = torchvision.models.get_model("vit_b_16", num_classes=100).double().eval()
     names = {
         "cls_token": "class_token", "pos_embed": "encoder.pos_embedding", "patch_embed.proj": "conv_proj",
         "blocks.": "encoder.layers.encoder_layer_", "norm1": "ln_1", "norm2": "ln_2", "mlp.fc1": "mlp.0",
@@ -83,6 +106,7 @@ def test_the_two_vision_transformers_are_the_same_function():
         torch.testing.assert_close(ours(x), theirs(x))
 
 
+@pytest.mark.usefixtures("two_blocks")
 def test_fresh_weights_of_a_vision_transformer_are_those_that_timm_draws():
     timm = pytest.importorskip("timm", reason="the optional package timm is not installed")
     state = make("vit_b_16_in21k", num_classes=10).state_dict()
@@ -95,6 +119,7 @@ def test_fresh_weights_of_a_vision_transformer_are_those_that_timm_draws():
 
 
 @pytest.mark.parametrize("name", ["resnet18_imagenet", "mobilenet_v2_imagenet", "convnext_tiny", "vit_b_16"])
+@pytest.mark.usefixtures("two_blocks")
 def test_fresh_weights_are_those_that_torchvision_draws(name):
     model = make(name, num_classes=10)
     torch.manual_seed(0)
@@ -115,6 +140,7 @@ def test_fresh_weights_are_those_that_torchvision_draws(name):
         ("resnetv2_101x1_bit_mlp", 32),
     ],
 )
+@pytest.mark.usefixtures("two_blocks")
 def test_training_step(name, size):
     need_timm(name)
     model = make(name)

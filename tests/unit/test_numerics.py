@@ -2,15 +2,20 @@
 
 import argparse
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch._inductor.runtime.cache_dir_utils
 from small_cohort import frozen_teacher, splits, trained
 
+import vicinal.training.precision
 from vicinal.config.schema import Execution
 from vicinal.errors import VicinalError
+from vicinal.models.cost import Costs
+from vicinal.models.registry import architecture
 from vicinal.training.numerics import COMPILED, Numerics, add_numerics_arguments, numerics_options, select_numerics
+from vicinal.training.precision import network_cost
 
 torch.set_num_threads(1)
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -23,6 +28,7 @@ def _switches_as_before():
     yield
     backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32, backends.cudnn.benchmark = before
     torch.use_deterministic_algorithms(False)
+    torch.utils.deterministic.fill_uninitialized_memory = True
 
 
 def parsed(*options):
@@ -31,14 +37,63 @@ def parsed(*options):
     return parser.parse_args(options)
 
 
-def test_auto_is_fp32_on_a_cpu_and_nothing_is_compiled():
-    assert select_numerics(parsed(), CPU) == Numerics("fp32", compile="off")
+def cost_of(name, channels, size):
+    return Costs().of(architecture(name), 10, channels, size, size)
+
+
+@pytest.mark.parametrize(
+    ("flag", "network", "precision"),
+    [
+        ("avx512_bf16", ("resnet8", 3, 16), "bf16"),  # 1.3 times as fast in bf16
+        ("amx_bf16", ("resnet20", 3, 32), "bf16"),
+        ("bf16", ("resnet20", 3, 32), "bf16"),
+        ("avx512f", ("resnet20", 3, 32), "fp32"),
+        ("avx512_bf16", ("resnet8_narrow", 1, 8), "fp32"),  # the networks of the default experiment
+        ("avx512_bf16", ("resnet14", 1, 8), "fp32"),
+        ("avx512_bf16", ("mobilenet_v2", 3, 32), "fp32"),  # 0.6 times as fast
+        ("avx512_bf16", ("shufflenet_v2", 3, 32), "fp32"),  # 0.9 times as fast
+    ],
+)
+def test_auto_is_bf16_on_a_cpu_that_has_it_for_networks_that_gain(monkeypatch, flag, network, precision):
+    monkeypatch.setattr(vicinal.training.precision, "cpu_flags", lambda: {"fma", flag})
+    chosen = select_numerics(parsed(), CPU, lambda: cost_of(*network))
+    assert chosen == Numerics(precision, compile="off", auto=True)
+
+
+def test_without_a_network_auto_is_fp32_on_a_cpu_and_nothing_is_compiled():
+    assert select_numerics(parsed(), CPU) == Numerics("fp32", compile="off", auto=True)
+
+
+@pytest.mark.parametrize(("options", "flags"), [((), set()), (("--precision", "fp32"), {"avx512_bf16"})])
+def test_no_network_is_counted_where_it_does_not_matter(monkeypatch, options, flags):
+    monkeypatch.setattr(vicinal.training.precision, "cpu_flags", lambda: flags)
+    assert select_numerics(parsed(*options), CPU, pytest.fail).precision == "fp32"
+
+
+def test_a_resumed_training_keeps_its_precision_unless_the_user_chose_another():
+    auto, chosen = Numerics("fp32", auto=True), Numerics("fp32")
+    assert auto.resumed("bf16", CPU) == Numerics("bf16", auto=True)
+    assert chosen.resumed("bf16", CPU) == chosen
+    # a CPU has no tf32; old checkpoints do not say
+    assert auto.resumed("tf32", CPU) == auto.resumed(None, CPU) == auto
+    assert auto.resumed("tf32", CUDA).precision == "tf32"
+    assert torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize(
+    ("store", "recipe", "image"),
+    [({"image_shape": [8, 8, 1]}, {}, (1, 8)), ({"image_shape": [9, 9, 3]}, {"crop": 32}, (3, 32)),
+     ({}, {"crop": 32}, (3, 32))],
+)  # fmt: skip
+def test_the_network_is_counted_on_what_it_sees(tmp_path, store, recipe, image):
+    spec = {"model": architecture("resnet8"), "recipe": recipe}
+    assert network_cost(spec, SimpleNamespace(meta=store, num_classes=10), tmp_path) == cost_of("resnet8", *image)
 
 
 @pytest.mark.parametrize(("has_bf16", "precision"), [(True, "bf16"), (False, "fp32")])
 def test_auto_is_bf16_on_a_gpu_that_has_it(monkeypatch, has_bf16, precision):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
-    assert select_numerics(parsed(), CUDA) == Numerics(precision, compile="auto")
+    assert select_numerics(parsed(), CUDA) == Numerics(precision, compile="auto", auto=True)
     assert torch.backends.cudnn.benchmark
     # convolutions of torch use tf32 unless told otherwise
     assert not torch.backends.cudnn.allow_tf32
@@ -58,6 +113,8 @@ def test_deterministic_leaves_nothing_to_measurements(monkeypatch):
     chosen = select_numerics(parsed("--precision", "fp32", "--deterministic"), CUDA)
     assert chosen == Numerics("fp32", deterministic=True, compile="off")
     assert torch.are_deterministic_algorithms_enabled()
+    # Else torch would fill each empty tensor, by a kernel each.
+    assert not torch.utils.deterministic.fill_uninitialized_memory
     assert not torch.backends.cudnn.benchmark
 
 

@@ -54,7 +54,10 @@ def test_the_size_that_timm_publishes_is_within_its_bounds():
     assert entry.size - entry.tolerance < 346_292_833 < entry.size
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "resnetv2_50_imagenet" else pytest.param(name, marks=pytest.mark.long) for name in PUBLISHED],
+)
 def test_files_as_timm_saves_them_are_loaded(tmp_path, name):
     need_timm(name)
     import timm

@@ -4,13 +4,11 @@ import hashlib
 import json
 import math
 import re
-import runpy
-import sys
-from pathlib import Path
 
 import pytest
 from report_tables import WORDS, Page, claims_table, metrics_table, png, record, write_experiment
 
+from scripts import run_script
 from vicinal.analysis.claims import CLAIMS
 from vicinal.analysis.report import context, read_config, read_inputs, render
 from vicinal.analysis.report.figures import BUDGET, Figure, embed, must_shrink
@@ -20,7 +18,6 @@ from vicinal.analysis.report.runs import runs_context
 from vicinal.errors import VicinalError
 from vicinal.jobs import fingerprint
 
-SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "report.py"
 HOSTILE = "<script>alert('x')</script>\"&"
 
 
@@ -96,6 +93,13 @@ def test_what_is_missing_is_said(folder, missing, said):
     after = Page(page_of(folder)).text
     assert said in after
     assert after != before
+
+
+@pytest.mark.parametrize("record", ["provenance.json", "claims.json", "figures/training.json"])
+def test_a_record_that_is_no_object_is_named(folder, record):
+    (folder / record).write_text("[1]")
+    with pytest.raises(VicinalError, match=rf"/{record}: expected a JSON object, {{…}}, found \[1\]$"):
+        page_of(folder)
 
 
 def test_an_empty_folder_gives_a_page(tmp_path):
@@ -222,32 +226,29 @@ def test_config_of_one_or_several_experiments(tmp_path):
     assert read_config(path, "b") == "name: b\nseeds:\n- 1\n"
 
 
-def planned(folder, monkeypatch, code=None):
-    """Run the script with a plan, in this process."""
+def planned(folder, code=None):
+    """Run the script with a plan."""
     results = folder.parent
-    plan = {
-        "stage": "reports",
-        "id": "cifar100",
-        "key": "k",
-        "spec": {},
-        "code": code or fingerprint.stage_fingerprint("reports"),
-    }
+    code = code or fingerprint.stage_fingerprint("reports")
+    plan = {"stage": "reports", "id": "cifar100", "key": "k", "spec": {}, "code": code}
     (results / "plan.json").write_text(json.dumps(plan))
-    arguments = ["--plan", results / "plan.json", "--results", results, "--tables", folder]
-    monkeypatch.setattr(sys, "argv", ["report.py", *map(str, arguments), "--output", str(folder / "report.html")])
-    with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    return end.value.code
+    paths = {
+        "--plan": results / "plan.json",
+        "--results": results,
+        "--tables": folder,
+        "--output": folder / "report.html",
+    }
+    return run_script("report.py", *(part for pair in paths.items() for part in pair))
 
 
-def test_script_with_a_plan_adds_the_records_of_the_models(folder, monkeypatch):
+def test_script_with_a_plan_adds_the_records_of_the_models(folder):
     place = folder.parent / "evaluations" / "e" / "m"
     place.mkdir(parents=True)
     records = {"training": record(wall_seconds=3725), "provenance": record()}
     (place / "evaluation.json").write_text(json.dumps(records))
     (folder.parent / "plan").mkdir()
     (folder.parent / "plan" / "config.yaml").write_text("{name: cifar100, seeds: [7]}")
-    assert planned(folder, monkeypatch) == 0
+    assert planned(folder).returncode == 0
     text = Page((folder / "report.html").read_text(encoding="utf-8")).text
     assert "62 min" in text
     assert f"git checkout {'a' * 40}\n./reproduce cifar100.yaml" in text
@@ -262,9 +263,11 @@ def test_script_with_a_plan_adds_the_records_of_the_models(folder, monkeypatch):
     assert made["code"] == fingerprint.stage_fingerprint("reports")
 
 
-def test_script_stops_where_a_record_is_missing_or_the_code_changed(folder, monkeypatch, capsys):
-    assert planned(folder, monkeypatch) == 1
-    assert "evaluation.json: no such file" in capsys.readouterr().err
-    assert planned(folder, monkeypatch, code="0" * 16) == 1
-    assert "the code changed after this run was planned" in capsys.readouterr().err
+def test_script_stops_where_a_record_is_missing_or_the_code_changed(folder):
+    done = planned(folder)
+    assert done.returncode == 1
+    assert "evaluation.json: no such file" in done.stderr
+    done = planned(folder, code="0" * 16)
+    assert done.returncode == 1
+    assert "the code changed after this run was planned" in done.stderr
     assert not (folder / "report.html").exists()

@@ -3,10 +3,7 @@
 import hashlib
 import json
 import re
-import runpy
 import shutil
-import sys
-from pathlib import Path
 from urllib.parse import unquote
 
 import pandas as pd
@@ -14,12 +11,12 @@ import pytest
 from report_tables import WORDS, Page, claims_table, metrics_table, record, write_experiment
 from shipped_metrics import shipped_metrics
 
+from scripts import run_script
 from vicinal.analysis.claims import CLAIMS, evaluate_claims
 from vicinal.analysis.report import combined_context, read_inputs, render
 from vicinal.analysis.report.combined import agreement
 from vicinal.jobs import fingerprint
 
-SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "combine.py"
 HOSTILE = "<script>alert('x')</script>\"&"
 YES, NO, OPEN = WORDS
 NONE = "no verdict"
@@ -223,32 +220,27 @@ def evaluated(folders):
     return folders
 
 
-def planned(folders, monkeypatch, name="paper", **other):
-    """Run the script with a plan, in this process; return its status."""
+def planned(folders, name="paper", **other):
+    """Run the script with a plan."""
     results = folders[0].parent
     code = fingerprint.stage_fingerprint("collections")
     plan = {"stage": "collections", "id": name, "key": "k", "spec": {"experiments": ["x"]}, "code": code} | other
     (results / "plan.json").write_text(json.dumps(plan))
-    arguments = [
-        "--plan",
-        results / "plan.json",
-        "--results",
-        results,
-        "--tables",
-        *folders,
-        "--output",
-        results / name / "report.html",
-    ]
-    monkeypatch.setattr(sys, "argv", ["combine.py", *map(str, arguments)])
-    with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    return end.value.code
+    arguments = ["--plan", results / "plan.json", "--results", results, "--output", results / name / "report.html"]
+    return run_script("combine.py", *arguments, "--tables", *folders)
 
 
-def test_script_writes_page_record_and_key(evaluated, monkeypatch, capsys):
+def refused(says, folders, **other):
+    done = planned(folders, **other)
+    assert done.returncode == 1
+    assert says in done.stderr
+
+
+def test_script_writes_page_record_and_key(evaluated):
     folders = evaluated
-    assert planned(folders, monkeypatch) == 0
-    assert "paper: cifar100, cifar10 in " in capsys.readouterr().out
+    done = planned(folders)
+    assert done.returncode == 0
+    assert "paper: cifar100, cifar10 in " in done.stdout
     place = folders[0].parent / "paper"
     page = (place / "report.html").read_text(encoding="utf-8")
     assert scores(page) == scores(page_of(folders))
@@ -265,18 +257,13 @@ def test_script_writes_page_record_and_key(evaluated, monkeypatch, capsys):
     assert made["provenance"]["packages"]["pandas"] == pd.__version__
 
 
-def test_script_names_what_is_wrong(evaluated, monkeypatch, capsys):
+def test_script_names_what_is_wrong(evaluated):
     folders = evaluated
-    assert planned([folders[0], folders[0].parent / "none"], monkeypatch) == 1
-    assert "none: no such folder" in capsys.readouterr().err
+    refused("none: no such folder", [folders[0], folders[0].parent / "none"])
     copy = shutil.copytree(folders[0], folders[0].parent / "copy")
-    assert planned([*folders, copy], monkeypatch) == 1
-    assert "copy: a second experiment named cifar100" in capsys.readouterr().err
-    assert planned(folders, monkeypatch, stage="reports") == 1
-    assert "a plan of the stage reports, expected collections" in capsys.readouterr().err
-    assert planned(folders, monkeypatch, code="0" * 16) == 1
-    assert "the code changed after this run was planned" in capsys.readouterr().err
+    refused("copy: a second experiment named cifar100", [*folders, copy])
+    refused("a plan of the stage reports, expected collections", folders, stage="reports")
+    refused("the code changed after this run was planned", folders, code="0" * 16)
     (folders[0].parent / "evaluations" / "e" / "m" / "evaluation.json").unlink()
-    assert planned(folders, monkeypatch) == 1
-    assert "evaluation.json: no such file" in capsys.readouterr().err
+    refused("evaluation.json: no such file", folders)
     assert not (folders[0].parent / "paper").exists()

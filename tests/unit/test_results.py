@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from vicinal.analysis.figures import FIGURES
 from vicinal.results import FOLDERS, SHARED_FOLDERS, STAGES, is_id, model_path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,8 +19,8 @@ def rules():
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_is_as_its_rule_says(rules, name):
-    stage, rule = STAGES[name], re.sub(r"\{\w+\}", "x", rules[STAGES[name].rule])
-    id_ = "x/x" if name == "figures" else "x"
+    stage, id_ = STAGES[name], "x"
+    rule = re.sub(r"\{+\w+\}+", id_, rules[stage.rule].replace("{figure}", FIGURES[0]))
     assert f"results/plan/{name}/{id_}.json" in rule
     assert re.search(r"^    output:\n(?:        .*\n)*?        .*" + f'"results/{stage.output_of(id_)}"', rule, re.M)
     assert f'    log:\n        "results/{stage.log_of(id_)}"' in rule
@@ -41,3 +42,8 @@ def test_folders_hold_the_outputs():
 def test_ids():
     assert is_id("resnet8_t4-0123abcd")
     assert not any(map(is_id, ("resnet8", "-0123abcd", "a-0123ABCD", "../a-0123abcd", "a/b-0123abcd", "a-0123abcd\n")))
+
+
+def test_every_figure_has_a_caption_in_snakemakes_report():
+    captions = {path.stem: path.read_text() for path in (ROOT / "workflow/report/captions/figures").iterdir()}
+    assert captions == {name: f"{{{{ snakemake.params.captions.{name} }}}}\n" for name in FIGURES}

@@ -12,9 +12,7 @@ from results_tree import GRID, ROOT, artefacts, make_tree
 
 from vicinal.audit.garbage import find_garbage
 from vicinal.audit.references import find_references
-from vicinal.audit.verify.artefacts import Walk
-from vicinal.audit.verify.findings import Findings, Ledger
-from vicinal.audit.verify.layout import find_foreign
+from vicinal.audit.verify.artefacts import verify
 from vicinal.commands import gc
 from vicinal.config import Execution, read_config, validate
 from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive
@@ -56,11 +54,8 @@ def configure(*settings):
 
 
 def check(results):
-    findings = Findings()
     made = ("data", "corruptions", "teachers", "cohorts", "evaluations", "robustness")
-    Walk([plan for plan in build_plans(artefacts(ON)) if plan.stage in made], results, Ledger(findings)).run()
-    find_foreign(findings, results, [])
-    return findings.problems
+    return verify([plan for plan in build_plans(artefacts(ON)) if plan.stage in made], results).problems
 
 
 def measured():
@@ -104,7 +99,7 @@ def test_a_record_of_other_data_is_one_problem(project):
     write_json(path, {**json.loads(path.read_text()), "data_sha256": "0"})
     [problem] = check(RESULTS)
     assert problem.path == path
-    assert "other data" in problem.fault
+    assert "its data_sha256 is not" in problem.fault
 
 
 def test_copied_with_its_times_there_is_nothing_to_do(project, tmp_path, monkeypatch):

@@ -159,9 +159,10 @@ def test_a_list_of_what_was_left_out():
     assert collection_name("c", ["c"], RESULTS) is None
     write_skipped(RESULTS, "all", {})
     assert collection_name("all", ["c"], RESULTS) is None
-    skipped_file(RESULTS, "all").write_text("[]")
-    with pytest.raises(VicinalError, match=r"plan/skipped/all.json: not a list .* delete it"):
-        read_skipped(RESULTS, "all", [])
+    for text, says in (('{"a": 1}', "not a list .* delete it"), ("[]", "expected a JSON object")):
+        skipped_file(RESULTS, "all").write_text(text)
+        with pytest.raises(VicinalError, match=rf"plan/skipped/all.json: {says}"):
+            read_skipped(RESULTS, "all", [])
 
 
 def test_a_finished_run_is_known_until_something_changes(monkeypatch, tmp_path):

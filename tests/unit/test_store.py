@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.datasets import load_digits
 
-import vicinal
+from scripts import SCRIPTS, run_script
 from vicinal import files
 from vicinal.data import prepare as module
 from vicinal.data.catalogue import resolve_source
@@ -23,7 +23,6 @@ from vicinal.errors import VicinalError
 from vicinal.jobs.fingerprint import stage_fingerprint
 from vicinal.jobs.plan import recorded_key
 
-WORKFLOW = Path(vicinal.__file__).parents[1]
 FILES = FORMS[FORMAT]
 
 
@@ -36,14 +35,12 @@ def store(tmp_path) -> DataStore:
     return prepare_images(digits(), tmp_path, tmp_path / "store")
 
 
-def prepare_by_script(tmp_path: Path, output: Path, name="prepare_data.py", plan=None, **options):
-    if plan is None:
-        plan = {"stage": "data", "id": "d", "key": "the key", "code": stage_fingerprint("data"), "spec": digits()}
+def options(tmp_path: Path, output: Path, **changes) -> list:
+    """Write a plan; return the options of the script that prepares its data."""
+    plan = {"stage": "data", "id": "d", "key": "the key", "code": stage_fingerprint("data"), "spec": digits()}
     path = tmp_path / "plan.json"
-    path.write_text(json.dumps(plan))
-    command = [sys.executable, str(WORKFLOW / "scripts" / name), "--plan", str(path), "--output", str(output)]
-    environment = {**os.environ, "PYTHONPATH": str(WORKFLOW)}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, **options)
+    path.write_text(json.dumps(plan | changes))
+    return ["--plan", path, "--output", output, "--results", tmp_path / "results"]
 
 
 def test_a_store_holds_the_digits(store):
@@ -260,7 +257,7 @@ def test_a_kill_between_two_renames_leaves_no_store(store, tmp_path, monkeypatch
 
 def test_the_script_makes_the_store_its_record_and_its_key(tmp_path):
     output = tmp_path / "results" / "data" / "d" / "data.json"
-    done = prepare_by_script(tmp_path, output)
+    done = run_script("prepare_data.py", *options(tmp_path, output))
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert "150 train, 597 validation, 900 test" in done.stderr
@@ -268,7 +265,7 @@ def test_the_script_makes_the_store_its_record_and_its_key(tmp_path):
     assert recorded_key(output) == "the key"
     # Snakemake removes the declared output before it runs the job again.
     output.unlink()
-    done = prepare_by_script(tmp_path, output)
+    done = run_script("prepare_data.py", *options(tmp_path, output))
     assert "kept" in done.stderr
     assert DataStore(output).meta == files.read_json(output)
 
@@ -279,7 +276,10 @@ def test_a_write_that_fails_is_one_line_that_says_where(tmp_path):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 
-    done = prepare_by_script(tmp_path, output, preexec_fn=limit)
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / "prepare_data.py", *options(tmp_path, output)],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(SCRIPTS.parent)}, preexec_fn=limit,
+    )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"error: {output.parent}: file too large"
     assert list(output.parent.iterdir()) == []
@@ -287,14 +287,13 @@ def test_a_write_that_fails_is_one_line_that_says_where(tmp_path):
 
 def test_an_unwritable_output_is_one_line(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    done = prepare_by_script(tmp_path, tmp_path / "file" / "meta.json")
+    done = run_script("prepare_data.py", *options(tmp_path, tmp_path / "file" / "meta.json"))
     assert done.returncode == 1
     assert done.stderr == f"error: {tmp_path / 'file'}: file exists\n"
 
 
 def test_a_plan_of_other_code_stops_the_script(tmp_path):
-    plan = {"stage": "data", "id": "d", "key": "k", "code": "old", "spec": digits()}
-    done = prepare_by_script(tmp_path, tmp_path / "store" / "meta.json", plan=plan)
+    done = run_script("prepare_data.py", *options(tmp_path, tmp_path / "store" / "meta.json", code="old"))
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "the code changed" in done.stderr
@@ -303,24 +302,21 @@ def test_a_plan_of_other_code_stops_the_script(tmp_path):
 
 @pytest.mark.parametrize("name", ["fetch_data.py", "prepare_data.py"])
 def test_scripts_explain_themselves(name):
-    command = [sys.executable, str(WORKFLOW / "scripts" / name), "--help"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(WORKFLOW)}
-    )
+    done = run_script(name, "--help")
+    assert done.returncode == 0
     assert "(default: data)" in done.stdout
 
 
-def test_the_fetch_script_writes_its_record_and_key(tmp_path):
+def test_the_fetch_script_writes_its_record_and_key(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     plan = {"stage": "downloads", "id": "digits-1", "key": "k", "spec": {"name": "digits", "source": "digits"}}
     files.write_json(tmp_path / "plan.json", plan)
     record = tmp_path / "records" / "digits.json"
-    command = [sys.executable, str(WORKFLOW / "scripts" / "fetch_data.py"), "--plan", "plan.json", "--record", record]
-    environment = {**os.environ, "PYTHONPATH": str(WORKFLOW)}
-    subprocess.run(command, check=True, capture_output=True, env=environment, cwd=tmp_path)
+    assert run_script("fetch_data.py", "--plan", "plan.json", "--record", record).returncode == 0
     assert files.read_json(record) == {"name": "digits", **resolve_source("digits", tmp_path)}
     assert recorded_key(record) == "k"
     files.write_json(tmp_path / "plan.json", {**plan, "spec": {"name": "didgets", "source": "auto"}})
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    done = run_script("fetch_data.py", "--plan", "plan.json", "--record", record)
     assert done.returncode == 1
     assert done.stderr.startswith('error: data.name: "didgets" is no known data set (did you mean digits?)')
     assert len(done.stderr.splitlines()) == 1

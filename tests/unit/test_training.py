@@ -52,21 +52,28 @@ def together(store, tmp_path_factory):
     return train(store, tmp_path_factory.mktemp("together"))
 
 
+FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+# What cuDNN and cuBLAS raise where their workspaces find no room.
+NO_ENGINE = RuntimeError("FIND was unable to find an engine to execute this computation")
+NO_WORKSPACE = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
 @pytest.fixture
-def sizes(monkeypatch):
+def sizes(monkeypatch, request):
     """Let at most two learners find room; tell how many were in each step that was tried."""
-    seen, step = [], CohortStep.__call__
+    seen, step, error = [], CohortStep.__call__, getattr(request, "param", FULL)
 
     def short_of_memory(self, size):
         seen.append(len(self.learners))
         if len(self.learners) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+            raise error
         step(self, size)
 
     monkeypatch.setattr(CohortStep, "__call__", short_of_memory)
     return seen
 
 
+@pytest.mark.parametrize("sizes", [FULL, NO_ENGINE, NO_WORKSPACE], indirect=True)
 def test_a_cohort_that_finds_no_room_is_halved_until_it_does(store, tmp_path, together, sizes, capsys):
     assert train(store, tmp_path) == together
     steps = 3 * 4
@@ -75,6 +82,15 @@ def test_a_cohort_that_finds_no_room_is_halved_until_it_does(store, tmp_path, to
     assert "c-1: out of memory; from now on 3 models are trained at once" in said
     assert "c-1: out of memory; from now on 2 models are trained at once" in said
     assert not (tmp_path / "checkpoints" / "c-1").exists()
+
+
+def test_any_other_error_ends_the_job(store, tmp_path, monkeypatch):
+    def broken(self, size):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(CohortStep, "__call__", broken)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        train(store, tmp_path)
 
 
 def test_a_single_model_that_finds_no_room_is_an_error(store, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""The authors' protocol: each of their teachers and students takes a few steps on enlarged images (fresh weights)."""
+"""The authors' protocol: their teachers and students take a few steps on enlarged images (fresh weights)."""
 
 from types import SimpleNamespace
 
@@ -18,10 +18,17 @@ from vicinal.training.numerics import Numerics
 from vicinal.training.optimizers import learning_rate
 from vicinal.training.step import Training
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 CPU = torch.device("cpu")
 [EXPERIMENT] = load(read_config(EXPERIMENTS / "cifar100-transfer.yaml"))
 [GRID] = EXPERIMENT.grids
+QUICK = ("convnext_tiny", "resnet18_imagenet", "mobilenet_v2_imagenet")
+
+
+def networks(names):
+    """Return the names as parameters; a large network takes a minute and the code of a small one."""
+    marks = [() if name.startswith(QUICK) else pytest.mark.long for name in names]
+    return [pytest.param(name, marks=mark) for name, mark in zip(names, marks, strict=True)]
 
 
 def store(images=6):
@@ -52,20 +59,20 @@ def taught(spec, recipe, data, alpha=None, teacher=None):
     return learner, changed
 
 
-@pytest.mark.parametrize("entry", GRID.teachers, ids=lambda entry: entry.model)
-def test_teachers(entry):
+@pytest.mark.parametrize("model", networks([entry.model for entry in GRID.teachers]))
+def test_teachers(model):
     changes = EXPERIMENT.teacher_recipe.model_dump(exclude_none=True)
-    recipe = shortened(EXPERIMENT.recipe.model_copy(update=changes), entry.model)
+    recipe = shortened(EXPERIMENT.recipe.model_copy(update=changes), model)
     assert (recipe["schedule"], recipe["optimizer"], window_of(recipe)) == ("plateau", "sgd", (236, 224))
     data = splits(recipe)
-    spec = {"model": architecture(entry.model), "recipe": recipe, "seed": 0, "loss": {"ce_weight": 1}}
+    spec = {"stage": "student", "model": architecture(model), "recipe": recipe, "seed": 0, "loss": {"ce_weight": 1}}
     learner, changed = taught(spec, recipe, data)
     assert learner.history[0]["lr"] == 1e-4
     assert "validation_loss" in learner.history[0]
     assert len(changed) > 100
 
 
-@pytest.mark.parametrize("model", GRID.students)
+@pytest.mark.parametrize("model", networks(GRID.students))
 def test_students(model):
     recipe = {**shortened(EXPERIMENT.recipe, model), "head_epochs": 1}
     data = splits(recipe)
@@ -73,7 +80,7 @@ def test_students(model):
     frozen = architecture("resnet18_imagenet")
     teacher = Numerics().freeze(adapt(build_model(frozen, 100, 3), {"model": frozen}, data["train"]))
     spec = {
-        "model": architecture(model), "recipe": recipe, "seed": 0, "temperature": "std",
+        "stage": "student", "model": architecture(model), "recipe": recipe, "seed": 0, "temperature": "std",
         "loss": EXPERIMENT.loss.model_dump(),
     }  # fmt: skip
     learner, changed = taught(spec, recipe, data, alpha=1.0, teacher=teacher)

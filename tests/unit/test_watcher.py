@@ -146,7 +146,7 @@ def test_a_damaged_checkpoint_is_told_in_one_line_when_the_job_ends(tmp_path, ca
     for name in ("host-1-2-ab.0.safetensors", "host-1-2-ab.1.safetensors"):
         (folder / name).write_bytes(b"\xff" * 100)
     assert find_checkpoint(folder, []) is None
-    log.write_text(f"c-1: 2 students to train\n{capsys.readouterr().out}1/30 epochs\n")
+    log.write_text(f"c-1: 2 students to train\n{capsys.readouterr().err}1/30 epochs\n")
     [line] = warnings_of(log)
     assert line.startswith(
         f"warning: distill       c-1: {folder}/host-1-2-ab.0.safetensors: a damaged checkpoint, left "
@@ -160,11 +160,11 @@ def test_a_damaged_checkpoint_is_told_in_one_line_when_the_job_ends(tmp_path, ca
     ("text", "says"),
     [
         ("1/30 epochs\n", []),
-        ("no warning: x\nwarnings\n", []),
+        ("no warning: x\nwarnings\nc.0: going on without this\n", []),
         ("warning: a.csv: no such file\nwarning: a.csv: no such file\n", ["a.csv: no such file"]),
         ("warning: early\n" + "1/30 epochs\n" * 10_000, ["early"]),
         (
-            "c.0: no space left on device: going on without this checkpoint\n" * 9,
+            "warning: c.0: no space left on device: going on without this checkpoint\n" * 9,
             ["c.0: no space left on device: going "],
         ),
         ("".join(f"warning: {k}\n" for k in range(SHOWN_WARNINGS + 2)), ["0; 1; 2; and 2 more (log: "]),

@@ -2,7 +2,7 @@
 localrules:
     aggregate,
     judge_claims,
-    plot_figure,
+    plot_figures,
     make_report,
     combine_reports,
 
@@ -66,32 +66,36 @@ rule judge_claims:
         " --tables $(dirname {input.tables[0]:q}) --output {output.claims:q} > {log:q} 2>&1"
 
 
-rule plot_figure:
+# All figures in one job: most of the time would go into loading matplotlib once for each.
+rule plot_figures:
     input:
-        plan="results/plan/figures/{experiment}/{figure}.json",
+        plan="results/plan/figures/{experiment}.json",
         tables=rules.aggregate.output,
     output:
-        pdf="results/{experiment}/figures/{figure}.pdf",
-        png=report(
-            "results/{experiment}/figures/{figure}.png",
-            caption="../report/captions/figure.rst",
-            category="Figures",
-            subcategory="{experiment}",
-            labels={"figure": "{figure}"},
-        ),
-        data="results/{experiment}/figures/{figure}.parquet",
-        record="results/{experiment}/figures/{figure}.json",
+        pdf=expand("results/{{experiment}}/figures/{figure}.pdf", figure=FIGURES),
+        png=[
+            report(
+                f"results/{{experiment}}/figures/{figure}.png",
+                caption=f"../report/captions/figures/{figure}.rst",
+                category="Figures",
+                subcategory="{experiment}",
+                labels={"figure": figure},
+            )
+            for figure in FIGURES
+        ],
+        data=expand("results/{{experiment}}/figures/{figure}.parquet", figure=FIGURES),
+        record=expand("results/{{experiment}}/figures/{figure}.json", figure=FIGURES),
     log:
-        "results/logs/plot_figure/{experiment}/{figure}.log",
+        "results/logs/plot_figures/{experiment}.log",
     benchmark:
-        "results/benchmarks/plot_figure/{experiment}/{figure}.tsv"
+        "results/benchmarks/plot_figures/{experiment}.tsv"
     conda:
         "../../envs/vicinal.yaml"
     params:
-        caption=figure_caption,
+        captions=figure_captions,
     shell:
         "python workflow/scripts/plot.py --plan {input.plan:q}"
-        " --tables $(dirname {input.tables[0]:q}) --output {output.pdf:q} > {log:q} 2>&1"
+        " --tables $(dirname {input.tables[0]:q}) --output $(dirname {output.pdf[0]:q}) > {log:q} 2>&1"
 
 
 rule make_report:

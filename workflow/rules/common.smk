@@ -55,7 +55,6 @@ wildcard_constraints:
     robustness=r"[\w.-]+",
     weights=r"\w+",
     experiment="|".join(map(re.escape, STUDIES)),
-    figure=r"\w+",
     collection="|".join(map(re.escape, COLLECTIONS)) or "(?!)",
 
 
@@ -117,6 +116,8 @@ def cohort_size_option():
     return ["--cohort-size", str(size)] if size else []
 
 
-def figure_caption(wildcards, output):
-    """Return the caption of a figure for ``snakemake --report``, as reStructuredText; empty before it is drawn."""
-    return re.sub(r"([*_`|\\])", r"\\\1", read_object(output.record).get("caption", ""))
+def figure_captions(wildcards, output):
+    """Return the captions of figures for ``snakemake --report``, as reStructuredText; empty before they are drawn."""
+    captions = [read_object(record).get("caption", "") for record in output.record]
+    escaped = [re.sub(r"([*_`|\\])", r"\\\1", caption) for caption in captions]
+    return dict(zip(FIGURES, escaped, strict=True))

@@ -1,13 +1,12 @@
 """Collect the tables of all models of an experiment into tidy tables, and summarise them over seeds."""
 
-import sys
 from pathlib import Path
 
 from vicinal.analysis.origin import measurement_records, write_record
 from vicinal.analysis.tables import make_tables, not_finite
 from vicinal.data.corruptions.catalogue import unpublished
 from vicinal.data.store import read_meta
-from vicinal.errors import run
+from vicinal.errors import run, warn
 from vicinal.files import atomic_path, read_json, sha256, write_table
 from vicinal.jobs.plan import record_key
 from vicinal.jobs.provenance import Stopwatch
@@ -29,7 +28,7 @@ def main() -> None:
     tables = make_tables(spec, args.results, read_meta(args.data))
     made_from = {name: sha256(path) for name, path in measurement_records(spec, args.results).items()}
     for line in not_finite(tables):
-        print(f"warning: {line}; what needs it stays open", file=sys.stderr, flush=True)
+        warn(f"{line}; what needs it stays open")
     written = [args.output / f"{name}.parquet" for name in tables]
     for path in written:
         write_table(path, tables[path.stem])

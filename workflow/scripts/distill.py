@@ -5,14 +5,14 @@ from pathlib import Path
 
 from vicinal.data.open import open_store
 from vicinal.errors import run
-from vicinal.jobs.device import add_device_arguments, job_device, whole_number
+from vicinal.jobs.device import whole_number
 from vicinal.jobs.fingerprint import named_modules, stage_fingerprint
-from vicinal.jobs.interruption import Interruption, add_interruption_arguments
+from vicinal.jobs.interruption import Interruption
 from vicinal.jobs.plan import check_code, read_plan
 from vicinal.jobs.records import is_finished, remove_checkpoints, weights_sha256
 from vicinal.jobs.script import job_parser, leased_job, write_output
 from vicinal.results import RECORD, model_folder
-from vicinal.training.numerics import add_numerics_arguments, select_numerics
+from vicinal.training.job import add_training_arguments, train_by
 
 
 def main() -> None:
@@ -24,9 +24,7 @@ def main() -> None:
     parser.add_argument(
         "--cohort-size", type=whole_number, metavar="N", help="students trained at once, at most (default: all)"
     )
-    add_device_arguments(parser)
-    add_numerics_arguments(parser)
-    add_interruption_arguments(parser)
+    add_training_arguments(parser)
     args = parser.parse_args()
     with Interruption(args.deadline_minutes) as interruption:
         make(args, interruption)
@@ -50,23 +48,10 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
             f"{plan['id']}: {len(missing)} students to train, {len(wanted) - len(missing)} finished before", flush=True
         )
         if missing:
-            from vicinal.training.cohort import TrainingJob, train_models
-
-            device = job_device(args, plan["id"])
-            job = TrainingJob(
-                unit=plan["id"],
-                results=args.results,
-                store=store,
-                device=device,
-                numerics=select_numerics(args, device),
-                interruption=interruption,
-                checkpoint_seconds=args.checkpoint_seconds,
-                diverged=args.manifest.parent / "diverged",
+            train_by(
+                args, plan["id"], missing, store, args.manifest.parent, interruption, cohort_size=args.cohort_size,
                 teacher=(teacher, plan["spec"]["teacher"]) if teacher else None,
-                cohort_size=args.cohort_size,
-                weights=args.weights,
-            )
-            train_models(job, missing)
+            )  # fmt: skip
         else:
             remove_checkpoints(args.results, plan["id"])
         students = {path.name: weights_sha256(path) for path in wanted}

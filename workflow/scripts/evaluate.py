@@ -11,7 +11,6 @@ from vicinal.jobs.device import add_device_arguments, job_device
 from vicinal.jobs.progress import Progress
 from vicinal.jobs.records import manifest_of, models_to_measure, weights_sha256
 from vicinal.jobs.script import heartbeat_of, job_parser, measurement_plan, write_output
-from vicinal.training.inputs import open_images
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +53,7 @@ def measure(
     from vicinal.evaluation.files import table_files, write_measurements
     from vicinal.evaluation.probe import make_probe, mean_entropy, model_tables, probe_logits
     from vicinal.training.numerics import allow_tf32
+    from vicinal.training.open import open_images
     from vicinal.training.weights import trained_network
 
     allow_tf32(False)

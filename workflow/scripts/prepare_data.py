@@ -4,12 +4,12 @@ from importlib import import_module
 from pathlib import Path
 
 from vicinal.data.prepare import prepare_images
-from vicinal.data.store import META
 from vicinal.errors import run
 from vicinal.files import write_json
 from vicinal.jobs.fingerprint import data_modules
 from vicinal.jobs.plan import record_key
 from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser, say
+from vicinal.results import META
 from vicinal.spec import PHOTOS
 
 

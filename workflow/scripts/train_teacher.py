@@ -5,14 +5,13 @@ from pathlib import Path
 
 from vicinal.data.open import open_store
 from vicinal.errors import run
-from vicinal.jobs.device import add_device_arguments, job_device
 from vicinal.jobs.fingerprint import named_modules
-from vicinal.jobs.interruption import Interruption, add_interruption_arguments
+from vicinal.jobs.interruption import Interruption
 from vicinal.jobs.records import is_finished, remove_checkpoints, weights_sha256
 from vicinal.jobs.script import checked_plan, job_parser, leased_job, write_output
 from vicinal.results import RECORD
 from vicinal.spec import is_given
-from vicinal.training.numerics import add_numerics_arguments, select_numerics
+from vicinal.training.job import add_training_arguments, train_by
 
 
 def main() -> None:
@@ -24,9 +23,7 @@ def main() -> None:
     parser.add_argument(
         "--weights", type=Path, help="file of weights to start from, or to take as they are, if the plan says so"
     )
-    add_device_arguments(parser)
-    add_numerics_arguments(parser)
-    add_interruption_arguments(parser)
+    add_training_arguments(parser)
     args = parser.parse_args()
     with Interruption(args.deadline_minutes) as interruption:
         make(args, interruption)
@@ -48,21 +45,7 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
             print(f"{plan['id']}: nothing to train: the weights are given ({args.weights})", flush=True)
             take_weights(model, wanted, store, args.weights)
         else:
-            from vicinal.training.cohort import TrainingJob, train_models
-
-            device = job_device(args, plan["id"])
-            job = TrainingJob(
-                unit=plan["id"],
-                results=args.results,
-                store=store,
-                device=device,
-                numerics=select_numerics(args, device),
-                interruption=interruption,
-                checkpoint_seconds=args.checkpoint_seconds,
-                diverged=args.record.parent / "diverged",
-                weights=args.weights,
-            )
-            train_models(job, {model: wanted})
+            train_by(args, plan["id"], {model: wanted}, store, args.record.parent, interruption)
         record = {"id": plan["id"], "weights_sha256": weights_sha256(model), "data_sha256": store.sha256}
         write_output(args.record, record, plan)
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import NoReturn
@@ -12,11 +13,26 @@ class VicinalError(Exception):
     """An error that a user can correct: the message names the field or file, what is wrong and what would be right."""
 
 
+def warn(line: str) -> None:
+    """Print a warning of a job to stderr; a run shows it to its user even if all goes well."""
+    print(f"warning: {line}", file=sys.stderr, flush=True)
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Return `` (did you mean a, b?)`` with the valid names nearest to ``name``, or else a list of all."""
     valid = [str(v) for v in valid]
     close = get_close_matches(str(name), valid, n=3, cutoff=0.6)
     return f" (did you mean {', '.join(close)}?)" if close else f" (valid: {', '.join(valid)})"
+
+
+def check_text(field: str, text: str | None) -> None:
+    """Check that a text, if there is one, is one line of UTF-8 without control characters.
+
+    Raises:
+        VicinalError: it is not; ``field`` names it.
+    """
+    if text is not None and any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text):
+        raise VicinalError(f"{field}: {text!a} has a line break, a control character or bytes that are not UTF-8")
 
 
 def run(main: Callable[[], int | None]) -> None:

@@ -18,6 +18,7 @@ from vicinal.errors import VicinalError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 # The folder of the library, and that of the workflow around it: rules, scripts, templates, published numbers.
 PACKAGE = Path(__file__).resolve().parent
@@ -163,27 +164,37 @@ def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path | str) -> Any:
-    """Read a JSON file.
+def read_json(path: Path | str) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
 
     Raises:
-        VicinalError: the file is missing or not JSON.
+        VicinalError: the file is missing, not JSON, or holds something else.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise VicinalError(f"{path}: no such file") from None
     except ValueError as error:
         raise VicinalError(f"{path}: not a JSON file ({error})") from None
+    if not isinstance(found, dict):
+        raise VicinalError(f"{path}: expected a JSON object, {{…}}, found {json.dumps(found)[:40]}")
+    return found
+
+
+def modified(path: Path) -> float | None:
+    """Return when a file was changed last, s since 1970; None if there is no such file."""
+    try:
+        return path.stat().st_mtime
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def read_object(path: Path | str) -> dict[str, Any]:
     """Read a JSON object; empty if there is no such file or no object in it."""
     try:
-        found = read_json(path)
+        return read_json(path)
     except (VicinalError, OSError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def read_table(path: Path, remedy: str | None = None, columns: list[str] | None = None) -> "pd.DataFrame":
@@ -208,10 +219,15 @@ def read_table(path: Path, remedy: str | None = None, columns: list[str] | None 
         raise VicinalError(f"{path}: not a readable Parquet file ({error}); {remedy}") from None
 
 
-def write_table(path: Path, table: "pd.DataFrame") -> None:
+def write_table(path: Path, table: "pd.DataFrame | pa.Table") -> None:
     """Write a table as a Parquet file, atomically and without its index."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not isinstance(table, pa.Table):
+        table = pa.Table.from_pandas(table, preserve_index=False)
     with atomic_path(path) as temporary:
-        table.to_parquet(temporary, index=False, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def checksum(path: Path | str, algorithm: str) -> str:
@@ -234,13 +250,9 @@ def remembered_sums(paths: Iterable[Path], cache: Path | None, gone: bool = Fals
         gone: whether a removed file keeps its remembered sum.
 
     Raises:
-        VicinalError: there is no such file, it cannot be read, or the cache is damaged.
+        VicinalError: there is no such file, or it cannot be read.
     """
-    remembered: dict[str, Any] = {}
-    if cache is not None and Path(cache).exists():
-        remembered = read_json(cache)
-        if not isinstance(remembered, dict):
-            raise VicinalError(f"{cache}: not a cache of checksums: delete it")
+    remembered = read_object(cache) if cache is not None else {}
     before = dict(remembered)
     sums = {}
     for path in paths:

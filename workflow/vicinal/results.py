@@ -31,8 +31,7 @@ class Stage:
 
     def output_of(self, id_: str) -> str:
         """Return the declared output of an artefact, below the results folder."""
-        experiment, _, figure = id_.partition("/")
-        return self.output.format(id=id_, experiment=experiment, figure=figure)
+        return self.output.format(id=id_, experiment=id_)
 
     def log_of(self, id_: str) -> str:
         """Return the log of a job, below the results folder."""
@@ -69,11 +68,11 @@ STAGES = {
         "evaluate_corruptions", "evaluate_corruptions.py", "robustness/{id}/manifest.json",
         "evaluations on corrupted images", "evaluate.log", "models measured on corrupted images",
     ),
-    "experiments": Stage("aggregate", "aggregate.py", "{id}/metrics.parquet", "tables"),
-    "claims": Stage("judge_claims", "claims.py", "{id}/claims.parquet", "claims"),
-    "figures": Stage("plot_figure", "plot.py", "{experiment}/figures/{figure}.pdf", "figures"),
-    "reports": Stage("make_report", "report.py", "{id}/report.html", "reports"),
-    "collections": Stage("combine_reports", "combine.py", "{id}/report.html", "combined reports"),
+    "experiments": Stage("aggregate", "aggregate.py", "{experiment}/metrics.parquet", "tables"),
+    "claims": Stage("judge_claims", "claims.py", "{experiment}/claims.parquet", "claims"),
+    "figures": Stage("plot_figures", "plot.py", "{experiment}/figures/temperature.pdf", "figures"),  # the first one
+    "reports": Stage("make_report", "report.py", "{experiment}/report.html", "reports"),
+    "collections": Stage("combine_reports", "combine.py", "{experiment}/report.html", "combined reports"),
 }  # fmt: skip
 # Stages whose jobs train models, and those whose jobs measure them. Only these jobs run on the device.
 TRAINED, MEASURED = ("teachers", "cohorts"), ("evaluations", "robustness")
@@ -85,9 +84,9 @@ PLAN, LOCKS, HEARTBEATS, CHECKPOINTS, PUBLISHED = "plan", "locks", "heartbeats",
 # All folders but those of experiments and collections.
 SHARED_FOLDERS = {*FOLDERS, PLAN, "weights", LOCKS, HEARTBEATS, CHECKPOINTS, "logs", "benchmarks", PUBLISHED}
 
-# Files in the folder of a trained model, and the record of a measured one.
+# Files in the folder of a trained model; the records of a measured one and of a data store.
 WEIGHTS, HISTORY, RECORD = "weights.safetensors", "history.parquet", "model.json"
-EVALUATION = "evaluation.json"
+EVALUATION, META = "evaluation.json", "meta.json"
 
 ID = r"\w[\w.-]*-[0-9a-f]{8}"
 

@@ -54,7 +54,11 @@ def is_given(spec: dict[str, Any]) -> bool:
 
 def canonical(value: Any) -> str:
     """Return the canonical JSON of a spec: normalised, sorted keys, no white space."""
-    return json.dumps(normalise(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _json(normalise(value))
+
+
+def _json(normalised: Any) -> str:
+    return json.dumps(normalised, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(value: Any) -> str:
@@ -68,14 +72,14 @@ def artefact_id(slug: str, spec: Any) -> str:
 
 
 def canonical_fields(spec: dict[str, Any]) -> dict[str, str]:
-    """Return the fields of a spec, each as canonical JSON, for ``joined_id``; specs can share them."""
-    return {key: canonical(field) for key, field in normalise(spec).items()}
+    """Return the fields of a normalised spec, each as canonical JSON with its name, for ``joined_id``."""
+    return {key: _json({key: field})[1:-1] for key, field in spec.items()}
 
 
 def joined_id(slug: str, *fields: dict[str, str]) -> str:
     """Return the ``artefact_id`` of the spec with all of these ``canonical_fields``."""
     together = {key: text for part in fields for key, text in part.items()}
-    text = ",".join(f"{json.dumps(key)}:{together[key]}" for key in sorted(together))
+    text = ",".join(together[key] for key in sorted(together))
     return f"{slug}-{_sha256(f'{{{text}}}')[:8]}"
 
 

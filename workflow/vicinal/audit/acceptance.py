@@ -5,59 +5,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from vicinal.data.store import META
 from vicinal.errors import VicinalError
 from vicinal.evaluation.files import MEASURES, TABLE, needed_files, table_names, wanted_tables
 from vicinal.evaluation.robustness import VALUES
 from vicinal.files import read_json, read_object, read_table, write_json
 from vicinal.jobs.plan import measured_models, record_key, recorded_key, recorded_parts
-from vicinal.jobs.records import manifest_of, measurement_spec
+from vicinal.jobs.records import manifest_of
 from vicinal.planning.plans import Plan, Ref
-from vicinal.results import EVALUATION, HISTORY, MEASURED, RECORD, STAGES, TRAINED, model_folder
-
-
-class CodeRecord(NamedTuple):
-    """The record of a result, as its plan wants it: the result's id, the record's path, its spec and its code."""
-
-    id: str
-    path: Path
-    spec: dict[str, Any]
-    code: str
-
-
-def code_records(plan: Plan, results: Path) -> list[CodeRecord]:
-    """Return the records that a job writes and that hold a code fingerprint; none of tables and what follows."""
-    content = plan.content
-    if plan.stage == "cohorts":
-        return [
-            CodeRecord(
-                id_,
-                model_folder(results, "student", id_) / RECORD,
-                {**content["spec"], **student["own"]},
-                student["code"],
-            )
-            for id_, student in content["students"].items()
-        ]
-    if plan.stage == "data":
-        paths = {plan.id: (results / plan.output).with_name(META)}
-    elif plan.stage == "teachers":
-        paths = {plan.id: model_folder(results, "teacher", plan.id) / RECORD}
-    elif plan.stage in MEASURED:
-        return [
-            CodeRecord(
-                id_,
-                (results / plan.output).with_name(id_) / EVALUATION,
-                measurement_spec(content, unit),
-                unit["code"],
-            )
-            for unit in content["units"].values()
-            for id_ in unit["models"]
-        ]
-    else:
-        return []
-    return [CodeRecord(id_, path, content["spec"], content["code"]) for id_, path in paths.items()]
+from vicinal.results import EVALUATION, HISTORY, MEASURED, META, STAGES, TRAINED
 
 
 def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
@@ -78,7 +35,7 @@ def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
     fresh: set[Ref] = set()
     for plan in plans:
         whole = True
-        for _, path, spec, code in code_records(plan, results):
+        for _, path, spec, code in plan.code_records(results):
             record = read_object(path)
             before = record.get("code")
             if record.get("spec") != spec or before in (None, code):

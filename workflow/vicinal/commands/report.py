@@ -5,8 +5,8 @@ from pathlib import Path
 
 from vicinal.analysis.figures import FIGURES
 from vicinal.errors import VicinalError
-from vicinal.files import read_json
-from vicinal.jobs.fingerprint import stage_fingerprint
+from vicinal.files import read_object
+from vicinal.jobs.fingerprint import named_modules, stage_fingerprint
 from vicinal.jobs.plan import forget_key
 from vicinal.jobs.provenance import Stopwatch
 
@@ -81,13 +81,12 @@ def rebuild(tables: Path, output: Path) -> None:
     claims = write_claims(tables, place, spec, code, Stopwatch())
     counts = verdicts_of(claims)["verdict"].value_counts(sort=False)
     say(f"claims: {', '.join(f'{count} {verdict}' for verdict, count in counts.items())}")
-    drawn = []
+    drawn, code = [], stage_fingerprint("figures", named_modules({"figures": FIGURES}))
     for at, figure in enumerate(FIGURES, start=1):
         absent = [path.name for path in figure_tables(figure, tables) if not path.exists()]
         if absent:
             say(f"figure {at} of {len(FIGURES)}, {figure}: left out, {', '.join(absent)} missing")
             continue
-        code = stage_fingerprint("figures", (f"vicinal.analysis.figures.{figure}",))
         place = _place(output / "figures" / f"{figure}.pdf", code)
         write_figure(figure, tables, place, {**spec, "figure": figure}, code, Stopwatch())
         drawn.append(figure)
@@ -112,6 +111,6 @@ def combine(made: dict[Path, Path], name: str, output: Path) -> None:
 def _place(output: Path, code: str) -> Path:
     """Return ``output``. If other code made what is there its key is removed, so that a run makes it again."""
     record = output.with_suffix(".json")
-    if not record.exists() or read_json(record).get("code") != code:
+    if read_object(record).get("code") != code:
         forget_key(output)
     return output

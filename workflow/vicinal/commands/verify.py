@@ -5,18 +5,14 @@ Exit status: 0 if all agree, 1 if there are problems (with --strict also if ther
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vicinal.errors import VicinalError
 from vicinal.planning.experiments import RESULTS, SETTINGS, add_experiment_arguments, read_artefacts
+from vicinal.planning.plans import build_plans
 from vicinal.running.status import find_head
-from vicinal.words import count, size
-
-if TYPE_CHECKING:
-    from vicinal.audit.verify.findings import Findings, Ledger
-
-SHOWN_LEFT_OVER = 3
+from vicinal.words import count
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--strict", action="store_true", help="count mixtures of code, versions or devices as problems")
     parser.add_argument("--all", action="store_true", help="show each problem, even if there are many")
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object: problems, notes, mixtures, left_over, counts"
-    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object: problems, notes, mixtures, counts")
     parser.epilog = SETTINGS
 
 
@@ -42,38 +36,29 @@ def main(args: argparse.Namespace) -> int:
     if args.folder is not None:
         if args.experiment or args.set:
             raise VicinalError("--from: a folder is checked by its own records; leave out the experiment and --set")
-        from vicinal.audit.verify.folder import verify_folder
+        from vicinal.audit.verify.analysis import verify_folder
 
-        name, (findings, ledger) = str(args.folder), verify_folder(args.folder)
+        name, ledger = str(args.folder), verify_folder(args.folder)
     else:
         from vicinal.audit.verify.artefacts import verify  # NumPy and pyarrow take a while to load
 
         name, artefacts, _ = read_artefacts(args)
+        plans, names = list(build_plans(artefacts)), [*artefacts.studies, *filter(None, [artefacts.collection])]
         if find_head(RESULTS).running:
             note = "a run is working here: what it has not finished is reported as missing or stale"
             print(note, file=sys.stderr, flush=True)
-        findings, ledger = verify(artefacts, RESULTS)
-    failed = bool(findings.problems) or (args.strict and bool(findings.mixtures))
+        ledger = verify(plans, RESULTS, names)
+    failed = bool(ledger.problems) or (args.strict and bool(ledger.mixtures))
+    read = len({*ledger.sums, *ledger.records})
     if args.json:
-        counts = {"models": findings.models, "files": len(ledger.sizes), "bytes": ledger.bytes}
-        print(json.dumps({"name": name, "agrees": not failed, **counts, **findings.as_json()}, indent=1))
+        problems = [{**asdict(problem), "path": str(problem.path)} for problem in ledger.problems]
+        found = {"problems": problems, "notes": ledger.notes, "mixtures": ledger.mixtures}
+        counts = {"models": ledger.models, "files": read}
+        print(json.dumps({"name": name, "agrees": not failed, **counts, **found}, indent=1))
     else:
-        show(name, findings, ledger, args.all)
+        for line in [*ledger.lines(args.all), *(f"note: {note}" for note in [*ledger.notes, *ledger.mixtures])]:
+            print(line)
+        verdict = "all agree" if ledger.sums else "nothing could be checked"
+        verdict = count(len(ledger.problems), "problem") if ledger.problems else verdict
+        print(f"{name}: {count(ledger.models, 'model')}, {count(read, 'file')}: {verdict}")
     return int(failed)
-
-
-def show(name: str, findings: "Findings", ledger: "Ledger", everything: bool) -> None:
-    """Print problems, notes and a summary, a line each."""
-    for line in findings.lines(everything):
-        print(line)
-    for note in [*findings.notes, *findings.mixtures]:
-        print(f"note: {note}")
-    if findings.left_over:
-        shown = ", ".join(map(str, findings.left_over[:SHOWN_LEFT_OVER]))
-        more = ", …" if len(findings.left_over) > SHOWN_LEFT_OVER else ""
-        print(f"left over from killed jobs: {count(len(findings.left_over), 'file')} ({shown}{more}); ./reproduce gc")
-    looked = f"{count(findings.models, 'model')}, {count(len(ledger.sizes), 'file')}, {size(ledger.bytes)}"
-    verdict = "all agree" if ledger.compared else "nothing could be checked"
-    if findings.problems:
-        verdict = count(len(findings.problems), "problem")
-    print(f"{name}: {looked}: {verdict}", flush=True)

@@ -6,8 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from vicinal.config.section import Float, Section
 from vicinal.config.values import Alpha, ModelName
-from vicinal.data.catalogue import check_text
-from vicinal.errors import VicinalError, nearest
+from vicinal.errors import VicinalError, check_text, nearest
 from vicinal.models.pretrained import WEIGHTS
 from vicinal.spec import exact_number
 

@@ -5,14 +5,13 @@ The workflow imports this module whenever it is parsed, so nothing heavy is impo
 
 import importlib.util
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vicinal.data.archive_urls import ARCHIVES, Archive
-from vicinal.errors import VicinalError, nearest
+from vicinal.errors import VicinalError, check_text, nearest
 from vicinal.files import remembered_sums
 from vicinal.results import is_plain
 
@@ -235,13 +234,3 @@ def _check_name(name: Any) -> None:
     """Check that a data set's name is a plain folder name, so that no path leads elsewhere."""
     if not is_plain(name):
         raise VicinalError(f"data.name: {name!r} is not valid (letters, digits, dot, dash and underscore only)")
-
-
-def check_text(field: str, text: str | None) -> None:
-    """Check that a text, if there is one, is one line of UTF-8 without control characters.
-
-    Raises:
-        VicinalError: it is not; ``field`` names it.
-    """
-    if text is not None and any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text):
-        raise VicinalError(f"{field}: {text!a} has a line break, a control character or bytes that are not UTF-8")

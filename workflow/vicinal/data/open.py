@@ -3,8 +3,9 @@
 from importlib import import_module
 from pathlib import Path
 
-from vicinal.data.store import META, DataStore
+from vicinal.data.store import DataStore
 from vicinal.files import read_object
+from vicinal.results import META
 from vicinal.spec import PHOTOS
 
 

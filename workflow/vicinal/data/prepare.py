@@ -15,11 +15,12 @@ from vicinal.data import catalogue, sources
 from vicinal.data.scratch import FOLDER, locked, publish
 from vicinal.data.split import hold_out_test, make_splits, positions_by_split
 from vicinal.data.statistics import channel_statistics
-from vicinal.data.store import CONTENT, FORMAT, FORMS, META, SPLITS, DataStore, check_files, read_meta
+from vicinal.data.store import CONTENT, FORMAT, FORMS, SPLITS, DataStore, check_files, read_meta
 from vicinal.data.stream import ImageSource
 from vicinal.errors import VicinalError, describe
 from vicinal.jobs.progress import Progress
 from vicinal.jobs.provenance import Stopwatch, provenance
+from vicinal.results import META
 
 Say = Callable[[str], None]
 Splits = Mapping[str, np.ndarray]

@@ -13,7 +13,7 @@ from vicinal.data import catalogue
 from vicinal.data.archive_readers import CIFAR, read_cifar, read_fashion_mnist
 from vicinal.data.parquet import open_parquet
 from vicinal.data.stream import Chunk, ImageSource
-from vicinal.errors import VicinalError
+from vicinal.errors import VicinalError, check_text
 from vicinal.jobs.download import verify
 
 BATCH = 512
@@ -34,7 +34,7 @@ def open_source(spec: Mapping[str, Any], root: Path | str) -> ImageSource:
         folder = Path(root) / name
         opened = open_parquet(folder, spec.get("image_column"), spec.get("label_column"), BATCH)
         for class_name in opened.class_names or []:
-            catalogue.check_text(f"{folder}: the name of a class", class_name)
+            check_text(f"{folder}: the name of a class", class_name)
         return opened
     if source == "torchvision":
         return _open_archives(name, Path(root))

@@ -49,6 +49,7 @@ NOT_COUNTED = {
 }
 
 
+@cache
 def stage_fingerprint(stage: str, named: tuple[str, ...] = ()) -> str:
     """Return the code fingerprint of a stage, as 16 hexadecimal digits.
 
@@ -56,12 +57,16 @@ def stage_fingerprint(stage: str, named: tuple[str, ...] = ()) -> str:
         stage: a key of ``STAGES``.
         named: modules that the spec names, e.g. ``vicinal.models.cifar_resnet``.
     """
-    return _fingerprint(SCRIPTS / STAGES[stage].script, tuple(sorted(named)))
+    known = len(_known())
+    found = fingerprint_code(SCRIPTS / STAGES[stage].script, named, PACKAGE)
+    if len(_known()) > known:
+        _keep()
+    return found
 
 
 def named_modules(spec: dict[str, Any]) -> tuple[str, ...]:
-    """Return the modules that a spec names: families of models, terms of losses, and the inputs of photos."""
-    names: set[str] = set()
+    """Return the modules that a spec names: families of models, terms of losses, the inputs of photos, and figures."""
+    names = {f"vicinal.analysis.figures.{name}" for name in spec.get("figures", ())}
     if "model" in spec:
         names.add(f"vicinal.models.{spec['model']['family']}")
     for weight in spec.get("loss", {}):
@@ -76,15 +81,6 @@ def named_modules(spec: dict[str, Any]) -> tuple[str, ...]:
 def data_modules(spec: dict[str, Any]) -> tuple[str, ...]:
     """Return the modules that a data spec names: those that pack photos, if it has photos."""
     return ("vicinal.data.photos.prepare",) if spec.get("store") == "photos" else ()
-
-
-@cache
-def _fingerprint(script: Path, named: tuple[str, ...]) -> str:
-    known = len(_known())
-    found = fingerprint_code(script, named, PACKAGE)
-    if len(_known()) > known:
-        _keep()
-    return found
 
 
 def fingerprint_code(script: Path, named: tuple[str, ...], package: Path) -> str:

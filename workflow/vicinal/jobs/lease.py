@@ -10,7 +10,6 @@ the lease of a killed process, and an empty file, as a crashed machine leaves it
 import json
 import os
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from threading import Event, Thread
 
 import psutil
 
+from vicinal.errors import warn
 from vicinal.files import exclusive, write_text
 from vicinal.results import LOCKS
 
@@ -171,7 +171,7 @@ def _take(path: Path, is_stale: Callable[[Path, str], bool]) -> str | None:
             print(f"{path.stem}: its lease was left by {_describe(text)}, which is gone; taken over", flush=True)
             break
     except OSError as error:
-        _warn(f"{path}: {error.strerror}; going on without a lease: another process may do the same work")
+        warn(f"{path}: {error.strerror}; going on without a lease: another process may do the same work")
     return None
 
 
@@ -203,7 +203,7 @@ def _keep(path: Path, stop: Event) -> None:
         with suppress(OSError):  # the disk may answer the next time
             if (found := _read(path)) != _own_text():
                 taken = "removed" if found is None else f"taken over by {_describe(found)}"
-                _warn(f"{path.stem}: the lease of this process was {taken}; it goes on: what is finished first counts")
+                warn(f"{path.stem}: the lease of this process was {taken}; it goes on: what is finished first counts")
                 return
             os.utime(path)
 
@@ -263,7 +263,3 @@ def _silence(path: Path) -> float:
             return Path(probe.name).stat().st_mtime - path.stat().st_mtime
         except FileNotFoundError:
             return 0.0  # released just now
-
-
-def _warn(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -63,7 +63,7 @@ def read_plan(path: Path | str, stage: str) -> dict:
         VicinalError: the file is no plan of this stage, or an id in it is not valid.
     """
     plan = read_json(path)
-    if not isinstance(plan, dict) or not {"stage", "id", "key"} <= plan.keys():
+    if not {"stage", "id", "key"} <= plan.keys():
         raise VicinalError(f"{path}: not a plan file; make it with ./reproduce or snakemake -n")
     if plan["stage"] != stage:
         raise VicinalError(f"{path}: a plan of the stage {plan['stage']}, expected {stage}")
@@ -74,7 +74,7 @@ def read_plan(path: Path | str, stage: str) -> dict:
 
 def _ids(plan: dict) -> Iterator[Any]:
     """Yield every id in a plan: its job names files and directories by them."""
-    yield from str(plan["id"]).split("/")  # the id of a figure is EXPERIMENT/FIGURE
+    yield plan["id"]
     yield from plan.get("students", {})
     yield from plan.get("units", {})
     yield from measured_models(plan)

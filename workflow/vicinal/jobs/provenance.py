@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,15 @@ class Stopwatch:
     def __init__(self) -> None:
         self.began = datetime.now(UTC)
         self._start = time.perf_counter()
+        self._cpu_start = time.process_time()
 
     def seconds(self) -> float:
         """Return the wall time since the start, in s."""
         return time.perf_counter() - self._start
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that this process, all its threads together, took since the start, in s."""
+        return time.process_time() - self._cpu_start
 
 
 def provenance(watch: Stopwatch, device: Any = "cpu") -> dict[str, Any]:
@@ -42,6 +48,7 @@ def provenance(watch: Stopwatch, device: Any = "cpu") -> dict[str, Any]:
     return {
         "began": watch.began.isoformat(timespec="seconds"),
         "wall_seconds": round(watch.seconds(), 3),
+        "cpu_seconds": round(watch.cpu_seconds(), 3),
         "peak_memory_bytes": peak_memory(),
         **_device(str(device)),
         "python": platform.python_version(),
@@ -72,19 +79,34 @@ def _device(name: str) -> dict[str, Any]:
     if name.startswith("cuda"):
         record["gpu"] = torch.cuda.get_device_name(name)
         record["cuda"] = torch.version.cuda
-        record["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(name)
+        record["peak_gpu_memory_bytes"] = torch.cuda.max_memory_reserved(name)
     return record
 
 
 def cpu_model() -> str:
     """Return the name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    if not (found := _cpuinfo()):
         return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return found.get("model name", platform.machine())
 
 
+def cpu_flags() -> set[str]:
+    """Return the instruction sets of the processor as Linux names them, e.g. ``avx512_bf16``; empty elsewhere."""
+    found = _cpuinfo()
+    return set(found.get("flags", found.get("Features", "")).split())  # on x86, on Arm
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Return what Linux says of the first core; empty elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in lines}
+
+
+@cache
 def package_versions() -> dict[str, str]:
     """Return the versions of the installed packages that results depend on."""
     versions = {}
@@ -96,6 +118,7 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
+@cache
 def git_revision() -> str | None:
     """Return the git revision of this code, with ``-dirty`` if files differ from it; None outside a checkout."""
     command = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

@@ -5,21 +5,23 @@ A multiply-accumulate (MAC) is two floating-point operations (FLOP). As usual, b
 and additions are not counted as operations.
 """
 
+import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vicinal.errors import VicinalError
-from vicinal.files import PACKAGE, read_object, write_json
+from vicinal.files import PACKAGE, WORKFLOW, read_object, write_json
 from vicinal.jobs.fingerprint import fingerprint_code
 from vicinal.spec import canonical, digest
 
 # Images of the counted batch: enough that what is kept once per batch hardly matters.
 BATCH = 64
+# The costs of the networks of the shipped experiments: ``workflow/scripts/export_costs.py`` writes them.
+SHIPPED = WORKFLOW / "reference" / "costs.csv"
 
 
 class Cost(NamedTuple):
@@ -44,13 +46,15 @@ class Cost(NamedTuple):
 class Costs:
     """The costs of networks, each counted once and kept in a file, so that the next process needs no torch."""
 
-    def __init__(self, file: Path | None = None) -> None:
+    def __init__(self, file: Path | None = None, shipped: Mapping[str, Sequence[int]] | None = None) -> None:
         """Read the known costs.
 
         Args:
             file: JSON that keeps the costs, made if it is missing; None: nothing is kept.
+            shipped: costs that need not be counted nor kept (``shipped_costs``).
         """
         self.file = file
+        self._shipped = shipped or {}
         self._kept: dict[str, list[int]] = read_object(file) if file else {}
         self._known: dict[tuple, Cost] = {}  # by canonical architecture and image
 
@@ -68,13 +72,11 @@ class Costs:
         """
         asked = canonical(architecture), num_classes, channels, height, width
         if asked not in self._known:
-            family = PACKAGE / "models" / f"{architecture['family']}.py"
-            code = fingerprint_code(family, (__name__,), PACKAGE) if family.is_file() else ""
-            self._known[asked] = self._find(digest([*asked, code, version("torch")]), *asked)
+            self._known[asked] = self._find(cost_key(*asked), *asked)
         return self._known[asked]
 
     def _find(self, key: str, *asked: Any) -> Cost:
-        found = self._kept.get(key)
+        found = self._shipped.get(key) or self._kept.get(key)
         if isinstance(found, list) and len(found) == len(Cost._fields):
             return Cost(*found)
         cost = count_cost(*asked)
@@ -83,6 +85,24 @@ class Costs:
             with suppress(OSError):  # a plan needs no right to write
                 write_json(self.file, self._kept)
         return cost
+
+
+def cost_key(architecture: str, *image: int) -> str:
+    """Return by what a cost is kept: the hash of what was asked for, and of the code of the network and of this module.
+
+    Args:
+        architecture: as JSON.
+        image: classes, channels, height and width.
+    """
+    family = PACKAGE / "models" / f"{json.loads(architecture)['family']}.py"
+    code = fingerprint_code(family, (__name__,), PACKAGE) if family.is_file() else ""
+    return digest([architecture, *image, code])[:16]
+
+
+def shipped_costs() -> dict[str, list[int]]:
+    """Return the costs in ``SHIPPED`` by their ``cost_key``: where the code of a network changed, none is found."""
+    with SHIPPED.open(encoding="utf-8", newline="") as file:
+        return {row["key"]: [int(row[name]) for name in Cost._fields] for row in csv.DictReader(file)}
 
 
 @cache

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vicinal.files import read_object
+from vicinal.files import modified, read_object
 from vicinal.jobs.plan import recorded_key, recorded_parts
 from vicinal.planning.plans import Plan, Ref
 from vicinal.planning.reasons import Relatives, student_reason
-from vicinal.results import RECORD, STAGES, TRAINED
+from vicinal.results import STAGES, TRAINED
 from vicinal.spec import is_given
 
 
@@ -112,37 +112,22 @@ def _changed_units(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
 def _upstream_reasons(plan: Plan, by_ref: dict[Ref, Plan], changes: dict[Ref, Change], results: Path) -> list[str]:
     """Return which upstream artefacts will be made anew, or were made after this one."""
     reasons = [f"after {'/'.join(ref)}" for ref in plan.upstream if ref in changes]
-    made = _modified(results / plan.output)
+    made = modified(results / plan.output)
     if made is None:
         return reasons
     for ref in plan.upstream:
-        upstream = _modified(results / by_ref[ref].output)
+        upstream = modified(results / by_ref[ref].output)
         if ref not in changes and upstream is not None and upstream > made:
             reasons.append(f"older than {'/'.join(ref)}")
     return reasons
 
 
-def _modified(path: Path) -> int | None:
-    try:
-        return path.stat().st_mtime_ns
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
 def _to_train(plan: Plan, changes: dict[Ref, Change], results: Path) -> list[str]:
     """Return the models of a training job that are not finished as they are wanted; none where they are given."""
-    spec = plan.content.get("spec", {})
-    if plan.stage not in TRAINED or is_given(spec):
+    if plan.stage not in TRAINED or is_given(plan.content["spec"]):
         return []
-    teacher_changes = any(changes[ref].train for ref in plan.upstream if ref in changes)
-    if plan.stage == "teachers":
-        wanted = {plan.id: (spec, plan.content["code"])}
-    else:
-        students = plan.content["students"].items()
-        wanted = {id_: ({**spec, **student["own"]}, student["code"]) for id_, student in students}
-    found = {id_: read_object(results / place / RECORD) for id_, place in zip(wanted, plan.directories, strict=True)}
-    return [
-        id_
-        for id_, model in wanted.items()  # the job compares the checksums too
-        if teacher_changes or (found[id_].get("spec"), found[id_].get("code")) != model
-    ]
+    records = plan.code_records(results)
+    if any(changes[ref].train for ref in plan.upstream if ref in changes):
+        return [id_ for id_, *_ in records]
+    found = {id_: read_object(path) for id_, path, *_ in records}  # the job compares the checksums too
+    return [id_ for id_, _, spec, code in records if found[id_].get("spec") != spec or found[id_].get("code") != code]

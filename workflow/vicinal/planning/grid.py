@@ -53,12 +53,14 @@ def _add(artefacts: Artefacts, experiment: Experiment, content: dict, sums: Mapp
         return artefacts.teachers.setdefault(teacher.id, teacher)
 
     for block, grid in experiment.grids.items():
+        distilled = [_Own(own, _own_slug(own)) for own in _settings(grid, grid.loss or experiment.loss)]
         for point in _points(experiment, grid):
             teacher = None
             if point.teacher:
                 teacher = teacher_of(point.teacher, None if point.teacher.weights else point.seed)
                 _measure(artefacts, study, teacher, [teacher], teacher, teacher.columns["seed"])
-            cohort, students = _cohort(experiment, store_of(point.seed), teacher, point, grid)
+            own = distilled if teacher else [_LABELS_ALONE]
+            cohort, students = _cohort(experiment, store_of(point.seed), teacher, point, own)
             cohort = artefacts.cohorts.setdefault(cohort.id, cohort)
             students = [cohort.students.setdefault(student.id, student) for student in students]
             _measure(artefacts, study, cohort, students, teacher, point.seed)
@@ -94,6 +96,23 @@ def _measure(
         study.corrupted |= {model.id: corrupted for model in models}
 
 
+class _Own:
+    """What sets a student apart in its cohort, made once for all cohorts of a grid: there may be many."""
+
+    def __init__(self, own: dict[str, Any], slug: str = "") -> None:
+        self.slug, self.spec = slug, normalise(own)
+        self.fields = canonical_fields(self.spec)
+        self.columns = {
+            "temperature": exact_number(own["temperature"]) if "temperature" in own else None,
+            "logit_scale": own.get("logit_scale"),
+            **weight_columns(own["loss"]),
+        }
+
+
+# The student of a cohort without a teacher.
+_LABELS_ALONE = _Own({"loss": {"ce_weight": 1.0}})
+
+
 @dataclass(frozen=True)
 class _Point:
     """One combination of the lists of a grid that tell cohorts apart."""
@@ -115,9 +134,9 @@ def _points(experiment: Experiment, grid: Grid) -> Iterator[_Point]:
 
 
 def _cohort(
-    experiment: Experiment, store: DataSet, teacher: Teacher | None, point: _Point, grid: Grid
+    experiment: Experiment, store: DataSet, teacher: Teacher | None, point: _Point, students: list[_Own]
 ) -> tuple[Cohort, list[Student]]:
-    """Return the cohort of a grid point, and the students of the grid that belong to it."""
+    """Return the cohort of a grid point, and its students."""
     if teacher and experiment.recipe.schedule == "plateau":
         raise VicinalError(
             "recipe.schedule: plateau follows a network's own validation loss, and the students of a cohort share one "
@@ -136,7 +155,8 @@ def _cohort(
     origin = f"from_{teacher.columns['slug']}" if teacher else "ce"
     alpha = f"_a{exact_number(point.alpha)}" if point.alpha else ""
     slug = f"{point.student}_{origin}{alpha}"
-    fields, spec = canonical_fields(shared), normalise(shared)
+    spec = normalise(shared)
+    fields = canonical_fields(spec)
     columns = {
         "role": "student",
         "data": experiment.data.name,
@@ -152,21 +172,15 @@ def _cohort(
         **recipe_columns(shared["recipe"]),
         **data_columns(store.spec),
     }
-    students = []
-    for own in _own(grid, grid.loss or experiment.loss) if teacher else [{"loss": {"ce_weight": 1.0}}]:
-        id_ = joined_id(f"{slug}{_own_slug(own) if teacher else ''}_s{point.seed}", fields, canonical_fields(own))
-        own_columns = {
-            "temperature": exact_number(own["temperature"]) if teacher else None,
-            "logit_scale": own["logit_scale"] if teacher else None,
-            **weight_columns(own["loss"]),
-        }
-        own = normalise(own)
-        students.append(Student(id_, {**spec, **own}, own, {**columns, **own_columns}))
-    return Cohort(joined_id(f"{slug}_s{point.seed}", fields), spec, store, teacher), students
+    made = []
+    for own in students:
+        id_ = joined_id(f"{slug}{own.slug}_s{point.seed}", fields, own.fields)
+        made.append(Student(id_, {**spec, **own.spec}, own.spec, {**columns, **own.columns}))
+    return Cohort(joined_id(f"{slug}_s{point.seed}", fields), spec, store, teacher), made
 
 
-def _own(grid: Grid, loss: Loss) -> Iterator[dict[str, Any]]:
-    """Yield what sets the students of a cohort apart."""
+def _settings(grid: Grid, loss: Loss) -> Iterator[dict[str, Any]]:
+    """Yield what sets the students of a grid's cohorts apart."""
     for temperature in grid.temperatures:
         for scale in grid.logit_scales:
             yield {"temperature": temperature, "logit_scale": scale, "loss": loss.model_dump()}

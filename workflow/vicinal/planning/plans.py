@@ -8,10 +8,10 @@ differ the output is stale, whatever Snakemake's own records say.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from vicinal.analysis.figures import FIGURES
 from vicinal.config import Data, Execution, Experiment, validate
@@ -20,18 +20,28 @@ from vicinal.data.corruptions.catalogue import ARCHIVES, planned_state
 from vicinal.errors import VicinalError
 from vicinal.files import WORKFLOW, sha256
 from vicinal.jobs.fingerprint import data_modules, named_modules, stage_fingerprint
+from vicinal.jobs.records import measurement_spec
 from vicinal.models.pretrained import WEIGHTS
 from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, Measurement, Ref, Study, Teacher
 from vicinal.planning.given_files import CACHE, given_sums
 from vicinal.planning.grid import expand
 from vicinal.planning.skipped import collection_name, read_skipped
-from vicinal.results import PLAN, STAGES, model_path
+from vicinal.results import EVALUATION, MEASURED, META, PLAN, RECORD, STAGES, TRAINED, model_path
 
 # The files that a report is made from besides code and results.
 REPORT_FILES = [
     *sorted(p for p in (WORKFLOW / "report").iterdir() if p.is_file()),
     WORKFLOW / "reference" / "published.csv",
 ]
+
+
+class CodeRecord(NamedTuple):
+    """The record of a result, as its plan wants it: the result's id, the record's path, its spec and its code."""
+
+    id: str
+    path: Path
+    spec: dict[str, Any]
+    code: str
 
 
 @dataclass
@@ -71,6 +81,31 @@ class Plan:
     def key(self) -> str:
         """Return the hash of the content, in which the keys of everything upstream stand."""
         return self.content["key"]
+
+    def code_records(self, results: Path) -> list[CodeRecord]:
+        """Return the records that the job writes and that hold a code fingerprint; none of tables and what follows."""
+        if self.stage == "data":
+            meta = (results / self.output).with_name(META)
+            return [CodeRecord(self.id, meta, self.content["spec"], self.content["code"])]
+        if self.stage in MEASURED:
+            folder = (results / self.output).parent
+            return [
+                CodeRecord(id_, folder / id_ / EVALUATION, measurement_spec(self.content, unit), unit["code"])
+                for unit in self.content["units"].values()
+                for id_ in unit["models"]
+            ]
+        if self.stage not in TRAINED:
+            return []
+        models = self.content.get("students", {self.id: {}})
+        return [
+            CodeRecord(
+                id_,
+                results / folder / RECORD,
+                {**self.content["spec"], **own.get("own", {})},
+                own.get("code") or self.content["code"],
+            )
+            for (id_, own), folder in zip(models.items(), self.directories, strict=True)
+        ]
 
 
 def resolve(
@@ -124,10 +159,10 @@ def _source(data: Data, cache: Path) -> dict:
     return resolve_source(data.name, data.root, data.source, data.image_column, data.label_column, cache)
 
 
-def build_plans(artefacts: Artefacts, figures: Iterable[str] = FIGURES) -> Iterator[Plan]:
+def build_plans(artefacts: Artefacts) -> Iterator[Plan]:
     """Yield the plans of all artefacts, upstream ones first."""
     keys: dict[Ref, str] = {}
-    for plan in _plans(artefacts, tuple(figures)):
+    for plan in _plans(artefacts):
         upstream = {"/".join(ref): keys[ref] for ref in plan.upstream}
         plan.content = {"stage": plan.stage, "id": plan.id, **plan.content, "upstream": upstream}
         plan.content["key"] = keys[plan.ref] = _key(plan.content)
@@ -139,7 +174,7 @@ def _key(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-def _plans(artefacts: Artefacts, figures: tuple[str, ...]) -> Iterator[Plan]:
+def _plans(artefacts: Artefacts) -> Iterator[Plan]:
     for store in artefacts.stores.values():
         if store.downloaded:
             yield _download_plan(store)
@@ -153,13 +188,12 @@ def _plans(artefacts: Artefacts, figures: tuple[str, ...]) -> Iterator[Plan]:
     for name, study in artefacts.studies.items():
         yield _study_plan(study)
         yield Plan("claims", name, _content("claims", {"experiment": name}), [("experiments", name)])
-        for figure in figures:
-            spec, module = {"experiment": name, "figure": figure}, f"vicinal.analysis.figures.{figure}"
-            yield Plan("figures", f"{name}/{figure}", _content("figures", spec, (module,)), [("experiments", name)])
-        yield _report_plan("reports", name, [name], figures)
+        drawn = {"experiment": name, "figures": list(FIGURES)}
+        yield Plan("figures", name, _content("figures", drawn, named_modules(drawn)), [("experiments", name)])
+        yield _report_plan("reports", name, [name])
     if artefacts.collection:
         skipped = {"skipped": artefacts.skipped} if artefacts.skipped else {}
-        yield _report_plan("collections", artefacts.collection, list(artefacts.studies), figures, **skipped)
+        yield _report_plan("collections", artefacts.collection, list(artefacts.studies), **skipped)
 
 
 def _content(stage: str, spec: dict, modules: tuple[str, ...] = ()) -> dict:
@@ -247,10 +281,8 @@ def _study_plan(study: Study) -> Plan:
     return Plan("experiments", name, _content("experiments", spec), upstream)
 
 
-def _report_plan(stage: str, id_: str, experiments: list[str], figures: tuple[str, ...], **more: Any) -> Plan:
+def _report_plan(stage: str, id_: str, experiments: list[str], **more: Any) -> Plan:
     content = _content(stage, {"experiments": experiments, **more})
     content["files"] = {path.name: sha256(path) for path in REPORT_FILES}
-    upstream = []
-    for name in experiments:
-        upstream += [("experiments", name), ("claims", name), *(("figures", f"{name}/{figure}") for figure in figures)]
+    upstream = [(made, name) for name in experiments for made in ("experiments", "claims", "figures")]
     return Plan(stage, id_, content, upstream)

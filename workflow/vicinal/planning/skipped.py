@@ -31,7 +31,7 @@ def read_skipped(results: Path, collection: str, present: Iterable[str]) -> dict
     if not path.exists():
         return {}
     found = read_json(path)
-    if not isinstance(found, dict) or not all(isinstance(reason, str) for reason in found.values()):
+    if not all(isinstance(reason, str) for reason in found.values()):
         raise VicinalError(f"{path}: not a list of skipped experiments: delete it")
     return {name: reason for name, reason in found.items() if name not in set(present)}
 

@@ -1,7 +1,6 @@
 """Follows the jobs of a run by Snakemake's events, and finds in their logs what went wrong."""
 
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 # Lines of a job's log that its user should see even if all went well.
-WARNING = re.compile(r"warning: |.*: (?:a damaged checkpoint, left out|no checkpoint is whole;|going on without )")
+WARNING = "warning: "
 SHOWN_WARNINGS = 3
 # An executor ends its message with this advice, which does not help here.
 ADVICE = "For further error details"
@@ -64,7 +63,7 @@ class Job:
     def warnings(self) -> list[str]:
         """Return the warnings in the job's log, all in one line; none if there are none."""
         lines = tail(self.log, sys.maxsize)
-        found = list(dict.fromkeys(line.removeprefix("warning: ") for line in lines if WARNING.match(line)))
+        found = list(dict.fromkeys(line.removeprefix(WARNING) for line in lines if line.startswith(WARNING)))
         if len(found) > SHOWN_WARNINGS:
             found[SHOWN_WARNINGS:] = [f"and {len(found) - SHOWN_WARNINGS} more"]
         return [f"warning: {self.label}: {'; '.join(found)} (log: {self.log})"] if found else []

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from vicinal.files import modified
 from vicinal.jobs.heartbeat import lives, read_beats
 from vicinal.planning.changes import Change, find_changes
 from vicinal.planning.plans import Plan, Ref
@@ -120,7 +121,7 @@ class Monitor:
     def _find_changes(self) -> None:
         began = time.monotonic()
         self._changes = find_changes(self.plans, self.results)
-        ended = {plan.ref: _modified(self.results / plan.output) for plan in self.plans}
+        ended = {plan.ref: modified(self.results / plan.output) for plan in self.plans}
         finished = [(time_, ref) for ref, time_ in ended.items() if ref not in self._changes and time_ is not None]
         self._ended = {ref: time_ for time_, ref in sorted(finished, reverse=True)}
         took = time.monotonic() - began
@@ -142,7 +143,7 @@ class Monitor:
             now: in s since 1970.
         """
         # The head writes its lock when it begins.
-        began = _modified(self.results / ".lock") if status.head.running else None
+        began = modified(self.results / ".lock") if status.head.running else None
         took: dict[str, list[float]] = defaultdict(list)
         done = 0.0
         for ref, ended in self._ended.items():
@@ -188,22 +189,15 @@ def find_head(results: Path) -> Head:
 def find_failure(plan: Plan, results: Path, beat: dict[str, Any] | None, now: float) -> dict[str, Any] | None:
     """Return how a job that does not run failed the last time; None if it did not."""
     path = results / STAGES[plan.stage].log_of(plan.id)
-    lines, logged = tail(path), _modified(path)
+    lines, logged = tail(path), modified(path)
     failure = {"stage": plan.stage, "id": plan.id, "log": str(path), "lines": lines[-LOG_LINES:]}
     errors = find_errors(lines)
     if beat is not None:
         words = "stopped without a word: killed, or out of memory?" if beat["gone"] else beat.get("error", "failed")
         return {**failure, "error": errors[0] if errors else words, "age": beat["age"]}
-    made = _modified(results / plan.output)
+    made = modified(results / plan.output)
     if logged is None or (made is not None and made > logged):
         return None
     if not errors and not any(line.startswith("Traceback (most recent call last)") for line in lines):
         return None
     return {**failure, "error": errors[0] if errors else lines[-1], "age": max(0.0, now - logged)}
-
-
-def _modified(path: Path) -> float | None:
-    try:
-        return path.stat().st_mtime
-    except (FileNotFoundError, NotADirectoryError):
-        return None

@@ -4,6 +4,7 @@
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 
 import torch
@@ -13,8 +14,12 @@ from vicinal.training.compilation import Compilation
 from vicinal.training.cuda_graph import ReplayedStep
 from vicinal.training.inputs import EpochTables
 from vicinal.training.learner import Learner
+from vicinal.training.memory import is_out_of_memory, release_memory
 from vicinal.training.phases import Phase
 from vicinal.training.step import CohortStep, Training, copy_state
+
+# Steps that the host may be ahead of a GPU: enough for the GPU never to wait. Their photos lie in pinned memory.
+AHEAD = 8
 
 
 class FastSteps:
@@ -31,6 +36,7 @@ class FastSteps:
         self._tables: EpochTables | None = None
         self._step: CohortStep | None = None
         self._run: Callable[[int], None] | None = None
+        self._ahead: deque[torch.cuda.Event] = deque()
 
     def begin_epoch(self, learners: list[Learner], phase: Phase, plan: BatchPlan) -> CohortStep:
         """Return the step for these learners in this phase, over the batches of a plan."""
@@ -39,7 +45,9 @@ class FastSteps:
         else:
             self._tables.load(plan)
         if self._step is None or (self._step.learners, self._step.phase) != (learners, phase):
-            self._step = self._run = None  # free the old step's memory for the new one
+            if self._step is not None:
+                self._step = self._run = None
+                release_memory()  # for the new one
             self._step = CohortStep(learners, self._training, self._tables, phase)
             self._run = self._runner()
         if self._step.is_compiled and not self._compilation.active:
@@ -52,6 +60,15 @@ class FastSteps:
         if self._compilation.active and not self._step.is_compiled and not self._step.phase.head:
             self._compile(size)
         self._run(size)
+        self._keep_up()
+
+    def _keep_up(self) -> None:
+        """Wait for a GPU that is too far behind."""
+        if self._training.device.type == "cuda":
+            self._ahead.append(torch.cuda.Event(blocking=True))  # the threads that decode photos need the core
+            self._ahead[-1].record()
+            if len(self._ahead) > AHEAD:
+                self._ahead.popleft().synchronize()
 
     def after_epoch(self, seconds: float, epochs_left: int) -> None:
         """Tell the compilation the wall time of a whole epoch: it decides about the next one."""
@@ -66,9 +83,9 @@ class FastSteps:
         try:
             self._step.compile_networks()
             self._step(size)
-        except torch.OutOfMemoryError:
-            raise
         except Exception as error:  # the compiler raises anything; an error of ours comes again in the plain step
+            if is_out_of_memory(error):
+                raise
             self._compilation.failed(error)
             self._step.use_plain_networks()
         copy_state(before, state)

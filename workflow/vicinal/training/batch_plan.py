@@ -8,7 +8,6 @@ a cohort, and the choices of one kind do not depend on how many another kind tak
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import betaincinv
 
 # Each kind of choice has its own part of the counter.
 ORDER, PARTNER, LAM, ROW, COLUMN, FLIP = range(6)
@@ -85,4 +84,8 @@ def _integers(bits: np.ndarray, count: int) -> np.ndarray:
 def _beta(bits: np.ndarray, alpha: float) -> np.ndarray:
     """Return Beta(α, α) numbers by inversion of uniform numbers, which do not depend on α."""
     uniform = (bits >> np.uint64(11)) * 2.0**-53
-    return (uniform if alpha == 1 else betaincinv(alpha, alpha, uniform)).astype(np.float32)
+    if alpha != 1:
+        from scipy.special import betaincinv  # slow to import
+
+        uniform = betaincinv(alpha, alpha, uniform)
+    return uniform.astype(np.float32)

@@ -11,7 +11,6 @@ import io
 import json
 import secrets
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,7 +23,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from vicinal.errors import describe
+from vicinal.errors import describe, warn
 from vicinal.jobs.provenance import cpu_model
 from vicinal.training.learner import Learner
 from vicinal.training.loop import Moment
@@ -150,7 +149,7 @@ class Checkpoints:
         try:
             save_state(path, tensors, {"checkpoint": text, "sha256": _sha256(tensors, text)})
         except OSError as error:
-            print(f"{describe(error)}: going on without this checkpoint", file=sys.stderr, flush=True)
+            warn(f"{describe(error)}: going on without this checkpoint")
             return False
         else:
             self._count += 1
@@ -217,7 +216,7 @@ def find_checkpoint(folder: Path, wanted: list[dict[str, Any]]) -> Checkpoint | 
             damaged.append(path)
             _say_damaged(path, error)
     if damaged:
-        print(f"{folder}: no checkpoint is whole; starting from the beginning", flush=True)
+        warn(f"{folder}: no checkpoint is whole; starting from the beginning")
     return None
 
 
@@ -244,4 +243,4 @@ def _read(path: Path) -> Checkpoint:
 
 
 def _say_damaged(path: Path, error: Exception) -> None:
-    print(f"{path}: a damaged checkpoint, left out ({describe(error)})", flush=True)
+    warn(f"{path}: a damaged checkpoint, left out ({describe(error)})")

@@ -1,11 +1,10 @@
 """From wanted models to finished ones on disk: what the jobs of teachers and of cohorts share."""
 
-import gc
 import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,11 @@ from vicinal.jobs.provenance import Stopwatch, provenance
 from vicinal.jobs.records import remove_checkpoints
 from vicinal.results import checkpoint_folder
 from vicinal.training.checkpoint import Checkpoint, Checkpoints, describe_machine, find_checkpoint, resumption
-from vicinal.training.inputs import open_images
 from vicinal.training.learner import Learner, make_learner, role_seed
 from vicinal.training.loop import Callbacks, Moment, train
+from vicinal.training.memory import is_out_of_memory, release_memory
 from vicinal.training.numerics import Numerics
+from vicinal.training.open import open_images
 from vicinal.training.phases import all_epochs
 from vicinal.training.step import Training
 from vicinal.training.weights import save_model, save_state, trained_network
@@ -78,6 +78,10 @@ def train_models(job: TrainingJob, wanted: dict[Path, dict[str, Any]]) -> None:
         SystemExit: a deadline or a signal stopped it before its end; it can be resumed.
     """
     checkpoint = find_checkpoint(checkpoint_folder(job.results, job.unit), list(wanted.values()))
+    if checkpoint:
+        numerics = job.numerics.resumed(checkpoint.info["made"].get("precision"), job.device)
+        job = replace(job, numerics=numerics)
+    job.say(f"computing in {job.numerics.precision}{' (auto)' if job.numerics.auto else ''}")
     held = {path: record for path, record in wanted.items() if checkpoint and checkpoint.holds(record)}
     others = {path: record for path, record in wanted.items() if path not in held}
     if held and others:
@@ -97,14 +101,13 @@ def _train_in_parts(job: TrainingJob, wanted: dict[Path, dict[str, Any]], checkp
         try:
             problems += _train_together(job, part, checkpoint)
             waiting = waiting[size:]
-        except torch.OutOfMemoryError:
-            if len(part) == 1:
+        except RuntimeError as error:
+            if len(part) == 1 or not is_out_of_memory(error):
                 raise
             size = (len(part) + 1) // 2
             job.say(f"out of memory; from now on {size} models are trained at once")
         # Here, since until its handler ends the error holds the tensors of the attempt.
-        gc.collect()
-        torch.cuda.empty_cache()
+        release_memory()
     return problems
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 
+from vicinal.training.memory import is_out_of_memory
 from vicinal.training.step import CohortStep, copy_state
 
 # Eager runs before a capture: libraries choose their kernels and allocate what they keep.
@@ -20,14 +21,40 @@ class CudaCapture:
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
+        self._bytes = 0
 
     def __call__(self, function: Callable[[], None]) -> Callable[[], None]:
-        """Return a function that repeats everything ``function`` starts on the GPU, in the same memory."""
+        """Return a function that repeats everything ``function`` starts on the GPU, in the same memory.
+
+        Args:
+            function: was called just before, with no memory in torch's cache: what is there now is what it takes.
+
+        Raises:
+            torch.OutOfMemoryError: a graph needs memory of its own, and there is not enough.
+            RuntimeError: ``function`` does what cannot be captured.
+        """
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize()
-        with torch.cuda.graph(graph, pool=self._pool):
-            function()
+        needed = torch.cuda.memory_reserved() - torch.cuda.memory_allocated() - self._bytes
+        torch.cuda.empty_cache()
+        if torch.cuda.mem_get_info()[0] + self._bytes < needed:
+            raise torch.OutOfMemoryError(f"a CUDA graph needs {needed:,} bytes of GPU memory, more than there is")
+        before, stream, failures = torch.cuda.memory_reserved(), torch.cuda.current_stream(), _failed_allocations()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool):
+                function()
+        except RuntimeError as error:
+            torch.cuda.set_stream(stream)  # torch leaves its own where a capture cannot end
+            # cuDNN tries other engines where one finds no room, which no capture allows: then another error is raised.
+            if _failed_allocations() > failures:
+                raise torch.OutOfMemoryError("memory ran out while a CUDA graph was captured") from None
+            raise error.__context__ or error from None  # the first one, not that the capture could not end after it
+        self._bytes += torch.cuda.memory_reserved() - before
         return graph.replay
+
+
+def _failed_allocations() -> int:
+    return torch.cuda.memory_stats()["num_ooms"]
 
 
 class ReplayedStep:
@@ -62,14 +89,15 @@ class ReplayedStep:
         """Take a step eagerly, and once more from the same state by a new graph; keep the graph if both agree."""
         state = list(self._step.state())
         before = [value.clone() for value in state]
+        torch.cuda.empty_cache()  # as the capture wants it
         self._step(size)
         eager = [value.clone() for value in state]
         copy_state(before, state)
         try:
             replay = self._capture(lambda: self._step(size))
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
             problem = f"it could not be captured ({next(iter(str(error).splitlines()), type(error).__name__)})"
         else:
             replay()

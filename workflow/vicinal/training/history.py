@@ -4,6 +4,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
+
 from vicinal.files import read_table
 from vicinal.results import HISTORY
 
@@ -17,11 +20,16 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def history_table(rows: Iterable[Mapping[str, float]]) -> "pd.DataFrame":
+def history_table(rows: Iterable[Mapping[str, float]]) -> pa.Table:
     """Return rows, one an epoch, as a table of all ``COLUMNS``; what a row lacks is NaN."""
-    import pandas as pd
-
-    return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS)
+    rows = list(rows)
+    values = [np.array([row.get(name, np.nan) for row in rows], dtype=kind) for name, kind in COLUMNS.items()]
+    # From buffers, since ``pa.array`` imports pandas: a third of a second that trainings need not wait.
+    arrays = [
+        pa.Array.from_buffers(pa.from_numpy_dtype(column.dtype), len(rows), [None, pa.py_buffer(column)])
+        for column in values
+    ]
+    return pa.Table.from_arrays(arrays, names=list(COLUMNS))
 
 
 def training_history(directory: Path) -> "pd.DataFrame":

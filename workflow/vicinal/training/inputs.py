@@ -1,7 +1,6 @@
 """From stored images to the inputs of the networks: gather, crop, flip, normalise, mix."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -11,7 +10,6 @@ import torch.nn.functional as F
 
 from vicinal.data.store import DataStore
 from vicinal.models.registry import input_of
-from vicinal.spec import PHOTOS
 from vicinal.training.batch_plan import BatchPlan
 
 
@@ -39,15 +37,6 @@ class Window(NamedTuple):
 def window_of(recipe: Mapping[str, Any]) -> Window | None:
     """Return the window of a resolved recipe, if it has one."""
     return Window(recipe["resize"], recipe["crop"]) if recipe.get("resize") else None
-
-
-def open_images(store: DataStore, split: str, device: torch.device, recipe: dict[str, Any]) -> "Images":
-    """Return the images of a split as a recipe wants them: on a device, or decoded on the way there."""
-    # Imported by name, so that the code of photos does not count for other data.
-    if store.meta["spec"].get("store") == PHOTOS:
-        photos = import_module("vicinal.training.photos").Photos
-        return photos(store, split, device, size=recipe["crop"], threads=torch.get_num_threads())
-    return Images(store, split, device, window_of(recipe))
 
 
 class Split:

@@ -1,14 +1,16 @@
 """What a training is, and one step of it with a whole cohort, made so that a CUDA graph can hold it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
 
 from vicinal.training.batch_plan import BatchPlan, batch_plan
 from vicinal.training.inputs import EpochTables, Images, MixedBatch, make_batch
+from vicinal.training.lean import LeanForward, count_batches
 from vicinal.training.learner import Learner
 from vicinal.training.losses import Answers, total_loss
 from vicinal.training.numerics import Numerics
@@ -84,6 +86,8 @@ class CohortStep:
         self._mixed = training.mixes(phase)
         self._teacher = None if phase.head else training.teacher
         self._device = training.device
+        bf16 = training.numerics.precision == "bf16"
+        self._lean = [LeanForward(learner.model, bf16=bf16) for learner in learners]
         self.use_plain_networks()
         steps = len(tables.bounds)
         self.losses = torch.zeros(steps, len(learners), device=self._device)
@@ -95,7 +99,7 @@ class CohortStep:
         # The next photos, of data sets that are decoded as they are needed.
         self._pixels: torch.Tensor | None = None
         on_gpu = self._device.type == "cuda"
-        self._streams = [torch.cuda.Stream(self._device) for _ in learners] if on_gpu else []
+        self._streams = [_stream(self._device, k) for k in range(len(learners))] if on_gpu else []
 
     def begin(self, rates: list[float], number: int = 0, losses: torch.Tensor | None = None) -> None:
         """Begin an epoch, or continue one.
@@ -133,20 +137,22 @@ class CohortStep:
             with torch.no_grad():
                 teacher_logits = self._logits(self._teacher, batch.inputs)
         losses = []
-        for k, learner in enumerate(self.learners):
-            with self._on_stream(k):
-                losses.append(self._backward(learner, batch, teacher_logits))
-        for stream in self._streams:
-            torch.cuda.current_stream(self._device).wait_stream(stream)
+        with self._side_by_side():
+            for k in range(len(self.learners)):
+                with self._on_stream(k):
+                    losses.append(self._backward(k, batch, teacher_logits))
+        count_batches(self._lean)
         update([learner.optimizer for learner in self.learners], self._rates[self._number][0])
         self.losses.index_copy_(0, self._number, torch.stack(losses)[None])
         self._number += 1
         self._position += size
 
-    def _backward(self, learner: Learner, batch: MixedBatch, teacher_logits: torch.Tensor | None) -> torch.Tensor:
+    def _backward(self, k: int, batch: MixedBatch, teacher_logits: torch.Tensor | None) -> torch.Tensor:
         """Compute a learner's gradients; return its loss."""
+        learner = self.learners[k]
         learner.optimizer.zero_grad()
-        logits = self._logits(learner.model, batch.inputs)
+        with self._lean[k]():
+            logits = self._logits(learner.model, batch.inputs)
         if teacher_logits is not None:
             teacher_logits = teacher_logits * learner.logit_scale
         answers = Answers(logits, batch.labels, batch.partner_labels, batch.lam, teacher_logits, learner.temperature)
@@ -161,16 +167,27 @@ class CohortStep:
         with self._training.numerics.autocast(self._device):
             return model(inputs).float()
 
+    @contextmanager
+    def _side_by_side(self) -> Iterator[None]:
+        """Let all streams begin here and end here, after an error too: else a capture could not end."""
+        for stream in self._streams:
+            stream.wait_stream(torch.cuda.current_stream(self._device))
+        try:
+            yield
+        finally:
+            for stream in self._streams:
+                torch.cuda.current_stream(self._device).wait_stream(stream)
+
     def _on_stream(self, k: int) -> AbstractContextManager:
-        if not self._streams:
-            return nullcontext()
-        self._streams[k].wait_stream(torch.cuda.current_stream(self._device))
-        return torch.cuda.stream(self._streams[k])
+        return torch.cuda.stream(self._streams[k]) if self._streams else nullcontext()
 
     def compile_networks(self) -> None:
         """Run whole batches through compiled networks from now on; the next step compiles them."""
-        models = [learner.model for learner in self.learners] + ([] if self._teacher is None else [self._teacher])
-        self._compiled = {model: torch.compile(model, dynamic=False) for model in models}
+        models = [learner.model for learner in self.learners]
+        if self._teacher is not None:
+            models.append(self._teacher)
+        # Fused convolutions are none of the compiler's: it has its own ways.
+        self._compiled = {model: torch.compile(getattr(model, "plain", model), dynamic=False) for model in models}
 
     def use_plain_networks(self) -> None:
         """Run the networks without compilation from now on."""
@@ -187,6 +204,12 @@ class CohortStep:
             yield from learner.model.state_dict().values()
             yield from learner.optimizer.buffers
         yield from (self.losses, self._number, self._position)
+
+
+@cache
+def _stream(device: torch.device, k: int) -> torch.cuda.Stream:
+    """Return the stream of the k-th learner: the same in all steps, since cuBLAS keeps a workspace for each stream."""
+    return torch.cuda.Stream(device)
 
 
 def copy_state(values: list[torch.Tensor], state: list[torch.Tensor]) -> None:

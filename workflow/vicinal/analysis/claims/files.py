@@ -31,16 +31,28 @@ def write_claims(tables: Path, output: Path, spec: Mapping[str, Any], code: str,
     Raises:
         VicinalError: metrics.parquet is missing, or a table is unreadable or not what it should be.
     """
-    paths = {name: tables / f"{name}.parquet" for name in TABLES}
-    paths = {name: path for name, path in paths.items() if path.exists() or name == "metrics"}
-    table = evaluate_claims({name: read_table(path) for name, path in paths.items()})
+    table = judged(tables)
     write_table(output, table)
     page = output.with_suffix(".md")
     write_text(page, markdown(table))
     verdicts = verdicts_of(table).set_index("claim")["verdict"].to_dict()
-    made_from = {path.name: sha256(path) for path in paths.values()}
+    made_from = {path.name: sha256(path) for path in _sources(tables).values()}
     write_record(output.with_suffix(".json"), spec, code, watch, (output, page), made_from, verdicts=verdicts)
     return table
+
+
+def judged(tables: Path) -> pd.DataFrame:
+    """Return the rows of ``evaluate_claims`` for the tables in a folder.
+
+    Raises:
+        VicinalError: see ``write_claims``.
+    """
+    return evaluate_claims({name: read_table(path) for name, path in _sources(tables).items()})
+
+
+def _sources(tables: Path) -> dict[str, Path]:
+    paths = {name: tables / f"{name}.parquet" for name in TABLES}
+    return {name: path for name, path in paths.items() if path.exists() or name == "metrics"}
 
 
 def verdicts_of(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,5 @@
 """Does a better teacher make a better student? Student against teacher, one point a teacher."""
 
-from itertools import product
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -18,6 +16,7 @@ CAPTION = (
 MISSING = "No student was distilled from two teachers trained without mixup at one temperature."
 METRICS = {"accuracy": "Student accuracy (%)", "ece": "Student ECE (%)"}
 ALONE = ("ce", "ce_mixup")
+ENDS = ("mean", "low", "high")
 GAP = 0.08  # between names of teachers, as a share of the axis
 
 
@@ -33,25 +32,19 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     of_teacher = values["method"] == style.TEACHER
     scores = runs.over_seeds(values[~of_teacher], [*runs.PANEL, "metric"])
     teachers = runs.over_seeds(values[of_teacher & (values["metric"] == "accuracy")], ["teacher", "student"])
-    renamed = {name: f"teacher_{name}" for name in ("mean", "low", "high", "n")}
-    teachers = teachers.rename(columns=renamed)[["teacher", "student", *renamed.values()]]
+    teachers = teachers.set_index(["teacher", "student"])[[*ENDS, "n"]].add_prefix("teacher_").reset_index()
     scores = scores.merge(teachers, on=["teacher", "student"], how="left")
     return scores.assign(unit="%", alpha=runs.mixup_alpha(students))
 
 
 def _members(models: pd.DataFrame, students: pd.DataFrame) -> pd.DataFrame:
     """Return the models of ``data``; the student without a teacher is there once, with no teacher."""
-    trained = set(runs.plain_teachers(models)["model"])
-    wanted = []
-    for student in dict.fromkeys(pair.student for pair in runs.pairs_of(students)):
-        by_temperature: dict[str, list[runs.Pair]] = {}
-        for pair in runs.pairs_of(students):
-            if pair.student == student and pair.teacher in trained:
-                for temperature in runs.temperatures(students, pair):
-                    by_temperature.setdefault(temperature, []).append(pair)
-        chosen = runs.nearest_temperature(t for t, found in by_temperature.items() if len(found) > 1)
-        if chosen:
-            wanted += [(pair, [chosen]) for pair in by_temperature[chosen]]
+    taught = students[students["teacher"].isin(runs.plain_teachers(models)["model"])]
+    teachers = taught.groupby(["model", "temperature"])["teacher"].nunique()
+    several = teachers[teachers > 1].reset_index().groupby("model")["temperature"]
+    chosen = several.agg(runs.nearest_temperature).to_dict()
+    compared = taught[taught["temperature"] == taught["model"].map(chosen)]
+    wanted = [(pair, [chosen[pair.student]]) for pair in runs.pairs_of(compared)]
     members = runs.panel_models(models, students, wanted)
     members.loc[members["method"].isin(ALONE), "teacher"] = None
     return members.drop_duplicates(["teacher", "student", "method", "model_id"])
@@ -64,13 +57,11 @@ def caption(data: pd.DataFrame) -> str:
 
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: a row a student, a column a metric."""
-    students = list(dict.fromkeys(data["student"]))
+    shown = {f"Student {student}": rows for student, rows in data.groupby("student", sort=False)}
     longest = data["teacher"].dropna().str.len().max()
-    heights = [1.9 + 0.04 * longest] * len(students)
-    names = [f"Student {student}" for student in students]
-    figure, axes = panels.grid(names, METRICS.values(), "Teacher accuracy (%)", heights)
-    for ax, (student, metric) in zip(axes.flat, product(students, METRICS), strict=True):
-        rows = data[(data["student"] == student) & (data["metric"] == metric)]
+    heights = [1.9 + 0.04 * longest] * len(shown)
+    figure, axes = panels.grid(shown, METRICS.values(), "Teacher accuracy (%)", heights)
+    for ax, rows in panels.cells(axes, shown, "metric", METRICS):
         _panel(ax, rows)
         _name_teachers(ax, rows)
     for ax in axes[:, 0]:  # above the names, which slope up by about 3 pt a letter
@@ -83,9 +74,8 @@ def draw(data: pd.DataFrame) -> Figure:
 def _panel(ax: Axes, rows: pd.DataFrame) -> None:
     alone = rows["method"].isin(ALONE)
     panels.levels(ax, rows[alone])
-    axes = {f"teacher_{name}": f"{name}_x" for name in ("mean", "low", "high")}
-    axes |= {name: f"{name}_y" for name in ("mean", "low", "high")}
-    for method, own in rows[~alone].rename(columns=axes).sort_values("mean_x").groupby("method"):
+    names = {f"{prefix}{end}": f"{end}_{axis}" for prefix, axis in (("teacher_", "x"), ("", "y")) for end in ENDS}
+    for method, own in rows[~alone].rename(columns=names).sort_values("mean_x").groupby("method"):
         panels.crosses(ax, own, method)
     ax.margins(x=0.08)
     panels.percent(ax, "xy")

@@ -35,11 +35,10 @@ LABELS = {"clean": "Clean images", "mixed": "Mixed image", "linear": "Linear mix
 COLOURS = {"clean": "#000000", "mixed": "#8C3B6B", "linear": "#009E73"}
 BAND = "#CC79A7"
 MARKERS = {"mixed": "o", "linear": "s"}
-MEDIANS = {"palette": COLOURS, "dashes": {"mixed": "", "linear": (4, 1, 1, 1)}, "markers": MARKERS}
-OUTER, INNER, MEDIAN = (0.05, 0.95), (0.25, 0.75), 0.5
-SHADES = {OUTER: 0.25, INNER: 0.6}  # of the bands
-DASHES = {OUTER: ":", INNER: "--"}  # of the lines
-BARS = {OUTER: 0.8, INNER: 3.5}  # widths, over all λ
+DASHES = {"mixed": "", "linear": (4, 1, 1, 1)}
+MEDIAN, RANGES = 0.5, {"5 % to 95 %": (0.05, 0.95), "25 % to 75 %": (0.25, 0.75)}
+# Of each range the shade of the band, the dashes of the lines, and the width of the bar over all λ.
+LOOKS = dict(zip(RANGES, ((0.25, ":", 0.8), (0.6, "--", 3.5)), strict=True))
 DOT = {"marker": "o", "linestyle": "none", "markersize": 3, "markerfacecolor": "white", "markeredgewidth": 0.7}
 PLACES = {"clean": 1.06, "mixed": 1.13, "linear": 1.2}  # on the axis of λ, of what is over all λ
 RIGHT = 1.25
@@ -105,45 +104,39 @@ def _whole(data: pd.DataFrame) -> pd.Series:
 
 def _panel(ax: Axes, rows: pd.DataFrame) -> None:
     whole = _whole(rows)
-    bins = rows.assign(lam=((rows["lam_low"] + rows["lam_high"]) / 2).round(6))[~whole]
-    for ends in SHADES:
-        band = _quantiles(bins[bins["input"] == "mixed"], *ends)
-        ax.fill_between(band.index, *band.to_numpy().T, color=style.tint(BAND, SHADES[ends]), linewidth=0)
-        edges = _quantiles(bins[bins["input"] == "linear"], *ends)
-        ax.plot(edges, color=COLOURS["linear"], linestyle=DASHES[ends], linewidth=0.8)
-    medians = bins[(bins["quantile"] == MEDIAN) & (bins["input"] != "clean")]
-    panels.lines(ax, medians, "lam", bars=True, hue="input", **MEDIANS, markersize=3.5)
+    rows = rows.assign(lam=((rows["lam_low"] + rows["lam_high"]) / 2).round(6).mask(whole, rows["input"].map(PLACES)))
+    # Of each input the quantiles, a column each, by λ or where they stand beside it; NaN where one is missing.
+    tables = {kind: own.pivot(index="lam", columns="quantile", values="mean") for kind, own in rows.groupby("input")}
+    for kind, table in tables.items():
+        colour, table = COLOURS[kind], table.reindex(columns=[MEDIAN, *sum(RANGES.values(), ())])
+        bins, beside = table[table.index < 1], table[table.index > 1]
+        for name, (low, high) in RANGES.items():
+            shade, dashes, width = LOOKS[name]
+            if kind == "mixed":
+                ax.fill_between(bins.index, bins[low], bins[high], color=style.tint(BAND, shade), linewidth=0)
+            elif kind == "linear":
+                ax.plot(bins[[low, high]], color=colour, linestyle=dashes, linewidth=0.8)
+            ax.vlines(beside.index, beside[low], beside[high], color=colour, linewidth=width)
+        ax.plot(beside[MEDIAN], color=colour, **DOT)
+    medians = rows[(rows["quantile"] == MEDIAN) & (rows["input"] != "clean") & ~whole]
+    look = {"hue": "input", "palette": COLOURS, "dashes": DASHES, "markers": MARKERS, "markersize": 3.5}
+    panels.lines(ax, medians, "lam", bars=True, **look)
     ax.axvline(1, color="0.6", linewidth=0.6)
-    for kind, x in PLACES.items():
-        own = rows[whole & (rows["input"] == kind)].assign(lam=x)
-        for ends, width in BARS.items():
-            bar = _quantiles(own, *ends).dropna()
-            ax.vlines(bar.index, *bar.to_numpy().T, color=COLOURS[kind], linewidth=width)
-        ax.plot(_quantiles(own, MEDIAN), color=COLOURS[kind], **DOT)
     ticks = np.linspace(0, 1, 5)
     ax.set_xticks([*ticks, PLACES["mixed"]], [*(f"{tick:g}" for tick in ticks), "all"])
-
-
-def _quantiles(rows: pd.DataFrame, *wanted: float) -> pd.DataFrame:
-    """Return the means over seeds of the wanted quantiles, a column each, by λ; NaN where one is missing."""
-    return rows.pivot(index="lam", columns="quantile", values="mean").reindex(columns=list(wanted))
 
 
 def _legend() -> list:
     """Return what marks the quantiles, a column an input, the median first."""
     entries = []
     for kind, colour in COLOURS.items():
-        look = {"color": colour}
-        if kind == "clean":
-            own = [Line2D([], [], **look, **DOT), *(Line2D([], [], **look, linewidth=BARS[q]) for q in (INNER, OUTER))]
-        else:
-            dashes = style.linestyle(MEDIANS["dashes"][kind])
-            own = [Line2D([], [], **look, linestyle=dashes, marker=MARKERS[kind], **style.EDGE)]
+        median = DOT if kind == "clean" else {"marker": MARKERS[kind], "linestyle": style.linestyle(DASHES[kind])}
+        entries.append(Line2D([], [], color=colour, label=f"{LABELS[kind]}, median", **(style.EDGE | median)))
+        for name, (shade, dashes, width) in reversed(LOOKS.items()):
+            label = f"{LABELS[kind]}, {name}"
             if kind == "mixed":
-                own += [Patch(color=style.tint(BAND, SHADES[ends])) for ends in (INNER, OUTER)]
+                entries.append(Patch(color=style.tint(BAND, shade), label=label))
             else:
-                own += [Line2D([], [], **look, linestyle=DASHES[ends], linewidth=0.8) for ends in (INNER, OUTER)]
-        for handle, part in zip(own, ("median", "25 % to 75 %", "5 % to 95 %"), strict=True):
-            handle.set_label(f"{LABELS[kind]}, {part}")
-            entries.append(handle)
+                line = {"linewidth": width} if kind == "clean" else {"linewidth": 0.8, "linestyle": dashes}
+                entries.append(Line2D([], [], color=colour, label=label, **line))
     return entries

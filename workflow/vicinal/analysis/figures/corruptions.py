@@ -1,7 +1,5 @@
 """Accuracy and calibration on corrupted test images: by severity, and by corruption."""
 
-from itertools import product
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -73,27 +71,24 @@ def caption(data: pd.DataFrame) -> str:
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: a column a metric; a row of panels a pair, and below one with a line a corruption."""
     shown = runs.by_pair(data)
+    first = next(iter(shown))
     names = [name for name in NAMES if name in set(data["corruption"])]
-    titles = list(shown)
-    heights = [1.6] * len(titles) + [0.5 + 0.125 * len(names)]
-    figure, axes = panels.grid([*titles, titles[0]], style.SCORES.values(), "", heights)
-    for ax, (title, metric) in zip(axes[:-1].flat, product(titles, style.SCORES), strict=True):
-        rows = shown[title]
-        panels.lines(ax, rows[(rows["metric"] == metric) & (rows["corruption"] == MEAN)], "severity")
+    heights = [1.6] * len(shown) + [0.5 + 0.125 * len(names)]
+    figure, axes = panels.grid([*shown, first], style.SCORES.values(), "", heights)
+    for ax, rows in panels.cells(axes[:-1], shown, "metric", style.SCORES):
+        panels.lines(ax, rows[rows["corruption"] == MEAN], "severity")
         panels.percent(ax)
-        ax.set(xticks=[0, *SEVERITIES], xlabel="Severity" if title == titles[-1] else "")
-    rows = shown[titles[0]]
-    for ax, (metric, label) in zip(axes[-1], style.SCORES.items(), strict=True):
-        ax.set(xlabel=label, ylabel="")
-        _by_corruption(ax, rows[(rows["metric"] == metric) & (rows["severity"] == ALL)], names)
+        ax.set(xticks=[0, *SEVERITIES], xlabel="Severity" if ax in axes[-2] else "")
+    for ax, rows in panels.cells(axes[-1], {first: shown[first]}, "metric", style.SCORES):
+        ax.set(xlabel=ax.get_ylabel(), ylabel="")
+        _by_corruption(ax, rows[rows["severity"] == ALL], names)
         ax.tick_params(labelleft=ax is axes[-1, 0])
     style.legend_below(figure, style.handles(data["method"]))
     return figure
 
 
 def _by_corruption(ax: Axes, rows: pd.DataFrame, names: list[str]) -> None:
-    rows = rows.assign(place=rows["corruption"].map({name: place for place, name in enumerate(names)}))
-    panels.points(ax, rows, "mean", "place")
+    panels.points(ax, rows.assign(place=rows["corruption"].map(names.index)), "mean", "place")
     ends = np.cumsum([sum(name in names for name in kind) for kind in CORRUPTIONS.values()])[:-1]
     for end in ends[(ends > 0) & (ends < len(names))]:
         ax.axhline(end - 0.5, color="0.6", linewidth=0.6)

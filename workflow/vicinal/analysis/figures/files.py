@@ -14,9 +14,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from vicinal.analysis.figures import style
+from vicinal.analysis.origin import write_record
 from vicinal.analysis.schema import read_tidy
-from vicinal.files import atomic_path, sha256, write_json
-from vicinal.jobs.provenance import Stopwatch, provenance
+from vicinal.files import atomic_path, sha256, write_table
+from vicinal.jobs.provenance import Stopwatch
 
 
 def figure_tables(name: str, tables: Path) -> list[Path]:
@@ -59,15 +60,7 @@ def write_figure(
     for path in written[:2]:
         with atomic_path(path) as temporary:
             style.save(picture, temporary)
-    with atomic_path(written[2]) as temporary:
-        data.to_parquet(temporary, index=False)
-    record = {
-        "spec": spec,
-        "code": code,
-        "caption": caption,
-        "sha256": {path.name: sha256(path) for path in written},
-        "made_from": {path.name: sha256(path) for path in paths},
-        "provenance": provenance(watch),
-    }
-    write_json(output.with_suffix(".json"), record)
+    write_table(written[2], data)
+    made_from = {path.name: sha256(path) for path in paths}
+    write_record(output.with_suffix(".json"), spec, code, watch, written, made_from, caption=caption)
     return data

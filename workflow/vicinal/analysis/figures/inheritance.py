@@ -15,7 +15,7 @@ TABLES = ("metrics",)
 CAPTION = (
     "Confidence gap (mean confidence − accuracy on the test split, in percentage points, pp) of students of KD + mixup "
     "against that of their own teacher, its logits multiplied by c as the student sees them before the distillation "
-    "temperature (gaps at T = 1); the teacher's answers do not depend on c. One point a student, all {seeds}; lines "
+    "temperature (gaps at T = 1); the teacher's answers do not depend on c. One point a student, {seeds}; lines "
     "join the values of c of one seed; colour: test accuracy of the student; dashed: equal gaps. Distilled at "
     "T = {temperature}. Mixup with α = {alpha:g}."
 )
@@ -77,17 +77,19 @@ def _enough(students: pd.DataFrame) -> pd.DataFrame:
 
 def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the temperature, the mixup strength and the seeds of this figure."""
-    seeds = runs.seeds_text(data.groupby(["teacher", "student", "logit_scale"])["seed"].nunique())
+    n = data.groupby(["teacher", "student", "logit_scale"])["seed"].nunique()
+    seeds = "one seed" if n.max() == 1 else f"all seeds ({runs.seeds_text(n)})"
     temperatures = sorted(data["temperature"].unique(), key=runs.position)
-    text = CAPTION.format(seeds=f"seeds ({seeds})", temperature=" or ".join(temperatures), alpha=data["alpha"].iloc[0])
-    return text.replace("all seeds (n = 1 seeds)", "one seed")
+    return CAPTION.format(seeds=seeds, temperature=" or ".join(temperatures), alpha=data["alpha"].iloc[0])
 
 
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: a panel a pair, one scale of colours for all."""
     shown = runs.by_pair(data)
-    figure, axes = panels.wrapped(list(shown), 2.4, "Teacher's confidence gap (pp)", "Student's confidence gap (pp)")
-    shades = ScalarMappable(_range(data["accuracy"]), "viridis_r")
+    figure, axes = panels.wrapped(shown, 2.4, "Teacher's confidence gap (pp)", "Student's confidence gap (pp)")
+    low, high = data["accuracy"].min(), data["accuracy"].max()
+    short = max(0.0, 1.0 - (high - low)) / 2  # colours span at least one point
+    shades = ScalarMappable(Normalize(low - short, high + short), "viridis_r")
     markers = dict(zip(sorted(data["logit_scale"].unique()), cycle(MARKERS)))
     colours = {"hue": "accuracy", "hue_norm": shades.norm, "palette": "viridis_r"}
     shapes = {"style": "logit_scale", "markers": markers, "s": 22, "edgecolor": "0.2", "linewidth": 0.4}
@@ -104,10 +106,3 @@ def draw(data: pd.DataFrame) -> Figure:
     entries.append(Line2D([], [], color="0.3", linestyle="--", linewidth=0.8, label="Equal gaps"))
     figure.legend(handles=entries, loc="outside lower center", ncols=len(entries) if len(shown) > 1 else 3)
     return figure
-
-
-def _range(accuracy: pd.Series) -> Normalize:
-    """Return the range of colours: that of the accuracies, at least one point wide."""
-    low, high = accuracy.min(), accuracy.max()
-    short = max(0.0, 1.0 - (high - low)) / 2
-    return Normalize(low - short, high + short)

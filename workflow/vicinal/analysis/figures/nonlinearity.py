@@ -1,7 +1,5 @@
 """How far from linear models are between two images, against the share of the first one."""
 
-from itertools import product
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -41,9 +39,9 @@ def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: a row a pair, a column a split."""
     shown = runs.by_pair(data)
     labels = {split: label for split, label in SPLITS.items() if split in set(data["split"])}
-    figure, axes = panels.grid(list(shown), labels.values(), "Share λ of the first image", sharex=True, sharey=True)
-    for ax, (rows, split) in zip(axes.flat, product(shown.values(), labels), strict=True):
-        panels.lines(ax, rows[rows["split"] == split], "lam", markersize=3.5)
+    figure, axes = panels.grid(shown, labels.values(), "Share λ of the first image", sharex=True, sharey=True)
+    for ax, rows in panels.cells(axes, shown, "split", labels):
+        panels.lines(ax, rows, "lam", markersize=3.5)
     axes[0, 0].set(xlim=(0, 1), ylim=(0, None))
     style.legend_below(figure, style.handles(data["method"]))
     return figure

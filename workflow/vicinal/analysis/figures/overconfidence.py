@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from vicinal.analysis.figures import panels, runs, style
 
@@ -16,6 +16,7 @@ CAPTION = (
     "by seed (ratio axis). Vertical lines: 1× (solid), √10× (dashed), 10× (dotted). Mixup with α = {alpha:g}. "
     "{zero}{cut}{interval}"
 )
+ZERO = "Open symbols: seeds with an OE of 0, which have no ratio, are left out (ratios left out: {number}{empty}). "
 MISSING = "No student was distilled with mixup at a numeric temperature beside a student of another method."
 BASELINES = ("ce", "ce_mixup", "kd")
 LINES = {1.0: "-", 10**0.5: "--", 10.0: ":"}
@@ -35,31 +36,28 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     own = own.rename(columns={"value": "own"})
     parts = []
     for method in BASELINES:
-        keys = ["student", "seed"] + (["teacher", "temperature"] if method == "kd" else [])
-        other = values.loc[values["method"] == method, [*keys, "value"]]
-        parts.append(own.merge(other, on=keys).assign(method=method))
+        keys = ["student", "seed", *(["teacher", "temperature"] if method == "kd" else [])]
+        parts.append(own.merge(values.loc[values["method"] == method, [*keys, "method", "value"]], on=keys))
     ratios = pd.concat(parts, ignore_index=True)
     there = (ratios["own"] > 0) & (ratios["value"] > 0)
-    ratios["zero"] = (~there).astype("int64")
     ratios["value"] = np.log((ratios["value"] / ratios["own"]).astype(float).where(there))
-    zero = ratios.groupby(runs.PANEL)["zero"].sum().reset_index()
+    zero = runs.over_seeds(ratios.assign(value=~there), runs.PANEL)
     result = runs.over_seeds(ratios, runs.PANEL)
-    result = result.merge(zero.astype(dict.fromkeys(runs.PANEL, object)), on=runs.PANEL, how="left")
-    return result.assign(unit="ln ratio", alpha=runs.mixup_alpha(students))
+    return result.assign(zero=zero["n"] - result["n"], unit="ln ratio", alpha=runs.mixup_alpha(students))
 
 
 def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the mixup strength, the seeds and what was left out of this figure."""
     number, nothing = int(data["zero"].sum()), int((data["n"] == 0).sum())
-    zero = ""
-    if number:
-        zero = f"Open symbols: seeds with an OE of 0, which have no ratio, are left out (ratios left out: {number}"
-        zero += f"; places empty because no seed is left: {nothing}). " if nothing else "). "
+    empty = f"; places empty because no seed is left: {nothing}" if nothing else ""
     low, high = _limits(data)
-    cut = "Bars that leave the axis are cut. " if data["low"].min() < low or data["high"].max() > high else ""
     shown = data.loc[data["n"] > 0, "n"]
-    interval = runs.interval_text(shown, "Bars (of the logarithms)") if len(shown) else ""
-    return CAPTION.format(alpha=data["alpha"].iloc[0], zero=zero, cut=cut, interval=interval).rstrip()
+    return CAPTION.format(
+        alpha=data["alpha"].iloc[0],
+        zero=ZERO.format(number=number, empty=empty) if number else "",
+        cut="Bars that leave the axis are cut. " if data["low"].min() < low or data["high"].max() > high else "",
+        interval=runs.interval_text(shown, "Bars (of the logarithms)") if len(shown) else "",
+    ).rstrip()
 
 
 def draw(data: pd.DataFrame) -> Figure:
@@ -67,14 +65,13 @@ def draw(data: pd.DataFrame) -> Figure:
     shown = runs.by_pair(data)
     temperatures = sorted(data["temperature"].unique(), key=runs.position)
     height = 0.5 + 0.42 * len(temperatures)
-    figure, axes = panels.wrapped(list(shown), height, "OE / OE of KD + mixup", "T of distillation")
+    figure, axes = panels.wrapped(shown, height, "OE / OE of KD + mixup", "T of distillation")
     methods = [method for method in BASELINES if method in set(data["method"])]
     axes[0].set(xscale="log", xlim=np.exp(_limits(data)))
     for ax, rows in zip(axes, shown.values(), strict=True):
         _panel(ax, rows, temperatures, methods)
-    axes[0].xaxis.set_major_locator(LogLocator(numticks=8 // min(3, len(shown)) + 1))
-    axes[0].xaxis.set_major_formatter(FuncFormatter("{:g}×".format))
-    axes[0].xaxis.set_minor_formatter(NullFormatter())
+    locator = LogLocator(numticks=8 // min(3, len(shown)) + 1)
+    axes[0].xaxis.set(major_locator=locator, major_formatter="{x:g}×", minor_formatter=NullFormatter())
     style.legend_below(figure, style.handles(methods, linestyle="-"), columns=3)
     return figure
 
@@ -94,11 +91,10 @@ def _panel(ax: Axes, rows: pd.DataFrame, temperatures: list[str], methods: list[
         ax.axvline(ratio, color="0.3", linestyle=line, linewidth=0.8, zorder=1)
     for border in range(1, len(temperatures)):
         ax.axhline(border - 0.5, color="0.85", linewidth=0.5, zorder=0.5)
-    middle = (len(methods) - 1) / 2
-    order = {method: BAND * (place - middle) for place, method in enumerate(methods)}
     rows = rows[rows["n"] > 0].copy()
     rows[["mean", "low", "high"]] = np.exp(rows[["mean", "low", "high"]].astype(float))
-    rows["place"] = [temperatures.index(t) + order[m] for t, m in zip(rows["temperature"], rows["method"], strict=True)]
+    beside = rows["method"].map(methods.index) - (len(methods) - 1) / 2
+    rows["place"] = rows["temperature"].map(temperatures.index) + BAND * beside
     for method, own in rows.dropna(subset="low").groupby("method"):
         ax.hlines(own["place"], own["low"], own["high"], color=style.COLOURS[method], linewidth=1.2, zorder=2)
     panels.points(ax, rows, "mean", "place", hollow=rows["zero"] > 0)

@@ -4,8 +4,9 @@ seaborn draws lines and points of the means; the intervals come from the tables 
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -20,21 +21,13 @@ PALE = 0.45  # share of the colour in error bars that may lie below points
 
 
 def grid(
-    names: Sequence[str], labels: Iterable[str], xlabel: str, heights: Sequence[float] = (), **sharing: object
+    names: Collection[str], labels: Collection[str], xlabel: str, heights: Sequence[float] = (), **sharing: object
 ) -> tuple[Figure, np.ndarray]:
-    """Return a figure with a row of panels for each of ``names`` and a column for each of ``labels``.
+    """Return a figure, and its axes: a row for each of ``names``, its title, and a column for each of ``labels``.
 
-    Args:
-        names: titles of the rows.
-        labels: of the y axes, one a column. With one column the figure is as wide as a column of text.
-        xlabel: below the last row.
-        heights: of the rows, in inches; left out: rows that fill a page at most.
-        sharing: ``sharex`` and ``sharey`` of ``Figure.subplots``.
-
-    Returns:
-        The figure, and its axes, shape (rows, columns).
+    ``labels``: of the y axes. ``xlabel``: below the last row. ``heights``: of the rows, in inches; left out: rows that
+    fill a page at most. ``sharing``: ``sharex`` and ``sharey`` of ``Figure.subplots``.
     """
-    labels = list(labels)
     heights = heights or [max(1.25, min(1.7, 8.5 / len(names)))] * len(names)
     figure = Figure(figsize=(style.PAGE if len(labels) > 1 else style.COLUMN, 0.5 + sum(heights)))
     axes = figure.subplots(len(names), len(labels), squeeze=False, height_ratios=heights, **sharing)
@@ -48,12 +41,11 @@ def grid(
 
 
 def wrapped(
-    names: Sequence[str], height: float, xlabel: str, ylabel: str, columns: int = 3, share: bool = True
+    names: Collection[str], height: float, xlabel: str, ylabel: str, columns: int = 3, share: bool = True
 ) -> tuple[Figure, np.ndarray]:
-    """Return a figure with one panel for each of ``names`` and its axes; the further ones stand below.
+    """Return a figure, and its axes: one for each of ``names``, at most ``columns`` side by side, the others below.
 
-    ``height``: of a panel, in inches. ``columns``: at most so many side by side; with one the figure is as wide as a
-    column of text. ``share``: all panels have the same axes, numbered at the left and at the bottom only.
+    ``height``: of a panel, in inches. ``share``: all have the same axes, numbered at the left and at the bottom only.
     """
     rows = math.ceil(len(names) / columns)
     columns = math.ceil(len(names) / rows)  # of four panels two and two rather than three and one
@@ -61,12 +53,20 @@ def wrapped(
     axes = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).ravel()
     for ax in axes[len(names) :]:
         ax.remove()
-    for place, (ax, name) in enumerate(zip(axes[: len(names)], names, strict=True)):
+    for place, (ax, name) in enumerate(zip(axes, names, strict=False)):
         ax.set(title=name, ylabel="" if place % columns else ylabel)
         if place + columns >= len(names):
             ax.set_xlabel(xlabel)
             ax.tick_params(labelbottom=True)
     return figure, axes[: len(names)]
+
+
+def cells(
+    axes: np.ndarray, shown: Mapping[str, pd.DataFrame], column: str, values: Iterable[str]
+) -> Iterator[tuple[Axes, pd.DataFrame]]:
+    """Yield the panels of a ``grid`` with their rows: a row of panels for each table, one panel a value of a column."""
+    for ax, (rows, value) in zip(axes.flat, product(shown.values(), values), strict=True):
+        yield ax, rows[rows[column] == value]
 
 
 @contextmanager
@@ -84,8 +84,8 @@ def lines(
     rows = rows.dropna(subset="mean")
     if not len(rows):
         return
-    looks = {"hue": "method", "palette": style.COLOURS, "dashes": style.DASHES, "markers": style.MARKERS, **style.EDGE}
-    looks |= look
+    methods = {"hue": "method", "palette": style.COLOURS, "dashes": style.DASHES, "markers": style.MARKERS}
+    looks = {**methods, **style.EDGE, **look}
     with own_labels(ax):
         sns.lineplot(rows, x=x, y="mean", style=looks["hue"], estimator=None, legend=False, ax=ax, **looks)
     for name, own in rows.dropna(subset=list(ends)).groupby(looks["hue"]):
@@ -100,9 +100,9 @@ def points(ax: Axes, rows: pd.DataFrame, x: str, y: str, hollow: Sequence[bool] 
     """Draw a point a row in the look of its method; those that are ``hollow`` have a white core."""
     if not len(rows):
         return
-    looks = {"hue": "method", "palette": style.COLOURS, "style": "method", "markers": style.MARKERS, "s": 26}
+    methods = {"hue": "method", "palette": style.COLOURS, "style": "method", "markers": style.MARKERS}
     with own_labels(ax):
-        sns.scatterplot(rows, x=x, y=y, **(looks | look), legend=False, zorder=3, ax=ax)
+        sns.scatterplot(rows, x=x, y=y, **methods, **{"s": 26, **look}, legend=False, zorder=3, ax=ax)
     cores = rows[list(hollow)] if len(hollow) else rows[:0]
     for method, own in cores.groupby("method"):
         ax.scatter(own[x], own[y], s=8, marker=style.MARKERS[method], color="white", linewidth=0, zorder=4)

@@ -38,7 +38,7 @@ def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: a panel a pair, all on the same axes where there is one student."""
     shown = runs.by_pair(data)
     share = data["student"].nunique() == 1
-    figure, axes = panels.wrapped(list(shown), 2.5, style.SCORES["accuracy"], style.SCORES["ece"], share=share)
+    figure, axes = panels.wrapped(shown, 2.5, style.SCORES["accuracy"], style.SCORES["ece"], share=share)
     sizes = _sizes(data["temperature"].dropna().unique())
     for ax, rows in zip(axes, shown.values(), strict=True):
         _panel(ax, rows, sizes)

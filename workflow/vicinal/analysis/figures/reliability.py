@@ -35,18 +35,12 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for name in ("confidence", "accuracy"):
         bins[name] = 100 * bins[name].astype(float)
         bins[f"{name}_sum"] = (bins[name] * bins["count"]).fillna(0.0)
+    sums = {"count": ("count", "sum"), "confidence": ("confidence_sum", "sum"), "accuracy": ("accuracy_sum", "sum")}
+    ends = {"accuracy_min": ("accuracy", "min"), "accuracy_max": ("accuracy", "max")}
     groups = bins.groupby([*runs.PANEL, "low_edge", "high_edge"], dropna=False, observed=True, sort=False)
-    pooled = groups.agg(
-        count=("count", "sum"),
-        confidence=("confidence_sum", "sum"),
-        accuracy=("accuracy_sum", "sum"),
-        accuracy_min=("accuracy", "min"),
-        accuracy_max=("accuracy", "max"),
-        n=("model_id", "nunique"),
-    ).reset_index()
+    pooled = runs.in_order(groups.agg(**sums, **ends, n=("model_id", "nunique")).reset_index())
     for name in ("confidence", "accuracy"):
-        pooled[name] = pooled[name] / pooled["count"].where(pooled["count"] > 0)
-    pooled = runs.in_order(pooled)
+        pooled[name] /= pooled["count"].where(pooled["count"] > 0)
     images = pooled.groupby(runs.PANEL, dropna=False, sort=False)["count"].transform("sum")
     pooled["share"] = 100 * pooled["count"] / images
     alpha = runs.mixup_alpha(runs.main_students(models))
@@ -56,9 +50,8 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 def _scores(members: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     """Return the mean over seeds of ECE and gap of each panel, in %."""
     names = {"ece": "ece", "confidence_gap": "gap"}
-    scores = runs.scores(members, metrics, names).replace({"metric": names})
-    scores = scores.groupby([*runs.PANEL, "metric"], dropna=False)["value"].mean().unstack()
-    scores = scores.reindex(columns=list(names.values())).reset_index()
+    scores = runs.scores(members, metrics, names).groupby([*runs.PANEL, "metric"], dropna=False)["value"].mean()
+    scores = scores.unstack().reindex(columns=list(names)).rename(columns=names).reset_index()
     scores = scores.astype(dict.fromkeys(runs.PANEL, object))  # a column without a teacher or temperature is not text
     return members[runs.PANEL].drop_duplicates().merge(scores, on=runs.PANEL, how="left")
 
@@ -66,8 +59,7 @@ def _scores(members: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
 def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the temperature and the seeds of this figure."""
     spread = f"Error bars: lowest to highest seed, {runs.seeds_text(data['n'])}, not in pale bins."
-    if data["n"].max() == 1:
-        spread = "One seed: no spread is shown."
+    spread = "One seed: no spread is shown." if data["n"].max() == 1 else spread
     return runs.fill_caption(CAPTION, data, spread=spread, sparse=str(SPARSE))
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from vicinal.analysis.figures.style import METHODS, TEACHER, natural
+from vicinal.analysis.schema import MODEL_COLUMNS
 from vicinal.spec import more_weights
 
 # At most this many pairs in figures that have a row or a column of panels for each pair.
@@ -18,10 +19,6 @@ MAIN_TEMPERATURE = 2.0
 ONE_TEMPERATURE = "No student was distilled at two temperatures from a teacher trained without mixup."
 STD = "At std the logits of each sample are divided by their own standard deviation. "
 PANEL = ["teacher", "student", "method", "temperature"]
-_COLUMNS = [
-    "model_id", "role", "model", "method", "seed", "alpha", "teacher", "teacher_mixup_alpha", "temperature",
-    "logit_scale", "kd_weight", "ce_weight",
-]  # fmt: skip
 
 
 class Pair(NamedTuple):
@@ -39,7 +36,7 @@ class Pair(NamedTuple):
 def models_of(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row a model of any table of an experiment; what does not apply to a model is None or NaN."""
     weights = more_weights(table)
-    models = table[[*_COLUMNS, *weights]].drop_duplicates("model_id").reset_index(drop=True)
+    models = table[[*MODEL_COLUMNS, *weights]].drop_duplicates("model_id").reset_index(drop=True)
     models[weights] = models[weights].fillna(0.0)  # a term that a model does not know
     texts = ["model_id", "role", "model", "method", "teacher", "temperature"]
     models = models.astype(dict.fromkeys(texts, object))
@@ -61,25 +58,20 @@ def main_students(models: pd.DataFrame) -> pd.DataFrame:
     students = models[models["role"] == "student"]
     distilled = students["method"].isin(["kd", "kd_mixup"])
     plain = students["teacher_mixup_alpha"].isna() & (students["logit_scale"] == 1)
-    students = students[~distilled | plain]
+    students, distilled = students[~distilled | plain], distilled[~distilled | plain]
 
-    distilled = students["method"].isin(["kd", "kd_mixup"])
     names = ["kd_weight", "ce_weight", *more_weights(students)]
-    weights = list(zip(*(students[name] for name in names), strict=True))
-    counts = pd.Series(weights, index=students.index, dtype=object)[distilled].value_counts()
+    counts = students[distilled].groupby(names, sort=False).size()
     if len(counts):
         usual = (1.0, *[0.0] * (len(names) - 1))
-        chosen = usual if usual in counts.index else counts.index[0]
-        students = students[~distilled | pd.Series([own == chosen for own in weights], index=students.index)]
+        chosen = usual if usual in counts.index else counts.idxmax()
+        students = students[~distilled | (students[names] == list(chosen)).all(axis=1)]
 
-    return students[students["alpha"].isna() | (students["alpha"] == _main_alpha(students))]
-
-
-def _main_alpha(students: pd.DataFrame) -> float:
-    """Return 1 if a student was distilled with that α, else the largest; without such students that of the others."""
-    distilled = students.loc[students["method"] == "kd_mixup", "alpha"]
-    alphas = distilled if len(distilled) else students["alpha"]
-    return 1.0 if (alphas == 1).any() else float(alphas.max())
+    # Without mixup in distillation, α is that of the students without a teacher.
+    mixed = students.loc[students["method"] == "kd_mixup", "alpha"]
+    alphas = mixed if len(mixed) else students["alpha"]
+    alpha = 1.0 if (alphas == 1).any() else alphas.max()
+    return students[students["alpha"].isna() | (students["alpha"] == alpha)]
 
 
 def pairs_of(students: pd.DataFrame) -> list[Pair]:
@@ -92,11 +84,10 @@ def pairs_of(students: pd.DataFrame) -> list[Pair]:
 
 def main_pairs(students: pd.DataFrame) -> list[Pair]:
     """Return the pairs with the most methods × temperatures, at most ``MAIN_PAIRS``."""
-    settings = {
+    numbers = {
         pair: len(_of_pair(students, pair)[["method", "temperature"]].drop_duplicates()) for pair in pairs_of(students)
     }
-    most = max(settings.values(), default=0)
-    return [pair for pair, number in settings.items() if number == most][:MAIN_PAIRS]
+    return [pair for pair, number in numbers.items() if number == max(numbers.values())][:MAIN_PAIRS]
 
 
 def temperatures(students: pd.DataFrame, pair: Pair) -> list[str]:
@@ -104,8 +95,10 @@ def temperatures(students: pd.DataFrame, pair: Pair) -> list[str]:
     return sorted(_of_pair(students, pair)["temperature"].unique(), key=position) if pair.teacher else []
 
 
-def position(temperature: str) -> float:
-    """Return log2 of a temperature, infinity for ``std``."""
+def position(temperature: str | None) -> float:
+    """Return log2 of a temperature, infinity for ``std``, −infinity where there is none."""
+    if temperature is None:
+        return -math.inf
     return math.inf if temperature == "std" else math.log2(float(temperature))
 
 
@@ -209,27 +202,17 @@ def over_temperatures(metrics: pd.DataFrame, names: Iterable[str]) -> pd.DataFra
     return over_seeds(values, [*PANEL, "metric"]).assign(unit="%", alpha=mixup_alpha(students))
 
 
-_SORT_KEYS = {
-    "teacher": natural,
-    "student": natural,
-    "method": lambda method: METHODS.index(method),
-    "temperature": lambda t: -math.inf if t is None else position(t),
-}
-
-
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows ordered by student, teacher, method and temperature, as the figures list them."""
     texts = [column for column in PANEL if column in table]
     table = table.astype(dict.fromkeys(texts, object))
     table[texts] = table[texts].where(table[texts].notna(), None)
-    others = [column for column in ("split", "metric", "epoch", "lam", "low_edge") if column in table]
-    names = [name for name in ("student", "teacher", "method", "temperature") if name in table]
-    rows = table.to_dict("records")
-    order = sorted(
-        range(len(rows)),
-        key=lambda i: [_SORT_KEYS[name](rows[i][name]) for name in names] + [rows[i][name] for name in others],
-    )
-    return table.iloc[order].reset_index(drop=True)
+    keys = {"student": natural, "teacher": natural, "method": METHODS.index, "temperature": position}
+    names = [name for name in (*keys, "split", "metric", "epoch", "lam", "low_edge") if name in table]
+    places = table[names].copy()
+    for name in keys.keys() & set(places):
+        places[name] = places[name].map(sorted(places[name].unique(), key=keys[name]).index)
+    return table.loc[places.sort_values(names, kind="stable").index].reset_index(drop=True)
 
 
 def by_pair(data: pd.DataFrame) -> dict[str, pd.DataFrame]:

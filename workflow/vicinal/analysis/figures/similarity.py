@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import LogLocator
 
 from vicinal.analysis.figures import runs, style
 from vicinal.evaluation.confusion import KINDS, SIMILARITY_TEMPERATURE
@@ -31,7 +31,6 @@ UPRIGHT = 2  # longer names are turned below the matrices
 NAMED = 20  # with more classes than this, names on the axes could not be read
 LONGEST = 30  # letters of a name that are drawn
 CONTRAST = 1000.0  # the colours span at most this ratio
-TICKS = [digit * 10.0**power for power in range(-8, 1) for digit in (1, 2, 5)]  # of the scale of colours
 
 
 def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -59,10 +58,8 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         own = classes.rename(columns=lambda name, side=side: side if name == "label" else f"{side}_{name}")
         entries = entries.merge(own, on=side)
     entries = entries.merge(_tests(members, tables["confusion"]), on=["teacher", "kind"], how="left")
-    order = entries["kind"].map({kind: i for i, kind in enumerate(KINDS)}).rename("kind_place")
-    entries = entries.assign(kind_place=order.astype("int64"))
-    entries = entries.sort_values(["kind_place", "row_place", "column_place"], ignore_index=True)
-    return entries.drop(columns="kind_place")
+    entries = entries.sort_values(["row_place", "column_place"])
+    return entries.sort_values("kind", key=lambda kinds: kinds.map(KINDS.index), kind="stable", ignore_index=True)
 
 
 def _classes(classes: pd.DataFrame) -> pd.DataFrame:
@@ -76,45 +73,34 @@ def _classes(classes: pd.DataFrame) -> pd.DataFrame:
 def _tests(members: pd.DataFrame, confusion: pd.DataFrame) -> pd.DataFrame:
     """Return rho with its interval and n over seeds, and the largest p, by teacher and kind compared with mixed."""
     values = runs.with_values(members, confusion, ["metric", "value"])
+    names = {"mean": "rho", "low": "rho_low", "high": "rho_high", "n": "rho_n"}
     parts = []
     for kind in ("clean", "linear"):
         rho = runs.over_seeds(values[values["metric"] == f"spearman_mixed_{kind}"], ["teacher"])
-        p = values[values["metric"] == f"mantel_p_mixed_{kind}"].groupby("teacher")["value"].max()
-        renamed = {"mean": "rho", "low": "rho_low", "high": "rho_high", "n": "rho_n"}
-        rho = rho.rename(columns=renamed)[["teacher", *renamed.values()]]
-        parts.append(rho.assign(kind=kind, p=rho["teacher"].map(p).astype(float)))
-    table = pd.concat(parts, ignore_index=True)
-    numbers = ["rho", "rho_low", "rho_high", "rho_n", "p"]
-    return table.astype({"teacher": object, "kind": object, **dict.fromkeys(numbers, "float64")})
+        p = values.loc[values["metric"] == f"mantel_p_mixed_{kind}", "value"].max()  # there is one teacher
+        parts.append(rho[["teacher", *names]].rename(columns=names).assign(kind=kind, p=p))
+    return pd.concat(parts).astype({"teacher": object, "kind": object} | dict.fromkeys([*names.values(), "p"], float))
 
 
 def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the teacher and the seeds of this figure."""
     one = data["n"].max() == 1
-    seeds = "one seed" if one else runs.seeds_text(data.groupby("kind")["n"].max())
-    below = ""
-    if data["rho"].notna().any():
-        below = BELOW.format(interval=" with its 95 % t-interval" if data["rho_low"].notna().any() else "")
-    below += " One seed: no interval is shown." if one else ""
-    grouped = _classes_in(data)[1].notna().all()
-    order = "Classes by superclass (lines between them)." if grouped else "Classes by label."
-    filled = {"teacher": data["teacher"].iloc[0], "temperature": SIMILARITY_TEMPERATURE, "seeds": seeds}
-    return CAPTION.format(**filled, order=order, below=below.strip()).strip()
-
-
-def _classes_in(data: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Return name and superclass of each class by its place; a class of which no image was seen has only a column."""
-    sides = []
-    for side in ("row", "column"):
-        own = data[[f"{side}_place", f"{side}_name", f"{side}_superclass"]].drop_duplicates()
-        sides.append(own.set_axis(["place", "name", "superclass"], axis=1))
-    classes = pd.concat(sides).drop_duplicates("place").set_index("place").sort_index()
-    return classes["name"].map(_shown), classes["superclass"].astype(float)
+    below = BELOW.format(interval=" with its 95 % t-interval" if data["rho_low"].notna().any() else "")
+    parts = [below if data["rho"].notna().any() else "", "One seed: no interval is shown." if one else ""]
+    return CAPTION.format(
+        teacher=data["teacher"].iloc[0],
+        temperature=SIMILARITY_TEMPERATURE,
+        seeds="one seed" if one else runs.seeds_text(data.groupby("kind")["n"].max()),
+        order=f"Classes by {'superclass (lines between them)' if data['row_superclass'].notna().all() else 'label'}.",
+        below=" ".join(filter(None, parts)),
+    ).strip()
 
 
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: the three matrices side by side, one scale of colours."""
-    names, superclass = _classes_in(data)
+    # From the columns: a class of which no image was seen has no row.
+    classes = data.drop_duplicates("column_place").set_index("column_place").sort_index()
+    names, superclass = classes["column_name"].map(_shown), classes["column_superclass"].astype(float)
     longest = names.str.len().max() if len(names) <= NAMED else 0
     figure = Figure(figsize=(style.PAGE, 3.0 + (0.05 * longest if longest > UPRIGHT else 0.0)))
     axes = figure.subplots(1, len(KINDS), sharey=True)
@@ -123,13 +109,10 @@ def draw(data: pd.DataFrame) -> Figure:
     for ax, kind in zip(axes, KINDS, strict=True):
         _panel(ax, data[data["kind"] == kind], names, superclass, norm)
     axes[0].set_ylabel("Class of the image")
-    bar = figure.colorbar(
-        ScalarMappable(norm, "viridis"), ax=axes, label="Probability", aspect=25, pad=0.015, shrink=0.8
-    )
+    shades = {"ticks": LogLocator(subs=(1, 2, 5)), "format": "{x:g}", "label": "Probability"}
+    bar = figure.colorbar(ScalarMappable(norm, "viridis"), ax=axes, **shades, aspect=25, pad=0.015, shrink=0.8)
+    bar.minorticks_off()
     bar.outline.set_linewidth(0.6)
-    bar.set_ticks([tick for tick in TICKS if norm.vmin <= tick <= norm.vmax])
-    bar.ax.yaxis.set_major_formatter(FuncFormatter("{:g}".format))
-    bar.ax.yaxis.set_minor_formatter(NullFormatter())
     return figure
 
 
@@ -148,7 +131,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, names: pd.Series, superclass: pd.Series
             ax.axvline(border, color="white", linewidth=0.5)
     ax.grid(visible=False)
     ax.set(title=LABELS[rows["kind"].iloc[0]], ylabel="")
-    ax.set_xlabel("\n".join(["Other class", *_numbers(rows)]), linespacing=1.4)
+    ax.set_xlabel("\n".join(["Other class", *_numbers(rows.iloc[0])]), linespacing=1.4)
 
 
 def _shown(name: object) -> str:
@@ -157,13 +140,11 @@ def _shown(name: object) -> str:
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
-def _numbers(rows: pd.DataFrame) -> list[str]:
+def _numbers(row: pd.Series) -> list[str]:
     """Return the lines below a panel: ρ with its interval, and p."""
-    row = rows.iloc[0]
     if not np.isfinite(row["rho"]):
         return []
     # Adding 0 makes −0 a 0.
-    rho, low, high = (f"{round(row[name], 2) + 0.0:.2f}" for name in ("rho", "rho_low", "rho_high"))
+    rho, low, high = (f"{round(row[name], 2) + 0.0:.2f}".replace("-", "−") for name in ("rho", "rho_low", "rho_high"))
     interval = f" [{low}, {high}]" if np.isfinite(row["rho_low"]) else ""
-    lines = [f"ρ with mixed {rho}{interval}".replace("-", "−")]
-    return lines + ([f"Mantel p ≤ {row['p']:.2g}"] if np.isfinite(row["p"]) else [])
+    return [f"ρ with mixed {rho}{interval}", *([f"Mantel p ≤ {row['p']:.2g}"] if np.isfinite(row["p"]) else [])]

@@ -27,7 +27,6 @@ RC = {
     "figure.constrained_layout.h_pad": 0.03,
     "figure.constrained_layout.w_pad": 0.03,
     "figure.constrained_layout.wspace": 0.04,
-    "figure.dpi": 100,
     "font.family": "DejaVu Sans",  # ships with matplotlib, so that every machine draws the same letters
     "font.size": 7.2,
     "grid.color": "0.9",
@@ -38,27 +37,18 @@ RC = {
     "lines.markersize": 5,
     "pdf.fonttype": 42,  # TrueType, as journals ask; the default Type 3 is refused by some
     "savefig.dpi": 300,
-    "xtick.major.size": 3,
-    "xtick.major.width": 0.6,
-    "xtick.minor.size": 2,
-    "ytick.major.size": 3,
-    "ytick.major.width": 0.6,
-    "ytick.minor.size": 2,
+    **{f"{axis}tick.major.size": 3 for axis in "xy"},
+    **{f"{axis}tick.major.width": 0.6 for axis in "xy"},
+    **{f"{axis}tick.minor.size": 2 for axis in "xy"},
 }
 
 TEACHER = "teacher"
 # The order in which methods are drawn and listed.
 METHODS = (TEACHER, "ce", "ce_mixup", "kd", "kd_mixup")
-LABELS = {
-    TEACHER: "Teacher",
-    "ce": "CE",
-    "ce_mixup": "CE + mixup",
-    "kd": "KD",
-    "kd_mixup": "KD + mixup",
-}
+LABELS = {TEACHER: "Teacher", "ce": "CE", "ce_mixup": "CE + mixup", "kd": "KD", "kd_mixup": "KD + mixup"}
 # Colours that colour-blind readers tell apart: warm without mixup, cool with it.
-_BLUE, _ORANGE, _GREEN, _RED, _PINK, _BROWN, _ROSE, _GREY, _YELLOW, _SKY = sns.color_palette("colorblind").as_hex()
-COLOURS = {TEACHER: "#000000", "ce": _ORANGE, "ce_mixup": _SKY, "kd": _RED, "kd_mixup": _BLUE}
+_PALETTE = sns.color_palette("colorblind").as_hex()
+COLOURS = {TEACHER: "#000000", "ce": _PALETTE[1], "ce_mixup": _PALETTE[9], "kd": _PALETTE[3], "kd_mixup": _PALETTE[0]}
 # Dashes (in line widths; "" is a solid line) and markers tell the methods apart in black and white.
 DASHES = {TEACHER: (8, 2), "ce": (1, 1), "ce_mixup": (5, 1.5, 1, 1.5), "kd": (3, 1.5), "kd_mixup": ""}
 MARKERS = {TEACHER: "X", "ce": "^", "ce_mixup": "D", "kd": "o", "kd_mixup": "s"}
@@ -75,17 +65,11 @@ def save(figure: Figure, path: Path) -> None:
     """Save a figure as PDF or PNG (300 dpi), by the ending of ``path``; equal figures give equal bytes."""
     undated = {".pdf": {"CreationDate": None}, ".png": {"Software": None}}
     with look():
-        _settle_layout(figure)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        for axes in figure.axes:  # the last digits of the layout's solver do not repeat
+            axes.set_position([round(value, 6) for value in axes.get_position(original=True).bounds])
         figure.savefig(path, metadata=undated[path.suffix])
-
-
-def _settle_layout(figure: Figure) -> None:
-    """Lay the figure out and round the positions: the last digits of the solver do not repeat."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    for axes in figure.axes:
-        bounds = [round(value, 6) for value in axes.get_position(original=True).bounds]
-        axes.set_position(bounds)
 
 
 def message(text: str) -> Figure:
@@ -128,8 +112,7 @@ def tint(colour: str, share: float) -> tuple[float, ...]:
 
 def ordered(methods: Iterable[str]) -> list[str]:
     """Return the distinct methods in the order in which they are listed everywhere."""
-    present = set(methods)
-    return [method for method in METHODS if method in present]
+    return sorted(set(methods), key=METHODS.index)
 
 
 def natural(name: str | None) -> list:

@@ -1,7 +1,5 @@
 """Accuracy and calibration on the test split against the temperature of distillation."""
 
-from itertools import product
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -38,9 +36,9 @@ def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: a row a pair, a column a metric."""
     shown = runs.by_pair(data)
     sharing = {"sharey": "col" if data["student"].nunique() == 1 else False}  # students differ in their level
-    figure, axes = panels.grid(list(shown), style.SCORES.values(), "Distillation temperature T", **sharing)
-    for ax, (rows, metric) in zip(axes.flat, product(shown.values(), style.SCORES), strict=True):
-        _panel(ax, rows[rows["metric"] == metric], _places(rows["temperature"].dropna().unique()))
+    figure, axes = panels.grid(shown, style.SCORES.values(), "Distillation temperature T", **sharing)
+    for ax, rows in panels.cells(axes, shown, "metric", style.SCORES):
+        _panel(ax, rows, _places(rows["temperature"].dropna().unique()))
     for ax in axes.flat:  # after all: axes with set limits do not grow any more
         panels.percent(ax)
     figure.align_ylabels()

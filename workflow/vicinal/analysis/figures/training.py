@@ -1,12 +1,12 @@
 """Training curves: loss and validation accuracy of teachers and students, epoch by epoch."""
 
-from itertools import cycle, product
+from itertools import cycle
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogFormatter
+from matplotlib.ticker import LogFormatter
 
 from vicinal.analysis.figures import panels, runs, style
 
@@ -30,13 +30,8 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     models = runs.models_of(tables["history"])
     teachers = runs.plain_teachers(models)
     shown = runs.main_panels(models)
-    members = pd.concat(
-        [
-            teachers.assign(teacher=teachers["model"], student=None, method=style.TEACHER, temperature=None),
-            shown[shown["method"] != style.TEACHER],
-        ],
-        ignore_index=True,
-    )[shown.columns]
+    teachers = teachers.assign(teacher=teachers["model"], student=None, method=style.TEACHER, temperature=None)
+    members = pd.concat([teachers[list(shown)], shown[shown["method"] != style.TEACHER]], ignore_index=True)
     values = runs.with_values(members, tables["history"], ["epoch", *METRICS])
     values["validation_accuracy"] = 100 * values["validation_accuracy"].astype(float)
     values = values.melt([*runs.PANEL, "seed", "epoch"], list(METRICS), "metric").dropna(subset="value")
@@ -53,25 +48,21 @@ def caption(data: pd.DataFrame) -> str:
 
 def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: a row for the teachers and one for each pair, a column each for loss and accuracy."""
-    of_teachers = data["student"].isna()
-    teachers = sorted(data.loc[of_teachers, "teacher"].unique(), key=style.natural)
-    shown = {"Teachers": data[of_teachers]} if teachers else {}
-    students = data[~of_teachers]
-    shown |= runs.by_pair(students)
+    of_teachers, students = data[data["student"].isna()], data[data["student"].notna()]
+    teachers = sorted(of_teachers["teacher"].unique(), key=style.natural)
+    shown = ({"Teachers": of_teachers} if teachers else {}) | runs.by_pair(students)
     # From dark to light, which also tells the teachers apart in grey.
     colours = dict(zip(teachers, sns.color_palette("viridis", len(teachers)), strict=True))
     dashes = dict(zip(teachers, cycle(("", (3, 1.5), (1, 1), (5, 1.5, 1, 1.5)))))
-    figure, axes = panels.grid(list(shown), METRICS.values(), "Epoch", sharex="row", sharey="col")
-    for ax, (rows, metric) in zip(axes.flat, product(shown.values(), METRICS), strict=True):
-        rows = rows[rows["metric"] == metric]
+    figure, axes = panels.grid(shown, METRICS.values(), "Epoch", sharex="row", sharey="col")
+    for ax, rows in panels.cells(axes, shown, "metric", METRICS):
         many = rows["epoch"].nunique() > 1  # a line of one point would not be seen
         look = {"markers": False} if many else {}
         if rows["student"].isna().all():
             look |= {"hue": "teacher", "palette": colours, "dashes": dashes, "markers": not many}
         panels.lines(ax, rows, "epoch", ends=("min", "max"), **look)
     axes[0, 0].set_yscale("log")
-    axes[0, 0].yaxis.set_major_formatter(FuncFormatter("{:g}".format))
-    axes[0, 0].yaxis.set_minor_formatter(LogFormatter())
+    axes[0, 0].yaxis.set(major_formatter="{x:g}", minor_formatter=LogFormatter())
     entries = [
         Line2D([], [], label=f"Teacher {name}", color=colours[name], linestyle=style.linestyle(dashes[name]))
         for name in teachers

@@ -8,105 +8,139 @@ from typing import TYPE_CHECKING, Any
 
 from vicinal.analysis.origin import measurement_records
 from vicinal.audit.verify.findings import RUN, Ledger
+from vicinal.audit.verify.layout import foreign_files
+from vicinal.audit.verify.mixtures import mixture_notes
 from vicinal.errors import VicinalError, describe
 from vicinal.planning.plans import Plan
-from vicinal.results import is_plain
+from vicinal.results import META, is_plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
+RECORDS = ("provenance.json", "claims.json", "report.json")
+COPY = "take it from the folder that this one was copied from"
 
-def check_analysis(ledger: Ledger, results: Path, plan: Plan, fresh: bool, recompute: bool) -> None:
-    """Check what is made from evaluations: an experiment's tables, claims, a figure, a report.
+
+def check_analysis(ledger: Ledger, results: Path, plan: Plan, recompute: bool) -> None:
+    """Check what is made from evaluations: an experiment's tables, claims, figures, a report.
 
     Args:
         ledger: reads the files and gets the problems.
         results: the results folder.
-        plan: of the output.
-        fresh: whether the output is of this plan; else only its own checksums are checked.
+        plan: of the output, which is there and fresh.
         recompute: whether to compute its numbers again from what it was made from, and compare.
     """
     output, spec = results / plan.output, plan.content["spec"]
-    if not output.exists():
-        return
-    path = output.with_name("provenance.json") if plan.stage == "experiments" else output.with_suffix(".json")
-    remedy = f"delete {output} and {RUN}"
-    wanted = {"spec": spec, "code": plan.content["code"]}
-    if plan.stage in ("reports", "collections"):
-        del wanted["spec"]
-    record = ledger.compare(path, wanted if fresh else {}, remedy)
-    if not record:
-        return
-    whole = ledger.check_sums(path, record.get("sha256"), remedy, [output.name])
-    ledger.findings.made.append((plan.stage, (spec["figure"],) if plan.stage == "figures" else (), record))
-    if not fresh:
-        return
-    made_from = record.get("made_from")
-    if plan.stage == "experiments":
-        sources = measurement_records(spec, results)
-    else:
-        sources = source_paths(path, made_from if isinstance(made_from, dict) else {})
-    if not all(sources.values()):
-        ledger.findings.add(path, "lists a source outside of the results", remedy, "damaged")
-        return
-    check_sources(ledger, path, made_from, sources, remedy)
-    if recompute and whole and plan.stage in ("experiments", "claims"):
-        compare = _compare_tables if plan.stage == "experiments" else _compare_claims
+    if plan.stage == "figures":
+        for name in spec["figures"]:
+            own = {"experiment": spec["experiment"], "figure": name}
+            _check_output(ledger, results, plan, output.with_name(f"{name}.pdf"), own)
+    elif _check_output(ledger, results, plan, output, spec) and recompute and plan.stage in ("experiments", "claims"):
         try:
-            compare(ledger, results, plan, output.parent)
+            _compare(ledger, results, plan, f"delete {output} and {RUN}")
         except VicinalError as error:
-            ledger.findings.add(output, f"cannot be computed again: {describe(error)}", RUN)
+            ledger.add(output, f"cannot be computed again: {describe(error)}", RUN)
+
+
+def _check_output(ledger: Ledger, results: Path, plan: Plan, output: Path, spec: Mapping[str, Any]) -> bool:
+    """Compare an output, its record and its sources; return whether its files are as recorded."""
+    path = output.with_name("provenance.json") if plan.stage == "experiments" else output.with_suffix(".json")
+    remedy, wanted = f"delete {output} and {RUN}", {"code": plan.content["code"]}
+    if plan.stage not in ("reports", "collections"):  # ``./reproduce report`` writes these with a spec of its own
+        wanted["spec"] = spec
+    if not (record := ledger.compare(path, wanted, remedy)):
+        return False
+    whole = ledger.check_sums(path, record.get("sha256"), remedy, [output.name])
+    ledger.made.append((plan.stage, (), record))
+    made_from = record.get("made_from")
+    sources = measurement_records(spec, results) if plan.stage == "experiments" else source_paths(path, made_from)
+    check_sources(ledger, path, made_from, sources, remedy)
+    return whole
+
+
+def verify_folder(folder: Path) -> Ledger:
+    """Compare the files of a folder with what the records in it say of them; note what cannot be checked.
+
+    Args:
+        folder: results/NAME, or a part of one that was published.
+
+    Raises:
+        VicinalError: there is no such folder, or no record in it.
+    """
+    if not folder.is_dir():
+        raise VicinalError(f"--from {folder}: no such folder; name one with an experiment's results (results/NAME)")
+    records = [path for name in RECORDS if (path := folder / name).exists()]
+    records += [path for path in sorted((folder / "figures").glob("*.json")) if not path.name.startswith(".")]
+    if not records:
+        raise VicinalError(f"--from {folder}: none of {', '.join(RECORDS)} is in it, so nothing can be checked")
+    ledger = Ledger()
+    for path in records:
+        if not (record := ledger.record(path, COPY)):
+            continue
+        ledger.made.append((path.stem, (), record))
+        sums, made_from = record.get("sha256"), record.get("made_from")
+        if isinstance(sums, dict):
+            absent = [name for name in sums if is_plain(name) and not (path.parent / name).exists()]
+            sums = {name: sums[name] for name in sums if name not in absent}
+            if absent:
+                ledger.notes.append(f"{path.name} lists files that are not here: {', '.join(absent)}")
+        ledger.check_sums(path, sums, COPY)
+        if path.name == "provenance.json":
+            ledger.models = len((record.get("spec") or {}).get("models", {}))
+        else:
+            present = {name: source for name, source in source_paths(path, made_from).items() if source.exists()}
+            check_sources(ledger, path, {name: made_from[name] for name in present}, present, COPY)
+    if unknown := [str(path.relative_to(folder)) for path in foreign_files(folder)]:
+        ledger.notes.append(f"not checked, since no record here lists them: {', '.join(unknown)}")
+    ledger.notes.append("models and measurements behind the tables do not lie here: ./reproduce verify there")
+    ledger.mixtures = mixture_notes(ledger.made)
+    return ledger
 
 
 def check_sources(ledger: Ledger, path: Path, made_from: Any, sources: Mapping[str, Path], remedy: str) -> None:
     """Compare the name → SHA-256 of what a record was made from with the files that it must be made from."""
     # What is made from a damaged file will be made again with it.
-    bad = {problem.path for problem in ledger.findings.problems if problem.kind in ("damaged", "missing")}
+    bad = {problem.path for problem in ledger.problems if problem.kind in ("damaged", "missing")}
     found = {name: None if source in bad else ledger.sha256(source) for name, source in sources.items()}
     ledger.check_listed(path, made_from, found, "sources", remedy)
 
 
-def source_paths(record: Path, made_from: Mapping[str, str]) -> dict[str, Path | None]:
-    """Return where the sources lie that a record names; None for a name that leads elsewhere.
+def source_paths(record: Path, made_from: Any) -> dict[str, Path]:
+    """Return where the sources lie that a record names, without those whose names lead elsewhere.
 
     Names are those of files in the folder of the experiment, in a collection of files below the results folder.
     """
     folder = record.parent.parent if record.parent.name == "figures" else record.parent
-    found: dict[str, Path | None] = {}
-    for name in made_from:
-        parts = name.split("/")
-        root = folder if len(parts) == 1 or parts[0] == "figures" else folder.parent
-        found[name] = root / name if all(map(is_plain, parts)) and len(parts) <= 2 else None
-    return found
+    parts = {name: str(name).split("/") for name in (made_from if isinstance(made_from, dict) else ())}
+    return {
+        name: (folder if len(found) == 1 or found[0] == "figures" else folder.parent) / name
+        for name, found in parts.items()
+        if all(map(is_plain, found)) and len(found) <= 2
+    }
 
 
-def _compare_tables(ledger: Ledger, results: Path, plan: Plan, folder: Path) -> None:
+def _compare(ledger: Ledger, results: Path, plan: Plan, remedy: str) -> None:
+    """Compute an experiment's tables or claims again, and compare them."""
+    from vicinal.analysis.claims.files import judged
     from vicinal.analysis.tables import make_tables
     from vicinal.data.store import read_meta
     from vicinal.files import read_table
 
-    # In the order of the plan file, as the job reads it.
-    spec = json.loads(json.dumps(plan.content["spec"], sort_keys=True))
-    [store] = [id_ for stage, id_ in plan.upstream if stage == "data"]
-    tables = make_tables(spec, results, read_meta(results / "data" / store / "meta.json"))
+    folder = (results / plan.output).parent
+    if plan.stage == "claims":
+        tables = {"claims": judged(folder)}
+    else:
+        # In the order of the plan file, as the job reads it.
+        spec = json.loads(json.dumps(plan.content["spec"], sort_keys=True))
+        [store] = [id_ for stage, id_ in plan.upstream if stage == "data"]
+        tables = make_tables(spec, results, read_meta(results / "data" / store / META))
+        summary = folder / "summary.csv"
+        if summary.exists() and summary.read_text(encoding="utf-8") != tables["summary"].to_csv(index=False):
+            ledger.add(summary, "not the summary of the tables of its models", remedy)
     for name, table in tables.items():
         path = folder / f"{name}.parquet"
-        if path.exists() and (where := first_difference(read_table(path), table)):
-            ledger.findings.add(path, f"{where} (by the tables of its models)", f"delete {path} and {RUN}")
-    csv = folder / "summary.csv"
-    if csv.exists() and csv.read_text(encoding="utf-8") != tables["summary"].to_csv(index=False):
-        ledger.findings.add(csv, "not the summary of the tables of its models", f"delete {csv} and {RUN}")
-
-
-def _compare_claims(ledger: Ledger, results: Path, plan: Plan, folder: Path) -> None:
-    from vicinal.analysis.claims import TABLES, evaluate_claims
-    from vicinal.files import read_table
-
-    present = [name for name in TABLES if (folder / f"{name}.parquet").exists()]
-    claims = evaluate_claims({name: read_table(folder / f"{name}.parquet") for name in present})
-    path = folder / "claims.parquet"
-    if where := first_difference(read_table(path), claims):
-        ledger.findings.add(path, f"{where} (by the tables)", f"delete {path} and {RUN}")
+        if where := first_difference(read_table(path), table):
+            ledger.add(path, f"{where}, computed again", remedy)
 
 
 def first_difference(found: "pd.DataFrame", wanted: "pd.DataFrame") -> str | None:
@@ -121,15 +155,12 @@ def first_difference(found: "pd.DataFrame", wanted: "pd.DataFrame") -> str | Non
     buffer = BytesIO()
     wanted.to_parquet(buffer, index=False)
     wanted = pd.read_parquet(buffer)
-    if list(found) != list(wanted):
-        odd = sorted(set(found) ^ set(wanted))
-        return f"has too many or too few columns ({', '.join(odd)})" if odd else "its columns are in another order"
-    if len(found) != len(wanted):
-        return f"has {len(found):,} rows and should have {len(wanted):,}"
-    for column in wanted:
-        mine, right = found[column].astype(object), wanted[column].astype(object)
-        same = (mine == right).fillna(False).astype(bool) | (mine.isna() & right.isna())
-        if not same.all():
-            row = int(same.to_numpy().argmin())
-            return f"{column} in row {row} is {mine.iloc[row]} and should be {right.iloc[row]}"
-    return None
+    if list(found) != list(wanted) or len(found) != len(wanted):
+        has, should = (f"{len(table):,} rows of {', '.join(table)}" for table in (found, wanted))
+        return f"has {has} and should have {should}"
+    differ = found.astype(object).compare(wanted.astype(object))
+    if differ.empty:
+        return None
+    column = differ.columns[0][0]
+    row = differ[column].dropna(how="all").index[0]
+    return f"{column} in row {row} is {found[column][row]} and should be {wanted[column][row]}"

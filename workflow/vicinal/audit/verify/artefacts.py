@@ -1,202 +1,156 @@
 """Compares every artefact of an experiment with its plan, upstream ones first."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import track
-from safetensors import SafetensorError, safe_open
 
-from vicinal.audit.acceptance import code_records
 from vicinal.audit.verify.analysis import check_analysis
-from vicinal.audit.verify.findings import RUN, Findings, Ledger
-from vicinal.audit.verify.layout import find_foreign
-from vicinal.audit.verify.mixtures import accepted, mixture_notes
-from vicinal.data.store import FORMS, META
-from vicinal.errors import VicinalError, describe
+from vicinal.audit.verify.findings import RUN, Ledger
+from vicinal.audit.verify.layout import foreign_files
+from vicinal.audit.verify.mixtures import made_by, mixture_notes
+from vicinal.data.store import FORMS
+from vicinal.errors import VicinalError
 from vicinal.evaluation.files import needed_files
 from vicinal.jobs.fingerprint import named_modules
 from vicinal.jobs.plan import recorded_key
-from vicinal.planning.artefacts import Artefacts
 from vicinal.planning.changes import stale_reasons
-from vicinal.planning.plans import Plan, Ref, build_plans
+from vicinal.planning.plans import Plan, Ref
 from vicinal.planning.reasons import Relatives
-from vicinal.results import HISTORY, TRAINED, WEIGHTS
+from vicinal.results import FOLDERS, HISTORY, META, ON_DEVICE, TRAINED, WEIGHTS
+
+# The fields of the records of what is not made here that say what it is.
+FETCHED = {"downloads": ("name", "source", "files"), "weights": ("url",), "corruptions": ("name",)}
 
 
-def verify(artefacts: Artefacts, results: Path) -> tuple[Findings, Ledger]:
-    """Check all that experiments consist of against their plans, and report what is foreign or mixed. Reads only.
+def verify(plans: list[Plan], results: Path, experiments: Iterable[str] = ()) -> Ledger:
+    """Check artefacts against their plans, and report what is foreign or mixed. Reads only.
 
     Each output must be there and of the wanted plan, its files must have the recorded checksums, and it must be made
     from what lies there now. Tables and claims are computed again and compared exactly.
 
     Args:
-        artefacts: of the experiments.
-        results: the results folder.
-    """
-    plans = list(build_plans(artefacts))
-    findings = Findings()
-    ledger = Ledger(findings)
-    console = Console(stderr=True)
-    Walk(track(plans, "verifying", console=console, disable=not console.is_terminal), results, ledger).run()
-    find_foreign(findings, results, [*artefacts.studies, *filter(None, [artefacts.collection])])
-    findings.mixtures += mixture_notes(findings)
-    return findings, ledger
-
-
-class Walk:
-    """Checks the artefacts of plans, one after another, and remembers what the later ones are made from.
-
-    Args:
         plans: of all wanted artefacts, upstream ones first (``build_plans``).
         results: the results folder.
-        ledger: reads the files and gets the problems.
+        experiments: names of those in whose folders (results/NAME) nothing foreign may be.
     """
+    ledger, console = Ledger(), Console(stderr=True)
+    _Walk(results, ledger).check(track(plans, "verifying", console=console, disable=not console.is_terminal))
+    unreadable = {path.parent for path, record in ledger.records.items() if not record}
+    for path in (path for name in (*FOLDERS, *experiments) for path in foreign_files(results / name)):
+        if path.parent not in unreadable:  # else its record may have listed it
+            ledger.add(path, "a foreign file", "not of this workflow: move it elsewhere", "foreign")
+    ledger.mixtures = mixture_notes(ledger.made)
+    return ledger
 
-    def __init__(self, plans: Iterable[Plan], results: Path, ledger: Ledger) -> None:
-        self.plans, self.results = plans, results
-        self.ledger, self.findings = ledger, ledger.findings
+
+class _Walk:
+    """Checks artefacts one after another, and remembers what the later ones are made from."""
+
+    def __init__(self, results: Path, ledger: Ledger) -> None:
+        self.results, self.ledger = results, ledger
         self._relatives = Relatives(results)
-        # The SHA-256 of each data store's content and of each model's weights, as they lie there now. A missing one has
-        # no entry, and what was made from it is not compared with it.
-        self._data: dict[str, str] = {}
-        self._weights: dict[str, str] = {}
+        # What the records of all that is made from an artefact must say, by its checksums as they are now. Where these
+        # are missing there is no entry, and nothing is compared with them.
+        self._made_from: dict[Ref, dict[str, str | None]] = {}
+        self._weights: dict[str, dict[str, str]] = {}  # the same for what is made from the weights of a model
         self._troubled: set[Ref] = set()
 
-    def run(self) -> None:
-        """Check everything."""
-        checks = {
-            "downloads": self._record,
-            "weights": self._weights_record,
-            "data": self._store,
-            "corruptions": self._record,
-            "teachers": self._models,
-            "cohorts": self._models,
-            "evaluations": self._models,
-            "robustness": self._models,
-        }
-        for plan in self.plans:
-            before = len(self.findings.problems)
-            troubled = any(ref in self._troubled for ref in plan.upstream)
-            fresh = self._is_fresh(plan)
-            if (self.results / plan.output).exists() or plan.directories:
-                if plan.stage in checks:
-                    checks[plan.stage](plan, fresh)
-                else:
-                    check_analysis(self.ledger, self.results, plan, fresh, recompute=fresh and not troubled)
-            if troubled or len(self.findings.problems) > before:
+    def check(self, plans: Iterable[Plan]) -> None:
+        """Check the artefacts of plans, upstream ones first."""
+        checks = dict.fromkeys(FETCHED, self._fetched) | dict.fromkeys(ON_DEVICE, self._models) | {"data": self._store}
+        for plan in plans:
+            before = len(self.ledger.problems)
+            troubled = not self._troubled.isdisjoint(plan.upstream)
+            if not self._is_fresh(plan):
+                self._sums(plan)
+            elif plan.stage in checks:
+                checks[plan.stage](plan)
+            else:
+                check_analysis(self.ledger, self.results, plan, recompute=not troubled)
+            if troubled or len(self.ledger.problems) > before:
                 self._troubled.add(plan.ref)
 
     def _is_fresh(self, plan: Plan) -> bool:
         """Return whether an output is there and of its plan; report why it is not."""
         output = self.results / plan.output
-        if not output.exists():
-            self.findings.add(output, "missing", RUN, "missing")
-            return False
         if recorded_key(output) == plan.key:
             return True
-        reasons = stale_reasons(plan, self.results, self._relatives)
-        self.findings.add(output, f"stale ({'; '.join(reasons[:2]) or 'settings'})", RUN, "stale")
+        kind = "stale" if output.exists() else "missing"
+        reasons = stale_reasons(plan, self.results, self._relatives)[:2] if kind == "stale" else ()
+        self.ledger.add(output, f"stale ({'; '.join(reasons)})" if reasons else kind, RUN, kind)
         return False
 
-    def _record(self, plan: Plan, fresh: bool) -> None:
-        """Check a record without files beside it."""
-        # ``archive_state`` is of the day of the plan.
-        wanted = {name: value for name, value in plan.content["spec"].items() if name != "archive_state"}
-        if fresh and plan.stage == "corruptions":
-            wanted |= self._made_from(plan)
-        path = self.results / plan.output
-        self.ledger.compare(path, wanted, delete(path))
+    def _sums(self, plan: Plan) -> None:
+        """Check models that are stale, or not in a list yet, by their own checksums alone: older code wrote others."""
+        for _, path, *_ in plan.code_records(self.results) if plan.stage in ON_DEVICE else ():
+            if path.exists() and (record := self.ledger.record(path, delete(path.parent))):
+                self.ledger.check_sums(path, record.get("sha256"), delete(path.parent))
 
-    def _weights_record(self, plan: Plan, fresh: bool) -> None:
-        path, wanted = self.results / plan.output, plan.content["spec"]
-        found = self.ledger.compare(path, {"url": wanted["url"]}, delete(path)).get("sha256")
-        if found is not None and not str(found).startswith(wanted["sha256"]):
-            self.findings.add(path, "of other weights than are published", delete(path))
+    def _fetched(self, plan: Plan) -> None:
+        path, spec = self.results / plan.output, plan.content["spec"]
+        wanted = {name: spec[name] for name in FETCHED[plan.stage]}
+        record = self.ledger.compare(path, wanted | self._upstream(plan), delete(path))
+        # The first digits of the checksum are published.
+        if record and plan.stage == "weights" and not str(record.get("sha256")).startswith(spec["sha256"]):
+            self.ledger.add(path, "of other weights than are published", delete(path))
 
-    def _store(self, plan: Plan, fresh: bool) -> None:
-        [(_, path, spec, code)] = code_records(plan, self.results)
-        copy, made = self.results / plan.output, path.with_name("provenance.json")
-        remedy = delete(path.parent)
-        meta = self.ledger.compare(path, {"spec": spec, "code": code} if fresh else {}, remedy)
-        provenance = self.ledger.record(made, remedy)
-        if not meta:
-            return
-        if meta.get("format") not in FORMS or not isinstance(meta.get("files"), dict):
-            self.findings.add(path, "not the record of a data store", remedy, "damaged")
-            return
-        sums = {name: entry.get("sha256") for name, entry in meta["files"].items() if isinstance(entry, dict)}
-        whole = self.ledger.check_sums(path, sums, remedy, FORMS[meta["format"]])
-        if whole and not _is_content(path, meta):
-            self.findings.add(path, "its checksum of all content is not that of the files", remedy)
-        if self.ledger.record(copy, remedy) not in ({}, meta):
-            self.findings.add(copy, f"not the same as {META}", remedy)
-        codes = {meta.get("code"), *(entry["from"] for entry in accepted(meta))}
-        if provenance and (provenance.get("spec") != meta.get("spec") or provenance.get("code") not in codes):
-            self.findings.add(made, f"of another spec or code than {META}", remedy)
-        if "sha256" in meta:
-            self._data[plan.id] = meta["sha256"]
-        self.findings.made.append(("data", (), {**meta, "provenance": provenance.get("provenance")}))
+    def _store(self, plan: Plan) -> None:
+        [(_, path, spec, code)] = plan.code_records(self.results)
+        made, remedy = path.with_name("provenance.json"), delete(path.parent)
+        meta = self.ledger.compare(path, {"spec": spec, "code": code}, remedy)
+        self.ledger.compare(self.results / plan.output, meta, remedy)  # a copy
+        provenance = self.ledger.compare(made, {"spec": spec, "code": made_by(meta)} if meta else {}, remedy)
+        if meta:
+            files = meta["files"].items() if isinstance(meta.get("files"), dict) else ()
+            sums = {name: entry.get("sha256") for name, entry in files if isinstance(entry, dict)}
+            whole = self.ledger.check_sums(path, sums, remedy, FORMS.get(str(meta.get("format")), [META]))
+            if whole and not _is_content(path, meta):
+                self.ledger.add(path, "its checksum of all content is not that of the files", remedy)
+            self._made_from[plan.ref] = {"data_sha256": meta["sha256"]} if "sha256" in meta else {}
+            self.ledger.made.append(("data", (), {**meta, "provenance": provenance.get("provenance")}))
 
-    def _models(self, plan: Plan, fresh: bool) -> None:
-        """Check what a job trained or measured: the record and the files of each model, and the output that lists them.
-
-        Of what is stale only its own checksums are checked: older code wrote other files.
-        """
-        output, is_trained, made_from = self.results / plan.output, plan.stage in TRAINED, self._made_from(plan)
-        found = {}
-        for id_, path, spec, code in code_records(plan, self.results):
-            if not (fresh or path.parent.is_dir()):
-                continue
-            remedy = delete(output.parent if plan.stage == "teachers" else path.parent)
-            unit = spec if is_trained else spec["unit"]
-            wanted, needed = {"id": id_, "spec": spec, "code": code, **made_from}, [WEIGHTS, HISTORY]
-            if not is_trained:
-                wanted |= self._weights_of(id_)
-                needed = needed_files(plan.stage, unit["stage"] == "teacher")
-            if record := self.ledger.compare(path, wanted if fresh else {}, remedy):
-                whole = self.ledger.check_sums(path, record.get("sha256"), remedy, needed if fresh else ())
-                self.findings.made.append((plan.stage, named_modules(unit), record))
-                if is_trained:
-                    self._trained(id_, path.with_name(WEIGHTS), record.get("sha256"), whole, remedy)
-            found[id_] = self._weights.get(id_) if is_trained else self.ledger.sha256(path)
-        if not fresh:
-            return
+    def _models(self, plan: Plan) -> None:
+        """Check what a job trained or measured: each model, and the output that lists them."""
+        output, is_trained, upstream = self.results / plan.output, plan.stage in TRAINED, self._upstream(plan)
+        found: dict[str, str | None] = {}
+        for id_, path, spec, code in plan.code_records(self.results):
+            remedy, unit = delete(path.parent), spec if is_trained else spec["unit"]
+            needed = [WEIGHTS, HISTORY] if is_trained else needed_files(plan.stage, unit["stage"] == "teacher")
+            wanted = {"id": id_, "spec": spec, "code": code, **upstream}
+            wanted |= {} if is_trained else self._weights.get(id_, {})
+            if record := self.ledger.compare(path, wanted, remedy):
+                self.ledger.check_sums(path, record.get("sha256"), remedy, needed)
+                self.ledger.made.append((plan.stage, named_modules(unit), record))
+                self.ledger.models += is_trained
+                with suppress(KeyError, TypeError):  # only those of models list weights
+                    self._weights[id_] = {"weights_sha256": record["sha256"][WEIGHTS]}
+            found[id_] = self._weights.get(id_, {}).get("weights_sha256") if is_trained else self.ledger.sha256(path)
         remedy = delete(output.parent)
         if plan.stage == "teachers":
-            self.ledger.compare(output, {"id": plan.id, **made_from, **self._weights_of(plan.id)}, remedy)
-            return
-        listing, what = ("students", "students") if is_trained else ("models", "measured models")
-        record = self.ledger.compare(output, made_from if is_trained else {}, remedy)
-        self.ledger.check_listed(output, record.get(listing), found, what, remedy)
+            self._made_from[plan.ref] = {"teacher_sha256": found[plan.id]} if found[plan.id] else {}
+            self.ledger.compare(output, {"id": plan.id, **upstream, **self._weights.get(plan.id, {})}, remedy)
+        else:
+            listing, what = ("students", "students") if is_trained else ("models", "measured models")
+            record = self.ledger.compare(output, upstream if is_trained else {}, remedy)
+            self.ledger.check_listed(output, record.get(listing), found, what, remedy)
 
-    def _trained(self, id_: str, weights: Path, sums: Any, whole: bool, remedy: str) -> None:
-        self.findings.models += 1
-        if whole and (fault := weights_fault(weights)):
-            self.findings.add(weights, fault, remedy, "damaged")
-        if isinstance(sums, dict) and WEIGHTS in sums:
-            self._weights[id_] = sums[WEIGHTS]
-
-    def _made_from(self, plan: Plan) -> dict[str, str | None]:
+    def _upstream(self, plan: Plan) -> dict[str, str | None]:
         """Return the checksums of what an artefact must be made from, by the fields of its record."""
-        data, teacher = (_upstream(plan, stage) for stage in ("data", "teachers"))
-        found: dict[str, str | None] = {"data_sha256": self._data[data]} if data in self._data else {}
-        if plan.stage in ("cohorts", "evaluations") and (teacher is None or teacher in self._weights):
-            found["teacher_sha256"] = self._weights.get(teacher)
+        found = {name: value for ref in plan.upstream for name, value in self._made_from.get(ref, {}).items()}
+        if plan.stage in ("cohorts", "evaluations") and all(stage != "teachers" for stage, _ in plan.upstream):
+            found["teacher_sha256"] = None
+        if plan.stage == "robustness":
+            found.pop("teacher_sha256", None)
         return found
-
-    def _weights_of(self, model: str) -> dict[str, str]:
-        return {"weights_sha256": self._weights[model]} if model in self._weights else {}
 
 
 def delete(path: Path) -> str:
     """Return the remedy for an artefact that has to be made again."""
     return f"delete {path} and {RUN}"
-
-
-def _upstream(plan: Plan, stage: str) -> str | None:
-    return next((id_ for found, id_ in plan.upstream if found == stage), None)
 
 
 def _is_content(path: Path, meta: Mapping[str, Any]) -> bool:
@@ -207,12 +161,3 @@ def _is_content(path: Path, meta: Mapping[str, Any]) -> bool:
         return content_hash(meta, open_store(path).splits) == meta["sha256"]
     except (VicinalError, KeyError):
         return False
-
-
-def weights_fault(path: Path) -> str | None:
-    """Return what is wrong with the header of a safetensors file, None if nothing; the tensors are not read."""
-    try:
-        with safe_open(path, framework="numpy"):
-            return None
-    except (SafetensorError, OSError) as error:
-        return f"not a safetensors file ({describe(error)})"

@@ -2,78 +2,49 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from vicinal.analysis.figures import FIGURES
-from vicinal.audit.verify.findings import Findings
 from vicinal.files import LEFT_OVER, read_object
-from vicinal.results import BENCHMARK, EVALUATION, ID, MEASURED, ON_DEVICE, RECORD, STAGES
+from vicinal.results import EVALUATION, ID, MEASURED, META, RECORD, SHARED_FOLDERS, STAGES
 
-_FOREIGN = "not of this workflow: move it elsewhere"
-# The files that no record lists, below the folder of each stage. All others are listed by a record beside them.
-_UNLISTED = {
-    "data": rf"{ID}/(data\.json(\.key)?|meta\.json|provenance\.json|bad_files\.txt)"
-    rf"|{ID}\.(fetched|corruptions)\.json(\.key)?",
-    "students": rf"{ID}/{RECORD}",
-    "teachers": rf"{ID}/(teacher\.json(\.key)?|model/{RECORD})",
-    "cohorts": rf"{ID}/manifest\.json(\.key)?",
-    **dict.fromkeys(MEASURED, rf"{ID}/(manifest\.json(\.key)?|{ID}/{EVALUATION})"),
+# What the names in the paths of ``STAGES`` can be. No experiment is called as a folder that all share.
+_NAMES = {
+    "id": ID,
+    "experiment": rf"(?!({'|'.join(sorted(SHARED_FOLDERS))})/)[^/]+",
+    "figure": f"({'|'.join(FIGURES)})",
 }
-for _name in ON_DEVICE:
-    _UNLISTED[_name] += rf"|{ID}/({re.escape(STAGES[_name].log)}|{re.escape(BENCHMARK)}|diverged/{ID}\.safetensors)"
-# The same below the folder of an experiment.
-_ANALYSIS = (
-    rf"provenance\.json|metrics\.parquet\.key|(claims|report)\.json|claims\.parquet\.key|report\.html\.key"
-    rf"|figures/({'|'.join(FIGURES)})\.(json|pdf\.key)"
-)
 
 
-def find_foreign(findings: Findings, results: Path, experiments: Iterable[str]) -> None:
-    """Report each file in the folders of all stages and of some experiments that no rule makes and no record lists.
+def _unlisted() -> Iterator[str]:
+    """Yield the files below the results folder that no record lists, named as in ``STAGES``."""
+    yield from (f"data/{{id}}/{META}", "data/{id}/provenance.json", "data/{id}/bad_files.txt")
+    yield from (f"students/{{id}}/{RECORD}", f"teachers/{{id}}/model/{RECORD}")
+    yield from (f"{stage}/{{id}}/{{id}}/{EVALUATION}" for stage in MEASURED)
+    yield from (f"{{experiment}}/{name}.json" for name in ("provenance", "claims", "report", "figures/{figure}"))
+    for name, stage in STAGES.items():
+        yield from (stage.output, f"{stage.output}.key")
+        if stage.log:
+            yield from (stage.log_of("{id}"), stage.benchmark_of("{id}"), f"{name}/{{id}}/diverged/{{id}}.safetensors")
 
-    Args:
-        findings: gets the problems, and the files that killed jobs left over.
-        results: the results folder.
-        experiments: names of those whose folders (results/NAME) to look at.
+
+_UNLISTED = re.compile("|".join(path.replace(".", r"\.").format_map(_NAMES) for path in _unlisted()))
+
+
+def foreign_files(root: Path) -> Iterator[Path]:
+    """Yield the files in a folder of the results folder that no rule makes and no record beside them lists, sorted.
+
+    Links count as files. What killed jobs left over is for ``./reproduce gc``.
     """
-    # The files beside an unreadable record are not judged.
-    unreadable = {
-        problem.path.parent
-        for problem in findings.problems
-        if problem.kind in ("damaged", "missing") and problem.path.suffix == ".json"
-    }
-    for name, pattern in (_UNLISTED | dict.fromkeys(experiments, _ANALYSIS)).items():
-        root = results / name
-        for folder, files in walk(root):
-            listed = _listed(folder)
-            is_judged = folder not in unreadable
-            for path in files:
-                if is_left_over(path, root):
-                    findings.left_over.append(path)
-                elif is_judged and path.name not in listed and not re.fullmatch(pattern, str(path.relative_to(root))):
-                    findings.add(path, "a foreign file", _FOREIGN, "foreign")
-
-
-def is_left_over(path: Path, root: Path) -> bool:
-    """Return whether a path below ``root`` is temporary, or lies in a temporary directory."""
-    return any(part.startswith(LEFT_OVER) for part in path.relative_to(root).parts)
-
-
-def walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """Yield each folder below ``root``, with its files, sorted; links count as files and are not followed."""
+    place = root.absolute().name
     for folder, names, files in os.walk(root):
-        names.sort()
-        links = [name for name in names if (Path(folder) / name).is_symlink()]
-        yield Path(folder), [Path(folder) / name for name in sorted([*files, *links])]
-
-
-def _listed(folder: Path) -> set[str]:
-    """Return the names of the files whose checksums are recorded in a folder."""
-    names: set[str] = set()
-    for path in folder.glob("*.json"):
-        record = read_object(path)
-        for field in ("sha256", "files"):  # a data store has ``files``
-            if isinstance(record.get(field), dict):
-                names |= record[field].keys()
-    return names
+        names[:] = sorted(name for name in names if not name.startswith(LEFT_OVER))
+        records = [read_object(path) for path in Path(folder).glob("*.json")]
+        sums = [record.get(field) for record in records for field in ("sha256", "files")]  # a data store has ``files``
+        listed = {name for found in sums if isinstance(found, dict) for name in found}
+        links = [name for name in names if Path(folder, name).is_symlink()]
+        for path in (Path(folder, name) for name in sorted([*files, *links])):
+            is_known = path.name in listed or path.name.startswith(LEFT_OVER)
+            if not is_known and not _UNLISTED.fullmatch(f"{place}/{path.relative_to(root)}"):
+                yield path

@@ -4,66 +4,50 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vicinal.audit.verify.findings import Findings
+from vicinal.jobs.provenance import PACKAGES
 from vicinal.results import ON_DEVICE
 from vicinal.spec import is_given
 from vicinal.words import count
 
-# Of more values than this the rarest are counted together.
-SHOWN = 4
 
-
-def accepted(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return when a result of other code was accepted, and from which code to which."""
+def made_by(record: Mapping[str, Any]) -> str:
+    """Return the code that made a result, which may count under other code since."""
     entries = record.get("accepted")
-    return [entry for entry in entries if isinstance(entry, dict) and "from" in entry] if entries else []
+    first = entries[0] if isinstance(entries, list) and entries else None
+    return str(first["from"] if isinstance(first, dict) and "from" in first else record.get("code"))
 
 
-def mixture_notes(findings: Findings) -> list[str]:
-    """Return a line for each mixture among the records that were found, with counts."""
-    codes: dict[tuple[str, tuple[str, ...]], Counter[str]] = defaultdict(Counter)
-    taken: Counter[str] = Counter()
-    made, trained = [], []
-    for stage, named, record in findings.made:
-        # A result that counts under other code is still one of the code that made it.
-        history = accepted(record)
+def mixture_notes(made: Iterable[tuple[str, tuple[str, ...], Mapping[str, Any]]]) -> list[str]:
+    """Return a line for each mixture among records, with counts; ``made`` as in ``Ledger``."""
+    found: dict[tuple[str, tuple[str, ...]], Counter[str]] = defaultdict(Counter)
+    accepted, dirty = Counter[str](), 0
+    for stage, named, record in made:
         # Modules that a spec names are part of its code: only records that name the same are compared.
-        codes[stage, named][str(history[0]["from"] if history else record.get("code"))] += 1
-        taken[stage] += bool(history)
-        provenance = record.get("provenance")
-        if isinstance(provenance, dict) and isinstance(provenance.get("packages"), dict):
-            made.append(provenance)
-            # Given weights were trained elsewhere, not on the device on which they were read.
-            if stage in ON_DEVICE and not is_given(record.get("spec") or {}):
-                trained.append(provenance)
-    notes = [f"{stage} of several codes: {_counted(found)}" for (stage, _), found in codes.items() if len(found) > 1]
-    notes += [
-        f"{count(n, 'result')} of {stage} made by other code, accepted as they are" for stage, n in taken.items() if n
-    ]
-    for name in sorted({name for record in made for name in record["packages"]}):
-        notes += _mixture(f"{name} of several versions", [record["packages"].get(name, "none") for record in made])
-    git = [record["git"] for record in made if record.get("git")]
-    notes += [
-        *_mixture("Python of several versions", [record.get("python") for record in made]),
-        *_mixture("trained or measured on several devices", [r.get("gpu") or r.get("device") for r in trained]),
-        *_mixture("trained in several precisions", [r["precision"] for r in trained if r.get("precision")]),
-        *_mixture("trained or measured with several thread counts", [record.get("threads") for record in trained]),
-        *_mixture("several CPU models", [record.get("cpu") for record in made]),
-        *_mixture("several git revisions", [revision.removesuffix("-dirty")[:12] for revision in git]),
-    ]
-    if dirty := sum(revision.endswith("-dirty") for revision in git):
+        found[f"{stage} of several codes", named][made_by(record)] += 1
+        accepted[stage] += bool(record.get("accepted"))
+        made_with = record.get("provenance")
+        if not isinstance(made_with, dict) or not isinstance(packages := made_with.get("packages"), dict):
+            continue
+        git = str(made_with.get("git") or "")
+        dirty += git.endswith("-dirty")
+        values = {f"{name} of several versions": packages.get(name, "none") for name in PACKAGES}
+        values["Python of several versions"] = made_with.get("python")
+        values["several CPU models"] = made_with.get("cpu")
+        values["several git revisions"] = git.removesuffix("-dirty")[:12]
+        # Given weights were trained elsewhere, not on the device on which they were read.
+        if stage in ON_DEVICE and not is_given(record.get("spec") or {}):
+            values["trained or measured on several devices"] = made_with.get("gpu") or made_with.get("device")
+            values["trained in several precisions"] = made_with.get("precision")
+            values["trained or measured with several thread counts"] = made_with.get("threads")
+        for what, value in values.items():
+            if value:
+                found[what, ()][str(value)] += 1
+    notes = [f"{what}: {_counted(values)}" for (what, _), values in found.items() if len(values) > 1]
+    notes += [f"{count(n, 'result')} of {stage} made by other code, accepted" for stage, n in accepted.items() if n]
+    if dirty:
         notes.append(f"{count(dirty, 'result')} made by code with changes that were not committed (git: -dirty)")
     return notes
 
 
-def _mixture(what: str, values: Iterable[Any]) -> list[str]:
-    found = Counter(map(str, values))
-    return [f"{what}: {_counted(found)}"] if len(found) > 1 else []
-
-
 def _counted(found: Counter[str]) -> str:
-    numbers = found.most_common()
-    parts = [f"{value} ({count(n, 'result')})" for value, n in numbers[:SHOWN]]
-    if rest := numbers[SHOWN:]:
-        parts.append(f"{len(rest)} others ({count(sum(n for _, n in rest), 'result')})")
-    return ", ".join(parts)
+    return ", ".join(f"{value} ({count(n, 'result')})" for value, n in found.most_common())

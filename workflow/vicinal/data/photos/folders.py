@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vicinal import files
-from vicinal.data.catalogue import check_text
-from vicinal.errors import VicinalError
+from vicinal.errors import VicinalError, check_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,26 +36,15 @@ def folder_identity(folder: Path | str, cache: Path | None = None) -> dict[str, 
         VicinalError: it is no such folder.
     """
     folder = Path(folder)
-    remembered: dict[str, Any] = {}
-    if cache is not None and cache.exists():
-        remembered = files.read_json(cache)
-        if not isinstance(remembered, dict):
-            raise VicinalError(f"{cache}: not a cache of checksums: delete it")
+    remembered = files.read_object(cache) if cache is not None else {}
     key = str(folder.resolve())
     entry = remembered.get(key)
-    if not (entry and all(_time(Path(key, name)) == time for name, time in entry["folders"].items())):
+    if not (entry and all(files.modified(Path(key, name)) == time for name, time in entry["folders"].items())):
         source = PhotoFolder(folder)
         entry = {"files": source.digests, "folders": source.folders}
         if cache is not None:
             files.write_json(cache, {**remembered, key: entry})
     return {"source": "folder", "files": entry["files"]}
-
-
-def _time(path: Path) -> int | None:
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return None
 
 
 class PhotoFolder:
@@ -67,7 +55,7 @@ class PhotoFolder:
 
     Attributes:
         paths: of all photos, below the folder.
-        folders: path of every folder that was read, below the folder → time of its last change, in ns.
+        folders: path of every folder that was read, below the folder → time of its last change, s since 1970.
         digests: split → SHA-256 over the names and sizes of its files.
 
     Raises:
@@ -84,7 +72,7 @@ class PhotoFolder:
             check_text(f"{self.folder / splits['train']}: the name of a class", name)
         self.class_names: list[str] | None = names
         self.paths: list[str] = []
-        self.folders = {name: _time(self.folder / name) for name in (".", *splits.values())}
+        self.folders = {name: files.modified(self.folder / name) for name in (".", *splits.values())}
         self.counts: dict[str, int] = {}
         self.digests: dict[str, str] = {}
         self._labels: list[int] = []
@@ -110,7 +98,7 @@ class PhotoFolder:
 
     def _walk(self, folder: str) -> Iterator[tuple[str, int]]:
         """Yield path and size of the pictures in a folder and those below it."""
-        self.folders[folder] = _time(self.folder / folder)
+        self.folders[folder] = files.modified(self.folder / folder)
         for entry in os.scandir(self.folder / folder):
             path = f"{folder}/{entry.name}"
             if entry.name.startswith("."):

@@ -7,7 +7,7 @@ from pathlib import Path
 from vicinal.files import read_object
 from vicinal.jobs.gpus import visible_devices
 from vicinal.jobs.records import measurement_spec
-from vicinal.models.cost import Costs
+from vicinal.models.cost import Costs, shipped_costs
 from vicinal.planning.artefacts import Artefacts, Cohort, DataSet, Teacher
 from vicinal.planning.changes import Change
 from vicinal.planning.plans import Ref
@@ -46,7 +46,7 @@ class Jobs:
         recorded: Recorded | None = None,
     ) -> None:
         self.artefacts, self.changes, self.results = artefacts, changes, results
-        self.costs = Costs(results / PLAN / "costs.json")
+        self.costs = Costs(results / PLAN / "costs.json", shipped_costs())
         self.timing = Timing(machine, recorded or Recorded(), self.costs)
         # The teachers and cohorts that a job on the device trains or measures.
         self.units: dict[Ref, list[Teacher | Cohort]] = {

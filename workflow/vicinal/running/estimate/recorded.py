@@ -1,4 +1,4 @@
-"""Recorded wall times of finished jobs, with the work that each did."""
+"""Recorded times of finished jobs, with the work that each did."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ OWN = ("temperature", "logit_scale", "loss")
 
 
 class RecordedJob(NamedTuple):
-    """A finished job: its wall time in s without the start-up, where it ran, what it computed."""
+    """A finished job: its time in s (``_seconds``) without the start-up, where it ran, what it computed."""
 
     seconds: float
     machine: Machine
@@ -46,7 +46,7 @@ def read_recorded(results: Path) -> Recorded:
     shapes: dict[str, Shape | None] = {}
     for records in _jobs(results):
         spec, made = records[0]["spec"], records[0]["provenance"]
-        unit, seconds = spec.get("unit", spec), made["wall_seconds"]
+        unit, seconds = spec.get("unit", spec), _seconds(made)
         key = canonical(unit["data"])
         if key not in shapes:
             shapes[key] = recorded_shape(unit["data"], results)
@@ -57,10 +57,11 @@ def read_recorded(results: Path) -> Recorded:
             work = training_work(unit, len(records), shape)
             if is_teacher:
                 whole = benchmark_seconds(results / "teachers" / records[0]["id"] / BENCHMARK)
-                if whole is not None and whole > seconds:  # a later job that kept the teacher is shorter
-                    found.startups.append(whole - seconds)
+                wall = made["wall_seconds"]
+                if whole is not None and whole > wall:  # a later job that kept the teacher is shorter
+                    found.startups.append(whole - wall)
         else:
-            seconds = sum(record["provenance"]["wall_seconds"] for record in records)
+            seconds = sum(_seconds(record["provenance"]) for record in records)
             # The clocks start when the teacher has answered.
             work = (tables_work if is_teacher else evaluation_work)(unit, len(records), shape, spec["pairs"])
         found.jobs.append(RecordedJob(seconds, _machine(made), work))
@@ -87,6 +88,18 @@ def _jobs(results: Path) -> Iterable[list[dict[str, Any]]]:
                 key = canonical(shared), made["began"], made["wall_seconds"]
             jobs[key].append(record)
     return jobs.values()
+
+
+def _seconds(made: dict[str, Any]) -> float:
+    """Return the wall time that a job would have taken on a machine of its own, in s.
+
+    On the CPU it is the CPU time of a thread: on a busy machine a job waits for its turn.
+    """
+    wall, cpu = made["wall_seconds"], made.get("cpu_seconds")
+    # The CPU time of a resumed training is that of its last process only.
+    if cpu is None or made.get("resumed") or made["device"].startswith("cuda"):
+        return wall
+    return min(wall, cpu / made["threads"])
 
 
 def _machine(made: dict[str, Any]) -> Machine:

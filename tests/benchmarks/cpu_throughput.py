@@ -1,0 +1,167 @@
+#!/usr/bin/env python
+"""How fast the engine trains on a CPU, beside a bare PyTorch loop: CIFAR-sized images, batch 64, one thread.
+
+Times are CPU times, so that other jobs on the machine matter little, and the ways take turns, so that all see the same
+machine. The engine makes its batches as it goes; the bare loop gets them ready-made and asks the same teacher. In fp32
+it is timed in both memory layouts, and the faster one counts. Exits with 1 where a goal is missed.
+"""
+
+import argparse
+import copy
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from roofline import step_work
+from training_loops import (
+    BATCH,
+    CLASSES,
+    bare_epoch,
+    engine_epochs,
+    learner_of,
+    random_images,
+    random_teacher,
+    ready_batches,
+)
+
+from vicinal.files import write_json
+from vicinal.jobs.provenance import cpu_model
+from vicinal.models.cost import Costs
+from vicinal.models.registry import architecture
+from vicinal.training.inputs import Images, to_device
+from vicinal.training.numerics import Numerics
+from vicinal.training.precision import auto_precision
+
+CPU = torch.device("cpu")
+ENGINE = "engine"
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+# Pair of networks → students of its largest cohort.
+PAIRS = {"resnet20:resnet8": 8, "resnet56:resnet20": 4}
+# The engine against the bare loop in fp32: by students, the least ratio. Where the CPU has bf16.
+GATE, FASTER = "resnet20:resnet8", {1: 1.5, 8: 3.0}
+# The most that the engine may take of the time of a bare loop in the same precision.
+OVERHEAD = 1.05
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print the table, return 1 if a goal is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=6, help="steps of a turn (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=9, help="turns of each way (default: %(default)s)")
+    parser.add_argument(
+        "--pairs", nargs="+", default=list(PAIRS), metavar="TEACHER→STUDENT", help="default: %(default)s"
+    )
+    parser.add_argument("--output", type=Path, help="JSON with everything that was measured")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    peaks = {precision: product_flops(dtype) for precision, dtype in DTYPES.items()}
+    rows = [row for pair in args.pairs for row in measure(pair, args.steps, args.repeats, peaks)]
+    goals = check_goals(rows)
+    found = {
+        "cpu": cpu_model(), "torch": torch.__version__, "peak_flops": peaks, "rows": rows, "goals": goals,
+        "steps": args.steps, "repeats": args.repeats,
+    }  # fmt: skip
+    if args.output:
+        write_json(args.output, found)
+    print(json.dumps({name: found[name] for name in ("cpu", "torch", "peak_flops")}))
+    for row in rows:
+        share = f"{row['ratio']:.2f} × bare fp32, {row['share_of_peak']:.0%} of the peak"
+        name = f"{row['pair']}, {row['way']}, {row['precision']}, {row['students']}"
+        print(f"{name:60} {row['images_per_second']:6.0f} images a CPU second, each for each student; {share}")
+    for goal in goals:
+        print(f"{'holds ' if goal['holds'] else 'MISSED'} {goal['what']}: {goal['value']:.2f}, goal {goal['goal']}")
+    return 0 if all(goal["holds"] for goal in goals) else 1
+
+
+def measure(pair: str, steps: int, repeats: int, peaks: dict[str, float]) -> list[dict]:
+    """Return a row for each way to train a pair: the bare loop and the engine, in fp32 and in what ``auto`` takes."""
+    teacher_name, student = pair.split(":")
+    data = random_images(BATCH * steps)
+    plain = to_device(random_teacher(teacher_name, data["train"]), CPU)
+    cost = Costs().of(architecture(student), CLASSES, 3, 32, 32)
+    ways = {}
+    for precision in sorted({"fp32", auto_precision(CPU, lambda: cost)}, reverse=True):
+        numerics = Numerics(precision)
+        frozen = numerics.freeze(copy.deepcopy(plain))
+        ways |= bare_ways(ready_batches(data["train"], steps), student, frozen, numerics)
+        for students in (1, PAIRS.get(pair, 2)):
+            ways[ENGINE, precision, students] = engine_way(data, student, students, frozen, numerics)
+    times: dict[tuple, list[float]] = {way: [] for way in ways}
+    for repeat in range(repeats + 1):
+        for way, run in ways.items():
+            seconds = run()
+            if repeat:  # the first round warms up
+                times[way].append(seconds / steps)
+    medians = {way: statistics.median(values) for way, values in times.items()}
+    bare = min(seconds for (way, precision, _), seconds in medians.items() if way != ENGINE and precision == "fp32")
+    return [
+        {
+            "pair": pair, "way": way, "precision": precision, "students": students,
+            "images_per_second": students * BATCH / seconds,
+            "ratio": students * bare / seconds,
+            "share_of_peak": step_work(teacher_name, student, students, precision).flops / seconds / peaks[precision],
+            "step_seconds": times[way, precision, students],
+        }
+        for (way, precision, students), seconds in medians.items()
+    ]  # fmt: skip
+
+
+def bare_ways(batches: list, student: str, teacher: torch.nn.Module, numerics: Numerics) -> dict[tuple, Callable]:
+    """Return the bare loop, in the layouts that may be the faster one in this precision."""
+    layouts = {"bare loop": torch.channels_last}
+    if numerics.precision == "fp32":
+        layouts["bare loop, contiguous"] = torch.contiguous_format
+    return {
+        (name, numerics.precision, 1): lambda layout=layout: bare_epoch(
+            batches, student, layout, teacher, numerics=numerics, clock=time.process_time
+        )
+        for name, layout in layouts.items()
+    }
+
+
+def engine_way(
+    data: dict[str, Images], student: str, students: int, teacher: torch.nn.Module, numerics: Numerics
+) -> Callable[[], float]:
+    """Return a function that trains students for an epoch and returns its CPU time."""
+
+    def run() -> float:
+        learners = [learner_of(student, data["train"], float(k + 1)) for k in range(students)]
+        timed = engine_epochs(learners, data, numerics=numerics, teacher=teacher, clock=time.process_time)
+        return timed.stretches[0]
+
+    return run
+
+
+def check_goals(rows: list[dict]) -> list[dict]:
+    """Return each goal that the rows can be held against: ``what``, ``value``, ``goal``, and whether it ``holds``."""
+    goals = []
+    for row in (row for row in rows if row["way"] == ENGINE):
+        pair, precision, students = row["pair"], row["precision"], row["students"]
+        bare = [r["ratio"] for r in rows if r["way"] != ENGINE and (r["pair"], r["precision"]) == (pair, precision)]
+        if students == 1:
+            overhead = max(bare) / row["ratio"]
+            what = f"{pair}, {precision}: time of the engine / of the bare loop"
+            goals.append({"what": what, "value": overhead, "goal": OVERHEAD, "holds": overhead <= OVERHEAD})
+        if (pair, precision) == (GATE, "bf16") and students in FASTER:
+            what = f"{pair}, {precision}, {students} at once: times as fast as the bare loop in fp32"
+            least = FASTER[students]
+            goals.append({"what": what, "value": row["ratio"], "goal": least, "holds": row["ratio"] >= least})
+    return goals
+
+
+def product_flops(dtype: torch.dtype, side: int = 1024, calls: int = 8) -> float:
+    """Return the floating-point operations a CPU second of a product of square matrices, at best."""
+    first, second = (torch.randn(side, side).to(dtype) for _ in range(2))
+    product, times = torch.empty_like(first), []
+    for _ in range(calls):
+        began = time.process_time()
+        torch.mm(first, second, out=product)
+        times.append(time.process_time() - began)
+    return 2 * side**3 / min(times)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
