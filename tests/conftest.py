@@ -54,6 +54,13 @@ def config() -> dict:
     return copy.deepcopy(CONFIG)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def hidden_from_the_garbage_collector() -> None:
+    """Hide what is there, all that was imported above all: the collector would look through it in each of its turns."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
     """Return a function that makes a folder once a session, however many processes the tests have.
@@ -79,12 +86,6 @@ def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; ./run-tests leaves it out, ./run-tests --all does not")
     config.left_out = 0
-
-
-def pytest_collection_finish():
-    """Hide all that was imported from the garbage collector: it would look through it in each of its turns."""
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_deselected(items):

@@ -2,8 +2,9 @@
 """How fast the engine trains on a CPU, beside a bare PyTorch loop: CIFAR-sized images, batch 64, one thread.
 
 Times are CPU times, so that other jobs on the machine matter little, and the ways take turns, so that all see the same
-machine. The engine makes its batches as it goes; the bare loop gets them ready-made and asks the same teacher. In fp32
-it is timed in both memory layouts, and the faster one counts. Exits with 1 where a goal is missed.
+machine. The engine makes its batches as it goes; the bare loop gets them ready-made. In fp32 it is timed in both memory
+layouts with the teacher as it is, and the engine must be so many times as fast as the faster one. In each precision it
+is timed with the engine's own folded teacher too: that shows what the engine costs. Exits with 1 if a goal is missed.
 """
 
 import argparse
@@ -31,12 +32,12 @@ from vicinal.files import write_json
 from vicinal.jobs.provenance import cpu_model
 from vicinal.models.cost import Costs
 from vicinal.models.registry import architecture
-from vicinal.training.inputs import Images, to_device
+from vicinal.training.inputs import Images, MixedBatch, to_device
 from vicinal.training.numerics import Numerics
 from vicinal.training.precision import auto_precision
 
 CPU = torch.device("cpu")
-ENGINE = "engine"
+BARE, FOLDED, ENGINE = "bare loop", "bare loop, folded teacher", "engine"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # Pair of networks → students of its largest cohort.
 PAIRS = {"resnet20:resnet8": 8, "resnet56:resnet20": 4}
@@ -82,11 +83,15 @@ def measure(pair: str, steps: int, repeats: int, peaks: dict[str, float]) -> lis
     data = random_images(BATCH * steps)
     plain = to_device(random_teacher(teacher_name, data["train"]), CPU)
     cost = Costs().of(architecture(student), CLASSES, 3, 32, 32)
-    ways = {}
+    batches = ready_batches(data["train"], steps)
+    ways = {
+        (BARE, "fp32", 1): bare_way(batches, student, plain),
+        (f"{BARE}, contiguous", "fp32", 1): bare_way(batches, student, plain, torch.contiguous_format),
+    }
     for precision in sorted({"fp32", auto_precision(CPU, lambda: cost)}, reverse=True):
         numerics = Numerics(precision)
         frozen = numerics.freeze(copy.deepcopy(plain))
-        ways |= bare_ways(ready_batches(data["train"], steps), student, frozen, numerics)
+        ways[FOLDED, precision, 1] = bare_way(batches, student, frozen, numerics=numerics)
         for students in (1, PAIRS.get(pair, 2)):
             ways[ENGINE, precision, students] = engine_way(data, student, students, frozen, numerics)
     times: dict[tuple, list[float]] = {way: [] for way in ways}
@@ -96,7 +101,7 @@ def measure(pair: str, steps: int, repeats: int, peaks: dict[str, float]) -> lis
             if repeat:  # the first round warms up
                 times[way].append(seconds / steps)
     medians = {way: statistics.median(values) for way, values in times.items()}
-    bare = min(seconds for (way, precision, _), seconds in medians.items() if way != ENGINE and precision == "fp32")
+    bare = min(seconds for (way, _, _), seconds in medians.items() if way not in (FOLDED, ENGINE))
     return [
         {
             "pair": pair, "way": way, "precision": precision, "students": students,
@@ -109,17 +114,15 @@ def measure(pair: str, steps: int, repeats: int, peaks: dict[str, float]) -> lis
     ]  # fmt: skip
 
 
-def bare_ways(batches: list, student: str, teacher: torch.nn.Module, numerics: Numerics) -> dict[tuple, Callable]:
-    """Return the bare loop, in the layouts that may be the faster one in this precision."""
-    layouts = {"bare loop": torch.channels_last}
-    if numerics.precision == "fp32":
-        layouts["bare loop, contiguous"] = torch.contiguous_format
-    return {
-        (name, numerics.precision, 1): lambda layout=layout: bare_epoch(
-            batches, student, layout, teacher, numerics=numerics, clock=time.process_time
-        )
-        for name, layout in layouts.items()
-    }
+def bare_way(
+    batches: list[MixedBatch],
+    student: str,
+    teacher: torch.nn.Module,
+    layout: torch.memory_format = torch.channels_last,
+    numerics: Numerics | None = None,
+) -> Callable[[], float]:
+    """Return a function that trains a student by the bare loop and returns its CPU time."""
+    return lambda: bare_epoch(batches, student, layout, teacher, numerics, time.process_time)
 
 
 def engine_way(
@@ -140,10 +143,10 @@ def check_goals(rows: list[dict]) -> list[dict]:
     goals = []
     for row in (row for row in rows if row["way"] == ENGINE):
         pair, precision, students = row["pair"], row["precision"], row["students"]
-        bare = [r["ratio"] for r in rows if r["way"] != ENGINE and (r["pair"], r["precision"]) == (pair, precision)]
         if students == 1:
-            overhead = max(bare) / row["ratio"]
-            what = f"{pair}, {precision}: time of the engine / of the bare loop"
+            [bare] = [r for r in rows if (r["pair"], r["way"], r["precision"]) == (pair, FOLDED, precision)]
+            overhead = bare["ratio"] / row["ratio"]
+            what = f"{pair}, {precision}: time of the engine / of the bare loop with a folded teacher"
             goals.append({"what": what, "value": overhead, "goal": OVERHEAD, "holds": overhead <= OVERHEAD})
         if (pair, precision) == (GATE, "bf16") and students in FASTER:
             what = f"{pair}, {precision}, {students} at once: times as fast as the bare loop in fp32"

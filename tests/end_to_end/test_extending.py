@@ -3,9 +3,6 @@
 import importlib.util
 import json
 import re
-import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 
@@ -13,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from extending_page import apply, block_of, plan, reproduce
 from PIL import Image
-from project import ROOT, SHORT, Project
+from project import SHORT, Project
 from safetensors.numpy import load_file
 from scipy.spatial.distance import jensenshannon
 from scipy.special import softmax
@@ -27,76 +25,12 @@ from vicinal.training.losses import Answers
 
 torch.set_num_threads(1)
 
-PAGE = ROOT / "workflow" / "docs" / "extending.md"
-_BLOCK = re.compile(
-    r"(?:^`(?P<path>[^`\n]+)`:\n\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
-)
 WEIGHTS = ["kd_weight", "ce_weight", "jsd_weight"]
 LOSS = "workflow/vicinal/training/losses/jsd.py"
 MODEL = "workflow/vicinal/models/all_conv.py"
 # One pair, one seed, two methods; of the temperatures one is that of the claims' primary cells.
 FEW = (*(s for s in SHORT if not s.startswith("temperatures")), "temperatures=[1,2]", "methods=[ce, kd_mixup]")
 STUDENTS = "students=[all_conv]"
-
-
-@dataclass(frozen=True)
-class Block:
-    """A block of code of the page; ``path`` is the file named above it."""
-
-    path: str | None
-    language: str
-    text: str
-
-
-def blocks(section: str) -> list[Block]:
-    text = PAGE.read_text(encoding="utf-8").split(f"\n## {section}\n")[1].split("\n## ")[0]
-    return [Block(**match.groupdict()) for match in _BLOCK.finditer(text)]
-
-
-def block_of(path: str) -> Block:
-    [found] = [
-        block for match in _BLOCK.finditer(PAGE.read_text()) if (block := Block(**match.groupdict())).path == path
-    ]
-    return found
-
-
-def apply(section: str, folder: Path) -> Iterator[list[str]]:
-    """Put the files and changes of a section into a project; return its commands, as words."""
-    commands = []
-    for block in blocks(section):
-        if block.language == "sh":
-            commands += [shlex.split(line) for line in block.text.splitlines()]
-        elif block.language == "diff":
-            insert(folder / block.path, block.text)
-        else:
-            (folder / block.path).write_text(block.text, encoding="utf-8")
-    return iter(commands)
-
-
-def insert(path: Path, change: str) -> None:
-    """Insert the lines that start with + among those that are there, unless somebody has done it."""
-    lines = change.splitlines(keepends=True)
-    before, after = ("".join(line[1:] for line in lines if line[0] in signs) for signs in (" ", " +"))
-    text = path.read_text(encoding="utf-8")
-    if after not in text:
-        assert text.count(before) == 1, f"{path}: the page speaks of lines that are not there: {before}"
-        path.write_text(text.replace(before, after), encoding="utf-8")
-
-
-def plan(project: Project, words: list[str], *settings: str) -> dict:
-    """Run a command ``./reproduce plan …`` of the page, shortened by settings."""
-    assert words[:2] == ["./reproduce", "plan"]
-    options = [word for setting in settings for word in ("--set", setting)]
-    result = project.command(*words[1:], *options, "--json")
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
-
-
-def reproduce(project: Project, words: list[str], *settings: str, until: str) -> None:
-    """Run a command ``./reproduce …`` of the page, shortened by settings and by the rule that it ends with."""
-    assert words[0] == "./reproduce"
-    result = project.until(until, *words[1:], settings=settings)
-    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def records(project: Project) -> dict[str, dict]:

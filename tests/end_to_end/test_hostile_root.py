@@ -61,7 +61,8 @@ def test_a_run_from_a_hostile_folder_does_no_harm(tmp_path):
     done = project.reproduce(settings=settings)
     assert done.returncode == 0, done.stdout + done.stderr
     assert list(tmp_path.rglob("HACKED*")) == []
-    commands = [line for line in (done.stdout + done.stderr).splitlines() if "prepare_data.py" in line]
+    [output] = project.results.rglob("run-*.log")
+    commands = [line for line in output.read_text().splitlines() if "prepare_data.py" in line]
     assert commands
     for command in commands:
         assert f"--root={ROOT}" in shlex.split(command)

@@ -42,14 +42,20 @@ for name in os.listdir("/proc/self/fd"):
         continue  # that of the listing
     files += [int(name)] if int(name) != server.fileno() else []
 request = [files, sys.argv, os.getcwd(), dict(os.environ)]
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCONT):
-    signal.signal(number, lambda number, frame: server.send(str(number).encode()))
+def pass_on(number, frame):
+    try:
+        server.send(str(number).encode())
+    except OSError:
+        pass  # it has ended
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, pass_on)
 socket.send_fds(server, [json.dumps(request).encode()], files)
 for number in files:
     os.close(number)
 status = int(server.recv(100) or -signal.SIGKILL)
 if status < 0:
-    signal.signal(-status, signal.SIG_DFL)
+    if -status != signal.SIGKILL:  # no handler of it can be set
+        signal.signal(-status, signal.SIG_DFL)
     os.kill(os.getpid(), -status)
 os._exit(status)
 """
@@ -106,6 +112,8 @@ def serve(listening: socket.socket, client: str) -> Callable[[], Any] | None:
                     selector.register(connection, selectors.EVENT_READ)
                     selector.register(os.pidfd_open(pid), selectors.EVENT_READ, connection)
                 elif key.data is None:
+                    if key.fileobj not in running:
+                        continue  # its fork ended at the same moment
                     # A signal, or the end of the client: then it was killed.
                     number = int(key.fileobj.recv(100) or signal.SIGKILL)
                     with suppress(ProcessLookupError):

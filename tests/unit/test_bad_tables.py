@@ -167,8 +167,8 @@ NO_FIGURE = {name for name, (_, inconclusive, _) in CASES.items() if inconclusiv
 NOTHING_DISTILLED = {"no teacher", "only ce"}
 # Figures without these runs have tests of their own: test_figures_gaps, test_figures_claims, test_figures_corruptions.
 MISSING_RUNS = {
-    "one seed", "two seeds", "two temperatures for one teacher", "no students of one teacher", "no teacher", "no mixup",
-    "only ce", "one temperature", "only std",
+    "a metric at two seeds", "one seed", "two seeds", "two temperatures for one teacher", "no students of one teacher",
+    "no teacher", "no mixup", "only ce", "one temperature", "only std",
 }  # fmt: skip
 
 

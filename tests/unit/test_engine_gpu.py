@@ -1,18 +1,20 @@
 """The engine on a GPU: the fast path against the plain one, and against the CPU."""
 
 import copy
-import gc
 
 import pytest
 import torch
 from small_cohort import IMAGES, RECIPE, assert_same, cohort_step, splits, students, trained, training_on
 
+from vicinal.models import build_model
 from vicinal.models.registry import architecture
 from vicinal.training.batch_plan import batch_plan
 from vicinal.training.cuda_graph import ReplayedStep
-from vicinal.training.inputs import EpochTables, make_batch
+from vicinal.training.fused import FusedNetwork
+from vicinal.training.inputs import EpochTables, make_batch, to_device
 from vicinal.training.learner import make_learner
 from vicinal.training.loop import Callbacks, Moment, logits_on, train
+from vicinal.training.memory import release_memory
 from vicinal.training.numerics import Numerics
 from vicinal.training.step import Training
 
@@ -80,6 +82,19 @@ def test_students_learn_in_company_what_they_learn_alone():
     for position, temperature in enumerate(temperatures):
         alone = losses(FP32, temperatures=(temperature,))
         torch.testing.assert_close(together[:, position], alone[:, 0], rtol=1e-3, atol=1e-4)
+
+
+def test_fused_convolutions_of_the_teacher_are_used_and_give_its_answers(capfd):
+    images = splits("cuda")["train"].clean(slice(64))
+    model = build_model(architecture("resnet14"), 10, 1)
+    expected = EAGER.freeze(copy.deepcopy(model).to("cuda"))(images)
+    teacher = BF16.freeze(to_device(model, torch.device("cuda")))
+    with torch.no_grad(), BF16.autocast(torch.device("cuda")):
+        answers = [teacher(images).float() for _ in range(2)]  # the first call compares
+    assert isinstance(teacher, FusedNetwork)
+    assert "not fused" not in capfd.readouterr().out
+    assert torch.equal(answers[0], answers[1])
+    torch.testing.assert_close(answers[1], expected, rtol=0.05, atol=0.05 * expected.abs().max().item())
 
 
 def test_a_short_training_ends_where_the_cpu_ends():
@@ -163,10 +178,10 @@ def test_compiled_networks_learn_the_same():
 def test_memory_that_runs_out_is_found_again():
     """A cohort that is too large fails, and what it took is free for a smaller one (as training/cohort.py does)."""
     data = splits("cuda")
-    gc.collect()
-    torch.cuda.empty_cache()
+    release_memory()
     total = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 200 * 2**20) / total)
+    # Enough for cuBLAS, which takes 32 MiB for each stream, and for the small cohort.
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2**30) / total)
     try:
         with pytest.raises(torch.OutOfMemoryError):
             recipe = {**RECIPE, "batch_size": 104}
@@ -180,8 +195,7 @@ def test_memory_that_runs_out_is_found_again():
             learners = [make_learner(f"{k}", spec, data["train"]) for k in range(64)]
             train(learners, Training(data["train"], data["validation"], recipe, seed=0, numerics=BF16))
         learners = None
-        gc.collect()
-        torch.cuda.empty_cache()
+        release_memory()
         assert trained(BF16, "cuda")[0].diverged is None
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

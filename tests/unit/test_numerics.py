@@ -7,13 +7,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch._inductor.runtime.cache_dir_utils
-from small_cohort import frozen_teacher, splits, trained
+from small_cohort import TEMPERATURES, assert_same, frozen_teacher, splits, trained
 
 import vicinal.training.precision
 from vicinal.config.schema import Execution
 from vicinal.errors import VicinalError
 from vicinal.models.cost import Costs
 from vicinal.models.registry import architecture
+from vicinal.training import cohort
 from vicinal.training.numerics import COMPILED, Numerics, add_numerics_arguments, numerics_options, select_numerics
 from vicinal.training.precision import network_cost
 
@@ -78,6 +79,18 @@ def test_a_resumed_training_keeps_its_precision_unless_the_user_chose_another():
     assert auto.resumed("tf32", CPU) == auto.resumed(None, CPU) == auto
     assert auto.resumed("tf32", CUDA).precision == "tf32"
     assert torch.backends.cudnn.allow_tf32
+
+
+def test_a_job_trains_all_its_models_in_the_precision_of_its_checkpoint_and_says_so(monkeypatch, tmp_path, capsys):
+    found = SimpleNamespace(info={"made": {"precision": "bf16"}}, holds=lambda record: record == "held")
+    trained_in = []
+    monkeypatch.setattr(cohort, "find_checkpoint", lambda folder, wanted: found)
+    monkeypatch.setattr(cohort, "remove_checkpoints", lambda *_: None)
+    monkeypatch.setattr(cohort, "_train_in_parts", lambda job, *_: trained_in.append(job.numerics.precision) or [])
+    job = cohort.TrainingJob("unit", tmp_path, None, CPU, Numerics("fp32", auto=True), None, 60.0, tmp_path)
+    cohort.train_models(job, {tmp_path / "a": "held", tmp_path / "b": "new"})
+    assert trained_in == ["bf16", "bf16"]
+    assert "unit: computing in bf16 (auto)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -148,6 +161,12 @@ def test_a_training_in_bf16_differs_by_rounding_alone():
         for a, b in zip(one.history, other.history, strict=True):
             # bf16 has 8 significant bits: 0.4 % a number
             assert a["loss"] == pytest.approx(b["loss"], rel=0.02)
+
+
+def test_in_bf16_a_student_of_a_cohort_equals_the_same_student_alone_bit_for_bit():
+    together = trained(Numerics("bf16"))
+    for student, temperature in zip(together, TEMPERATURES, strict=True):
+        assert_same(trained(Numerics("bf16"), temperatures=[temperature]), [student])
 
 
 def test_a_teacher_rounded_once_answers_as_one_rounded_at_every_question():
