@@ -59,7 +59,7 @@ def _add(artefacts: Artefacts, experiment: Experiment, content: dict, sums: Mapp
             if point.teacher:
                 teacher = teacher_of(point.teacher, None if point.teacher.weights else point.seed)
                 _measure(artefacts, study, teacher, [teacher], teacher, teacher.columns["seed"])
-            own = distilled if teacher else [_LABELS_ALONE]
+            own = distilled if teacher else [_Own({"loss": {"ce_weight": 1.0}})]
             cohort, students = _cohort(experiment, store_of(point.seed), teacher, point, own)
             cohort = artefacts.cohorts.setdefault(cohort.id, cohort)
             students = [cohort.students.setdefault(student.id, student) for student in students]
@@ -107,10 +107,6 @@ class _Own:
             "logit_scale": own.get("logit_scale"),
             **weight_columns(own["loss"]),
         }
-
-
-# The student of a cohort without a teacher.
-_LABELS_ALONE = _Own({"loss": {"ce_weight": 1.0}})
 
 
 @dataclass(frozen=True)
