@@ -75,7 +75,7 @@ def measure(project: Project, module: str, *arguments: str) -> dict[str, float |
     with tempfile.TemporaryFile() as file:
         command = [sys.executable, "-m", module, *arguments]
         process = subprocess.Popen(
-            command, cwd=project.folder, env=project.environment(), stdout=file, stderr=subprocess.STDOUT
+            command, cwd=project.folder, env=project.environment(warm=False), stdout=file, stderr=subprocess.STDOUT
         )
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start

@@ -1,4 +1,5 @@
 # What all rules share: the artefacts of the config, and functions for inputs and params.
+import gc
 import re
 import shlex
 import sys
@@ -34,6 +35,9 @@ try:
         keep_plans(ARTEFACTS)
 except VicinalError as error:
     raise WorkflowError(describe(error))
+
+# The artefacts stay: no collection of garbage need look through them again.
+gc.freeze()
 
 STUDIES = list(ARTEFACTS.studies)
 COLLECTIONS = [ARTEFACTS.collection] if ARTEFACTS.collection else []
