@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from project import SHORT
 
+from vicinal.analysis.claims import CLAIMS
 from vicinal.analysis.figures import FIGURES
 
 

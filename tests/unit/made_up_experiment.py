@@ -49,7 +49,7 @@ def study(fails: bool = False) -> dict[str, pd.DataFrame]:
     better = np.where(teacher, 0.05 + 0.02 * (runs["model"] != LOST), 0.0)
     values["accuracy"] = noisy(0.8 + 0.01 * runs["seed"] + higher + better, 0.0005)
     values["oe"] = np.exp(noisy(np.log(np.where(mixed & ~bad, 0.03, 0.3)), 0.02))
-    values["ece"] = noisy(np.where(mixed, 0.05 - 0.005 * log_t, 0.2), 0.001)
+    values["ece"] = noisy(np.where(mixed, 0.05 - 0.005 * log_t * np.where(bad, -1, 1), 0.2), 0.001)
     values["confidence_gap"] = noisy(np.where(teacher, 0.1, gap), 0.001)
     splits = [_long(runs, values).assign(split=split) for split in ("test", "validation")]
     scaled = {f"confidence_gap_c{c:g}": noisy(0.1 + 0.1 * np.log2(c), 0.001) for c in SCALES}

@@ -260,7 +260,7 @@ def test_a_poor_teacher_is_no_rung_of_c7():
 
 
 def test_an_inconclusive_verdict_says_its_power():
-    study = simulation.Study(np.random.default_rng(1), 1, 6)
+    study = simulation.Study(np.random.default_rng(7), 1, 6)
     simulation.c3(study, (0.4, 0.4))
     tables = next(study.tables())
     values = tables["metrics"].astype(object)

@@ -52,12 +52,15 @@ def _test(runs: Runs, s: Setting, method: str, threshold: float, primary: bool =
 def _with_floor(runs: Runs, s: Setting) -> Series:
     """Return max(OE, floor) of a run by seed: below the floor OE is noise, and 0 would make any ratio infinite."""
     floors, oe = _floors(runs, s), runs.metric(s, "oe")
-    if not floors.values:
-        return floors if oe.values else oe
-    return Series(oe.name, {
-        seed: [float(np.maximum(value, floors.values[seed][0])) for value in values]
-        for seed, values in oe.values.items() if seed in floors.values
-    }, oe.note)  # fmt: skip
+    if oe.values and not floors.values:
+        return floors
+    values = {}
+    for seed, found in oe.values.items():
+        if seed in floors.values:
+            values[seed] = [float(np.maximum(value, floors.values[seed][0])) for value in found]
+        elif len(found) > 1:  # its bins are there twice too; it must not pass for a seed without them
+            values[seed] = found
+    return Series(oe.name, values, oe.note)
 
 
 def _floors(runs: Runs, s: Setting) -> Series:
