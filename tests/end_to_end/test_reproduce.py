@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from project import SHORT
 
+from vicinal.analysis.claims import CLAIMS
 from vicinal.analysis.figures import FIGURES
 
 
@@ -89,7 +90,7 @@ def test_figures_are_there_with_their_data(first):
 def test_every_claim_has_a_verdict_and_one_seed_decides_none(first):
     claims = pd.read_parquet(first.project.results / "digits/claims.parquet")
     verdicts = claims[claims["kind"] == "verdict"].set_index("claim")["verdict"]
-    assert list(verdicts.index) == [f"C{number}" for number in range(1, 8)]
+    assert list(verdicts.index) == list(CLAIMS)
     assert set(verdicts) == {"inconclusive"}
     for name in ("claims.md", "report.html"):
         readable = (first.project.results / "digits" / name).read_text()

@@ -86,7 +86,7 @@ def expected_weights(per_pair, pairs, logits):
     p_i, p_j, mixed, taught = (scipy.special.softmax(x, axis=1) for x in logits)
     linear = pairs.lam[:, None] * p_i + (1 - pairs.lam[:, None]) * p_j
     grid = np.linspace(0, 1, 1001)
-    distances = np.stack([scipy.special.rel_entr(mixed, a * linear + (1 - a) * taught).sum(axis=1) for a in grid])
+    distances = np.stack([scipy.special.rel_entr(a * linear + (1 - a) * taught, mixed).sum(axis=1) for a in grid])
     kinds = {"all": per_pair.lam >= 0, "same": per_pair.same, "different": ~per_pair.same}
     return {
         (kind, 0.0, 1.0, "imitation_weight"): (grid[distances[:, of_kind].mean(axis=1).argmin()], of_kind.sum())

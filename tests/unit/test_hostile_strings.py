@@ -92,7 +92,7 @@ def with_text(path: str, text: str) -> dict:
         place = place.setdefault(part, {})
     place = place[0] if isinstance(place, list) else place
     if last == "KEY":
-        place[text] = place["main"] if "main" in place else 0.1
+        place[text] = place.get("main", 0.1)
     elif isinstance(place.get(last), list):
         place[last][0] = text
     else:

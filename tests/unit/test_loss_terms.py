@@ -138,7 +138,7 @@ def beside(tables: dict, **weights) -> dict:
 
 
 @pytest.mark.parametrize("weights", [{"extra_weight": 1.0}, {"kd_weight": 0.0, "extra_weight": 1.0}])
-@pytest.mark.parametrize("claim", ["C2", "C3", "C4", "C5", "C6", "C7"])
+@pytest.mark.parametrize("claim", ["C2", "C3-CE", "C3-KD", "C4-CE", "C5", "C6", "C7"])
 def test_claims_decide_by_the_papers_loss_alone(claim, weights):
     tables = planted(claim)
     before, after = rows(tables, claim), rows(beside(tables, **weights), claim)

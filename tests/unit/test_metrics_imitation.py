@@ -22,9 +22,9 @@ def weight_of(p_i, p_j, p_mixed, teacher, lam):
 
 
 def mean_kl(alpha, p_i, p_j, p_mixed, teacher, lam):
-    """The mean KL by SciPy."""
+    """The mean KL by SciPy, with p(x̃) clipped as in all KL of the metrics."""
     linear = lam[:, None] * p_i + (1 - lam[:, None]) * p_j
-    return scipy.special.rel_entr(p_mixed, alpha * linear + (1 - alpha) * teacher).sum(axis=1).mean()
+    return scipy.special.rel_entr(alpha * linear + (1 - alpha) * teacher, np.maximum(p_mixed, 1e-12)).sum(axis=1).mean()
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.004, 0.13, 0.5, 0.74, 1.0])
@@ -58,6 +58,12 @@ def test_no_weight_of_a_grid_is_nearer(seed):
     assert 0 < found < 1
 
 
+def test_at_its_ends_the_distance_is_that_of_two_other_measures():
+    p_i, p_j, own, teacher, lam = sample = draw(2)
+    assert mean_kl(1.0, *sample) == pytest.approx(metrics.nonlinearity(p_i, p_j, own, lam), rel=1e-12)
+    assert mean_kl(0.0, *sample) == pytest.approx(metrics.kl_divergence(teacher, own), rel=1e-12)
+
+
 def test_the_weight_is_of_the_mean_over_pairs_not_a_mean_of_weights():
     # Half of the student's answers are linear, half are its teacher's.
     p_i, p_j, _, teacher, lam = draw(3)
@@ -75,7 +81,7 @@ def test_certain_answers_do_not_overflow():
     found = metrics.imitation_weight(certain, certain, certain[[1, 2, 0]])
     assert found == 1.0
     assert metrics.imitation_weight(certain, certain[[1, 2, 0]], certain[[1, 2, 0]]) == 0.0
-    # Between two certain answers −½ ln α − ½ ln(1 − α) is least in the middle.
+    # Between two certain answers α ln α + (1 − α) ln(1 − α) + ln 2 is least in the middle.
     half = (certain + certain[[1, 2, 0]]) / 2
     assert metrics.imitation_weight(certain, half, certain[[1, 2, 0]]) == pytest.approx(0.5, abs=1e-7)
 
@@ -91,7 +97,8 @@ def test_the_slope_changes_sign_at_the_weight(logits, seed):
     teacher = np.maximum(teacher, 1e-12)
 
     def distance(alpha):
-        return -(mixed * np.log(alpha * linear + (1 - alpha) * teacher)).sum()
+        mixture = alpha * linear + (1 - alpha) * teacher
+        return (mixture * np.log(mixture / np.maximum(mixed, 1e-12))).sum()
 
     for alpha in (found - 1e-3, found + 1e-3):
         if 0 <= alpha <= 1:
