@@ -91,7 +91,13 @@ class Trial:
         """Return the photos a second that a training takes, after epochs in which its graph is captured."""
         warm_up = -(-(WARM_UP + 1) // (len(photos) // self._batch))
         recipe = {**self._recipe, "epochs": warm_up + epochs}
-        spec = {"model": architecture(self._student), "recipe": recipe, "seed": 0, "loss": {"kd_weight": 1.0}}
+        spec = {
+            "stage": "student",
+            "model": architecture(self._student),
+            "recipe": recipe,
+            "seed": 0,
+            "loss": {"kd_weight": 1.0},
+        }
         learner = make_learner("student", {**spec, "temperature": 2.0}, photos)
         marks: list[float] = []
 

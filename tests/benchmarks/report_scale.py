@@ -38,8 +38,8 @@ CLASSES, SUPERCLASSES = 100, 20
 EXPERIMENT = Path(__file__).resolve().parents[2] / "experiments" / "cifar100.yaml"
 
 CLEAN = (
-    "accuracy", "nll", "brier", "ece", "ace", "oe", "confidence_gap", "mean_confidence", "entropy",
-    "temperature_posthoc", "ece_posthoc", "agreement", "kl_teacher",
+    "accuracy", "nll", "brier", "ece", "ace", "classwise_ece", "oe", "confidence_gap", "mean_confidence", "entropy",
+    "auroc", "aurc", "temperature_posthoc", "ece_posthoc", "agreement", "kl_teacher", "nc1", "cka_teacher",
 )  # fmt: skip
 SCALED = ("confidence_gap_c0.5", "confidence_gap_c0.75", "confidence_gap_c1.5", "confidence_gap_c2")
 VICINAL = (
@@ -48,7 +48,7 @@ VICINAL = (
 )  # fmt: skip
 CONFUSION = (
     "entropy_clean", "entropy_mixed", "entropy_linear", "entropy_increase", "entropy_excess", "source_mass_clean",
-    "source_mass_mixed", "explained_share",
+    "source_mass_mixed", "explained_share", "explained_share_logits",
 )  # fmt: skip
 SIMILARITY = ("spearman_mixed_clean", "mantel_p_mixed_clean", "spearman_mixed_linear", "mantel_p_mixed_linear")
 SPREAD = (

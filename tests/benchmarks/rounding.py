@@ -70,7 +70,7 @@ def splits(device: torch.device) -> dict[str, Images]:
 
 def network(name: str, seed: int, data: Images, temperature: float | None = None) -> Learner:
     """Return a teacher, or a student at a temperature."""
-    spec = {"model": architecture(name), "recipe": RECIPE, "seed": seed, "loss": {"ce_weight": 1.0}}
+    spec = {"stage": "student", "model": architecture(name), "recipe": RECIPE, "seed": seed, "loss": {"ce_weight": 1.0}}
     if temperature is not None:
         spec |= {"temperature": temperature, "loss": {"kd_weight": 1.0}}
     return make_learner(f"{name}_s{seed}_t{temperature}", spec, data)

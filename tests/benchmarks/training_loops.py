@@ -79,7 +79,7 @@ def random_teacher(name: str, data: Images) -> torch.nn.Module:
 
 def learner_of(name: str, data: Images, temperature: float | None = None) -> Learner:
     """Return a student: of a teacher at a temperature, or of the labels without one."""
-    spec = {"model": architecture(name), "recipe": RECIPE, "seed": 0, "loss": {"ce_weight": 1}}
+    spec = {"stage": "student", "model": architecture(name), "recipe": RECIPE, "seed": 0, "loss": {"ce_weight": 1}}
     if temperature is not None:
         spec |= {"temperature": temperature, "loss": {"kd_weight": 1}}
     return make_learner(f"{name}_t{temperature}", spec, data)

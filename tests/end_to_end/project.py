@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("Snakefile", "config.yaml", "experiments", "profiles", "workflow", "envs")
 # One student pair, one seed, two epochs: a second a job.
 SHORT = (
+    "grids.calibration=null",
     "seeds=[0]",
     "epochs=2",
     "limit_train=60",

@@ -34,8 +34,8 @@ def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("experiment")
     rows = []
     for claim in CLAIMS:
-        row = dict.fromkeys(COLUMNS, np.nan) | {"claim": claim, "title": CLAIMS[claim].TITLE, "cell": CELL, "n": 5}
-        row |= {"sentence": CLAIMS[claim].SENTENCE, "estimand": "ln(OE(ce) / OE(kd_mixup))", "warning": ""}
+        row = dict.fromkeys(COLUMNS, np.nan) | {"claim": claim, "title": CLAIMS[claim].title, "cell": CELL, "n": 5}
+        row |= {"sentence": CLAIMS[claim].sentence, "estimand": "ln(OE(ce) / OE(kd_mixup))", "warning": ""}
         row |= {"estimate": 0.1, "low": -0.1, "high": 0.3, "threshold": 0.0, "verdict": "inconclusive"}
         rows += [row | {"kind": kind, "reason": f"{CELL}: why"} for kind in ("verdict", "primary", "secondary")]
     pd.DataFrame(rows, columns=COLUMNS).to_parquet(folder / "claims.parquet")

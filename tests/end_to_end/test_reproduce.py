@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from project import SHORT
 
+from vicinal.analysis.claims import CLAIMS
 from vicinal.analysis.figures import FIGURES
 
 
@@ -48,8 +49,8 @@ def test_tables_are_tidy_and_whole(first):
     assert not metrics.duplicated(["model_id", "split", "metric"]).any()
     assert np.isfinite(metrics["value"]).all()
     expected = {
-        "accuracy", "nll", "brier", "ece", "ace", "oe", "confidence_gap", "mean_confidence", "entropy",
-        "temperature_posthoc", "ece_posthoc", "agreement", "kl_teacher",
+        "accuracy", "nll", "brier", "ece", "ace", "classwise_ece", "oe", "confidence_gap", "mean_confidence", "entropy",
+        "auroc", "aurc", "temperature_posthoc", "ece_posthoc", "agreement", "kl_teacher", "nc1", "cka_teacher",
     }  # fmt: skip
     scaled = {f"confidence_gap_c{scale}" for scale in ("0.5", "0.75", "1.5", "2")}
     assert set(metrics["metric"]) == expected | scaled
@@ -61,6 +62,9 @@ def test_tables_are_tidy_and_whole(first):
     vicinal = pd.read_parquet(folder / "vicinal.parquet")
     assert set(vicinal["split"]) == {"train", "test"}
     assert set(vicinal["pairs"]) == {"all", "same", "different"}
+    with_teacher = vicinal[vicinal["metric"].isin(["imitation_weight", "cka_teacher"])]
+    assert set(with_teacher["method"]) == {"kd", "kd_mixup"}
+    assert with_teacher["value"].between(0, 1).all()
     summary = pd.read_csv(folder / "summary.csv")
     assert len(summary) == len(metrics)  # one seed
     assert (summary["n"] == 1).all()
@@ -86,7 +90,7 @@ def test_figures_are_there_with_their_data(first):
 def test_every_claim_has_a_verdict_and_one_seed_decides_none(first):
     claims = pd.read_parquet(first.project.results / "digits/claims.parquet")
     verdicts = claims[claims["kind"] == "verdict"].set_index("claim")["verdict"]
-    assert list(verdicts.index) == [f"C{number}" for number in range(1, 8)]
+    assert list(verdicts.index) == list(CLAIMS)
     assert set(verdicts) == {"inconclusive"}
     for name in ("claims.md", "report.html"):
         readable = (first.project.results / "digits" / name).read_text()

@@ -79,7 +79,7 @@ def memory(mib: int) -> dict[str, Any]:
     """Return how a job of 8 students ends on a GPU of so much memory, and the learners of each step it takes."""
     write("memory", mib * MIB)
     recipe = {**training_loops.RECIPE, "epochs": 2, "batch_size": 32, "crop_padding": 0, "resize": 64, "crop": 56}
-    spec = {"model": architecture("resnet32x4"), "recipe": recipe, "seed": 3}
+    spec = {"stage": "student", "model": architecture("resnet32x4"), "recipe": recipe, "seed": 3}
     sizes, call = [], CohortStep.__call__
 
     def noted(step: CohortStep, size: int) -> None:
@@ -118,7 +118,13 @@ def photos() -> list[int]:
     with tempfile.TemporaryDirectory() as folder:
         data = Photos(small_store(Path(folder), 320), "train", CUDA, size=32, threads=1)
         recipe = {**training_loops.RECIPE, "batch_size": 8, "crop_padding": 0, "crop": 32}
-        spec = {"model": architecture("resnet18_imagenet"), "recipe": recipe, "seed": 0, "loss": {"ce_weight": 1.0}}
+        spec = {
+            "stage": "student",
+            "model": architecture("resnet18_imagenet"),
+            "recipe": recipe,
+            "seed": 0,
+            "loss": {"ce_weight": 1.0},
+        }
         learner, found = make_learner("s", spec, data), []
         write("lag", 1)
         training = Training(data, [], recipe, 0, 1.0, numerics=Numerics("bf16"))

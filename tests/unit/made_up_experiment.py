@@ -46,9 +46,10 @@ def study(fails: bool = False) -> dict[str, pd.DataFrame]:
     higher += np.where(mixed & (runs["teacher"] == LOST), -0.2 if fails else 0.03, 0.0)
     gap = np.where(mixed, 0.3 - 0.05 * log_t * np.where(bad, -1, 1) + 0.1 * np.log2(scale), 0.3 - 0.01 * log_t)
     values = {name: noisy(0.5, 0.01) for name in METRICS}
-    values["accuracy"] = noisy(0.8 + 0.01 * runs["seed"] + higher, 0.0005)
+    better = np.where(teacher, 0.05 + 0.02 * (runs["model"] != LOST), 0.0)
+    values["accuracy"] = noisy(0.8 + 0.01 * runs["seed"] + higher + better, 0.0005)
     values["oe"] = np.exp(noisy(np.log(np.where(mixed & ~bad, 0.03, 0.3)), 0.02))
-    values["ece"] = noisy(np.where(mixed, 0.05, 0.2), 0.001)
+    values["ece"] = noisy(np.where(mixed, 0.05 - 0.005 * log_t * np.where(bad, -1, 1), 0.2), 0.001)
     values["confidence_gap"] = noisy(np.where(teacher, 0.1, gap), 0.001)
     splits = [_long(runs, values).assign(split=split) for split in ("test", "validation")]
     scaled = {f"confidence_gap_c{c:g}": noisy(0.1 + 0.1 * np.log2(c), 0.001) for c in SCALES}
@@ -62,10 +63,14 @@ def study(fails: bool = False) -> dict[str, pd.DataFrame]:
         for low, high, pairs in ((0.0, 1.0, "all"), (0.0, 0.5, "all"), (0.5, 1.0, "all"), (0.45, 0.55, "different")):
             where = {"split": "test", "pairs": pairs, "lam_low": low, "lam_high": high, "count": 100}
             parts.append(own.assign(**where, value=own["value"] + rng.normal(0, 0.001, len(own))))
+    weight = runs.assign(metric="imitation_weight", value=noisy(np.where(mixed & ~bad, 0.4, 0.2), 0.01))
+    whole = {"split": "test", "pairs": "all", "lam_low": 0.0, "lam_high": 1.0, "count": 100}
+    parts.append(weight[weight["teacher"].notna()].assign(**whole))
     tables["vicinal"] = pd.concat(parts, ignore_index=True)
 
     against = (runs["model"] == LOST) & fails
-    shares = {"explained_share": noisy(np.where(against, 0.9, 0.1), 0.01)}
+    shares = {"explained_share": noisy(np.where(against, 0.7, 0.1), 0.01)}
+    shares["explained_share_logits"] = noisy(np.where(against, 0.9, 0.2), 0.01)
     shares |= {name: noisy(0.5, 0.01) for name in ("entropy_excess", "spearman_mixed_clean", "mantel_p_mixed_clean")}
     tables["confusion"] = _long(runs, shares).assign(split="test", softmax_temperature=2.0)
 
@@ -87,7 +92,8 @@ def study(fails: bool = False) -> dict[str, pd.DataFrame]:
 
     edges = np.arange(15) / 15
     bins = pd.DataFrame({"low": edges, "high": edges + 1 / 15, "count": 600, "confidence": edges + 0.03})
-    tables["reliability"] = runs.merge(bins.assign(accuracy=bins["confidence"]), how="cross")
+    table = runs.merge(bins.assign(accuracy=bins["confidence"]), how="cross")
+    tables["reliability"] = table.assign(confidence=table["confidence"] + rng.uniform(-0.005, 0.005, len(table)))
     epochs = pd.DataFrame({"epoch": [1, 2, 3], "loss": [2.0, 1.0, 0.5], "validation_accuracy": [0.3, 0.5, 0.6]})
     tables["history"] = runs.merge(epochs, how="cross")
     kinds = ("clean", "mixed", "linear")

@@ -59,7 +59,7 @@ def claims_table(title=None, cell="a → b, T = 2", words=WORDS):
     rows = []
     for i, (name, claim) in enumerate(CLAIMS.items()):
         shared = dict.fromkeys(COLUMNS, np.nan) | {
-            "claim": name, "title": title or claim.TITLE, "sentence": title or claim.SENTENCE, "cell": cell, "n": 5,
+            "claim": name, "title": title or claim.title, "sentence": title or claim.sentence, "cell": cell, "n": 5,
             "estimand": "difference", "estimate": 0.25, "low": -0.5, "high": 1.0, "threshold": 0.0, "verdict": "",
             "reason": "", "warning": "", "p": 0.012, "p_holm": 0.034,
         }  # fmt: skip

@@ -38,7 +38,13 @@ def splits(device: str = "cpu") -> dict[str, Images]:
 
 
 def frozen_teacher(device: str = "cpu", numerics: Numerics | None = None) -> torch.nn.Module:
-    spec = {"model": architecture("resnet8"), "recipe": RECIPE, "seed": 11, "loss": {"ce_weight": 1}}
+    spec = {
+        "stage": "student",
+        "model": architecture("resnet8"),
+        "recipe": RECIPE,
+        "seed": 11,
+        "loss": {"ce_weight": 1},
+    }
     return (numerics or Numerics()).freeze(make_learner("teacher", spec, splits(device)["train"]).model)
 
 
@@ -50,7 +56,7 @@ def training_on(device: str = "cpu", numerics: Numerics | None = None, recipe=RE
 
 def students(device: str = "cpu", temperatures=TEMPERATURES, recipe=RECIPE):
     loss = {"kd_weight": 0.9, "ce_weight": 0.1}
-    spec = {"model": architecture("resnet8_narrow"), "recipe": recipe, "seed": 3, "loss": loss}
+    spec = {"stage": "student", "model": architecture("resnet8_narrow"), "recipe": recipe, "seed": 3, "loss": loss}
     data = splits(device)["train"]
     return [make_learner(f"student_t{t}", {**spec, "temperature": t}, data) for t in temperatures]
 

@@ -48,12 +48,24 @@ def splits(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def teacher(splits):
-    record = {"model": architecture("resnet8"), "recipe": RECIPE, "seed": 11, "loss": {"ce_weight": 1}}
+    record = {
+        "stage": "student",
+        "model": architecture("resnet8"),
+        "recipe": RECIPE,
+        "seed": 11,
+        "loss": {"ce_weight": 1},
+    }
     return make_learner("teacher", record, splits["train"]).model.eval().requires_grad_(False)
 
 
 def record(temperature, **changes):
-    spec = {"model": architecture("resnet8_narrow"), "recipe": RECIPE, "seed": 3, "temperature": temperature}
+    spec = {
+        "stage": "student",
+        "model": architecture("resnet8_narrow"),
+        "recipe": RECIPE,
+        "seed": 3,
+        "temperature": temperature,
+    }
     spec |= {"loss": {"kd_weight": 0.9, "ce_weight": 0.1}, **changes}
     return {"id": f"student_t{temperature}", "spec": spec, "code": "c", "data_sha256": "d", "teacher_sha256": "t"}
 

@@ -97,6 +97,6 @@ def test_without_the_flag_there_is_no_warning(claim, flag):
 
 
 def test_other_claims_are_not_concerned():
-    frame = planted("C3")["metrics"]
+    frame = planted("C3-CE")["metrics"]
     flags = {"pretraining_mixup": True, "teacher_pretraining_mixup": True}
-    pd.testing.assert_frame_equal(rows({"metrics": frame.assign(**flags)}, "C3"), rows({"metrics": frame}, "C3"))
+    pd.testing.assert_frame_equal(rows({"metrics": frame.assign(**flags)}, "C3-CE"), rows({"metrics": frame}, "C3-CE"))

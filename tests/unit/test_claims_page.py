@@ -24,7 +24,7 @@ def test_page_has_the_scorecard_and_every_row():
     widths = {line.replace("\\|", "").count("|") for line in lines}
     assert widths == {7, 9}
     assert "nan" not in page
-    heads = 2 * (1 + sum(1 for section in sections for kind in ("### P", "### S") if kind in section))
+    heads = 2 * (1 + sum(1 for section in sections for kind in ("### Pre", "### Pri", "### S") if kind in section))
     assert len(lines) == len(found) + heads
 
 
@@ -41,15 +41,15 @@ def run_script(monkeypatch, tmp_path, tables, key="k"):
 
 
 def test_script_writes_table_page_record_and_key(monkeypatch, tmp_path, capsys):
-    tables = planted("C4")
+    tables = planted("C4-CE")
     output = run_script(monkeypatch, tmp_path, tables)
     pd.testing.assert_frame_equal(pd.read_parquet(output), evaluate_claims(tables), check_dtype=False)
     assert output.with_suffix(".md").read_text().startswith("# Claims\n")
     record = json.loads(output.with_suffix(".json").read_text())
-    assert record["verdicts"]["C4"] == "reproduced"
+    assert record["verdicts"]["C4-CE"] == "reproduced"
     assert record["provenance"]["packages"]["pandas"] == pd.__version__
     assert recorded_key(output) == "k"
-    assert "C4 reproduced: " in capsys.readouterr().out
+    assert "C4-CE reproduced: " in capsys.readouterr().out
 
 
 def test_script_without_metrics_or_with_a_broken_table_says_so(monkeypatch, tmp_path):
@@ -57,5 +57,5 @@ def test_script_without_metrics_or_with_a_broken_table_says_so(monkeypatch, tmp_
         run_script(monkeypatch, tmp_path, {})
     (tmp_path / "vicinal.parquet").write_text("no Parquet")
     with pytest.raises(VicinalError, match=r"vicinal\.parquet: not a readable Parquet file"):
-        run_script(monkeypatch, tmp_path, planted("C3"))
+        run_script(monkeypatch, tmp_path, planted("C3-CE"))
     assert not (tmp_path / "claims.parquet").exists()

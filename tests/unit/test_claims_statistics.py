@@ -78,3 +78,30 @@ def test_slopes_and_partial_correlation():
     residual = [[v - np.polyval(np.polyfit(c, v, 1), c) for v in (a, b)] for a, b, c in zip(x, y, z, strict=True)]
     expected = [scipy.stats.pearsonr(a, b).statistic for a, b in residual]
     assert statistics.partial_correlation(x, y, z) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n", [3, 5, 10, 20])
+@pytest.mark.parametrize("error", [0.05, 0.05 / 4])
+def test_what_is_detectable_is_found_in_80_percent(n, error):
+    distance = statistics.detectable(0.2, n, error)
+    critical = scipy.stats.t.ppf(1 - error / 2, n - 1)
+    assert scipy.stats.nct.sf(critical, n - 1, distance / 0.2) == pytest.approx(0.8, abs=1e-6)
+    assert statistics.seeds_needed(distance * 1.0001, 0.2 * np.sqrt(n), error) == n
+
+
+def test_seeds_needed_is_none_where_no_number_will_do():
+    assert statistics.seeds_needed(0.0, 1.0) is None
+    assert statistics.seeds_needed(-1.0, 1.0) is None
+    assert statistics.seeds_needed(0.01, 1.0) is None  # 78,000
+    assert statistics.seeds_needed(100.0, 1.0) == 3
+
+
+@pytest.mark.parametrize("rule", [Mean(), Largest(), SameSign(), Within(0.5)], ids=lambda rule: type(rule).__name__)
+def test_the_lower_bound_hangs_on_the_decisive_mean(rule):
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        columns = 3 if rule == Largest() else 2 if rule == SameSign() else 1
+        s = statistics.summary(rng.normal(0, 0.3, columns) + rng.normal(0, 0.3, (6, columns)))
+        mean, se, error = rule.decisive(s)
+        low, _ = statistics.t_interval(np.array(mean), np.array(se), s.n, error)
+        assert rule.interval(s, 0.05).low == pytest.approx(low)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -35,7 +36,9 @@ def arguments(*words):
 def project(tmp_path, monkeypatch):
     """Work in a project without results, on a console of 100 columns; whatever is to be downloaded can be."""
     shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
-    shutil.copy(ROOT / "config.yaml", tmp_path)
+    text = (ROOT / "config.yaml").read_text()
+    assert "seeds: [0, 1, 2, 3, 4, 5," in text
+    (tmp_path / "config.yaml").write_text(re.sub("seeds: .*", "seeds: [0, 1, 2, 3, 4]", text))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr("vicinal.running.preflight.unreachable", lambda urls: {})
@@ -133,7 +136,7 @@ def test_when_all_is_made_there_is_nothing_to_do(say, say_json):
 
 def test_a_new_temperature_is_named_and_only_its_students_are_trained(say, say_json):
     make()
-    change = (*ON_CPU, "--set", "grids.0.temperatures=[1,2,4,8]")
+    change = (*ON_CPU, "--set", "temperatures=[1,2,4,8]")
     text = say(*change)
     assert row(text, "cohorts of students")[:4] == ["20", "10", "20", "90"]
     assert row(text, "  new: temperature 8") == ["20"]
@@ -151,7 +154,9 @@ def test_a_new_temperature_is_named_and_only_its_students_are_trained(say, say_j
 def test_a_changed_setting_is_named_with_its_old_and_new_value(say):
     make()
     text = say(*ON_CPU, "--set", "epochs=40")
-    assert row(text, "  recipe.epochs: 30 → 40") == ["10"]
+    # The teachers have epochs of their own.
+    assert row(text, "  recipe.epochs: 30 → 40") == ["30"]
+    assert row(text, "  recipe.epochs: 60 → 40") == ["10"]
     assert row(text, "teachers")[:4] == ["10", "0", "10", "0"]
 
 
@@ -206,7 +211,7 @@ def test_the_grid_of_the_paper_is_planned_in_seconds(say, monkeypatch):
     assert "1,270 students trained" in text  # without ImageNet, which is not there
     assert "imagenet: data/imagenet: no such folder" in text
     assert "GPU-hours" in text
-    assert "cifar100 grids.0: " in text
+    assert "cifar100 main: " in text
 
 
 # Blocks and seeds
@@ -219,17 +224,18 @@ OVERLAPPING = (
 
 
 def setting(*blocks, seeds="[0,1,2]"):
-    return (*ON_CPU, "--set", f"seeds={seeds}", "--set", f"grids=[{','.join(blocks)}]")
+    named = ", ".join(f"{name}: {block}" for name, block in zip(("first", "second", "third"), blocks, strict=False))
+    return (*ON_CPU, "--set", f"seeds={seeds}", "--set", f"grids={{{named}}}")
 
 
 def test_a_block_has_what_only_it_asks_for_and_what_is_shared_counts_once(say, say_json):
     found = say_json(*setting(*OVERLAPPING))
     # ce and T = 2 are in both of the first blocks, in three seeds, and so is their teacher.
     numbers = {part["name"]: (part["students"], part["teachers"]) for part in found["blocks"]}
-    assert numbers == {"grids.0": (3, 0), "grids.1": (6, 0), "grids.2": (1, 1), "shared": (6, 3)}
+    assert numbers == {"first": (3, 0), "second": (6, 0), "third": (1, 1), "shared": (6, 3)}
     assert sum(part["hours"] for part in found["blocks"]) == pytest.approx(found["time"]["device_hours"], abs=1e-3)
     text = say(*setting(*OVERLAPPING))
-    assert "grids.1: ce, kd: resnet14 → resnet8_narrow; temperatures 2, 4, 8" in " ".join(text.split())
+    assert "second: ce, kd: resnet14 → resnet8_narrow; temperatures 2, 4, 8" in " ".join(text.split())
     assert "resnet8 (mixup 0.5) → resnet8_narrow" in " ".join(text.split())
 
 

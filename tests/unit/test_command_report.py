@@ -119,7 +119,7 @@ def test_claims_and_figures_are_those_of_the_tables(tables, rebuilt):
     page = (output / "report.html").read_text(encoding="utf-8")
     assert page.count("<img ") == len(SOME)
     for claim in CLAIMS.values():
-        assert claim.TITLE in page
+        assert claim.title in page
 
 
 def test_records_say_what_was_written_and_from_what(tables, rebuilt):

@@ -189,7 +189,7 @@ def test_entry_listed_twice(config, key, values, shown):
 
 def test_teacher_with_and_without_mixup_are_two(config):
     config["grids"][0]["teachers"] = ["resnet14", {"model": "resnet14", "mixup_alpha": 1.0}]
-    assert len(load(config)[0].grids[0].teachers) == 2
+    assert len(load(config)[0].grids["0"].teachers) == 2
 
 
 @pytest.mark.parametrize("seeds", [[], [1, 1], "0", None])
@@ -208,7 +208,7 @@ def test_distillation_needs_teachers(config, methods):
 
 def test_students_without_a_teacher_need_none(config):
     config["grids"] = [{"students": ["resnet8"], "methods": ["ce", "ce_mixup"]}]
-    assert load(config)[0].grids[0].teachers is None
+    assert load(config)[0].grids["0"].teachers is None
 
 
 def test_nothing_distilled_is_refused(config):

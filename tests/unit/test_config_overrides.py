@@ -38,13 +38,12 @@ SHORT = {
 def should_change(path: Path, override: str) -> set[str]:
     """Return the settings of a shipped experiment that an override should change, found in the file itself."""
     config, key, field = read_config(path), override.partition("=")[0], SHORT[override]
-    blocks = [i for i, grid in enumerate(config["grids"]) if key in grid]
-    in_blocks = {f"grids.{i}.{key}" for i in blocks}
     if key in GRID_KEYS:
-        # Where no block has the key, all get it.
-        return in_blocks or {f"grids.{i}.{key}" for i in range(len(config["grids"]))}
+        return {f"grids.main.{key}"}
     own = {"teacher_recipe.epochs"} if key == "epochs" and "epochs" in config.get("teacher_recipe", {}) else set()
-    return {field} | own | (in_blocks if key == "seeds" else set())
+    # Blocks with seeds of their own take the experiment's.
+    seeds = {f"grids.{name}.seeds" for name, block in config["grids"].items() if "seeds" in block}
+    return {field} | own | (seeds if key == "seeds" else set())
 
 
 def test_every_short_key_is_tried():
@@ -63,7 +62,7 @@ def test_override_changes_what_it_should_and_nothing_else(name, override):
     value = parse_yaml(override.partition("=")[2], "here")
     if override.startswith("teachers"):
         value = [{"model": model, "mixup_alpha": None, "weights": None, "normalisation": None} for model in value]
-    assert all(values[field] == value for field in wanted)
+    assert all(values[field] == (None if field.endswith(".seeds") else value) for field in wanted)
 
 
 @pytest.mark.parametrize("override", SHORT)
@@ -102,10 +101,23 @@ def test_epochs_apply_to_teachers_that_have_their_own(config):
     assert after.teacher_recipe.epochs == 2
 
 
-def test_override_of_a_list_that_no_block_has_applies_to_all(config):
-    config["grids"] = [{"students": ["resnet8"], "methods": ["ce_mixup"]}] * 2
-    (before,), (after,) = load(config), load(config, "alphas=[0.2]")
-    assert changed(before, after) == {"grids.0.alphas", "grids.1.alphas"}
+def test_a_short_key_changes_the_main_block_or_the_only_one(config):
+    block = {"students": ["resnet8"], "methods": ["ce_mixup"]}
+    for grids, wanted in (({"more": block, "main": block}, "main"), ({"more": block}, "more"), ([block], "0")):
+        config["grids"] = grids
+        (before,), (after,) = load(config), load(config, "alphas=[0.2]")
+        assert changed(before, after) == {f"grids.{wanted}.alphas"}
+    config["grids"] = {"more": block, "other": block}
+    says = "--set alphas: in which block? There are more, other, and none is called main: give grids.more.alphas"
+    assert error_of_set(config, "alphas=[0.2]") == says
+
+
+def test_a_block_that_is_null_is_left_out(config):
+    block = {"students": ["resnet8"], "methods": ["ce_mixup"]}
+    config["grids"] = {"main": block, "more": block}
+    assert list(load(config, "grids.more=null")[0].grids) == ["main"]
+    config["grids"]["more"] = None
+    assert list(load(config)[0].grids) == ["main"]
 
 
 def test_override_by_path_and_position(config):
@@ -126,10 +138,12 @@ def test_override_by_path_and_position(config):
         ("\n=3", "expected KEY=VALUE"),
         ("epochs=[", "--set epochs, line 1: not valid YAML"),
         ("epochs=\x00", "--set epochs: not valid YAML"),
-        ("grids.5.seeds=[1]", "'5' is not a position in a list of 1"),
-        ("grids.x.seeds=[1]", "'x' is not a position in a list of 1"),
-        ("grids.².seeds=[1]", "'²' is not a position in a list of 1"),
-        (f"grids.{'9' * 5000}.seeds=[1]", "is not a position in a list of 1"),
+        ("grids.5=[1]", "grids.5: "),
+        ("grids.a b={students: [resnet8], methods: [ce]}", "grids.a b: string should match pattern"),
+        ("grids.0.methods.5=kd", "'5' is not a position in a list of 4"),
+        ("grids.0.methods.x=kd", "'x' is not a position in a list of 4"),
+        ("grids.0.methods.²=kd", "'²' is not a position in a list of 4"),
+        (f"grids.0.methods.{'9' * 5000}=kd", "is not a position in a list of 4"),
         ("name.first=x", "nothing below 'tiny'"),
         ("Epochs=2", "Epochs: unknown key (did you mean epochs"),
         ("temperature=[2]", "temperature: unknown key (did you mean temperatures"),
@@ -154,5 +168,5 @@ def test_override_beside_a_wrong_section(config):
 def test_overrides_leave_the_input_as_it_is(name):
     config = {**read_config(experiment_file(name, EXPERIMENTS)), "epochs": 3, "temperatures": [3]}
     before = copy.deepcopy(config)
-    load(config, *SHORT, "data.name=cifar10", "grids.0.seeds=[5]") if name == "digits" else load(config, *SHORT)
+    load(config, *SHORT, "data.name=cifar10", "grids.main.seeds=[5]") if name == "digits" else load(config, *SHORT)
     assert config == before

@@ -63,8 +63,8 @@ def test_collection_is_its_experiments():
 @pytest.mark.parametrize("name", ["cifar10-transfer", "cifar100-transfer"])
 def test_the_authors_baseline_has_their_recipe_and_the_students_of_the_distilled(name):
     [distilled], [baseline] = (load(read_config(EXPERIMENTS / f"{stem}.yaml")) for stem in (name, f"{name}-ce"))
-    assert [grid.students for grid in baseline.grids] == [grid.students for grid in distilled.grids]
-    assert [(grid.teachers, grid.methods) for grid in baseline.grids] == [(None, ["ce"])]
+    assert [grid.students for grid in baseline.grids.values()] == [grid.students for grid in distilled.grids.values()]
+    assert [(grid.teachers, grid.methods) for grid in baseline.grids.values()] == [(None, ["ce"])]
     assert (baseline.data, baseline.seeds) == (distilled.data, distilled.seeds)
     recipe = baseline.recipe
     assert (recipe.optimizer, recipe.lr, recipe.batch_size) == ("adam", 1e-3, 250)

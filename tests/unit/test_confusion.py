@@ -12,23 +12,21 @@ import scipy.stats
 from vicinal.evaluation.confusion import (
     COLUMNS,
     KINDS,
-    PERMUTATIONS,
     TEMPERATURES,
     confusion_table,
     explained_share,
-    mantel_test,
     other_classes,
     peak_pairs,
     similarity_matrices,
     similarity_table,
     similarity_tests,
-    spearman,
 )
 from vicinal.evaluation.files import MEASURES, split_tables, table_files
 from vicinal.evaluation.measures import spread_table
 from vicinal.evaluation.metrics import MetricError
 from vicinal.evaluation.pairs import Pairs, vicinal_pairs
 from vicinal.evaluation.probe import Logits, Probe, model_tables
+from vicinal.evaluation.rank_tests import PERMUTATIONS, mantel_test, spearman
 
 CLASSES = 6
 
@@ -63,9 +61,11 @@ def loop(clean, mixed, pairs, labels, temperature):
         linear = lam * p_i + (1 - lam) * p_j
         rest = [k for k in range(len(p)) if k not in (a, b)]
         q, r = p[rest] / p[rest].sum(), linear[rest] / linear[rest].sum()
+        r_logits = scipy.special.softmax(lam * clean[i][rest] / temperature + (1 - lam) * clean[j][rest] / temperature)
         rows.append(
             {
                 "kl": scipy.special.rel_entr(q, r).sum(),
+                "kl_logits": scipy.special.rel_entr(q, r_logits).sum(),
                 "kl_uniform": math.log(len(rest)) - scipy.stats.entropy(q),
                 "entropy_clean": (scipy.stats.entropy(p_i) + scipy.stats.entropy(p_j)) / 2,
                 "entropy_mixed": scipy.stats.entropy(p),
@@ -92,9 +92,10 @@ def test_every_row_matches_a_loop_over_pairs(temperature):
     found = by_metric(table, temperature)
     expected = {
         "explained_share": 1 - pairs["kl"].sum() / pairs["kl_uniform"].sum(),
+        "explained_share_logits": 1 - pairs["kl_logits"].sum() / pairs["kl_uniform"].sum(),
         "entropy_increase": mean["entropy_mixed"] - mean["entropy_clean"],
         "entropy_excess": mean["entropy_mixed"] - mean["entropy_linear"],
-        **mean.drop(["kl", "kl_uniform"]),
+        **mean.drop(["kl", "kl_logits", "kl_uniform"]),
     }
     assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
     assert set(table["count"]) == {len(pairs)}
@@ -112,18 +113,32 @@ def test_a_linear_model_explains_everything(classes, temperature):
     assert found["source_mass_mixed"] == pytest.approx(found["source_mass_clean"], abs=1e-12)
 
 
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_a_model_with_linear_logits_is_explained_by_their_mixture_alone(temperature):
+    clean, _, pairs, labels = make(10)
+    lam = pairs.lam[:, None]
+    mixed = lam * clean[pairs.i] + (1 - lam) * clean[pairs.j]
+    found = by_metric(confusion_table(clean, mixed, pairs, labels), temperature)
+    assert found["explained_share_logits"] == pytest.approx(1, abs=1e-9)
+    assert found["explained_share"] < 1 - 1e-4
+    # What all logits of an image have in common says nothing.
+    shifted = by_metric(confusion_table(clean + draw((len(clean), 1), 5), mixed, pairs, labels), temperature)
+    assert shifted == pytest.approx(found, rel=1e-9, abs=1e-12)
+
+
 def test_a_guess_no_better_than_uniform_explains_nothing():
     _, mixed, pairs, labels = make()
     sharp = np.zeros((len(labels), CLASSES))
     sharp[np.arange(len(labels)), labels] = 5  # clean answers tell no other classes apart: r is uniform
     found = by_metric(confusion_table(sharp, mixed, pairs, labels), 1.0)
     assert found["explained_share"] == pytest.approx(0, abs=1e-12)
+    assert found["explained_share_logits"] == pytest.approx(0, abs=1e-12)
 
 
 def test_a_model_that_tells_no_other_classes_apart_has_no_share():
     clean, mixed, pairs, labels = make()
     table = confusion_table(clean, np.zeros_like(mixed), pairs, labels)
-    assert "explained_share" not in set(table["metric"])
+    assert not {"explained_share", "explained_share_logits"} & set(table["metric"])
     assert by_metric(table, 2.0)["entropy_mixed"] == pytest.approx(math.log(CLASSES))
     q = other_classes(np.full((5, 6), 1 / 6), [0] * 5, [1] * 5)
     assert math.isnan(explained_share(q, q, [0] * 5, [1] * 5))
@@ -326,7 +341,8 @@ def test_bad_matrices_and_distributions_get_one_clear_line():
 def test_a_models_tables_hold_both_splits_and_the_tests_on_the_test_split():
     clean, mixed, pairs, labels = make()
     splits = ("train", "validation", "test")
-    logits = Logits(dict.fromkeys(splits, clean), {"train": mixed, "test": linear_logits(clean, pairs, 2.0)})
+    features = draw((len(labels), 3), 1), draw((len(pairs), 3), 2)
+    logits = Logits(dict.fromkeys(splits, clean), {"train": mixed, "test": linear_logits(clean, pairs, 2.0)}, *features)
     probe = Probe({}, dict.fromkeys(splits, labels), {"train": pairs, "test": pairs})
     tables = model_tables(logits, probe, None, None, is_teacher=True)
     confusion = tables["confusion"]

@@ -1,5 +1,7 @@
 """The engine: against a plain PyTorch loop, alone against in company, and when a loss is no number."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from vicinal.models import build_model
 from vicinal.models.registry import architecture
 from vicinal.training.batch_plan import batch_plan
 from vicinal.training.inputs import EpochTables, Images, make_batch
-from vicinal.training.learner import make_learner
+from vicinal.training.learner import make_learner, role_seed
 from vicinal.training.loop import Callbacks, Moment, logits_on, train
 from vicinal.training.step import Training
 
@@ -47,7 +49,13 @@ def splits(tmp_path_factory):
 
 
 def spec(**changes):
-    base = {"model": architecture("resnet8_narrow"), "recipe": RECIPE, "seed": 3, "loss": {"ce_weight": 1}}
+    base = {
+        "stage": "student",
+        "model": architecture("resnet8_narrow"),
+        "recipe": RECIPE,
+        "seed": 3,
+        "loss": {"ce_weight": 1},
+    }
     return {**base, **changes}
 
 
@@ -79,7 +87,7 @@ def test_equals_a_plain_loop_with_torch_optim(splits):
     teacher = frozen_teacher(splits)
     [learner] = run([student(2.0)], splits, teacher)
 
-    torch.manual_seed(3)
+    torch.manual_seed(role_seed(student(2.0)))
     model = build_model(architecture("resnet8_narrow"), 10, 1).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
     losses = []
@@ -236,3 +244,19 @@ def test_epochs_that_are_finished_are_not_trained_again(splits):
     before = {name: value.clone() for name, value in learner.model.state_dict().items()}
     train([learner], training_on(splits), Moment(epoch=3))
     assert all(torch.equal(before[name], value) for name, value in learner.model.state_dict().items())
+
+
+def test_no_two_models_of_different_roles_or_seeds_start_equal(splits):
+    def start(stage, seed, **more):
+        specified = {**spec(seed=seed, **more), "stage": stage}
+        learner = make_learner("a", specified, splits["train"])
+        return role_seed(specified), learner.model.state_dict()["stem.0.weight"]
+
+    starts = [start(stage, seed) for stage in ("teacher", "student") for seed in (0, 1, 2)]
+    for (seed, weight), (other_seed, other) in itertools.combinations(starts, 2):
+        assert seed != other_seed
+        assert not torch.equal(weight, other)
+    # The methods of a seed start from the same weights, and see the same batches.
+    (seed, weight), (other_seed, other) = start("student", 0), start("student", 0, loss={"kd_weight": 1.0})
+    assert seed == other_seed
+    assert torch.equal(weight, other)

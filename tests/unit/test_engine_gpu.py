@@ -104,7 +104,13 @@ def test_a_short_training_ends_where_the_cpu_ends():
         data = splits(device)
         of_device = []
         for seed in range(3):
-            spec = {"model": architecture("resnet8"), "recipe": recipe, "seed": seed, "loss": {"ce_weight": 1}}
+            spec = {
+                "stage": "student",
+                "model": architecture("resnet8"),
+                "recipe": recipe,
+                "seed": seed,
+                "loss": {"ce_weight": 1},
+            }
             learner = make_learner("teacher", spec, data["train"])
             train([learner], Training(data["train"], data["validation"], recipe, seed, numerics=numerics))
             of_device.append((logits_on(learner.model, data["train"]).argmax(1) == data["train"].labels).float().mean())
@@ -179,7 +185,13 @@ def test_memory_that_runs_out_is_found_again():
     try:
         with pytest.raises(torch.OutOfMemoryError):
             recipe = {**RECIPE, "batch_size": 104}
-            spec = {"model": architecture("wrn_40_2"), "recipe": recipe, "seed": 0, "loss": {"ce_weight": 1}}
+            spec = {
+                "stage": "student",
+                "model": architecture("wrn_40_2"),
+                "recipe": recipe,
+                "seed": 0,
+                "loss": {"ce_weight": 1},
+            }
             learners = [make_learner(f"{k}", spec, data["train"]) for k in range(64)]
             train(learners, Training(data["train"], data["validation"], recipe, seed=0, numerics=BF16))
         learners = None

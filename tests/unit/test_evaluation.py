@@ -9,6 +9,7 @@ import scipy.special
 import scipy.stats
 import torch
 from scipy.spatial.distance import jensenshannon
+from sklearn.metrics import roc_auc_score
 
 from vicinal.evaluation import measures as evaluation
 from vicinal.evaluation import metrics
@@ -16,6 +17,7 @@ from vicinal.evaluation.measures import (
     clean_metrics,
     fidelity_metrics,
     predictions_table,
+    representation_metrics,
     spread_table,
     vicinal_table,
 )
@@ -79,6 +81,19 @@ def expected_rows(per_pair):
     return found
 
 
+def expected_weights(per_pair, pairs, logits):
+    """{(pairs, 0, 1, imitation_weight): (value, count)}: the best of a grid, by SciPy."""
+    p_i, p_j, mixed, taught = (scipy.special.softmax(x, axis=1) for x in logits)
+    linear = pairs.lam[:, None] * p_i + (1 - pairs.lam[:, None]) * p_j
+    grid = np.linspace(0, 1, 1001)
+    distances = np.stack([scipy.special.rel_entr(a * linear + (1 - a) * taught, mixed).sum(axis=1) for a in grid])
+    kinds = {"all": per_pair.lam >= 0, "same": per_pair.same, "different": ~per_pair.same}
+    return {
+        (kind, 0.0, 1.0, "imitation_weight"): (grid[distances[:, of_kind].mean(axis=1).argmin()], of_kind.sum())
+        for kind, of_kind in kinds.items()
+    }
+
+
 def as_rows(table):
     assert list(table) == ["pairs", "lam_low", "lam_high", "metric", "value", "count"]
     keys = zip(table.pairs, table.lam_low, table.lam_high, table.metric, strict=True)
@@ -91,8 +106,13 @@ def as_rows(table):
 def test_the_vicinal_table_matches_scipy_and_pandas(vicinity, monkeypatch, chunk):
     monkeypatch.setattr(evaluation, "_CHUNK_ELEMENTS", chunk)
     labels, pairs, logits_i, logits_j, logits_mixed, teacher = vicinity
-    expected = expected_rows(expected_per_pair(*vicinity))
+    per_pair = expected_per_pair(*vicinity)
+    expected = expected_rows(per_pair)
     rows = as_rows(vicinal_table(logits_i, logits_j, logits_mixed, pairs, labels, teacher))
+    for key, (value, count) in expected_weights(per_pair, pairs, vicinity[2:]).items():
+        assert rows[key][0] == pytest.approx(value, abs=1.1e-3), key
+        assert rows.pop(key)[1] == count, key
+        assert 0.1 < value < 0.9
     assert list(rows) == list(expected)
     for key, (value, count) in expected.items():
         assert rows[key][0] == pytest.approx(value, rel=1e-9, abs=1e-13), key
@@ -103,7 +123,7 @@ def test_without_a_teacher_its_metrics_are_absent(vicinity):
     labels, pairs, logits_i, logits_j, logits_mixed, teacher = vicinity
     alone = vicinal_table(logits_i, logits_j, logits_mixed, pairs, labels)
     taught = vicinal_table(logits_i, logits_j, logits_mixed, pairs, labels, teacher)
-    extra = taught.metric.isin(["agreement", "kl_teacher"])
+    extra = taught.metric.isin(["agreement", "kl_teacher", "imitation_weight"])
     assert extra.any()
     pd.testing.assert_frame_equal(alone, taught[~extra].reset_index(drop=True))
 
@@ -256,16 +276,32 @@ def test_clean_metrics_are_the_metrics_by_name():
             "brier": metrics.brier_score(p, labels),
             "ece": metrics.expected_calibration_error(p, labels),
             "ace": metrics.adaptive_calibration_error(p, labels),
+            "classwise_ece": metrics.classwise_calibration_error(p, labels),
             "oe": metrics.overconfidence_error(p, labels),
             "confidence_gap": p.max(axis=1).mean() - np.mean(p.argmax(axis=1) == labels),
             "mean_confidence": p.max(axis=1).mean(),
             "entropy": scipy.stats.entropy(p, axis=1).mean(),
+            "auroc": roc_auc_score(p.argmax(axis=1) == labels, p.max(axis=1)),
+            "aurc": metrics.area_under_risk_coverage(p, labels),
             "temperature_posthoc": 2.5,
             "ece_posthoc": metrics.expected_calibration_error(scipy.special.softmax(logits / 2.5, axis=1), labels),
         },
         rel=1e-10,
     )
     assert {type(value) for value in found.values()} == {float}
+    right = clean_metrics(logits, logits.argmax(axis=1), temperature=2.5)
+    assert found.keys() - right.keys() == {"auroc"}  # without an error
+    assert right["aurc"] == 0
+
+
+def test_representations_are_compared_with_the_teachers_where_there_is_one():
+    labels, own, its = np.arange(60) % 3, draw(60, 0), draw(60, 1)
+    own[:, 0] += 5 * labels
+    nc1 = metrics.within_class_variability(own, labels)
+    assert representation_metrics(own, labels) == {"nc1": nc1}
+    assert representation_metrics(own, labels, its) == {"nc1": nc1, "cka_teacher": metrics.linear_cka(own, its)}
+    # A collapsed network says the same of all images.
+    assert representation_metrics(np.ones((60, 4)), labels, its) == {}
 
 
 def test_posthoc_temperature_repairs_scaled_logits():

@@ -55,7 +55,7 @@ def prepared(model, *, data=None, temperatures=TEMPERATURES, precision="bf16", m
     recipe, numerics = {**RECIPE, **recipe}, Numerics(precision)
     data = data or images(32)
     loss = {"ce_weight": 1} if alone else {"kd_weight": 0.9, "ce_weight": 0.1}
-    spec = {"model": architecture(model), "recipe": recipe, "seed": 0, "loss": loss}
+    spec = {"stage": "student", "model": architecture(model), "recipe": recipe, "seed": 0, "loss": loss}
     own = [spec] if alone else [{**spec, "temperature": temperature} for temperature in temperatures]
     learners = [make_learner(f"learner {k}", spec, data) for k, spec in enumerate(own)]
     teacher = None if alone else numerics.freeze(to_device(built(architecture(model), CLASSES), CUDA))

@@ -119,7 +119,7 @@ def test_one_file_in_two_normalisations_cannot_be_told_apart_in_tables():
 
 def test_it_can_be_set_on_the_command_line():
     [experiment] = load(config("resnet8"), f"teachers=[{json.dumps(normalised(CIFAR))}]")
-    assert experiment.grids[0].teachers[0].normalisation.model_dump(mode="json") == CIFAR
+    assert experiment.grids["0"].teachers[0].normalisation.model_dump(mode="json") == CIFAR
 
 
 # What is planned

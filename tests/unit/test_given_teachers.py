@@ -101,14 +101,14 @@ def test_with_another_mixup_they_are_told_apart():
     assert len(artefacts_of(with_teachers(GIVEN_GRID["teachers"][0], trained)).teachers) == 1 + 3
     for name in ("convnext_tiny", "vit_b_16"):
         [experiment] = load(with_teachers({"model": name, "weights": "published"}))
-        assert experiment.grids[0].teachers[0].trained_with == 0.2
+        assert experiment.grids["0"].teachers[0].trained_with == 0.2
         assert "mixup 0.2" in WEIGHTS[name].recipe
 
 
 def test_the_short_key_takes_them_too():
     entry = {"model": "resnet14", "weights": FILE}
     [experiment] = load(with_teachers("resnet8"), f"teachers=[{json.dumps(entry)}]")
-    assert experiment.grids[0].teachers[0].weights == FILE
+    assert experiment.grids["0"].teachers[0].weights == FILE
 
 
 # What is planned

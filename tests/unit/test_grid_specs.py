@@ -9,7 +9,7 @@ from grid_artefacts import CONTENT, expanded, ids, shipped
 from vicinal.config import validate
 from vicinal.data.catalogue import DATA_SETS
 from vicinal.models.registry import ARCHITECTURES, architecture
-from vicinal.planning.grid import recipe_columns
+from vicinal.planning.columns import recipe_columns
 from vicinal.planning.recipes import resolve_recipe
 from vicinal.spec import digest
 
@@ -169,13 +169,26 @@ def test_teacher_with_mixup_is_another_teacher(config):
 
 def test_store_takes_the_defaults_of_the_data_set(config):
     content = {"source": "digits", "files": {"digits.csv.gz": "1" * 64}}
-    (store,) = expanded(config, content=content).stores.values()
+    stores = expanded(config, content=content).stores
     digits = DATA_SETS["digits"]
-    assert (store.spec["validation"], store.spec["limit_train"]) == (digits.validation, digits.train)
+    for seed, store in zip(config["seeds"], stores.values(), strict=True):
+        assert (store.spec["validation"], store.spec["limit_train"]) == (digits.validation, digits.train)
+        assert store.spec["subset_seed"] == seed
     config["data"].update(validation=100, limit_train=50)
-    (other,) = expanded(config, content=content).stores.values()
-    assert (other.spec["validation"], other.spec["limit_train"]) == (100, 50)
-    assert other.id != store.id
+    others = expanded(config, content=content).stores
+    assert {(store.spec["validation"], store.spec["limit_train"]) for store in others.values()} == {(100, 50)}
+    assert others.keys().isdisjoint(stores)
+
+
+def test_one_subset_serves_all_seeds_if_the_config_says_so(config):
+    content = {"source": "digits", "files": {"digits.csv.gz": "1" * 64}}
+    config["data"]["subset"] = "fixed"
+    (store,) = expanded(config, content=content).stores.values()
+    assert "subset_seed" not in store.spec
+    config["data"] = {"name": "cifar100"}
+    assert len(expanded(config).stores) == 1  # all images are trained on
+    config["data"] = {"name": "cifar100", "limit_train": 500}
+    assert len(expanded(config).stores) == len(config["seeds"])
 
 
 def test_other_files_are_other_data(config):

@@ -45,15 +45,15 @@ BASE = {
     "recipe": {"epochs": 4, "optimizer": "sgd", "schedule": "step", "lr_by_model": {"resnet8": 0.1}},
     "teacher_recipe": {"schedule": "cosine", "lr_by_model": {"resnet14": 0.1}},
     "seeds": [0],
-    "grids": [
-        {
+    "grids": {
+        "main": {
             "teachers": [{"model": "resnet14", "mixup_alpha": 0.5}, "resnet8"],
             "students": ["resnet8_narrow"],
             "methods": ["ce", "kd_mixup"],
             "temperatures": [2, "std"],
             "loss": {"kd_weight": 0.5},
         }
-    ],
+    },
     "execution": {"device": "cpu"},
 }
 
@@ -72,6 +72,8 @@ def _texts_in(annotation: Any, path: str) -> Iterator[str]:
         yield path
     elif get_origin(annotation) is dict:
         yield f"{path}.KEY"
+        if path == "grids":
+            yield from _texts_in(arguments[1], f"{path}.main")
     else:
         for argument in arguments[:1] if get_origin(annotation) is Annotated else arguments:
             yield from _texts_in(argument, path)
@@ -90,7 +92,7 @@ def with_text(path: str, text: str) -> dict:
         place = place.setdefault(part, {})
     place = place[0] if isinstance(place, list) else place
     if last == "KEY":
-        place[text] = 0.1
+        place[text] = place.get("main", 0.1)
     elif isinstance(place.get(last), list):
         place[last][0] = text
     else:
@@ -135,10 +137,10 @@ def test_the_walk_over_the_schema_finds_the_text_fields():
         "data.root",
         "data.source",
         "execution.device",
-        "grids.methods",
-        "grids.students",
-        "grids.teachers.model",
-        "grids.temperatures",
+        "grids.main.methods",
+        "grids.main.students",
+        "grids.main.teachers.model",
+        "grids.main.temperatures",
         "name",
         "recipe.lr_by_model.KEY",
         "recipe.optimizer",
@@ -211,14 +213,14 @@ def test_a_plan_with_an_id_that_leads_elsewhere_is_refused(tmp_path_factory, id_
     for part in (
         {"id": id_},
         {"id": "x", "students": {id_: {}}},
-        {"id": "x", "models": [id_]},
+        {"id": "x", "units": {id_: {"models": []}}},
+        {"id": "x", "units": {"x": {"models": [id_]}}},
+        {"id": "x", "spec": {"stores": [id_]}},
         {"id": "x", "spec": {"models": {id_: {"evaluation": "x"}}}},
         {"id": "x", "spec": {"models": {"x": {"evaluation": id_}}}},
         {"id": "x", "spec": {"models": {"x": {"evaluation": "x"}}, "corrupted": {"x": id_}}},
     ):
         write_json(path, {"stage": "cohorts", "key": "k", **part})
-        if "/" in id_ and all(plain(piece) for piece in str(part["id"]).split("/")):
-            continue  # figures have ids of two parts
         with pytest.raises(VicinalError, match="is no id") as error:
             read_plan(path, "cohorts")
         assert len(describe(error.value).splitlines()) == 1

@@ -44,7 +44,9 @@ def with_field(experiments: list[Experiment], **weights) -> list[Experiment]:
         experiment.model_copy(
             update={
                 "loss": WithExtra(**{**experiment.loss.model_dump(), **weights}),
-                "grids": [grid.model_copy(update={"loss": widen(grid.loss)}) for grid in experiment.grids],
+                "grids": {
+                    name: grid.model_copy(update={"loss": widen(grid.loss)}) for name, grid in experiment.grids.items()
+                },
             }
         )
         for experiment in experiments
@@ -62,7 +64,8 @@ def artefacts_of(experiments):
 def test_a_new_term_changes_no_spec_and_no_id_of_what_there_is(path, monkeypatch):
     experiments = validate(read_config(path), path.name, folder=path.parent)
     before = artefacts_of(experiments)
-    monkeypatch.setattr("vicinal.planning.grid.Loss", WithExtra)
+    for module in ("grid", "columns"):
+        monkeypatch.setattr(f"vicinal.planning.{module}.Loss", WithExtra)
     after = artefacts_of(with_field(experiments))
     assert list(after.evaluations) == list(before.evaluations)
     assert list(after.cohorts) == list(before.cohorts)
@@ -75,7 +78,8 @@ def test_a_new_term_changes_no_spec_and_no_id_of_what_there_is(path, monkeypatch
 
 
 def test_the_term_is_in_spec_id_and_columns(config, monkeypatch):
-    monkeypatch.setattr("vicinal.planning.grid.Loss", WithExtra)
+    for module in ("grid", "columns"):
+        monkeypatch.setattr(f"vicinal.planning.{module}.Loss", WithExtra)
     experiments = validate(config, "test")
     before = artefacts_of(experiments).students
     found = artefacts_of(with_field(experiments, kd_weight=0.5, ce_weight=0.25, extra_weight=2.0)).students
@@ -134,7 +138,7 @@ def beside(tables: dict, **weights) -> dict:
 
 
 @pytest.mark.parametrize("weights", [{"extra_weight": 1.0}, {"kd_weight": 0.0, "extra_weight": 1.0}])
-@pytest.mark.parametrize("claim", ["C2", "C3", "C4", "C5", "C6", "C7"])
+@pytest.mark.parametrize("claim", ["C2", "C3-CE", "C3-KD", "C4-CE", "C5", "C6", "C7"])
 def test_claims_decide_by_the_papers_loss_alone(claim, weights):
     tables = planted(claim)
     before, after = rows(tables, claim), rows(beside(tables, **weights), claim)

@@ -163,3 +163,38 @@ def test_calibration_inequalities(logits, seed, bins):
     assert abs(metrics.confidence_gap(p, y)) <= metrics.adaptive_calibration_error(p, y) + 1e-12
     assert 0 <= metrics.overconfidence_error(p, y, bins) <= ece + 1e-12
     assert metrics.reliability_bins(p, y, bins).count.sum() == len(y)
+
+
+@pytest.mark.parametrize("bins", [1, 10, 15])
+@pytest.mark.parametrize("scale", [0.1, 2.0, 30.0])
+def test_classwise_error_matches_straight_loops(bins, scale):
+    logits, y = sample(n=201, k=4, scale=scale, seed=7)
+    p = scipy.special.softmax(logits, axis=1)
+    edges = [b / bins for b in range(bins + 1)]
+    expected = np.mean([loop_errors(loop_bins(p[:, k], y == k, edges))[0] for k in range(4)])
+    assert metrics.classwise_calibration_error(p, y, bins) == pytest.approx(expected, abs=1e-14)
+
+
+def test_classwise_error_sees_what_the_error_of_the_prediction_does_not():
+    # The prediction is always class 0 and right in half of the cases, as it says; the rest goes to the wrong class.
+    p = np.tile([0.5, 0.4, 0.1], (100, 1))
+    y = np.where(np.arange(100) < 50, 0, 2)
+    assert metrics.expected_calibration_error(p, y) == pytest.approx(0, abs=1e-15)
+    assert metrics.classwise_calibration_error(p, y) == pytest.approx((0 + 0.4 + 0.4) / 3)
+    assert metrics.classwise_calibration_error(np.eye(3)[[0, 1, 2]], [0, 1, 2]) == 0.0
+    assert metrics.classwise_calibration_error(np.eye(3)[[0, 1, 2]], [1, 2, 0]) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("scale", [0.5, 3.0])
+def test_calibration_errors_match_torchmetrics(scale):
+    functional = pytest.importorskip("torchmetrics.functional.classification")
+    logits, y = sample(n=3000, k=5, scale=scale, seed=9)
+    p = torch.softmax(torch.tensor(logits), dim=1)
+    target = torch.tensor(y)
+    expected = functional.multiclass_calibration_error(p, target, num_classes=5, n_bins=15, norm="l1")
+    # Its edges are float32.
+    assert metrics.expected_calibration_error(p, y) == pytest.approx(expected.item(), abs=1e-6)
+    each = [
+        functional.binary_calibration_error(p[:, k].contiguous(), target == k, n_bins=15, norm="l1") for k in range(5)
+    ]
+    assert metrics.classwise_calibration_error(p, y) == pytest.approx(np.mean(each), abs=1e-6)

@@ -107,7 +107,7 @@ def test_plateau_is_that_of_torch(patience, gamma, lr_min):
 
 def test_a_training_follows_its_own_validation_loss():
     recipe = {**RECIPE, "epochs": 5, "schedule": "plateau", "gamma": 0.5, "patience": 0, "lr_min": 0.0, "lr": 0.5}
-    spec = {"model": architecture("resnet8"), "recipe": recipe, "seed": 0, "loss": {"ce_weight": 1}}
+    spec = {"stage": "student", "model": architecture("resnet8"), "recipe": recipe, "seed": 0, "loss": {"ce_weight": 1}}
     data = splits()
     learner = make_learner("teacher", spec, data["train"])
     train([learner], Training(data["train"], data["validation"], recipe, seed=0))

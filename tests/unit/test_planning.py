@@ -68,7 +68,7 @@ def test_finished_is_fresh_and_older_than_its_output(finished):
 
 
 def test_a_new_temperature_makes_its_cohorts_and_what_follows_stale(finished):
-    stale = write_plans(plans("grids.0.temperatures=[1,2,4,8]"), finished)
+    stale = write_plans(plans("temperatures=[1,2,4,8]"), finished)
     assert stages(stale) == {"cohorts": 4, "evaluations": 2, **ANALYSIS}
     assert all("_from_" in id_ for id_ in stale["cohorts"])
 
@@ -78,9 +78,9 @@ def test_after_the_clock_was_set_back_outputs_are_older_than_the_plans_of_what_i
     for path in finished.rglob("*"):
         os.utime(path, (ahead, ahead))
     before = time.time()
-    stale = write_plans(plans("grids.0.temperatures=[1,2,4,8]"), finished)
+    stale = write_plans(plans("temperatures=[1,2,4,8]"), finished)
     assert stages(stale) == {"cohorts": 4, "evaluations": 2, **ANALYSIS}
-    for plan in plans("grids.0.temperatures=[1,2,4,8]"):
+    for plan in plans("temperatures=[1,2,4,8]"):
         made, wanted = (finished / plan.output).stat().st_mtime, (finished / plan.path).stat().st_mtime
         assert made < before
         assert wanted > made if plan.id in stale.get(plan.stage, ()) else wanted == LONG_AGO
@@ -89,7 +89,7 @@ def test_after_the_clock_was_set_back_outputs_are_older_than_the_plans_of_what_i
 
 
 def test_changed_and_changed_back_without_a_run_is_fresh(finished):
-    write_plans(plans("grids.0.temperatures=[1,2,4,8]"), finished)
+    write_plans(plans("temperatures=[1,2,4,8]"), finished)
     assert write_plans(plans(), finished) == {}
 
 
@@ -105,8 +105,7 @@ def test_changed_and_changed_back_without_a_run_is_fresh(finished):
     ],
 )
 def test_what_computes_the_same_is_fresh(finished, same):
-    override = same.replace("temperatures", "grids.0.temperatures").replace("methods", "grids.0.methods")
-    assert write_plans(plans(override), finished) == {}
+    assert write_plans(plans(same), finished) == {}
 
 
 def test_the_key_is_transitive(finished):

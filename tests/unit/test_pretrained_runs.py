@@ -93,7 +93,7 @@ def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
     torch.save(build_model(architecture("resnet18_imagenet"), 1000, 3).state_dict(), path)
     spec = {
-        "model": architecture("resnet18_imagenet_mlp"), "seed": 3, "loss": {"ce_weight": 1},
+        "stage": "student", "model": architecture("resnet18_imagenet_mlp"), "seed": 3, "loss": {"ce_weight": 1},
         "recipe": {"optimizer": "adam", "weight_decay": 0.0, "epochs": 1},
         "weights": {"name": "resnet18_imagenet", "sha256": sha256(path)[:8]},
     }  # fmt: skip
@@ -134,7 +134,7 @@ def test_a_learner_that_is_to_start_from_weights_must_get_the_right_ones(weights
 def test_networks_of_specs_without_weights_are_fresh():
     data = splits()["train"]
     spec = {
-        "model": architecture("resnet8"), "seed": 3, "loss": {"ce_weight": 1},
+        "stage": "student", "model": architecture("resnet8"), "seed": 3, "loss": {"ce_weight": 1},
         "recipe": {"optimizer": "adam", "weight_decay": 0.0, "epochs": 1},
     }  # fmt: skip
     assert torch.equal(make_learner("a", spec, data).model.fc.weight, make_learner("b", spec, data).model.fc.weight)

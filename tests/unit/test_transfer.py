@@ -65,7 +65,7 @@ def test_teachers(model):
     recipe = shortened(EXPERIMENT.recipe.model_copy(update=changes), model)
     assert (recipe["schedule"], recipe["optimizer"], window_of(recipe)) == ("plateau", "sgd", (236, 224))
     data = splits(recipe)
-    spec = {"model": architecture(model), "recipe": recipe, "seed": 0, "loss": {"ce_weight": 1}}
+    spec = {"stage": "student", "model": architecture(model), "recipe": recipe, "seed": 0, "loss": {"ce_weight": 1}}
     learner, changed = taught(spec, recipe, data)
     assert learner.history[0]["lr"] == 1e-4
     assert "validation_loss" in learner.history[0]
@@ -80,7 +80,7 @@ def test_students(model):
     frozen = architecture("resnet18_imagenet")
     teacher = Numerics().freeze(adapt(build_model(frozen, 100, 3), {"model": frozen}, data["train"]))
     spec = {
-        "model": architecture(model), "recipe": recipe, "seed": 0, "temperature": "std",
+        "stage": "student", "model": architecture(model), "recipe": recipe, "seed": 0, "temperature": "std",
         "loss": EXPERIMENT.loss.model_dump(),
     }  # fmt: skip
     learner, changed = taught(spec, recipe, data, alpha=1.0, teacher=teacher)

@@ -12,7 +12,6 @@ from vicinal.files import read_json, read_object
 from vicinal.jobs.plan import measured_models
 from vicinal.planning.plans import build_plans, resolve
 from vicinal.results import MEASURED, PLAN, PUBLISHED
-from vicinal.spec import artefact_id
 
 EXPERIMENTS = Path("experiments")
 
@@ -92,7 +91,7 @@ def _add_tables(found: References, path: Path, members: dict[str, set[str]]) -> 
         for id_, measurement in spec.get("corrupted", {}).items():
             found.measured.add((measurement, id_))
             found.ids["robustness"].add(measurement)
-        found.ids["data"].add(artefact_id(spec["data"]["name"], spec["data"]))
+        found.ids["data"].update(spec["stores"])
         found.sources.append(path)
     except (VicinalError, KeyError, TypeError, AttributeError) as error:
         found.problems.append(

@@ -3,6 +3,7 @@
 Only this package needs pydantic. Scripts read plan files, never a config.
 """
 
+from vicinal.config.blocks import Grid, Loss
 from vicinal.config.cluster import Cluster
 from vicinal.config.load import (
     GRID_KEYS,
@@ -15,7 +16,7 @@ from vicinal.config.load import (
     validate,
     validate_cluster,
 )
-from vicinal.config.schema import Data, Execution, Experiment, Grid, Loss, Recipe
+from vicinal.config.schema import Data, Execution, Experiment, Recipe
 from vicinal.config.teacher import PUBLISHED, TeacherEntry
 from vicinal.config.values import METHODS, RESERVED_NAMES
 

@@ -8,11 +8,12 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from vicinal.config.blocks import named_blocks
 from vicinal.config.cluster import Cluster
 from vicinal.config.schema import Collection, Execution, Experiment
 from vicinal.errors import VicinalError, nearest
 
-# --set NAME=VALUE: short names, and the fields that they stand for. GRID_KEYS apply to every block that has the key.
+# --set NAME=VALUE: short names, and the fields that they stand for. GRID_KEYS are fields of the block MAIN.
 SHORT_KEYS = {
     "epochs": "recipe.epochs",
     "limit_train": "data.limit_train",
@@ -21,6 +22,7 @@ SHORT_KEYS = {
     "seeds": "seeds",
 }
 GRID_KEYS = ("teachers", "students", "methods", "alphas", "temperatures", "logit_scales")
+MAIN = "main"
 
 
 class _Loader(yaml.SafeLoader):
@@ -192,25 +194,35 @@ def _one_line(text: str) -> str:
 
 def _override(config: dict, settings: list[tuple[str, Any]]) -> dict:
     """Return a copy of an experiment's mapping with the overrides applied."""
+    if "grids" in config:
+        config = {**config, "grids": named_blocks(config["grids"])}
     for key, value in settings:
-        if key in GRID_KEYS or key == "seeds":
-            config = _override_grids(config, key, value)
-        if key not in GRID_KEYS:
-            config = _set_path(config, SHORT_KEYS.get(key, key).split("."), value, key)
+        blocks = config.get("grids")
+        if key == "seeds" and isinstance(blocks, dict):  # those of blocks too
+            config = {**config, "grids": {name: _without_seeds(block) for name, block in blocks.items()}}
+        path = ["grids", _main_block(blocks, key), key] if key in GRID_KEYS else SHORT_KEYS.get(key, key).split(".")
+        config = _set_path(config, path, value, key)
         changes = config.get("teacher_recipe")
         if key == "epochs" and isinstance(changes, dict) and "epochs" in changes:
             config = _set_path(config, ["teacher_recipe", "epochs"], value, key)
     return config
 
 
-def _override_grids(config: dict, key: str, value: Any) -> dict:
-    grids = config.get("grids")
-    if not isinstance(grids, list):
-        return config
-    have = [isinstance(grid, dict) and key in grid for grid in grids]
-    if key != "seeds" and not any(have):
-        have = [isinstance(grid, dict) for grid in grids]
-    return {**config, "grids": [{**grid, key: value} if has else grid for grid, has in zip(grids, have, strict=True)]}
+def _main_block(blocks: Any, key: str) -> str:
+    """Return the name of the block that a short key changes: ``main``, or the only one."""
+    names = list(blocks) if isinstance(blocks, dict) else []
+    if MAIN in names or not names:
+        return MAIN
+    if len(names) > 1:
+        raise VicinalError(
+            f"--set {key}: in which block? There are {', '.join(names)}, and none is called {MAIN}: give "
+            f"grids.{names[0]}.{key}"
+        )
+    return names[0]
+
+
+def _without_seeds(block: Any) -> Any:
+    return {key: value for key, value in block.items() if key != "seeds"} if isinstance(block, dict) else block
 
 
 def _set_path(config: Any, path: list[str], value: Any, key: str) -> Any:

@@ -6,32 +6,18 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, create_model, model_validator
 from pydantic.fields import FieldInfo
 
+from vicinal.config.blocks import Blocks, Loss, distinct
 from vicinal.config.cluster import Cluster
 from vicinal.config.section import Float, Int, Section
-from vicinal.config.teacher import TeacherEntry, TeacherOrName
+from vicinal.config.teacher import TeacherEntry
 from vicinal.config.values import (
-    METHODS,
-    Alpha,
-    MethodName,
     ModelName,
     NotNegative,
     Positive,
     ResultsName,
     Seed,
-    Temperature,
 )
 from vicinal.data.catalogue import DATA_SETS
-from vicinal.spec import exact_number
-
-
-def _distinct(values: list) -> list:
-    if not values:
-        raise ValueError("the list is empty: give at least one entry")
-    for position, value in enumerate(values):
-        if value in values[:position]:
-            shown = f"teacher {value.model}" if isinstance(value, TeacherEntry) else exact_number(value)
-            raise ValueError(f"{shown} is listed twice")
-    return values
 
 
 class Data(Section):
@@ -66,6 +52,11 @@ class Data(Section):
     )
     split_seed: Seed = Field(0, description="seed of the stratified train/validation split")
     limit_train: Int | None = Field(None, ge=2, description="train on a stratified subset of this many images")
+    subset: Literal["per_seed", "fixed"] | None = Field(
+        None,
+        description="the subset that is trained on: another one for each seed, or one for all; null: per_seed where "
+        "there is a subset (limit_train, or a data set that is cut by default)",
+    )
     limit_test: Int | None = Field(
         None, ge=2, description="test (and validate) on a stratified subset of this many images"
     )
@@ -169,53 +160,6 @@ RecipeChanges = create_model(
 )
 
 
-class Loss(Section):
-    """Weights of the loss: ce_weight · CE + kd_weight · T² · KL(teacher ‖ student)."""
-
-    # One field a term: NAME_weight is the weight of ``loss`` in training.losses.NAME. The default of a new term is 0,
-    # so that results without it keep their ids.
-
-    kd_weight: NotNegative = Field(1.0, description="weight of the distillation term")
-    ce_weight: NotNegative = Field(0.0, description="weight of the cross-entropy with the (mixed) labels")
-
-    @model_validator(mode="after")
-    def _some_weight(self) -> "Loss":
-        terms = [name for name in type(self).model_fields if name != "ce_weight"]
-        if not any(getattr(self, name) for name in terms):
-            also = f" (also {', '.join(terms[1:])})" if terms[1:] else ""
-            raise ValueError(f"{terms[0]} is 0{also}: nothing is distilled; use the methods ce and ce_mixup")
-        return self
-
-
-class Grid(Section):
-    """A block of students: every combination of its lists."""
-
-    teachers: Annotated[list[TeacherOrName], AfterValidator(_distinct)] | None = Field(
-        None, description="teachers: names, or {model, mixup_alpha, weights, normalisation}; ce and ce_mixup use none"
-    )
-    students: Annotated[list[ModelName], AfterValidator(_distinct)] = Field(description="models of the students")
-    methods: Annotated[list[MethodName], AfterValidator(_distinct)] = Field(description=f"of {', '.join(METHODS)}")
-    alphas: Annotated[list[Alpha], AfterValidator(_distinct)] = Field(
-        [1.0], description="α of Beta(α, α), for the mixup methods"
-    )
-    temperatures: Annotated[list[Temperature], AfterValidator(_distinct)] = Field(
-        [2.0], description="T of the distillation: numbers > 0, or std (logits divided by their standard deviation)"
-    )
-    logit_scales: Annotated[list[Positive], AfterValidator(_distinct)] = Field(
-        [1.0], description="factors on the teacher's logits: the same predictions, another calibration"
-    )
-    seeds: Annotated[list[Seed], AfterValidator(_distinct)] | None = Field(
-        None, description="in place of the experiment's seeds"
-    )
-    loss: Loss | None = Field(None, description="in place of the experiment's loss")
-
-    @model_validator(mode="after")
-    def _teachers_for_distillation(self) -> "Grid":
-        if not self.teachers and any(method.startswith("kd") for method in self.methods):
-            raise ValueError("methods kd and kd_mixup need teachers: name at least one")
-        return self
-
-
 class EvaluationSettings(Section):
     """What is measured on the trained models."""
 
@@ -255,10 +199,14 @@ class Experiment(Section):
         RecipeChanges(), description="the fields of the recipe that differ for teachers"
     )
     loss: Loss = Field(Loss(), description="weights of the distillation loss")
-    seeds: Annotated[list[Seed], AfterValidator(_distinct)] = Field(
+    seeds: Annotated[list[Seed], AfterValidator(distinct)] = Field(
         [0, 1, 2, 3, 4], description="replicates: student seed s learns from teacher seed s"
     )
-    grids: list[Grid] = Field(min_length=1, description="blocks of students; their union is trained")
+    grids: Blocks = Field(
+        min_length=1,
+        description="blocks of students, by name (null: left out); their union is trained. Short keys of --set change "
+        "the block main",
+    )
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description="what is measured on the trained models")
     execution: Execution = Field(Execution(), description="where and how it runs")
     cluster: Cluster | None = Field(None, description="the SLURM cluster of --slurm; null: profiles/slurm/cluster.yaml")
@@ -266,7 +214,7 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _one_teacher_a_model_and_alpha(self) -> "Experiment":
         known: dict[tuple, TeacherEntry] = {}
-        for teacher in (teacher for grid in self.grids for teacher in grid.teachers or []):
+        for teacher in (teacher for grid in self.grids.values() for teacher in grid.teachers or []):
             if (other := known.setdefault((teacher.model, teacher.trained_with), teacher)) != teacher:
                 what = "weights" if other.weights != teacher.weights else "normalisations"
                 raise ValueError(

@@ -149,6 +149,7 @@ def _build(spec: Mapping[str, Any], root: Path, work: Path) -> tuple[dict[str, A
         validation=spec.get("validation"),
         limit_train=spec.get("limit_train"),
         limit_test=spec.get("limit_test"),
+        subset_seed=spec.get("subset_seed"),
         default_validation=defaults["validation"],
         default_train=defaults["train"],
     )
@@ -156,7 +157,7 @@ def _build(spec: Mapping[str, Any], root: Path, work: Path) -> tuple[dict[str, A
     row = np.concatenate([np.arange(len(part)) for part in origin.values()])
     columns = {"source_split": origin_split, "source_row": row, "label": labels}
     write_splits(work / "splits.parquet", splits, columns)
-    mean, std = channel_statistics(images, given["train"])
+    mean, std = channel_statistics(images, splits["train"])
     return {
         "images": len(labels),
         "image_shape": list(images.shape[1:]),

@@ -12,7 +12,7 @@ import numpy as np
 from vicinal.errors import VicinalError
 
 # One stream of random words for each kind of draw, so that a change of one draw leaves the others as they are.
-_HOLD_OUT, _VALIDATION, _LIMIT_TRAIN, _LIMIT_TEST, _LIMIT_VALIDATION = range(5)
+_HOLD_OUT, _VALIDATION, _LIMIT_TRAIN, _LIMIT_TEST, _LIMIT_VALIDATION, _SUBSET = range(6)
 
 
 def stratified_counts(available: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
@@ -87,6 +87,7 @@ def make_splits(
     validation: float | None = None,
     limit_train: int | None = None,
     limit_test: int | None = None,
+    subset_seed: int | None = None,
     default_validation: float = 0.1,
     default_train: int | None = None,
 ) -> dict[str, np.ndarray]:
@@ -101,6 +102,7 @@ def make_splits(
         limit_train: size of a stratified subset of the rest of the train split. None: ``default_train``, or all if that
             is None or fewer are left.
         limit_test: size of a stratified subset of the test split, and largest size of the validation part.
+        subset_seed: draws the subset of ``limit_train``, so that each replicate has its own; None: ``seed`` does.
         default_validation: see ``validation``.
         default_train: see ``limit_train``.
 
@@ -121,7 +123,8 @@ def make_splits(
         limit_train = min(default_train, len(train))
     if limit_train is not None:
         size = _count("data.limit_train", limit_train, len(train), "left to train on")
-        train = _subset(labels, train, size, seed, _LIMIT_TRAIN)
+        drawn_by = (seed, _LIMIT_TRAIN) if subset_seed is None else (subset_seed, _SUBSET)
+        train = _subset(labels, train, size, *drawn_by)
     if limit_test is not None:
         size = _count("data.limit_test", limit_test, len(test), "in the test split")
         test = _subset(labels, test, size, seed, _LIMIT_TEST)

@@ -2,8 +2,9 @@
 
 A pair (i, j, λ) has two distributions over the K − 2 classes that are not its sources: q, from p(x̃), and r, from the
 linear mixture λ p(x_i) + (1−λ) p(x_j), both without the source classes and renormalised. If the answer to a mixed input
-held the same similarity between classes as the answers to its sources, q would be r. Everything here is about pairs of
-different classes with λ at the peak, (0.45, 0.55), in float64 and nats. Nothing here imports torch.
+held the same similarity between classes as the answers to its sources, q would be r. A second r is of the softmax of
+the linear mixture of the logits. Everything here is about pairs of different classes with λ at the peak, (0.45, 0.55),
+in float64 and nats. Nothing here imports torch.
 """
 
 from typing import Any, NamedTuple
@@ -22,15 +23,14 @@ from vicinal.evaluation.metrics.inputs import (
     check_same_shape,
 )
 from vicinal.evaluation.pairs import Pairs
+from vicinal.evaluation.rank_tests import mantel_test, spearman
 
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0)
 SIMILARITY_TEMPERATURE = 2.0
 KINDS = ("clean", "mixed", "linear")
-PERMUTATIONS = 999
 COLUMNS = {"temperature": "float64", "metric": "str", "value": "float64", "count": "int64"}
 
 _UNIFORM = 1e-12  # where the mean KL(q ‖ uniform), in nats, is below this, q is uniform up to rounding
-_STREAM = 0x4D414E54454C  # second word of the generator's key: no other stream of the same seed has it
 
 
 class PeakPairs(NamedTuple):
@@ -109,11 +109,12 @@ def confusion_table(clean_logits: Any, mixed_logits: Any, pairs: Pairs, labels: 
     Arguments and errors as in ``peak_pairs``.
 
     Returns:
-        Columns temperature, metric, value and count (pairs averaged). Metrics: ``explained_share``;
-        ``entropy_clean`` (mean of both sources), ``entropy_mixed``, ``entropy_linear`` (of the linear mixture),
-        ``entropy_increase`` (mixed − clean), ``entropy_excess`` (mixed − linear), in nats; ``source_mass_mixed``
-        and ``source_mass_clean`` (of the linear mixture). No rows without such pairs or with two classes; no row of
-        ``explained_share`` where it is not defined: with three classes, or where q is uniform.
+        Columns temperature, metric, value and count (pairs averaged). Metrics: ``explained_share``, and
+        ``explained_share_logits`` with r from softmax((λ z_i + (1−λ) z_j) / T) of the logits z; ``entropy_clean`` (mean
+        of both sources), ``entropy_mixed``, ``entropy_linear`` (of the linear mixture), ``entropy_increase`` (mixed −
+        clean), ``entropy_excess`` (mixed − linear), in nats; ``source_mass_mixed`` and ``source_mass_clean`` (of the
+        linear mixture). No rows without such pairs or with two classes; no row of an explained share where it is not
+        defined: with three classes, or where q is uniform.
     """
     peak = peak_pairs(clean_logits, mixed_logits, pairs, labels)
     rows = []
@@ -137,10 +138,20 @@ def _confusion(peak: PeakPairs, temperature: float) -> list[tuple[str, float, in
         "source_mass_mixed": metrics.source_mass(p_mixed, peak.y_i, peak.y_j),
         "source_mass_clean": metrics.source_mass(linear, peak.y_i, peak.y_j),
     }
-    both = _defined(q, r)
-    share = explained_share(q[both], r[both], peak.y_i[both], peak.y_j[both]) if len(both) else np.nan
-    shares = [("explained_share", share, len(both))] if np.isfinite(share) else []
-    return shares + [(metric, value, len(p_i)) for metric, value in values.items()]
+    rows = [(metric, value, len(p_i)) for metric, value in values.items()]
+    for metric, reference in (("explained_share", r), ("explained_share_logits", _of_mixed_logits(peak, temperature))):
+        both = _defined(q, reference)
+        share = explained_share(q[both], reference[both], peak.y_i[both], peak.y_j[both]) if len(both) else np.nan
+        if np.isfinite(share):
+            rows.append((metric, share, len(both)))
+    return rows
+
+
+def _of_mixed_logits(peak: PeakPairs, temperature: float) -> np.ndarray:
+    """Return softmax(λ z_i + (1−λ) z_j) without the source classes, (pairs, K)."""
+    lam = peak.lam[:, None]
+    p = metrics.softmax(lam * peak.logits_i + (1 - lam) * peak.logits_j, temperature)
+    return other_classes(p, peak.y_i, peak.y_j)
 
 
 def _distributions(peak: PeakPairs, temperature: float) -> tuple[np.ndarray, ...]:
@@ -230,69 +241,3 @@ def similarity_tests(
             if np.isfinite(value):
                 rows.append((temperature, f"{name}_mixed_{other}", value, count))
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
-
-
-def spearman(a: np.ndarray, b: np.ndarray) -> tuple[float, int]:
-    """Return Spearman's ρ of two matrices (K, K) over the off-diagonal entries that both have, and their number.
-
-    ρ is NaN where these are fewer than two, or constant in one matrix.
-
-    Raises:
-        MetricError: a matrix is not square, or their shapes differ.
-    """
-    _check_square(a, b)
-    both = np.isfinite(a) & np.isfinite(b) & ~np.eye(len(a), dtype=bool)
-    x, y = _centred_ranks(a[both]), _centred_ranks(b[both])
-    norm = np.sqrt((x @ x) * (y @ y))
-    return (float(x @ y / norm) if norm > 0 else float("nan")), int(both.sum())
-
-
-def mantel_test(a: np.ndarray, b: np.ndarray, seed: int = 0, permutations: int = PERMUTATIONS) -> tuple[float, int]:
-    """Return the p-value of the Mantel permutation test on ranks (Mantel 1967), one-sided, and the entries compared.
-
-    Both matrices (K, K) are made symmetric: (S + Sᵀ) / 2, or the one of both entries that is there. The statistic is
-    the sum over pairs of classes of the product of ranks; a missing entry has the mean rank. p = (1 + n) / (1 +
-    permutations), where in n permutations of the class labels of ``b`` the statistic is at least as large. Entries are
-    not independent, so p is descriptive, and no claim rests on it. p is NaN where one matrix is constant.
-
-    Raises:
-        MetricError: a matrix is not square, or their shapes differ.
-    """
-    _check_square(a, b)
-    rows, columns = np.triu_indices(len(a), 1)
-    x, y = _symmetric(a)[rows, columns], _symmetric(b)[rows, columns]
-    count = int((np.isfinite(x) & np.isfinite(y)).sum())
-    x, y = _centred_ranks(x), _centred_ranks(y)
-    if not (count and x.any() and y.any()):
-        return float("nan"), count
-    ranks = np.zeros(b.shape)
-    ranks[rows, columns] = ranks[columns, rows] = y
-    raw = np.random.Philox(key=[seed, _STREAM]).random_raw((permutations, len(b)))
-    orders = np.argsort(raw, axis=1, kind="stable")
-    # Ranks are whole numbers: a permutation that changes nothing ties exactly.
-    larger = sum(x @ ranks.take(order.take(rows) * len(b) + order.take(columns)) >= x @ y for order in orders)
-    return float(1 + larger) / (1 + permutations), count
-
-
-def _check_square(a: np.ndarray, b: np.ndarray) -> None:
-    check_same_shape(a=a, b=b)
-    if a.ndim != 2 or a.shape[0] != a.shape[1]:
-        raise MetricError(f"a: shape must be (K, K), got {a.shape}")
-
-
-def _symmetric(matrix: np.ndarray) -> np.ndarray:
-    """Return the mean of a matrix and its transpose, of the entries that are there."""
-    there = np.isfinite(matrix)
-    total = np.where(there, matrix, 0) + np.where(there, matrix, 0).T
-    count = there.astype(np.float64) + there.T
-    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
-
-
-def _centred_ranks(values: np.ndarray) -> np.ndarray:
-    """Return twice the ranks of ``values`` (N,), ties averaged, minus their mean: integers of sum 0; 0 for NaN."""
-    there = np.isfinite(values)
-    _, place, count = np.unique(values[there], return_inverse=True, return_counts=True)
-    ranks = np.zeros(len(values))
-    # Equal values have the ranks from last − count + 1 to last. (``scipy.stats.rankdata`` takes a second to import.)
-    ranks[there] = (2 * np.cumsum(count) - count + 1)[place] - (there.sum() + 1)
-    return ranks

@@ -17,6 +17,7 @@ PEAK = (0.45, 0.55)
 # Of ``spread_table``.
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _OF_PAIR = ("logits_i", "logits_j", "logits_mixed")
+_IMITATION = ("linear", "p_mixed", "teacher_mixed")  # what ``imitation_weight`` takes
 _CHUNK_ELEMENTS = 1 << 17  # float64 values an array and chunk: a handful of such arrays fit into the cache
 
 
@@ -24,25 +25,30 @@ def clean_metrics(logits: Any, labels: Any, temperature: float) -> dict[str, flo
     """Return the metrics of ``logits`` (N, K) on clean inputs with ``labels`` (N,), at T = 1, by name.
 
     Only ``temperature_posthoc`` and ``ece_posthoc`` use ``temperature``: the one that ``metrics.fit_temperature`` fits
-    on validation data.
+    on validation data. ``auroc`` and ``aurc`` are of confidence for errors; there is no ``auroc`` without an error, or
+    without a right answer.
 
     Raises:
         MetricError: the logits are not (N, K) or not finite, the labels do not fit, or the temperature is not above 0.
     """
     p = metrics.softmax(logits)
-    return {
+    values = {
         "accuracy": metrics.accuracy(p, labels),
         "nll": metrics.negative_log_likelihood(p, labels),
         "brier": metrics.brier_score(p, labels),
         "ece": metrics.expected_calibration_error(p, labels),
         "ace": metrics.adaptive_calibration_error(p, labels),
+        "classwise_ece": metrics.classwise_calibration_error(p, labels),
         "oe": metrics.overconfidence_error(p, labels),
         "confidence_gap": metrics.confidence_gap(p, labels),
         "mean_confidence": float(p.max(axis=1).mean()),
         "entropy": metrics.entropy(p),
+        "auroc": metrics.error_auroc(p, labels),
+        "aurc": metrics.area_under_risk_coverage(p, labels),
         "temperature_posthoc": float(temperature),
         "ece_posthoc": metrics.expected_calibration_error(metrics.softmax(logits, temperature), labels),
     }
+    return _defined(values)
 
 
 def fidelity_metrics(logits: Any, teacher_logits: Any) -> dict[str, float]:
@@ -56,6 +62,24 @@ def fidelity_metrics(logits: Any, teacher_logits: Any) -> dict[str, float]:
         "agreement": metrics.agreement(student, teacher),
         "kl_teacher": metrics.kl_divergence(teacher, student),
     }
+
+
+def representation_metrics(features: Any, labels: Any, teacher_features: Any = None) -> dict[str, float]:
+    """Return ``nc1`` of penultimate features (N, D), and ``cka_teacher``, their linear CKA with the teacher's (N, D').
+
+    A measure that is not defined is left out, see ``metrics.within_class_variability`` and ``metrics.linear_cka``.
+
+    Raises:
+        MetricError: features are not (N, D) or not finite, not of the same inputs, or the labels (N,) do not fit.
+    """
+    values = {"nc1": metrics.within_class_variability(features, labels)}
+    if teacher_features is not None:
+        values["cka_teacher"] = metrics.linear_cka(features, teacher_features)
+    return _defined(values)
+
+
+def _defined(values: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if not np.isnan(value)}
 
 
 def predictions_table(logits: Any, labels: Any, index: Any) -> pd.DataFrame:
@@ -90,13 +114,14 @@ def vicinal_table(
     teacher_mixed_logits: Any = None,
     matched_temperature: float | None = None,
 ) -> pd.DataFrame:
-    """Return the mean of every vicinal metric by kind of pair and range of λ, as a tidy table.
+    """Return the mean of every vicinal metric by kind of pair and range of λ, as a tidy table; and imitation weights.
 
     Args:
         logits_i, logits_j, logits_mixed: the model's logits on x_i, x_j and x̃ of every pair, each (pairs, K).
         pairs: the pairs, with positions in ``labels``.
         labels: the labels of the whole data set (n,).
-        teacher_mixed_logits: the teacher's logits on x̃ (pairs, K); adds ``agreement`` and ``kl_teacher``.
+        teacher_mixed_logits: the teacher's logits on x̃ (pairs, K); adds ``agreement``, ``kl_teacher`` and, for the
+            whole range of λ, ``imitation_weight``.
         matched_temperature: this model's temperature for the common clean entropy, from
             ``entropy_matching_temperature``; adds ``nonlinearity_matched``.
 
@@ -114,6 +139,7 @@ def vicinal_table(
     if teacher_mixed_logits is not None:
         logits["teacher_mixed_logits"] = teacher_mixed_logits
     found, same = _by_chunks(partial(_pair_metrics, matched_temperature=matched_temperature), logits, pairs, labels)
+    answers = [found.pop(name) for name in _IMITATION if name in found]
     values = np.stack(list(found.values()), axis=1)
     kinds = {"all": np.ones(len(same), dtype=bool), "same": same, "different": ~same}
     peak = (*PEAK, (pairs.lam > PEAK[0]) & (pairs.lam < PEAK[1]))
@@ -124,6 +150,9 @@ def vicinal_table(
             if len(chosen):
                 means = values[chosen].mean(axis=0).tolist()
                 rows += [(kind, low, high, name, mean, len(chosen)) for name, mean in zip(found, means, strict=True)]
+        if answers and of_kind.any():
+            weight = metrics.imitation_weight(*(p[of_kind] for p in answers))
+            rows.append((kind, 0.0, 1.0, "imitation_weight", weight, int(of_kind.sum())))
     columns = ["pairs", "lam_low", "lam_high", "metric", "value", "count"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -190,7 +219,7 @@ def _pair_metrics(
     y_j: np.ndarray,
     matched_temperature: float | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return the per-pair metrics of ``vicinal_table`` by name, each (pairs,)."""
+    """Return the per-pair metrics of ``vicinal_table`` by name, each (pairs,), and ``_IMITATION``, each (pairs, K)."""
     p_i, p_j, p_mixed = (metrics.softmax(logits[name]) for name in _OF_PAIR)
     linear = metrics.linear_mixture(p_i, p_j, lam)
     values = {
@@ -208,6 +237,7 @@ def _pair_metrics(
         teacher = metrics.softmax(logits["teacher_mixed_logits"])
         values["agreement"] = metrics.agreement(p_mixed, teacher, "none")
         values["kl_teacher"] = metrics.kl_divergence(teacher, p_mixed, "none")
+        values |= zip(_IMITATION, (linear, p_mixed, teacher), strict=True)
     if matched_temperature is not None:
         matched = [metrics.softmax(logits[name], matched_temperature) for name in _OF_PAIR]
         values["nonlinearity_matched"] = metrics.nonlinearity(*matched, lam, reduction="none")

@@ -1,6 +1,6 @@
-"""From a trained network to its tables: its logits are computed once, every metric from them."""
+"""From a trained network to its tables: its logits and features are computed once, every metric from them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,17 +16,26 @@ from vicinal.evaluation.confusion import (
     similarity_table,
     similarity_tests,
 )
-from vicinal.evaluation.measures import clean_metrics, fidelity_metrics, predictions_table, spread_table, vicinal_table
+from vicinal.evaluation.files import TABLES
+from vicinal.evaluation.measures import (
+    clean_metrics,
+    fidelity_metrics,
+    predictions_table,
+    representation_metrics,
+    spread_table,
+    vicinal_table,
+)
 from vicinal.evaluation.pairs import Pairs, vicinal_pairs
+from vicinal.models.features import penultimate
 from vicinal.training.inputs import Images, mix
 from vicinal.training.loop import logits_on
 
 # Images a batch: what suits the caches of a CPU; more of small ones (pixels a side), to keep a GPU busy.
 BATCH, GPU_BATCH, SMALL = 256, 1024, 64
-# The splits of clean metrics, of vicinal pairs, and of class similarity.
+# The splits of clean metrics, of vicinal pairs, of class similarity, and of features.
 CLEAN_SPLITS = ("validation", "test")
 PAIR_SPLITS = ("train", "test")
-SIMILARITY_SPLIT = "test"
+SIMILARITY_SPLIT = FEATURE_SPLIT = "test"
 # A teacher's confidence gap is also measured with its logits times these: as a student sees it at that logit scale.
 LOGIT_SCALES = (0.5, 0.75, 1.5, 2.0)
 
@@ -42,10 +51,15 @@ class Probe:
 
 @dataclass
 class Logits:
-    """One model's logits (N, K): on the clean images of each split, and on the mixed inputs of its pairs."""
+    """One model's logits (N, K): on the clean images of each split, and on the mixed inputs of its pairs.
+
+    And its penultimate features (N, D) float32 on the test split: on the clean images and on the mixed inputs.
+    """
 
     clean: dict[str, np.ndarray]
     mixed: dict[str, np.ndarray]
+    clean_features: np.ndarray
+    mixed_features: np.ndarray
 
 
 def make_probe(data: dict[str, Images], count: int, seed: int) -> Probe:
@@ -63,25 +77,47 @@ def image_logits(model: torch.nn.Module, images: Images) -> np.ndarray:
 
 @torch.no_grad()
 def probe_logits(model: torch.nn.Module, probe: Probe) -> Logits:
-    """Return a network's logits on all inputs, in evaluation mode."""
-    clean = {split: image_logits(model, images) for split, images in probe.data.items()}
-    mixed = {split: _mixed_logits(model, probe.data[split], pairs) for split, pairs in probe.pairs.items()}
-    return Logits(clean, mixed)
+    """Return a network's logits on all inputs, and its features on some, in evaluation mode.
+
+    Raises:
+        VicinalError: its last layer is not linear, see ``penultimate``.
+    """
+    model.eval()
+    clean, mixed = {}, {}
+    for split, images in probe.data.items():
+        clean[split] = _answers(model, images.clean_batches(_batch_size(images)), split == FEATURE_SPLIT)
+    for split, pairs in probe.pairs.items():
+        mixed[split] = _answers(model, _mixed_inputs(probe.data[split], pairs), split == FEATURE_SPLIT)
+    logits = ({split: answers for split, (answers, _) in of_splits.items()} for of_splits in (clean, mixed))
+    return Logits(*logits, clean[FEATURE_SPLIT][1], mixed[FEATURE_SPLIT][1])
+
+
+def _answers(
+    model: torch.nn.Module, batches: Iterable[torch.Tensor], with_features: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return logits (N, K) and features, (N, D) or without them (N, 0), float32."""
+    logits, features = [], []
+    for inputs in batches:
+        taken, answers = penultimate(model, inputs)
+        logits.append(answers)
+        features.append(taken if with_features else taken.new_empty(len(taken), 0))
+    logits, features = (torch.cat(parts).float().cpu().numpy() for parts in (logits, features))
+    return logits, features
 
 
 def _batch_size(images: Images) -> int:
     return GPU_BATCH if images.device.type == "cuda" and images.side <= SMALL else BATCH
 
 
-def _mixed_logits(model: torch.nn.Module, images: Images, pairs: Pairs) -> np.ndarray:
+def _mixed_inputs(images: Images, pairs: Pairs) -> Iterator[torch.Tensor]:
+    """Yield the mixed inputs of all pairs, a batch at a time."""
     device = images.labels.device
     first, second = torch.from_numpy(pairs.i).to(device), torch.from_numpy(pairs.j).to(device)
     lam = torch.from_numpy(pairs.lam).float().to(device)
-    parts, size = [], _batch_size(images)
+    size = _batch_size(images)
     for start in range(0, len(pairs), size):
         here = slice(start, start + size)
-        parts.append(model(mix(images.clean(first[here]), images.clean(second[here]), lam[here])))
-    return torch.cat(parts).float().cpu().numpy()
+        yield mix(images.clean(first[here]), images.clean(second[here]), lam[here])
 
 
 def model_tables(
@@ -92,7 +128,8 @@ def model_tables(
     Args:
         logits: of the model.
         probe: the inputs.
-        teacher: logits of the student's teacher, for fidelity; None: it has none.
+        teacher: logits of the student's teacher, for fidelity, likeness of features and the imitation weight; None: it
+            has none.
         target_entropy: mean entropy, in nats, on clean validation images, to which the model is rescaled for the
             temperature-matched non-linearity: that of its teacher; None: that measure is left out.
         is_teacher: add what is measured on teachers only: the confidence gap with scaled logits, the class-similarity
@@ -117,9 +154,10 @@ def model_tables(
     def vicinal(split: str, *of_pairs: Any) -> pd.DataFrame:
         return vicinal_table(*of_pairs, teacher.mixed[split] if teacher else None, matched)
 
+    vicinal_tables = [_by_split(vicinal, logits, probe), _of_mixed_features(logits, probe, teacher)]
     tables = {
         "metrics": _clean_table(logits, probe, teacher, is_teacher),
-        "vicinal": _by_split(vicinal, logits, probe),
+        "vicinal": pd.concat(vicinal_tables, ignore_index=True),
         "confusion": pd.concat(confusion, ignore_index=True)[["split", *COLUMNS]],
         "predictions": predictions_table(logits.clean["test"], test, np.arange(len(test))),
     }
@@ -137,11 +175,23 @@ def _clean_table(logits: Logits, probe: Probe, teacher: Logits | None, is_teache
         values = clean_metrics(own, labels, posthoc)
         if teacher is not None:
             values |= fidelity_metrics(own, teacher.clean[split])
+        if split == FEATURE_SPLIT:
+            its = teacher.clean_features if teacher else None
+            values |= representation_metrics(logits.clean_features, labels, its)
         if is_teacher:
             for scale in LOGIT_SCALES:
                 values[f"confidence_gap_c{scale:g}"] = metrics.confidence_gap(metrics.softmax(own, 1 / scale), labels)
         rows += [{"split": split, "metric": metric, "value": value} for metric, value in values.items()]
     return pd.DataFrame(rows)
+
+
+def _of_mixed_features(logits: Logits, probe: Probe, teacher: Logits | None) -> pd.DataFrame:
+    """Return the rows of ``vicinal`` on representations: of all pairs; a mixed input is of the class of larger λ."""
+    pairs, labels = probe.pairs[FEATURE_SPLIT], probe.labels[FEATURE_SPLIT]
+    nearer = labels[np.where(pairs.lam > 0.5, pairs.i, pairs.j)]
+    values = representation_metrics(logits.mixed_features, nearer, teacher.mixed_features if teacher else None)
+    rows = [(FEATURE_SPLIT, "all", 0.0, 1.0, name, value, len(pairs)) for name, value in values.items()]
+    return pd.DataFrame(rows, columns=list(TABLES["vicinal"])).astype(TABLES["vicinal"])
 
 
 def _by_split(measure: Callable[..., pd.DataFrame], logits: Logits, probe: Probe) -> pd.DataFrame:

@@ -81,6 +81,7 @@ def _ids(plan: dict) -> Iterator[Any]:
     for id_, columns in plan.get("spec", {}).get("models", {}).items():
         yield from (id_, columns["evaluation"])
     yield from plan.get("spec", {}).get("corrupted", {}).values()
+    yield from plan.get("spec", {}).get("stores", [])
 
 
 def measured_models(plan: Mapping[str, Any]) -> list[str]:

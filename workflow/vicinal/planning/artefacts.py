@@ -195,11 +195,11 @@ class Study:
 
     Attributes:
         experiment: the experiment.
-        store: its data.
+        store: its data; where each seed has its own training images, those of the first seed.
         units: its teachers and cohorts, by id.
         models: model id → (evaluation id, columns of the tables); an evaluation may measure models of other
             experiments too.
-        blocks: model id → positions of the blocks of the grid that ask for it.
+        blocks: model id → names of the blocks of the grid that ask for it.
         corrupted: model id → id of its measurement on corrupted images, if there is one.
     """
 
@@ -207,8 +207,13 @@ class Study:
     store: DataSet
     units: dict[str, Teacher | Cohort] = field(default_factory=dict)
     models: dict[str, tuple[str, dict]] = field(default_factory=dict)
-    blocks: dict[str, set[int]] = field(default_factory=dict)
+    blocks: dict[str, set[str]] = field(default_factory=dict)
     corrupted: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def stores(self) -> list[str]:
+        """Return the ids of the data of all its seeds."""
+        return sorted({self.store.id, *(unit.store.id for unit in self.units.values())})
 
     @property
     def roles(self) -> dict[str, int]:

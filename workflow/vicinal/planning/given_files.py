@@ -17,10 +17,10 @@ CACHE = "given.json"
 def given_files(experiments: Iterable[Experiment]) -> Iterator[tuple[str, str]]:
     """Yield (field of the config, file as it stands there) of each teacher that is given a file."""
     for experiment in experiments:
-        for position, grid in enumerate(experiment.grids):
+        for block, grid in experiment.grids.items():
             for place, teacher in enumerate(grid.teachers or []):
                 if teacher.weights not in (None, PUBLISHED):
-                    yield f"grids.{position}.teachers.{place}.weights", teacher.weights
+                    yield f"grids.{block}.teachers.{place}.weights", teacher.weights
 
 
 def given_sums(experiments: Iterable[Experiment], cache: Path | None) -> dict[str, str]:

@@ -12,9 +12,9 @@ from vicinal.config import PUBLISHED, Experiment, Grid, Loss, Recipe, TeacherEnt
 from vicinal.data.catalogue import split_defaults
 from vicinal.data.corruptions.catalogue import ARCHIVES
 from vicinal.errors import VicinalError
-from vicinal.models.pretrained import WEIGHTS
 from vicinal.models.registry import architecture
 from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, Measurement, Student, Study, Teacher
+from vicinal.planning.columns import data_columns, pretraining_columns, recipe_columns, weight_columns
 from vicinal.planning.recipes import initial_weights, inputs_recipe, published_weights, resolve_recipe
 from vicinal.spec import GIVEN, PHOTOS, artefact_id, canonical_fields, exact_number, joined_id, normalise
 
@@ -36,31 +36,36 @@ def expand(
 
 
 def _add(artefacts: Artefacts, experiment: Experiment, content: dict, sums: Mapping[str, str]) -> None:
-    store = _store(experiment, content)
-    store = artefacts.stores.setdefault(store.id, store)
-    study = artefacts.studies[experiment.name] = Study(experiment, store)
+    @cache
+    def store_of(seed: int) -> DataSet:
+        store = _store(experiment, content, seed)
+        return artefacts.stores.setdefault(store.id, store)
+
+    study = artefacts.studies[experiment.name] = Study(experiment, store_of(experiment.seeds[0]))
 
     @cache
     def teacher_of(entry: TeacherEntry, seed: int | None) -> Teacher:
         if entry.weights:
-            teacher = _given_teacher(experiment, store, entry, sums)
+            # It is one for all seeds, whichever these are.
+            teacher = _given_teacher(experiment, store_of(0), entry, sums)
         else:
-            teacher = _trained_teacher(experiment, store, entry, seed)
+            teacher = _trained_teacher(experiment, store_of(seed), entry, seed)
         return artefacts.teachers.setdefault(teacher.id, teacher)
 
-    for position, grid in enumerate(experiment.grids):
+    for block, grid in experiment.grids.items():
         distilled = [_Own(own, _own_slug(own)) for own in _settings(grid, grid.loss or experiment.loss)]
         for point in _points(experiment, grid):
             teacher = None
             if point.teacher:
                 teacher = teacher_of(point.teacher, None if point.teacher.weights else point.seed)
                 _measure(artefacts, study, teacher, [teacher], teacher, teacher.columns["seed"])
-            cohort, students = _cohort(experiment, store, teacher, point, distilled if teacher else [_LABELS_ALONE])
+            own = distilled if teacher else [_Own({"loss": {"ce_weight": 1.0}})]
+            cohort, students = _cohort(experiment, store_of(point.seed), teacher, point, own)
             cohort = artefacts.cohorts.setdefault(cohort.id, cohort)
             students = [cohort.students.setdefault(student.id, student) for student in students]
             _measure(artefacts, study, cohort, students, teacher, point.seed)
             for model in [*students, *([teacher] if teacher else [])]:
-                study.blocks.setdefault(model.id, set()).add(position)
+                study.blocks.setdefault(model.id, set()).add(block)
 
 
 def _measure(
@@ -76,9 +81,9 @@ def _measure(
     slug = f"{teacher.columns['slug'] if teacher else 'no_teacher'}{'' if seed is None else f'_s{seed}'}"
 
     def measured(stage: str, slug: str, settings: dict) -> str:
-        spec = {"stage": stage, "data": study.store.id, "teacher": teacher.id if teacher else None, "seed": seed}
+        spec = {"stage": stage, "data": unit.store.id, "teacher": teacher.id if teacher else None, "seed": seed}
         id_ = artefact_id(slug, {**spec, **settings})
-        measurement = Measurement(stage, id_, settings, study.store, teacher, seed)
+        measurement = Measurement(stage, id_, settings, unit.store, teacher, seed)
         getattr(artefacts, stage).setdefault(id_, measurement).units[unit.id] = unit
         return id_
 
@@ -86,7 +91,7 @@ def _measure(
     evaluation = measured("evaluations", f"{slug}_p{settings['pairs']}", settings)
     study.models |= {model.id: (evaluation, model.columns) for model in models}
     if study.wants_corruptions and study.store.spec["name"] in ARCHIVES:
-        artefacts.corruptions.setdefault(study.store.id, Corruptions(study.store))
+        artefacts.corruptions.setdefault(unit.store.id, Corruptions(unit.store))
         corrupted = measured("robustness", slug, {})
         study.corrupted |= {model.id: corrupted for model in models}
 
@@ -100,7 +105,7 @@ class _Own:
         self.columns = {
             "temperature": exact_number(own["temperature"]) if "temperature" in own else None,
             "logit_scale": own.get("logit_scale"),
-            **_weight_columns(own["loss"]),
+            **weight_columns(own["loss"]),
         }
 
 
@@ -158,10 +163,10 @@ def _cohort(
         "teacher": teacher.columns["model"] if teacher else None,
         "teacher_mixup_alpha": teacher.columns["alpha"] if teacher else None,
         "teacher_id": teacher.id if teacher else None,
-        **_pretraining_columns(spec, teacher),
+        **pretraining_columns(spec, teacher),
         **({"teacher_weights": teacher.columns["weights"]} if teacher and teacher.is_given else {}),
         **recipe_columns(shared["recipe"]),
-        **_data_columns(store.spec),
+        **data_columns(store.spec),
     }
     made = []
     for own in students:
@@ -187,9 +192,12 @@ def _own_slug(own: dict) -> str:
     return f"_t{exact_number(own['temperature'])}{scale}{''.join(weights)}"
 
 
-def _store(experiment: Experiment, content: dict) -> DataSet:
+def _store(experiment: Experiment, content: dict, seed: int) -> DataSet:
+    """Return the data of a seed: the same for all, or each with its own subset of the training images."""
     data = experiment.data
     defaults = split_defaults(data.name, content["source"])
+    limit_train = data.limit_train if data.limit_train is not None else defaults["train"]
+    own = limit_train is not None and data.subset != "fixed"
     if any(file.startswith("val") for file in content["files"]):
         defaults["validation"] = None  # the source has a validation split of its own
     spec = {
@@ -198,7 +206,8 @@ def _store(experiment: Experiment, content: dict) -> DataSet:
         **content,
         "validation": data.validation if data.validation is not None else defaults["validation"],
         "split_seed": data.split_seed,
-        "limit_train": data.limit_train if data.limit_train is not None else defaults["train"],
+        "limit_train": limit_train,
+        "subset_seed": seed if own else None,
         "limit_test": data.limit_test,
     }
     if data.store == PHOTOS:
@@ -208,7 +217,7 @@ def _store(experiment: Experiment, content: dict) -> DataSet:
             spec["validation"] = data.validation  # 10,000 of its validation photos
     elif content["source"] == "folder":
         raise VicinalError(f"data.store: {data.name} is a folder of photos: set it to photos")
-    return DataSet(artefact_id(data.name, spec), normalise(spec), data.root)
+    return DataSet(artefact_id(f"{data.name}_s{seed}" if own else data.name, spec), normalise(spec), data.root)
 
 
 def _given_teacher(experiment: Experiment, store: DataSet, entry: TeacherEntry, sums: Mapping[str, str]) -> Teacher:
@@ -252,7 +261,7 @@ def _trained_teacher(experiment: Experiment, store: DataSet, entry: TeacherEntry
         "loss": {"ce_weight": 1.0},
     }
     slug = f"{entry.model}_mix{exact_number(entry.mixup_alpha)}" if entry.mixup_alpha else entry.model
-    columns = {**_teacher_columns(experiment, store, entry, seed, slug, recipe), **_pretraining_columns(spec)}
+    columns = {**_teacher_columns(experiment, store, entry, seed, slug, recipe), **pretraining_columns(spec)}
     return Teacher(artefact_id(f"{slug}_s{seed}", spec), normalise(spec), store, columns)
 
 
@@ -267,43 +276,7 @@ def _teacher_columns(
         "seed": seed,
         "alpha": entry.trained_with,
         "slug": slug,
-        **_weight_columns({"ce_weight": 1.0}),
+        **weight_columns({"ce_weight": 1.0}),
         **recipe_columns(recipe),
-        **_data_columns(store.spec),
+        **data_columns(store.spec),
     }
-
-
-# What a model was made of, as columns of its tables.
-
-
-def _pretraining_columns(spec: dict[str, Any], teacher: Teacher | None = None) -> dict[str, bool]:
-    """Return whether the published weights that a model and its teacher started from, if any, were made with mixup."""
-    columns = {}
-    if spec.get("weights"):
-        columns["pretraining_mixup"] = WEIGHTS[spec["weights"]["name"]].pretraining_mixup
-    if teacher and teacher.weights and not teacher.is_given:
-        columns["teacher_pretraining_mixup"] = WEIGHTS[teacher.weights].pretraining_mixup
-    return columns
-
-
-def _weight_columns(loss: dict[str, float]) -> dict[str, float]:
-    """Return the weight of each term of the loss as columns; 0 for terms that a model does not have."""
-    return {name: loss.get(name, 0.0) for name in Loss.model_fields}
-
-
-# The student of a cohort without a teacher.
-_LABELS_ALONE = _Own({"loss": {"ce_weight": 1.0}})
-
-
-def recipe_columns(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return a recipe as columns, a list as text."""
-    return {
-        f"recipe_{key}": " ".join(map(exact_number, value)) if isinstance(value, list) else value
-        for key, value in recipe.items()
-    }
-
-
-def _data_columns(spec: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of a data set as columns; its name has a column of its own."""
-    own = ("source", "validation", "split_seed", "limit_train", "limit_test")
-    return {f"data_{key}": spec.get(key) for key in own}

@@ -269,6 +269,7 @@ def _study_plan(study: Study) -> Plan:
     spec = {
         "name": name,
         "data": study.store.spec,
+        "stores": study.stores,
         "models": {id_: {"evaluation": evaluation, **columns} for id_, (evaluation, columns) in models},
     }
     if study.wants_corruptions:

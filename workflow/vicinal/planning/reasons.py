@@ -136,7 +136,7 @@ def _shown(new: list[str], changed: list[str]) -> list[str]:
 def _flatten(name: str, value: Any, into: dict[str, str]) -> None:
     if isinstance(value, Mapping):
         for key, entry in value.items():
-            if key != "stage":
+            if key not in ("stage", "subset_seed"):  # the subset follows the seed, which is an axis
                 _flatten(f"{name}.{key}", entry, into)
     else:
         into[name] = _value(value)

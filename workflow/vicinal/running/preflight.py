@@ -262,7 +262,7 @@ def _unreadable(jobs: Jobs) -> list[Problem]:
 
 
 def _of_store(artefacts: Artefacts, store: DataSet) -> tuple[str, ...]:
-    return artefacts.names(lambda study: study.store.id == store.id)
+    return artefacts.names(lambda study: store.id in study.stores)
 
 
 def _trained(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> list[tuple[Teacher | Cohort, int]]:

@@ -18,7 +18,7 @@ from vicinal.jobs.provenance import Stopwatch, provenance
 from vicinal.jobs.records import remove_checkpoints
 from vicinal.results import checkpoint_folder
 from vicinal.training.checkpoint import Checkpoint, Checkpoints, describe_machine, find_checkpoint, resumption
-from vicinal.training.learner import Learner, make_learner
+from vicinal.training.learner import Learner, make_learner, role_seed
 from vicinal.training.loop import Callbacks, Moment, train
 from vicinal.training.memory import is_out_of_memory, release_memory
 from vicinal.training.numerics import Numerics
@@ -118,7 +118,7 @@ def _train_together(job: TrainingJob, wanted: dict[Path, dict[str, Any]], checkp
     spec = next(iter(records.values()))["spec"]
     data, validation = (open_images(job.store, split, job.device, spec["recipe"]) for split in ("train", "validation"))
     teacher = job.numerics.freeze(trained_network(*job.teacher, data)) if job.teacher else None
-    training = Training(data, validation, spec["recipe"], spec["seed"], spec.get("alpha"), teacher, job.numerics)
+    training = Training(data, validation, spec["recipe"], role_seed(spec), spec.get("alpha"), teacher, job.numerics)
     learners = [make_learner(id_, record["spec"], data, job.weights) for id_, record in records.items()]
     machine = describe_machine(job.device, job.numerics)
     moment, before, resumed = Moment(), 0.0, []

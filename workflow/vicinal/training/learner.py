@@ -1,5 +1,6 @@
 """A network in training: its weights, its optimiser, its loss, its history."""
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,15 +71,25 @@ class Learner:
         self.head.train()
 
 
+def role_seed(spec: dict) -> int:
+    """Return the seed of a network's initial weights and batches: of its spec's seed and role.
+
+    All students of a seed share it, so that methods are compared in pairs. Teachers have another one: else a teacher
+    would equal the student of its architecture that learns from labels, and would be closer to all students of its
+    architecture than a teacher that was trained apart from them.
+    """
+    return int.from_bytes(hashlib.sha256(f"{spec['stage']} {spec['seed']}".encode()).digest()[:7])
+
+
 def make_learner(id_: str, spec: dict, data: Images, weights: Path | None = None) -> Learner:
-    """Return a fresh network for a student's or teacher's spec; its initial weights depend on the seed alone.
+    """Return a fresh network for a student's or teacher's spec; its initial weights depend on seed and role alone.
 
     If it starts from published weights, its last layer is still fresh.
 
     Args:
         id_: the id, for messages and files.
-        spec: ``model`` (architecture), ``recipe``, ``seed``, ``loss`` (weights) and, with a teacher, ``temperature``
-            and ``logit_scale``.
+        spec: ``stage``, ``model`` (architecture), ``recipe``, ``seed``, ``loss`` (weights) and, with a teacher,
+            ``temperature`` and ``logit_scale``.
         data: the training split, on the device that the network goes to.
         weights: file of the published weights that the spec names under ``weights``.
 
@@ -86,7 +97,7 @@ def make_learner(id_: str, spec: dict, data: Images, weights: Path | None = None
         VicinalError: the spec names weights, and ``weights`` is None, damaged or of another network.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(spec["seed"])
+        torch.manual_seed(role_seed(spec))
         model = build_model(spec["model"], data.num_classes, data.channels)
     if initial := spec.get("weights"):
         if weights is None:

@@ -26,7 +26,7 @@ class Training:
         data: the training split, on the device where the training runs.
         validation: the validation split, for the history and the schedule ``plateau``; may be empty.
         recipe: resolved, see ``vicinal.config.Recipe``.
-        seed: of the replicate; with the epoch it determines the batches.
+        seed: with the epoch it determines the batches.
         alpha: of the mixup; None: inputs are not mixed.
         teacher: frozen and in evaluation mode, asked once a batch for all networks; None: there is none.
         numerics: how to compute.

@@ -1,4 +1,4 @@
-"""C2: the student becomes more linear between inputs than its teacher."""
+"""C2: the student becomes more linear between inputs than its teacher, and than its teacher's answers make it."""
 
 from vicinal.analysis.claims.cells import Runs, missing_primary, primary_students
 from vicinal.analysis.claims.samples import paired
@@ -6,7 +6,10 @@ from vicinal.analysis.claims.settings import Setting, baseline, is_primary
 from vicinal.analysis.claims.verdict import Test, decidable
 
 TITLE = "More linear than the teacher"
-SENTENCE = "A student distilled with mixup is more linear between inputs than the teacher it learned from."
+SENTENCE = (
+    "A student distilled with mixup is more linear between inputs than the teacher it learned from, by more than the "
+    "imitation of its teacher's answers on mixed inputs."
+)
 _MATCHED = "nonlinearity_matched"
 
 
@@ -17,14 +20,20 @@ def tests(runs: Runs) -> tuple[list[Test], str]:
     if not primary:
         return [], missing_primary(runs)
     metrics = ("nonlinearity", _MATCHED)
-    found = [_test(runs, s, name, primary=True) for s in primary for name in metrics]
+    found = []
+    for s in primary:
+        found += [_test(runs, s, name, primary=True) for name in metrics]
+        found.append(_imitation(runs, s, primary=True))
     for s in primary:
         for split, pairs in (("train", "all"), ("test", "different")):
             found += [_test(runs, s, name, split=split, pairs=pairs) for name in metrics]
-    found += [_test(runs, s, name) for s in students if not is_primary(s) for name in metrics]
-    for s in students:  # controls; a ce_mixup student has no teacher whose entropy it could be matched to
-        for method, name in (("kd", "nonlinearity"), ("kd", _MATCHED), ("ce_mixup", "nonlinearity")):
-            found.append(_test(runs, s, name, versus=method))
+    for s in students:
+        if not is_primary(s):
+            found += [_test(runs, s, name) for name in metrics]
+            found.append(_imitation(runs, s))
+    controls = (("kd", "nonlinearity"), ("kd", _MATCHED), ("ce_mixup", "nonlinearity"), ("ce", "nonlinearity"))
+    for s in students:  # students without a teacher have none whose entropy they could be matched to
+        found += [_test(runs, s, name, versus=method) for method, name in controls]
     return decidable(found), ""
 
 
@@ -39,6 +48,14 @@ def _test(
     estimand = f"L_NL({versus}) − L_NL(student), nats{', temperature-matched' if name == _MATCHED else ''}"
     cell = runs.label(s, versus) + (f", {where}" if where else "")
     return Test(cell, estimand, sample, primary=primary, warning=_pretrained(runs, s))
+
+
+def _imitation(runs: Runs, s: Setting, primary: bool = False) -> Test:
+    """Return the test that mixup moves the student from its teacher's answers towards its own linear mixture."""
+    series = [runs.vicinal(setting, "imitation_weight") for setting in (s, baseline(s, "kd"))]
+    sample = paired(series, lambda own, theirs: own - theirs)
+    estimand = "imitation weight α(kd_mixup) − α(kd)"
+    return Test(runs.label(s, "kd"), estimand, sample, primary=primary, warning=_pretrained(runs, s))
 
 
 def _pretrained(runs: Runs, s: Setting) -> str:

@@ -1,25 +1,33 @@
-"""C3: distillation with mixup raises the student's accuracy."""
+"""C3: distillation with mixup raises the student's accuracy; one verdict against ce, one against kd."""
 
 from vicinal.analysis.claims.cells import Runs, missing_primary, primary_students
+from vicinal.analysis.claims.preconditions import better_teacher
 from vicinal.analysis.claims.samples import paired
-from vicinal.analysis.claims.settings import baseline
+from vicinal.analysis.claims.settings import Setting, baseline
 from vicinal.analysis.claims.verdict import Test, decidable
 
-TITLE = "Higher accuracy"
-SENTENCE = "Distillation with mixup makes the student more accurate than training or distilling it otherwise."
-BASELINES = ("ce", "ce_mixup", "kd")
+TITLES = {"ce": "Higher accuracy than without a teacher", "kd": "Higher accuracy than standard distillation"}
+SENTENCES = {
+    "ce": "Distillation with mixup makes the student more accurate than cross-entropy training without a teacher.",
+    "kd": "Distillation with mixup makes the student more accurate than standard distillation.",
+}
 
 
-def tests(runs: Runs) -> tuple[list[Test], str]:
-    """Return the tests of C3, and which runs it lacks."""
+def tests(runs: Runs, versus: str) -> tuple[list[Test], str]:
+    """Return the tests of C3 against the method ``versus``, and which runs it lacks."""
     primary = primary_students(runs)
     if not primary:
         return [], missing_primary(runs)
-    found = []
-    for s in dict.fromkeys(primary + runs.students()):
-        for method in BASELINES:
-            series = [runs.metric(s, "accuracy"), runs.metric(baseline(s, method), "accuracy")]
-            sample = paired(series, lambda own, theirs: own - theirs)
-            estimand = f"accuracy(kd_mixup) − accuracy({method})"
-            found.append(Test(runs.label(s, method), estimand, sample, primary=s in primary))
+    students = list(dict.fromkeys(primary + runs.students()))
+    found = [_test(runs, s, versus, primary=s in primary) for s in students]
+    if versus == "ce":
+        found += [_test(runs, s, "ce_mixup", primary=False) for s in students]
     return decidable(found), ""
+
+
+def _test(runs: Runs, s: Setting, method: str, primary: bool) -> Test:
+    series = [runs.metric(s, "accuracy"), runs.metric(baseline(s, method), "accuracy")]
+    sample = paired(series, lambda own, theirs: own - theirs)
+    estimand = f"accuracy(kd_mixup) − accuracy({method})"
+    requires = (better_teacher(runs, s),) if primary else ()
+    return Test(runs.label(s, method), estimand, sample, primary=primary, requires=requires)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from vicinal.analysis.claims.cells import Runs
+from vicinal.analysis.claims.preconditions import better_teacher
 from vicinal.analysis.claims.samples import Series, paired
 from vicinal.analysis.claims.settings import PRIMARY_ALPHA, PRIMARY_TEMPERATURE, Setting, is_primary
 from vicinal.analysis.claims.statistics import Within, partial_correlation, slopes
@@ -59,14 +60,20 @@ def _slope(runs: Runs, s: Setting, scales: tuple[float, ...], primary: bool) -> 
         return slopes(x, y)
 
     estimand = "slope of the student's confidence gap on the teacher's"
-    return Test(runs.label(s), estimand, paired(_gaps(runs, s, scales), contrast), primary=primary)
+    sample = paired(_gaps(runs, s, scales), contrast)
+    return Test(runs.label(s), estimand, sample, primary=primary, requires=_required(runs, s, primary))
 
 
 def _accuracy(runs: Runs, s: Setting, scale: float, primary: bool) -> Test:
     series = [runs.metric(s._replace(logit_scale=c), "accuracy") for c in (scale, 1.0)]
     estimand = f"{MARGIN:g} − |accuracy(logit_scale {scale:g}) − accuracy(logit_scale 1)|"
     sample = paired(series, lambda scaled, plain: scaled - plain)
-    return Test(runs.label(s), estimand, sample, Within(MARGIN), primary=primary)
+    requires = _required(runs, s, primary)
+    return Test(runs.label(s), estimand, sample, Within(MARGIN), primary=primary, requires=requires)
+
+
+def _required(runs: Runs, s: Setting, primary: bool) -> tuple[Test, ...]:
+    return (better_teacher(runs, s),) if primary else ()
 
 
 def _partial(runs: Runs, s: Setting) -> Test:

@@ -1,7 +1,6 @@
 """C6: temperature trades accuracy against calibration, more strongly under mixup."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,46 +17,59 @@ SENTENCE = (
     "calibration depends on temperature more strongly with mixup than without."
 )
 MIN_TEMPERATURES = 3
-_SAME_SIGN = "smaller of the slopes of accuracy and of |gap| on log2 T where they have the same sign (opposite ends)"
-_METRICS = {"accuracy": "accuracy", "confidence_gap": "|gap|"}
+_OPPOSITE = "smaller of the slopes of accuracy and of ECE on log2 T where they have the same sign (opposite ends)"
+_NAMES = {"accuracy": "accuracy", "ece": "ECE", "confidence_gap": "the signed gap"}
 
 
 def tests(runs: Runs) -> tuple[list[Test], str]:
     """Return the tests of C6, and which runs it lacks."""
-    grids: dict[Setting, list[float]] = {}
-    for s in runs.students():
-        if s.temperature != STD:
-            grids.setdefault(s._replace(temperature=None), []).append(s.temperature)
-    grids = {s: sorted(grid) for s, grid in grids.items() if len(grid) >= MIN_TEMPERATURES}
-    if not any(_is_primary(s) for s in grids):
+    grids = {s: grid for s, grid in _temperatures(runs.students()).items() if len(grid) >= MIN_TEMPERATURES}
+    found = _short_grids(runs, grids)
+    if not any(_is_primary(s) for s in grids) and not found:
         what = f"and at least {MIN_TEMPERATURES} numeric temperatures, and kd likewise"
         return [], missing_primary(runs, what)
-    found = _short_grids(runs, grids)
     for s, grid in grids.items():
         found += _tests(runs, s, grid, _is_primary(s))
     return decidable(found), ""
 
 
-def _short_grids(runs: Runs, grids: Mapping[Setting, list[float]]) -> list[Test]:
-    """Return primary tests of the pairs that were distilled at several temperatures, but not at enough of them.
+def _temperatures(students: Sequence[Setting]) -> dict[Setting, list[float]]:
+    """Return the numeric temperatures, sorted, of each setting that is else the same."""
+    found: dict[Setting, set[float]] = {}
+    for s in students:
+        found.setdefault(s._replace(temperature=None), set()).update({s.temperature} - {STD})
+    return {s: sorted(temperatures) for s, temperatures in found.items()}
 
-    They decide nothing and name what is missing, so that a pair that lost its runs does not go unnoticed.
+
+def _short_grids(runs: Runs, grids: dict[Setting, list[float]]) -> list[Test]:
+    """Return primary tests of the pairs that were not distilled at enough temperatures: they decide nothing.
+
+    A pair of several temperatures names what is missing, so that one that lost its runs does not go unnoticed. A single
+    temperature was never meant as a grid: it is only named if no pair has more, and then nothing can be tested.
     """
-    own: dict[Setting, set[float]] = {}
+    own = {s: set(grid) for s, grid in _temperatures(runs.students()).items() if _is_primary(s)}
+    if not own:
+        return []
     both: dict[Setting, set[float]] = {s._replace(temperature=None): set() for s in lost_pairs(runs)}
-    for s in runs.students() + runs.students("kd"):
-        key = s._replace(method="kd_mixup", alpha=PRIMARY_ALPHA, temperature=None)
-        if s.temperature != STD and _is_primary(key):
-            both.setdefault(key, set()).add(s.temperature)
-            if s.alpha == PRIMARY_ALPHA:
-                own.setdefault(key, set()).add(s.temperature)
+    several = len(both) > 0
+    for s, grid in _temperatures(runs.students() + runs.students("kd")).items():
+        key = s._replace(method="kd_mixup", alpha=PRIMARY_ALPHA)
+        if _is_primary(key):
+            both.setdefault(key, set()).update(grid)
+            several |= len(both[key]) > 1
     found = []
     for s, temperatures in both.items():
-        if s not in grids and len(temperatures) != 1:  # a single temperature was never meant as a grid
-            lost = sorted(temperatures - own.get(s, set()))
-            wanted = f"at T = {', '.join(f'{t:g}' for t in lost)}" if lost else "at more temperatures"
-            needs = f"{runs.describe(s)} {wanted} (at least {MIN_TEMPERATURES} numeric temperatures)"
-            found.append(Test(runs.label(s), _SAME_SIGN, Sample(needs=needs), SameSign(), primary=True))
+        if s in grids:
+            continue
+        if s in own and len(temperatures) < 2:
+            if not several:
+                why = f"{runs.label(s)}: distilled at fewer than two numeric temperatures"
+                found.append(Test(runs.label(s), _OPPOSITE, Sample(), SameSign(), primary=True, barred=why))
+            continue
+        lost = sorted(temperatures - own.get(s, set()))
+        wanted = f"at T = {', '.join(f'{t:g}' for t in lost)}" if lost else "at more temperatures"
+        needs = f"{runs.describe(s)} {wanted} (at least {MIN_TEMPERATURES} numeric temperatures)"
+        found.append(Test(runs.label(s), _OPPOSITE, Sample(needs=needs), SameSign(), primary=True))
     return found
 
 
@@ -72,20 +84,24 @@ def _tests(runs: Runs, s: Setting, grid: list[float], primary: bool) -> list[Tes
     shared = both if len(both) >= MIN_TEMPERATURES else grid  # then the runs that kd lacks are named
     own, common = (f"{runs.label(s)}, T = {{{', '.join(f'{t:g}' for t in part)}}}" for part in (grid, shared))
 
+    def opposite(*columns: np.ndarray) -> np.ndarray:
+        return np.stack(_two_slopes(grid, columns), axis=1)
+
     def steeper(*columns: np.ndarray) -> np.ndarray:
         mixed, ordinary = _two_slopes(shared, columns)
-        return abs(mixed) - abs(ordinary)
+        return np.stack([mixed - ordinary, mixed + ordinary], axis=1)
 
-    series = [one for metric in _METRICS for one in _series(runs, s, grid, metric)]
-    sample = paired(series, lambda *columns: np.stack(_two_slopes(grid, columns), axis=1))
-    found = [Test(own, _SAME_SIGN, sample, SameSign(), primary=primary)]
-    for metric, name in _METRICS.items():
-        series = _series(runs, s, shared, metric) + _series(runs, plain, shared, metric)
-        sample = paired(series, steeper)
+    series = _series(runs, s, grid, "accuracy") + _series(runs, s, grid, "ece")
+    found = [Test(own, _OPPOSITE, paired(series, opposite), SameSign(), primary=primary)]
+    for metric, name in _NAMES.items():
+        # |a| − |b| is the smaller magnitude of a − b and a + b where these have the same sign, else it is not above 0.
+        # The mean over seeds of the |a| and |b| themselves would depend on their noise.
+        sample = paired(_series(runs, s, shared, metric) + _series(runs, plain, shared, metric), steeper)
         estimand = f"|slope of {name} on log2 T|: kd_mixup − kd"
-        found.append(Test(f"{common}, vs kd", estimand, sample, primary=primary and metric == "confidence_gap"))
+        decides = primary and metric == "confidence_gap"
+        found.append(Test(f"{common}, vs kd", estimand, sample, SameSign(), primary=decides))
     for setting, temperatures, cell in ((s, grid, own), (plain, shared, common)):
-        for metric, name in _METRICS.items():
+        for metric, name in _NAMES.items():
             series = _series(runs, setting, temperatures, metric)
             sample = paired(series, lambda *columns, t=temperatures: _slopes(t, columns))
             estimand = f"slope of {name} on log2 T, {setting.method}"
@@ -94,14 +110,7 @@ def _tests(runs: Runs, s: Setting, grid: list[float], primary: bool) -> list[Tes
 
 
 def _series(runs: Runs, s: Setting, grid: list[float], metric: str) -> list[Series]:
-    """Return a metric at every temperature; of the confidence gap its absolute value."""
-    found = [runs.metric(s._replace(temperature=t), metric) for t in grid]
-    if metric != "confidence_gap":
-        return found
-    return [
-        replace(one, values={seed: [abs(value) for value in values] for seed, values in one.values.items()})
-        for one in found
-    ]
+    return [runs.metric(s._replace(temperature=t), metric) for t in grid]
 
 
 def _two_slopes(grid: list[float], columns: Sequence[np.ndarray]) -> list[np.ndarray]:

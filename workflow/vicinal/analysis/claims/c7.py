@@ -1,14 +1,18 @@
 """C7: a larger teacher is not simply a better one."""
 
 import itertools
+import math
 import re
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from vicinal.analysis.claims.cells import Runs, missing_primary, primary_students
-from vicinal.analysis.claims.samples import paired
+from vicinal.analysis.claims.preconditions import better_teacher
+from vicinal.analysis.claims.samples import Series, paired
 from vicinal.analysis.claims.settings import Setting, is_primary
-from vicinal.analysis.claims.statistics import Largest
+from vicinal.analysis.claims.statistics import Largest, Mean, Rule
 from vicinal.analysis.claims.verdict import Test
 
 TITLE = "Bigger teachers are not simply better"
@@ -37,52 +41,89 @@ def families(name: str) -> dict[str, int]:
 def tests(runs: Runs) -> tuple[list[Test], str]:
     """Return the tests of C7, and which runs it lacks.
 
-    The null is a ladder that does not fall: μ_i ≤ μ_j for every smaller teacher i and larger one j. θ is the largest of
-    μ_i − μ_largest over the smaller teachers i (see ``Largest``: Bonferroni over them); θ > 0 contradicts the null.
-    Whether it falls anywhere, over all pairs i < j, is a secondary test: the largest teacher may still be the best.
+    The null is a ladder that does not fall: μ_i ≤ μ_j for every lower rung i and higher one j. θ is the largest of
+    μ_i − μ_top over the rungs i below the top (see ``Largest``: Bonferroni over them); θ > 0 contradicts the null.
+    Whether it falls anywhere, over all pairs i < j, is a secondary test: the top may still be the best.
     """
     ladders: dict[Setting, dict[int, Setting]] = {}
     for s in dict.fromkeys(primary_students(runs) + runs.students("kd_mixup") + runs.students("kd")):
         for family, size in families(str(s.teacher)).items():
             ladders.setdefault(s._replace(teacher=family), {})[size] = s
     ladders = {key: ladder for key, ladder in ladders.items() if len(ladder) > 1}
-    rungs = [[ladder[size] for size in sorted(ladder)] for ladder in ladders.values()]
-    if not any(is_primary(ladder[0]) for ladder in rungs):
+    rungs = [_Ladder(runs, [ladder[size] for size in sorted(ladder)]) for ladder in ladders.values()]
+    if not any(ladder.primary for ladder in rungs):
         return [], f"{missing_primary(runs)}; at least 2 teachers of one family for the same student"
-    found = [_largest(runs, ladder) for ladder in rungs]
+    found = [ladder.largest() for ladder in rungs]
     for ladder in rungs:
-        if len(ladder) > 2:
-            found.append(_anywhere(runs, ladder))
-            found += [_pair(runs, ladder, smaller) for smaller in ladder[:-1] if is_primary(ladder[0])]
+        if len(ladder.rungs) > 2:
+            found.append(ladder.anywhere())
+            found += ladder.pairs() if ladder.primary else []
     return sorted(found, key=lambda test: not test.primary), ""
 
 
-def _largest(runs: Runs, ladder: list[Setting]) -> Test:
-    def contrast(*accuracy: np.ndarray) -> np.ndarray:
-        return np.stack([smaller - accuracy[-1] for smaller in accuracy[:-1]], axis=1)
+class _Ladder:
+    """The students of the teachers of one family, from the lowest teacher to the top.
 
-    sample = paired([runs.metric(s, "accuracy") for s in ladder], contrast)
-    estimand = f"best accuracy of a student of a smaller teacher − accuracy(student | {ladder[-1].teacher})"
-    return Test(_cell(runs, ladder), estimand, sample, Largest(), primary=is_primary(ladder[0]))
+    A teacher that is not more accurate than the student trained alone is no rung. The others stand in the order of
+    their size, or of their mean accuracy over seeds where the two orders differ.
+    """
+
+    def __init__(self, runs: Runs, by_size: list[Setting]) -> None:
+        self.runs, self.primary = runs, is_primary(by_size[0])
+        gates = {s: better_teacher(runs, s) for s in by_size}
+        self.rungs = [s for s in by_size if not gates[s].fails]
+        self.warning = ""
+        if len(self.rungs) < 2:
+            self.rungs, self.requires = by_size, tuple(gate for gate in gates.values() if gate.fails)
+            return
+        self.requires = tuple(gates[s] for s in self.rungs)
+        notes = [f"no rung of the ladder: {gate.failure}" for gate in gates.values() if gate.fails]
+        accuracy = {s: _mean(runs.metric(runs.teacher_of(s), "accuracy")) for s in self.rungs}
+        ordered = sorted(self.rungs, key=accuracy.__getitem__)
+        if ordered != self.rungs and np.isfinite(list(accuracy.values())).all():
+            listed = ", ".join(f"{s.teacher} {accuracy[s]:.4g}" for s in self.rungs)
+            notes.append(f"teachers in the order of their accuracy, which is not that of their size: {listed}")
+            self.rungs = ordered
+        self.warning = "; ".join(notes)
+
+    def largest(self) -> Test:
+        """Return the test of the top against the rungs below it."""
+
+        def contrast(*accuracy: np.ndarray) -> np.ndarray:
+            return np.stack([lower - accuracy[-1] for lower in accuracy[:-1]], axis=1)
+
+        estimand = f"best accuracy of a student of a lower teacher − accuracy(student | {self.rungs[-1].teacher})"
+        requires = self.requires if self.primary else ()
+        return self._test(estimand, self.rungs, contrast, Largest(), primary=self.primary, requires=requires)
+
+    def anywhere(self) -> Test:
+        """Return the test of the largest fall."""
+        pairs = list(itertools.combinations(range(len(self.rungs)), 2))
+
+        def contrast(*accuracy: np.ndarray) -> np.ndarray:
+            return np.stack([accuracy[i] - accuracy[j] for i, j in pairs], axis=1)
+
+        estimand = "largest fall of the student's accuracy from a lower to a higher teacher"
+        return self._test(estimand, self.rungs, contrast, Largest())
+
+    def pairs(self) -> list[Test]:
+        """Return the tests of each rung against the top."""
+        top, found = self.rungs[-1], []
+        for lower in self.rungs[:-1]:
+            estimand = f"accuracy(student | {lower.teacher}) − accuracy(student | {top.teacher})"
+            found.append(self._test(estimand, [lower, top], np.subtract, Mean()))
+        return found
+
+    def _test(
+        self, estimand: str, students: list[Setting], contrast: Callable[..., np.ndarray], rule: Rule, **more: Any
+    ) -> Test:
+        sample = paired([self.runs.metric(s, "accuracy") for s in students], contrast)
+        names = " < ".join(str(s.teacher) for s in self.rungs)
+        cell = self.runs.label(self.rungs[0]._replace(teacher=f"({names})"))
+        return Test(cell, estimand, sample, rule, warning=self.warning, **more)
 
 
-def _anywhere(runs: Runs, ladder: list[Setting]) -> Test:
-    pairs = list(itertools.combinations(range(len(ladder)), 2))
-
-    def contrast(*accuracy: np.ndarray) -> np.ndarray:
-        return np.stack([accuracy[i] - accuracy[j] for i, j in pairs], axis=1)
-
-    sample = paired([runs.metric(s, "accuracy") for s in ladder], contrast)
-    estimand = "largest fall of the student's accuracy from a smaller to a larger teacher"
-    return Test(_cell(runs, ladder), estimand, sample, Largest())
-
-
-def _pair(runs: Runs, ladder: list[Setting], smaller: Setting) -> Test:
-    series = [runs.metric(s, "accuracy") for s in (smaller, ladder[-1])]
-    estimand = f"accuracy(student | {smaller.teacher}) − accuracy(student | {ladder[-1].teacher})"
-    return Test(_cell(runs, ladder), estimand, paired(series, lambda small, large: small - large))
-
-
-def _cell(runs: Runs, ladder: list[Setting]) -> str:
-    names = " < ".join(str(s.teacher) for s in ladder)
-    return runs.label(ladder[0]._replace(teacher=f"({names})"))
+def _mean(series: Series) -> float:
+    """Return the mean over seeds; NaN without values."""
+    values = [value for of_seed in series.values.values() for value in of_seed]
+    return float(np.mean(values)) if values else math.nan

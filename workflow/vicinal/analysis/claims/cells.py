@@ -85,7 +85,7 @@ class Runs:
         self._add(table[table["split"].eq("test")], "metric")
 
     def _read_vicinal(self, table: pd.DataFrame) -> None:
-        table = table[table["metric"].isin(["nonlinearity", "nonlinearity_matched"])]
+        table = table[table["metric"].isin(["nonlinearity", "nonlinearity_matched", "imitation_weight"])]
         for pairs, low, high in (WHOLE, PEAK):
             of_range = np.isclose(table["lam_low"], low) & np.isclose(table["lam_high"], high)
             self._add(table[table["pairs"].isin([pairs]) & of_range], "metric", "split", "pairs")

@@ -10,8 +10,14 @@ _INTRODUCTION = """# Claims
 
 The replicate is the seed, and runs are paired by seed. A claim is *reproduced* where the 95 % interval lies above the
 threshold in all primary tests, *not reproduced* where the interval with Bonferroni's correction over them lies below it
-in some, else *inconclusive*; where nothing was distilled it is *not judged*. p is one-sided (the estimand is not above
-the threshold); secondary tests are corrected by Holm within the claim and decide nothing."""
+in some, else *inconclusive*. A primary test whose precondition is not shown to hold, by the same interval, is left out;
+where none is left the claim is *not testable here*. Where nothing was distilled it is *not judged*. p is one-sided (the
+estimand is not above the threshold); secondary tests are corrected by Holm within the claim and decide nothing."""
+_KINDS = {
+    "precondition": ("Preconditions", "p"),
+    "primary": ("Primary tests", "p"),
+    "secondary": ("Secondary tests", "p_holm"),
+}
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -25,11 +31,11 @@ def markdown(table: pd.DataFrame) -> str:
         lines += ["", f"## {verdict['claim']}: {verdict['title']}", "", verdict["sentence"], ""]
         lines += [f"**{verdict['verdict'].capitalize()}**: {verdict['reason']}."]
         of_claim = table[table["claim"] == verdict["claim"]]
-        for kind, p in (("primary", "p"), ("secondary", "p_holm")):
+        for kind, (heading, p) in _KINDS.items():
             rows = of_claim[of_claim["kind"] == kind].to_dict("records")
             if rows:
                 head = ["Cell", "Estimand", "Estimate", "95 % interval", "Threshold", "n", p.replace("_", " "), "Note"]
-                lines += ["", f"### {kind.capitalize()} tests", "", *_table(head, [_line(row, p) for row in rows])]
+                lines += ["", f"### {heading}", "", *_table(head, [_line(row, p) for row in rows])]
     return "\n".join(lines) + "\n"
 
 

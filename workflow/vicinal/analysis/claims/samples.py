@@ -66,7 +66,7 @@ def paired(series: Sequence[Series], contrast: Callable[..., np.ndarray]) -> Sam
     for s in series:
         own_seeds = [ALL_SEEDS] if ALL_SEEDS in s.values else seeds
         column = np.array([s.values[seed][0] for seed in own_seeds], dtype=np.float64)
-        if problem := _unusable(column, MIN_COPIES):
+        if not np.isin(column, (0, 1)).all() and (problem := _unusable(column, MIN_COPIES)):  # a bound is no copy
             return Sample(seeds, problem=f"{s.name} is {problem}", note=note)
         columns.append(np.broadcast_to(column, len(seeds)))
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -2,7 +2,8 @@
 
 Every rule takes the summary of a sample (n seeds, k columns) and gives the estimate of one number θ, an interval that
 contains θ with probability 1 − ``error`` (``error``/2 on each side), and the one-sided p-value of θ ≤ threshold, for
-normal differences. ``interval(...).low > threshold`` at ``error`` exactly where ``p < error/2``.
+normal differences. ``interval(...).low > threshold`` at ``error`` exactly where ``p < error/2``. ``decisive`` gives the
+one mean on which the lower bound of the 95 % interval hangs, for statements of power.
 """
 
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import nctdtr, nctdtrinc, stdtr, stdtrit
 
-ERROR = 0.05
+ERROR, POWER = 0.05, 0.8
+MOST_SEEDS = 1000  # of ``seeds_needed``
 
 
 class Summary(NamedTuple):
@@ -52,6 +54,27 @@ def t_above(mean: np.ndarray, se: np.ndarray, n: int) -> np.ndarray:
     return stdtr(n - 1, -mean / se)
 
 
+def detectable(se: float, n: int, error: float = ERROR) -> float:
+    """Return how far above its threshold a mean must be to be found with probability ``POWER``.
+
+    Found: the lower bound of the paired-t interval at ``error`` over ``n`` seeds lies above the threshold. By the
+    noncentral t distribution, with the standard error ``se`` taken as true.
+    """
+    return float(nctdtrinc(n - 1, 1 - POWER, _quantile(n - 1, 1 - error / 2))) * se
+
+
+def seeds_needed(distance: float, sd: float, error: float = ERROR) -> int | None:
+    """Return the number of seeds with which a mean ``distance`` above its threshold is found with ``POWER``.
+
+    ``sd`` is the standard deviation over seeds, taken as true. None: more than ``MOST_SEEDS``, or no number will do.
+    """
+    if distance <= 0:
+        return None
+    n = np.arange(3, MOST_SEEDS + 1)
+    enough = nctdtr(n - 1, distance / sd * np.sqrt(n), stdtrit(n - 1, 1 - error / 2)) <= 1 - POWER
+    return int(n[enough.argmax()]) if enough.any() else None
+
+
 def holm(p: np.ndarray) -> np.ndarray:
     """Return the p-values (m,) adjusted by Holm (1979): running maximum of (m − i)·p over sorted p, at most 1."""
     p = np.asarray(p, dtype=np.float64)
@@ -78,6 +101,10 @@ class Mean:
         """Return the one-sided p-value of θ ≤ threshold."""
         return float(t_above(s.mean - threshold, s.se, s.n)[0])
 
+    def decisive(self, s: Summary) -> tuple[float, float, float]:
+        """Return the mean that the lower bound is of, its standard error, and the error of its interval."""
+        return float(s.mean[0]), float(s.se[0]), ERROR
+
 
 @dataclass(frozen=True)
 class Largest:
@@ -100,6 +127,12 @@ class Largest:
     def p(self, s: Summary, threshold: float) -> float:
         """Return the one-sided p-value of θ ≤ threshold."""
         return min(1.0, len(s.mean) * float(t_above(s.mean - threshold, s.se, s.n).min()))
+
+    def decisive(self, s: Summary) -> tuple[float, float, float]:
+        """Return the mean that the lower bound is of, its standard error, and the error of its interval."""
+        error = ERROR / len(s.mean)
+        at = t_interval(*s, error)[0].argmax()
+        return float(s.mean[at]), float(s.se[at]), error
 
 
 @dataclass(frozen=True)
@@ -124,6 +157,13 @@ class SameSign:
         up, down = t_above(s.mean - threshold, s.se, s.n), t_above(-s.mean - threshold, s.se, s.n)
         return float(min(up.max(), down.max()))
 
+    def decisive(self, s: Summary) -> tuple[float, float, float]:
+        """Return the mean that the lower bound is of, its standard error, and the error of its interval."""
+        low, high = t_interval(*s, ERROR)
+        sign, bounds = (1, low) if low.min() >= (-high).min() else (-1, -high)
+        at = bounds.argmin()
+        return float(sign * s.mean[at]), float(s.se[at]), ERROR
+
 
 @dataclass(frozen=True)
 class Within:
@@ -145,6 +185,10 @@ class Within:
         """Return the one-sided p-value of θ ≤ threshold."""
         room = self.margin - threshold
         return float(max(t_above(room - s.mean, s.se, s.n)[0], t_above(room + s.mean, s.se, s.n)[0]))
+
+    def decisive(self, s: Summary) -> tuple[float, float, float]:
+        """Return the mean that the lower bound is of, its standard error, and the error of its interval."""
+        return self.estimate(s), float(s.se[0]), ERROR
 
 
 Rule = Mean | Largest | SameSign | Within

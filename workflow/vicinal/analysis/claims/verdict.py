@@ -1,4 +1,4 @@
-"""From the tests of one claim to its rows: the verdict, then the primary cells, then the secondary ones."""
+"""From the tests of one claim to its rows: verdict, preconditions, primary cells, secondary tests."""
 
 import math
 from dataclasses import dataclass, field
@@ -7,10 +7,22 @@ from typing import Any
 import numpy as np
 
 from vicinal.analysis.claims.samples import ALL_SEEDS, Sample
-from vicinal.analysis.claims.statistics import ERROR, Mean, Rule, holm, summary
+from vicinal.analysis.claims.statistics import (
+    ERROR,
+    MOST_SEEDS,
+    POWER,
+    Interval,
+    Mean,
+    Rule,
+    detectable,
+    holm,
+    seeds_needed,
+    summary,
+)
 
 MIN_SEEDS = 3
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE = "reproduced", "not reproduced", "inconclusive"
+NOT_TESTABLE = "not testable here"  # in an experiment where a precondition does not hold
 NOT_JUDGED = "not judged"  # in an experiment that no claim is about
 _NUMBERS = ("estimate", "low", "high", "low_bonferroni", "high_bonferroni", "p", "p_holm")
 COLUMNS = [
@@ -23,7 +35,8 @@ COLUMNS = [
 class Test:
     """One number over seeds and the threshold that it has to exceed.
 
-    ``undecided`` says why the cell decides nothing, whatever its interval. A ``descriptive`` test has no p-value.
+    A ``descriptive`` test has no p-value. A primary test may have preconditions, ``requires``: tests whose
+    ``otherwise`` says what is the case where they fail. ``barred`` says why no numbers could decide it.
     """
 
     __test__ = False  # not for pytest
@@ -34,9 +47,11 @@ class Test:
     rule: Rule = field(default_factory=Mean)
     threshold: float = 0.0
     primary: bool = False
-    undecided: str = ""
     descriptive: bool = False
     warning: str = ""
+    requires: tuple["Test", ...] = ()
+    otherwise: str = ""
+    barred: str = ""
 
     @property
     def n(self) -> int:
@@ -59,7 +74,48 @@ class Test:
             return "one network for all seeds, so there is no interval over seeds"
         if self.n < MIN_SEEDS:
             return f"{self.n} {'seed' if self.n == 1 else 'seeds'}, at least {MIN_SEEDS} are needed"
-        return self.undecided
+        return next((f"{test.name}: {test.obstacle}" for test in self.requires if test.obstacle), "")
+
+    @property
+    def interval(self) -> Interval:
+        """The 95 % interval; there is none where there is an obstacle."""
+        return self.rule.interval(summary(self.sample.values), ERROR)
+
+    @property
+    def side(self) -> int:
+        """1 if the interval lies above the threshold, −1 if below; 0 if it does neither or there is an obstacle."""
+        if self.obstacle:
+            return 0
+        return int(self.interval.low > self.threshold) - int(self.interval.high < self.threshold)
+
+    @property
+    def fails(self) -> bool:
+        """Whether a precondition can be tested and is not shown to hold."""
+        return not self.obstacle and self.side < 1
+
+    @property
+    def failure(self) -> str:
+        """What is the case where a precondition fails, with its interval."""
+        low, high = self.interval
+        return f"{self.cell}: {self.otherwise} ({self.estimand}: 95 % interval [{low:.3g}, {high:.3g}], not above 0)"
+
+    @property
+    def untestable(self) -> str:
+        """Why this experiment cannot test it; empty if it can."""
+        return self.barred or "; ".join(test.failure for test in self.requires if test.fails)
+
+    @property
+    def power(self) -> str:
+        """What could have been found with these seeds, and how many the estimate would need."""
+        over_seeds = summary(self.sample.values)
+        mean, se, error = self.rule.decisive(over_seeds)
+        value = self.threshold + detectable(se, self.n, error)
+        needed = seeds_needed(mean - self.threshold, se * math.sqrt(self.n), error)
+        if mean <= self.threshold:
+            words = "the estimate is not above the threshold"
+        else:
+            words = f"the estimate would need {needed or f'more than {MOST_SEEDS:,}'} seeds"
+        return f"with {self.n} seeds a true {value:.3g} would be found in {POWER:.0%}, {words}".replace("%", " %")
 
 
 def decidable(tests: list[Test]) -> list[Test]:
@@ -75,16 +131,18 @@ def rows(tests: list[Test], needs: str) -> list[dict[str, Any]]:
         needs: the runs that are missing if it has no primary test at all; else empty.
     """
     primary = [test for test in tests if test.primary]
-    primary_rows = [_row(test, len(primary)) for test in primary]
-    secondary = [test for test in tests if not test.primary]
-    secondary_rows = [_row(test, 1) for test in secondary]
+    cells = max(1, sum(not test.untestable for test in primary))
+    primary_rows = [_row(test, "primary", cells) for test in primary]
+    required = {test.name: test for one in primary for test in one.requires}.values()
+    secondary_rows = [_row(test, "secondary") for test in tests if not test.primary]
     p = np.array([row["p"] for row in secondary_rows])
     for i, adjusted in zip(np.flatnonzero(~np.isnan(p)), holm(p[~np.isnan(p)]), strict=True):
         secondary_rows[i]["p_holm"] = float(adjusted)
-    return [_verdict(primary, primary_rows, needs), *primary_rows, *secondary_rows]
+    preconditions = [_row(test, "precondition") for test in required]
+    return [_verdict(primary, primary_rows, needs), *preconditions, *primary_rows, *secondary_rows]
 
 
-def _row(test: Test, cells: int) -> dict[str, Any]:
+def _row(test: Test, kind: str, cells: int = 1) -> dict[str, Any]:
     """Return the row of a test; ``cells`` is the number of Bonferroni intervals."""
     numbers = dict.fromkeys(_NUMBERS, math.nan)
     s = test.sample
@@ -93,21 +151,21 @@ def _row(test: Test, cells: int) -> dict[str, Any]:
         over_seeds = summary(s.values)
         numbers["estimate"] = test.rule.estimate(over_seeds)
         numbers["low"], numbers["high"] = test.rule.interval(over_seeds, ERROR)
-        if test.primary:
+        if kind == "primary":
             numbers["low_bonferroni"], numbers["high_bonferroni"] = test.rule.interval(over_seeds, ERROR / cells)
-        if test.n >= MIN_SEEDS and not test.descriptive and not test.undecided:
+        if test.n >= MIN_SEEDS and not test.descriptive:
             numbers["p"] = test.rule.p(over_seeds, test.threshold)
     elif test.n == 1 and usable and s.values.shape[1] == 1 and test.rule == Mean():
         numbers["estimate"] = float(s.values[0, 0])
     return {
-        "kind": "primary" if test.primary else "secondary",
+        "kind": kind,
         "cell": test.cell,
         "estimand": test.estimand,
         **numbers,
         "n": test.n,
         "threshold": test.threshold,
         "verdict": "",
-        "reason": test.obstacle,
+        "reason": f"{NOT_TESTABLE}: {test.untestable}" if test.untestable else test.obstacle,
         "warning": "; ".join(filter(None, (test.warning, s.note))),
     }
 
@@ -127,29 +185,36 @@ def _verdict(tests: list[Test], primary: list[dict[str, Any]], needs: str) -> di
     """Return the verdict row; it repeats the numbers of the cell that decides."""
     if needs or not tests:
         return _without_test(INCONCLUSIVE, f"needs: {needs}")
+    why_not = list(dict.fromkeys(test.untestable for test in tests if test.untestable))
+    able = [(test, row) for test, row in zip(tests, primary, strict=True) if not test.untestable]
+    if not able:
+        return _without_test(NOT_TESTABLE, "; ".join(why_not))
+    tests, primary = zip(*able, strict=True)
     verdict, at, reason = _decide(tests, primary)
-    warnings = dict.fromkeys(part for row in primary for part in row["warning"].split("; ") if part)
+    warnings = [part for row in primary for part in row["warning"].split("; ") if part]
+    warnings += [f"left out, {NOT_TESTABLE}: {reason}" for reason in why_not]
     return primary[at] | {
         "kind": "verdict", "n": min(test.n for test in tests), "verdict": verdict, "reason": reason,
-        "warning": "; ".join(warnings),
+        "warning": "; ".join(dict.fromkeys(warnings)),
     }  # fmt: skip
 
 
-def _decide(tests: list[Test], primary: list[dict[str, Any]]) -> tuple[str, int, str]:
+def _decide(tests: tuple[Test, ...], primary: tuple[dict[str, Any], ...]) -> tuple[str, int, str]:
     """Return the verdict, the position of the cell that decides, and the reason."""
     for at, test in enumerate(tests):
-        if test.sample.problem:  # if some values are broken the others cannot be trusted either
-            return INCONCLUSIVE, at, f"{test.name}: {test.sample.problem}"
+        for one in (test, *test.requires):
+            if one.sample.problem:  # if some values are broken the others cannot be trusted either
+                return INCONCLUSIVE, at, f"{one.name}: {one.sample.problem}"
     usable = [at for at, test in enumerate(tests) if not test.obstacle]
     refuted = [at for at in usable if primary[at]["high_bonferroni"] < primary[at]["threshold"]]
     if refuted:
         at = min(refuted, key=lambda i: primary[i]["high_bonferroni"] - primary[i]["threshold"])
         bound, threshold = primary[at]["high_bonferroni"], primary[at]["threshold"]
         return NOT_REPRODUCED, at, f"{tests[at].name}: the upper bound {bound:.3g} is below {threshold:.3g}"
-    missing = [run for test in tests for run in test.sample.needs.split("; ") if run]
+    needs = [(at, one.sample.needs) for at, test in enumerate(tests) for one in (test, *test.requires)]
+    missing = [(at, run) for at, text in needs for run in text.split("; ") if run]
     if missing:
-        at = next(i for i, test in enumerate(tests) if test.sample.needs)
-        return INCONCLUSIVE, at, f"needs: {'; '.join(dict.fromkeys(missing))}"
+        return INCONCLUSIVE, missing[0][0], f"needs: {'; '.join(dict.fromkeys(run for _, run in missing))}"
     stopped = [at for at, test in enumerate(tests) if test.obstacle]
     if stopped:
         return INCONCLUSIVE, stopped[0], f"{tests[stopped[0]].name}: {tests[stopped[0]].obstacle}"
@@ -159,4 +224,5 @@ def _decide(tests: list[Test], primary: list[dict[str, Any]]) -> tuple[str, int,
         cells = f"all {len(tests)} primary tests" if len(tests) > 1 else "the primary test"
         return REPRODUCED, at, f"{cells}: the lower bound exceeds {threshold:.3g} (smallest margin: {tests[at].name})"
     interval = f"[{low:.3g}, {primary[at]['high']:.3g}]"
-    return INCONCLUSIVE, at, f"{tests[at].name}: the 95 % interval {interval} does not exceed {threshold:.3g}"
+    reason = f"{tests[at].name}: the 95 % interval {interval} does not exceed {threshold:.3g}; {tests[at].power}"
+    return INCONCLUSIVE, at, reason

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from vicinal.analysis.claims import CLAIMS, INCONCLUSIVE, NOT_JUDGED, NOT_REPRODUCED, REPRODUCED
+from vicinal.analysis.claims import CLAIMS, INCONCLUSIVE, NOT_JUDGED, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED
 from vicinal.analysis.report.context import MISSING, Inputs, claim_section, commands, facts, tally
 from vicinal.analysis.report.published import published_context
 from vicinal.analysis.report.records import STEPS, provenance_context
@@ -76,7 +76,7 @@ def agreement(verdicts: Mapping[str, str]) -> dict[str, str]:
     by_verdict: dict[str, list[str]] = {}
     for name, verdict in verdicts.items():
         by_verdict.setdefault(verdict, []).append(name)
-    order = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_JUDGED, MISSING)
+    order = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_TESTABLE, NOT_JUDGED, MISSING)
     given = sorted(by_verdict, key=lambda verdict: order.index(verdict) if verdict in order else len(order))
     decided = [verdict for verdict in given if verdict in (REPRODUCED, NOT_REPRODUCED)]
     if len(verdicts) == 1:
@@ -95,7 +95,7 @@ def agreement(verdicts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _summary(words: list[str]) -> str:
-    """Return the sentence that says on how many claims the experiments agree."""
+    """Return the sentence that says on how many verdicts the experiments agree."""
     if ALONE in words:
         return "One experiment: there is nothing to compare it with."
     texts = {
@@ -105,7 +105,7 @@ def _summary(words: list[str]) -> str:
         UNDECIDED: "decide nothing on {}",
     }
     parts = [text.format(words.count(word)) for word, text in texts.items() if word in words]
-    return f"Of {len(words)} claims the experiments {_listed(parts)}."
+    return f"Of {len(words)} verdicts the experiments {_listed(parts)}."
 
 
 def _listed(names: list[str]) -> str:

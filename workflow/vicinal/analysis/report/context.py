@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from vicinal.analysis.claims import CLAIMS, INCONCLUSIVE, NOT_JUDGED, NOT_REPRODUCED, REPRODUCED
+from vicinal.analysis.claims import CLAIMS, INCONCLUSIVE, NOT_JUDGED, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED
 from vicinal.analysis.report.figures import Figure, embed, must_shrink
 from vicinal.analysis.report.published import published_context
 from vicinal.analysis.report.records import provenance_context, revision_of
@@ -18,8 +18,10 @@ from vicinal.analysis.schema import STUDENT, TEACHER
 OF_CLAIM = {
     "C1": ("confusion", "similarity"),
     "C2": ("nonlinearity",),
-    "C3": ("temperature",),
-    "C4": ("overconfidence", "reliability"),
+    "C3-CE": ("temperature",),
+    "C3-KD": ("temperature",),
+    "C4-CE": ("overconfidence", "reliability"),
+    "C4-KD": ("overconfidence", "reliability"),
     "C5": ("inheritance",),
     "C6": ("plane", "temperature"),
     "C7": ("capacity",),
@@ -31,6 +33,7 @@ MARKS = {  # the class of the style sheet and the symbol: a verdict is never sho
     REPRODUCED: ("yes", "✓"),
     NOT_REPRODUCED: ("no", "✗"),
     INCONCLUSIVE: ("open", "?"),
+    NOT_TESTABLE: ("open", "∅"),
     NOT_JUDGED: ("open", "–"),
     MISSING: ("open", "–"),
 }
@@ -82,15 +85,15 @@ def context(inputs: Inputs) -> dict[str, Any]:
 def claim_section(name: str, inputs: Inputs) -> dict[str, Any]:
     """Return what a page says of a claim: verdict, reason, the numbers of the test that decides, all its tests."""
     section = {
-        "id": name, "title": CLAIMS[name].TITLE, "sentence": CLAIMS[name].SENTENCE, "verdict": MISSING, "reason": "",
-        "warning": "", "n": 0, "cell": "", "estimand": "", "primary": [], "secondary": [],
+        "id": name, "title": CLAIMS[name].title, "sentence": CLAIMS[name].sentence, "verdict": MISSING, "reason": "",
+        "warning": "", "n": 0, "cell": "", "estimand": "", "precondition": [], "primary": [], "secondary": [],
     }  # fmt: skip
     section |= dict.fromkeys(("estimate", "low", "high", "threshold"), math.nan)
     rows = [] if inputs.claims is None else inputs.claims[inputs.claims["claim"] == name].to_dict("records")
     for row in rows:
         if row["kind"] == "verdict":
             section |= {key: row[key] for key in section.keys() & row.keys()}
-        elif row["kind"] in ("primary", "secondary"):
+        elif row["kind"] in ("precondition", "primary", "secondary"):
             section[row["kind"]].append(_test(row))
     if section["verdict"] == MISSING:
         absent = "claims.parquet is missing" if inputs.claims is None else f"claims.parquet has no verdict on {name}"
@@ -121,7 +124,7 @@ def facts(metrics: pd.DataFrame | None) -> dict[str, str]:
 
 
 def _test(row: dict[str, Any]) -> dict[str, Any]:
-    p = row["p"] if row["kind"] == "primary" else row["p_holm"]
+    p = row["p_holm"] if row["kind"] == "secondary" else row["p"]
     note = "; ".join(filter(None, (row["reason"], row["warning"])))
     keys = ("cell", "estimand", "estimate", "low", "high", "threshold", "n")
     return {**{key: row[key] for key in keys}, "p": p, "note": note, "plot": _interval_plot(row)}

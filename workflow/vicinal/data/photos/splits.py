@@ -49,5 +49,6 @@ def photo_splits(source: PhotoSource, spec: Mapping[str, Any]) -> dict[str, np.n
         validation=validation,
         limit_train=spec.get("limit_train"),
         limit_test=spec.get("limit_test"),
+        subset_seed=spec.get("subset_seed"),
         default_validation=OTHER_VALIDATION,
     )

@@ -1,13 +1,14 @@
 """Metrics of predictions, calibration and linearity between inputs, for NumPy arrays, lists or torch tensors.
 
-Probabilities are (N, K), labels (N,). Everything is computed in float64, in nats, with probabilities clipped at
-1e-12 inside logarithms, and returned as a fraction (not percent). A top-1 prediction is the lowest index among ties.
-Bad input raises ``MetricError``. Nothing here imports torch.
+Probabilities are (N, K), labels (N,), penultimate features (N, D). Everything is computed in float64, in nats, with
+probabilities clipped at 1e-12 inside logarithms, and returned as a fraction (not percent). A top-1 prediction is the
+lowest index among ties. Bad input raises ``MetricError``. Nothing here imports torch.
 """
 
 from vicinal.evaluation.metrics.calibration import (
     ReliabilityBins,
     adaptive_calibration_error,
+    classwise_calibration_error,
     confidence_bins,
     confidence_gap,
     expected_calibration_error,
@@ -15,7 +16,15 @@ from vicinal.evaluation.metrics.calibration import (
     reliability_bins,
 )
 from vicinal.evaluation.metrics.divergence import entropy, jensen_shannon, kl_divergence, linear_mixture, nonlinearity
+from vicinal.evaluation.metrics.imitation import imitation_weight
 from vicinal.evaluation.metrics.inputs import MetricError
+from vicinal.evaluation.metrics.ranking import area_under_risk_coverage, auroc, error_auroc
+from vicinal.evaluation.metrics.representations import (
+    ClassPlane,
+    class_plane,
+    linear_cka,
+    within_class_variability,
+)
 from vicinal.evaluation.metrics.scores import (
     accuracy,
     agreement,
@@ -27,20 +36,28 @@ from vicinal.evaluation.metrics.scores import (
 from vicinal.evaluation.metrics.temperature import entropy_matching_temperature, fit_temperature, softmax
 
 __all__ = [
+    "ClassPlane",
     "MetricError",
     "ReliabilityBins",
     "accuracy",
     "adaptive_calibration_error",
     "agreement",
+    "area_under_risk_coverage",
+    "auroc",
     "brier_score",
+    "class_plane",
+    "classwise_calibration_error",
     "confidence_bins",
     "confidence_gap",
     "entropy",
     "entropy_matching_temperature",
+    "error_auroc",
     "expected_calibration_error",
     "fit_temperature",
+    "imitation_weight",
     "jensen_shannon",
     "kl_divergence",
+    "linear_cka",
     "linear_mixture",
     "miss_rate",
     "negative_log_likelihood",
@@ -49,4 +66,5 @@ __all__ = [
     "reliability_bins",
     "softmax",
     "source_mass",
+    "within_class_variability",
 ]

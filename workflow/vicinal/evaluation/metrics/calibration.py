@@ -1,4 +1,7 @@
-"""Calibration of top-1 confidence: reliability bins, ECE, adaptive ECE, overconfidence error, signed gap."""
+"""Calibration of top-1 confidence: reliability bins, ECE, adaptive ECE, overconfidence error, signed gap.
+
+And of all classes: classwise ECE.
+"""
 
 from typing import Any, NamedTuple
 
@@ -34,7 +37,7 @@ def reliability_bins(p: Any, y: Any, bins: int = 15) -> ReliabilityBins:
     Raises:
         MetricError: ``p`` is not a matrix of probabilities, ``y`` does not fit it, or ``bins`` < 1.
     """
-    return confidence_bins(*_confidence_and_correct(p, y), bins)
+    return confidence_bins(*confidence_and_correct(p, y), bins)
 
 
 def confidence_bins(confidence: Any, correct: Any, bins: int = 15) -> ReliabilityBins:
@@ -79,8 +82,7 @@ def expected_calibration_error(p: Any, y: Any, bins: int = 15) -> float:
     Raises:
         MetricError: ``p`` is not a matrix of probabilities, ``y`` does not fit it, or ``bins`` < 1.
     """
-    weight, confidence, correct = _filled(reliability_bins(p, y, bins))
-    return float(np.sum(weight * np.abs(correct - confidence)))
+    return _error(reliability_bins(p, y, bins))
 
 
 def overconfidence_error(p: Any, y: Any, bins: int = 15) -> float:
@@ -105,7 +107,7 @@ def adaptive_calibration_error(p: Any, y: Any, bins: int = 15) -> float:
         MetricError: ``p`` is not a matrix of probabilities, ``y`` does not fit it, or ``bins`` < 1.
     """
     bins = check_bins(bins)
-    confidence, correct = _confidence_and_correct(p, y)
+    confidence, correct = confidence_and_correct(p, y)
     n = len(confidence)
     order = np.argsort(confidence, kind="stable")
     size, longer = divmod(n, bins)
@@ -115,20 +117,45 @@ def adaptive_calibration_error(p: Any, y: Any, bins: int = 15) -> float:
     return float(np.abs(excess).sum() / n)
 
 
+def classwise_calibration_error(p: Any, y: Any, bins: int = 15) -> float:
+    """Return classwise ECE, the mean over classes k of Σ |B|/n · |share of k in B − mean p_k in B| (Kull et al. 2019).
+
+    The equal-width bins of class k are of p_k, right-closed as in ECE. ``p`` is (N, K), ``y`` (N,).
+
+    Raises:
+        MetricError: ``p`` is not a matrix of probabilities, ``y`` does not fit it, or ``bins`` < 1.
+    """
+    p = check_probabilities(p)
+    y = check_labels(y, *p.shape)
+    errors = [_error(confidence_bins(p[:, k], y == k, bins)) for k in range(p.shape[1])]
+    return float(np.mean(errors))
+
+
 def confidence_gap(p: Any, y: Any) -> float:
     """Return mean confidence − accuracy for ``p`` (N, K) and ``y`` (N,): positive where overconfident.
 
     Raises:
         MetricError: ``p`` is not a matrix of probabilities, or ``y`` does not fit it.
     """
-    confidence, correct = _confidence_and_correct(p, y)
+    confidence, correct = confidence_and_correct(p, y)
     return float(confidence.mean() - correct.mean())
 
 
-def _confidence_and_correct(p: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+def confidence_and_correct(p: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the top-1 confidence (N,) and whether the prediction is right (N,), for ``p`` (N, K) and ``y`` (N,).
+
+    Raises:
+        MetricError: ``p`` is not a matrix of probabilities, or ``y`` does not fit it.
+    """
     p = check_probabilities(p)
     y = check_labels(y, *p.shape)
     return p.max(axis=1), p.argmax(axis=1) == y
+
+
+def _error(table: ReliabilityBins) -> float:
+    """Return Σ |B|/n · |acc(B) − conf(B)|."""
+    weight, confidence, correct = _filled(table)
+    return float(np.sum(weight * np.abs(correct - confidence)))
 
 
 def _filled(table: ReliabilityBins) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -37,15 +37,14 @@ class Part:
 
 def block_parts(jobs: Jobs) -> list[Part]:
     """Return a part for each block, in the order of the config, and one for what they share."""
-    owners: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    owners: dict[str, set[tuple[str, str]]] = defaultdict(set)
     keys = {}
     for name, study in jobs.artefacts.studies.items():
         for id_, blocks in study.blocks.items():
             owners[id_] |= {(name, block) for block in blocks}
-        # A block is called by its place in the config, as ``--set`` takes it.
         prefix = f"{name} " if len(jobs.artefacts.studies) > 1 else ""
-        for position, block in enumerate(study.experiment.grids):
-            keys[name, position] = f"{prefix}grids.{position}", block_content(block)
+        for own, block in study.experiment.grids.items():
+            keys[name, own] = f"{prefix}{own}", block_content(block)
     return _parts(jobs, keys, owners)
 
 
