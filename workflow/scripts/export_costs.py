@@ -39,7 +39,7 @@ def shipped_networks() -> Iterator[tuple[str, int, int, int, int]]:
         for experiment in [] if "experiments" in config else validate(config, str(path)):
             classes, channels, side = IMAGES[experiment.data.name]
             side = experiment.recipe.crop or side
-            for grid in experiment.grids:
+            for grid in experiment.grids.values():
                 for network in [*grid.students, *(teacher.model for teacher in grid.teachers or [])]:
                     yield network, classes, channels, side, side
 
