@@ -187,7 +187,8 @@ def test_classwise_error_sees_what_the_error_of_the_prediction_does_not():
 
 @pytest.mark.parametrize("scale", [0.5, 3.0])
 def test_calibration_errors_match_torchmetrics(scale):
-    functional = pytest.importorskip("torchmetrics.functional.classification")
+    from torchmetrics.functional import classification as functional  # slow to import
+
     logits, y = sample(n=3000, k=5, scale=scale, seed=9)
     p = torch.softmax(torch.tensor(logits), dim=1)
     target = torch.tensor(y)
