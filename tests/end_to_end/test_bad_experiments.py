@@ -9,7 +9,7 @@ from project import SHORT
 from vicinal.analysis.claims import CLAIMS
 
 NO_MIXUP = "kd_mixup resnet8 → resnet8_narrow with α = 1 at T = 2"
-ONE_STUDENT = ("methods=[kd_mixup]", "temperatures=[2]", "logit_scales=[1.0]")
+ONE_STUDENT = ("methods=[kd_mixup]", "temperatures=[2]")
 
 
 @pytest.mark.parametrize(

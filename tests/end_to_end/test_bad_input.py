@@ -136,7 +136,7 @@ def test_a_full_disk_loses_nothing(fresh_project, small_disk, tmp_path_factory):
 
 
 def test_ctrl_c_stops_and_the_next_run_goes_on(fresh_project):
-    settings = (*SHORT, "methods=[ce, kd]", "logit_scales=[1.0]")
+    settings = (*SHORT, "methods=[ce, kd]")
     first = fresh_project.start(
         *(argument for setting in settings for argument in ("--set", setting)), start_new_session=True
     )

@@ -7,7 +7,7 @@ import time
 import pytest
 from project import SHORT, Project, make_project
 
-SETTINGS = (*SHORT, "methods=[ce]", "logit_scales=[1.0]")
+SETTINGS = (*SHORT, "methods=[ce]")
 
 
 def kill_a_run(folder):

@@ -12,7 +12,7 @@ from project import SHORT, make_project
 from vicinal.files import sha256
 
 OPTIONS = [part for value in SHORT for part in ("--set", value)]
-KD = (*SHORT, "methods=[kd]", "logit_scales=[1.0]")
+KD = (*SHORT, "methods=[kd]")
 DAMAGED = [
     "students/*/weights.safetensors",
     "teachers/*/model/weights.safetensors",

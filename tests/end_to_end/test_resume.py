@@ -11,7 +11,7 @@ from trial import OFTEN, SOON, Trial, make_trial, plan_trial, provenances
 
 from vicinal.jobs.interruption import RESERVE_SECONDS
 
-SETTINGS = ["seeds=[0]", "teachers=[resnet8]", "methods=[kd_mixup]", "temperatures=[1,4]", "logit_scales=[1]"]
+SETTINGS = ["seeds=[0]", "teachers=[resnet8]", "methods=[kd_mixup]", "temperatures=[1,4]", "grids.calibration=null"]
 SETTINGS += ["epochs=12", "limit_train=200", "teacher_recipe.epochs=30"]
 
 

@@ -104,7 +104,7 @@ def test_a_missing_plan_is_one_line(answers, script):
 
 
 def test_the_whole_chain_by_hand(run, tmp_path):
-    settings = ["seeds=[0]", "teachers=[resnet8]", "methods=[kd_mixup]", "temperatures=[2]", "logit_scales=[1]"]
+    settings = ["seeds=[0]", "teachers=[resnet8]", "methods=[kd_mixup]", "temperatures=[2]", "grids.calibration=null"]
     settings += ["epochs=1", "limit_train=40", "limit_test=60", "pairs=40"]
     [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", settings)
     plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))])))

@@ -11,7 +11,7 @@ from project import Project, make_project
 
 # One teacher and one cohort of a single student.
 SMALL = ("seeds=[0]", "epochs=20", "limit_train=60", "limit_test=120", "teachers=[resnet8]", "methods=[ce]")
-SMALL += ("logit_scales=[1.0]", "pairs=100", "execution.device=cpu", "execution.checkpoint_seconds=0.05")
+SMALL += ("grids.calibration=null", "pairs=100", "execution.device=cpu", "execution.checkpoint_seconds=0.05")
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ SETTINGS = (
     "methods=[ce,kd_mixup]",
     "temperatures=[1,4]",
     "logit_scales=[0.5]",
+    "grids.calibration=null",
     "pairs=100",
     "execution.device=cpu",
     "execution.checkpoint_seconds=0.1",

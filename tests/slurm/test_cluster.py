@@ -11,7 +11,7 @@ pytestmark = pytest.mark.long
 
 
 def test_the_default_experiment_shortened(cluster, fresh_project, hooks):
-    settings = [*SHORT, *MEMORY, "seeds=[0,1]", "methods=[kd_mixup]", "temperatures=[4]", "logit_scales=[1]"]
+    settings = [*SHORT, *MEMORY, "seeds=[0,1]", "methods=[kd_mixup]", "temperatures=[4]"]
     result = fresh_project.reproduce("--slurm", settings=settings, library=hooks, warm=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stderr == ""

@@ -50,10 +50,12 @@ def test_cifar100(tmp_path):
     store, seconds, memory = prepared("cifar100", tmp_path)
     assert store.meta["counts"] == {"train": 45_000, "validation": 5_000, "test": 10_000}
     assert store.images.shape == (60_000, 32, 32, 3)
-    assert store.mean.round(4).tolist() == [0.5071, 0.4865, 0.4409]
-    assert store.std.round(4).tolist() == [0.2673, 0.2564, 0.2762]
-    np.testing.assert_allclose(store.mean, [0.50707516, 0.48654887, 0.44091784], atol=1e-8)
-    np.testing.assert_allclose(store.std, [0.26733429, 0.25643846, 0.27615047], atol=1e-8)
+    # The published statistics are those of all 50,000 images, ours those of the 45,000 that are trained on.
+    np.testing.assert_allclose(store.mean, [0.50707516, 0.48654887, 0.44091784], atol=1e-3)
+    np.testing.assert_allclose(store.std, [0.26733429, 0.25643846, 0.27615047], atol=1e-3)
+    pixels = np.asarray(store.images[store.splits["train"]], dtype=np.float64) / 255
+    np.testing.assert_allclose(store.mean, pixels.mean(axis=(0, 1, 2)), atol=1e-9)
+    np.testing.assert_allclose(store.std, pixels.std(axis=(0, 1, 2)), atol=1e-9)
     for name, each in {"train": 450, "validation": 50, "test": 100}.items():
         assert (np.bincount(store.labels[store.splits[name]], minlength=100) == each).all()
     assert store.splits["test"].tolist() == list(range(50_000, 60_000))
