@@ -96,8 +96,8 @@ def test_the_record_gives_back_the_table_to_the_last_bit(tmp_path):
 
 @pytest.mark.parametrize(
     "record",
-    [{}, [], {VALUES: {"fog": {}}, IMAGES: 1}, {VALUES: {"fog": {metric: [0.5] for metric in METRICS}}, IMAGES: 1}],
-    ids=["none", "a list", "no metric", "one severity"],
+    [{}, {VALUES: {"fog": {}}, IMAGES: 1}, {VALUES: {"fog": {metric: [0.5] for metric in METRICS}}, IMAGES: 1}],
+    ids=["none", "no metric", "one severity"],
 )
 def test_a_record_without_the_metrics_is_named_with_the_way_out(tmp_path, record):
     path = tmp_path / "m0" / "evaluation.json"

@@ -28,7 +28,7 @@ def store(tmp_path_factory) -> DataStore:
 
 def wanted(folder, temperatures=TEMPERATURES):
     """Return students that learn from labels alone, each at another rate: the weight of its loss."""
-    base = {"model": architecture("resnet8_narrow"), "recipe": RECIPE, "seed": 3}
+    base = {"stage": "student", "model": architecture("resnet8_narrow"), "recipe": RECIPE, "seed": 3}
     return {
         folder / f"student_t{t}": {
             "id": f"student_t{t}",

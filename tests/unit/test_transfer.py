@@ -21,7 +21,7 @@ from vicinal.training.step import Training
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
 [EXPERIMENT] = load(read_config(EXPERIMENTS / "cifar100-transfer.yaml"))
-[GRID] = EXPERIMENT.grids
+[GRID] = EXPERIMENT.grids.values()
 QUICK = ("convnext_tiny", "resnet18_imagenet", "mobilenet_v2_imagenet")
 
 
