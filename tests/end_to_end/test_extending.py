@@ -30,6 +30,9 @@ LOSS = "workflow/vicinal/training/losses/jsd.py"
 MODEL = "workflow/vicinal/models/all_conv.py"
 # One pair, one seed, two methods; of the temperatures one is that of the claims' primary cells.
 FEW = (*(s for s in SHORT if not s.startswith("temperatures")), "temperatures=[1,2]", "methods=[ce, kd_mixup]")
+# Of the block with the new term, as little.
+WITH_TERM = ("grids.divergence.teachers=[resnet8]", "grids.divergence.methods=[kd_mixup]")
+WITH_TERM += ("grids.divergence.temperatures=[1,2]", "grids.divergence.students=[all_conv]")
 STUDENTS = "students=[all_conv]"
 
 
@@ -222,9 +225,9 @@ def with_jsd(once, student) -> Project:
     def run(folder):
         project = student.copy(folder)
         commands = apply("Your own loss", folder)
-        planned = plan(project, next(commands), *FEW, STUDENTS)
+        planned = plan(project, next(commands), *FEW, STUDENTS, *WITH_TERM)
         (folder / "plan.json").write_text(json.dumps(planned))
-        reproduce(project, next(commands), *FEW, STUDENTS, until="judge_claims")
+        reproduce(project, next(commands), *FEW, STUDENTS, *WITH_TERM, until="judge_claims")
         assert not list(commands)
 
     return Project(once("with_jsd", run))
@@ -273,5 +276,5 @@ print(len(drawn) > 0, set(drawn["n"]))
 
 
 def test_results_with_the_term_can_be_verified(with_jsd):
-    options = [word for setting in (*FEW, STUDENTS) for word in ("--set", setting)]
+    options = [word for setting in (*FEW, STUDENTS, *WITH_TERM) for word in ("--set", setting)]
     assert with_jsd.problems("jsd", *options) == []

@@ -35,7 +35,7 @@ def test_a_finished_run_verifies_without_torch(finished):
             cwd=finished.folder, env=finished.environment(), capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert (result.returncode, result.stderr) == (0, "")
-        assert result.stdout.splitlines()[-1].startswith("digits: 15 models, ")
+        assert result.stdout.splitlines()[-1].startswith("digits: 7 models, ")
         assert result.stdout.endswith("all agree\n")
 
 

@@ -102,8 +102,8 @@ def test_the_tables_have_it_once_without_a_seed(shared):
 def test_claims_and_report_say_what_the_intervals_are_over(shared):
     claims = pd.read_parquet(shared.results / "given" / "claims.parquet")
     c2 = claims[(claims["claim"] == "C2") & (claims["kind"] == "primary")]
-    assert list(c2["n"]) == [2, 2]
-    assert c2["warning"].str.contains(GIVEN_TEACHER, regex=False).all()
+    assert list(c2["n"]) == [2, 2, 0]  # without kd there is nothing to compare the imitation weight with
+    assert c2["warning"].str.contains(GIVEN_TEACHER, regex=False)[c2["n"] > 0].all()
     assert GIVEN_TEACHER in (shared.results / "given" / "claims.md").read_text()
     page = unescape(shared.page("given"))
     assert GIVEN_TEACHER in page
@@ -143,7 +143,7 @@ def test_a_file_that_changes_after_planning_is_refused(given):
     [folder] = teachers(given).values()
     shutil.rmtree(folder)
     [plan] = (given.results / "plan" / "teachers").glob("resnet8_given-*.json")
-    [data] = given.results.glob("data/digits-*/data.json")
+    [data] = given.results.glob("data/digits_s0-*/data.json")
     path.write_bytes(path.read_bytes() + b" ")
     options = ["--plan", plan, "--data", data, "--record", folder / "teacher.json", f"--weights={path}"]
     result = given.python("workflow/scripts/train_teacher.py", *options)
@@ -156,7 +156,7 @@ def test_a_file_with_a_normalisation_of_its_own_is_asked_in_it_everywhere(given)
     # Half the weights of the first layer, and images of twice the size: the same teacher.
     state = load_file(given.folder / FILE)
     save_file({**state, "stem.0.weight": state["stem.0.weight"] / 2}, given.folder / "half.safetensors")
-    [meta] = given.results.glob("data/digits-*/meta.json")
+    [meta] = given.results.glob("data/digits_s0-*/meta.json")
     own = {name: json.loads(meta.read_text())[name] for name in ("mean", "std")}
     own["std"] = [value / 2 for value in own["std"]]
     config = {**copy.deepcopy(GIVEN), "name": "half", "seeds": [0]}

@@ -120,6 +120,8 @@ FIELDS: dict[str, list[Effect]] = {
     "data.validation": [data("data.validation", 6)],
     "data.split_seed": [data("data.split_seed", 1)],
     "data.limit_train": [data("data.limit_train", 20)],
+    # All images are trained on, so there is no subset.
+    "data.subset": [Effect("data.subset", "per_seed")],
     "data.limit_test": [data("data.limit_test", 10)],
     # No network of the base has published weights: see test_pretrained_runs.py.
     "recipe.pretrained": [],

@@ -60,7 +60,7 @@ def snakemake_jobs(case: dict) -> list[tuple[str, str]]:
 
 def forget_code() -> None:
     """Have code fingerprinted anew."""
-    for function in (fingerprint._fingerprint, fingerprint._imports, fingerprint._look):
+    for function in (fingerprint.stage_fingerprint, fingerprint._imports, fingerprint._look):
         function.cache_clear()
 
 

@@ -226,8 +226,9 @@ def write_table(path: Path, table: "pd.DataFrame | pa.Table") -> None:
 
     if not isinstance(table, pa.Table):
         table = pa.Table.from_pandas(table, preserve_index=False)
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    # A file of ours, so that it is closed, and its room free, before an error is told.
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        pq.write_table(table, file, compression="zstd")
 
 
 def checksum(path: Path | str, algorithm: str) -> str:
