@@ -285,10 +285,8 @@ class Artefacts:
         units = (*self.teachers.values(), *self.cohorts.values())
         needs = [(unit.spec.get("seed"), (unit, unit.store, unit.teacher)) for unit in units]
         needs += [(each.seed, (each,)) for each in (*self.evaluations.values(), *self.robustness.values())]
-        for seed, needed in needs:
-            for artefact in needed if seed is not None else ():
-                if artefact:
-                    found[artefact.ref] = min(seed, found.get(artefact.ref, seed))
+        for seed, ref in ((seed, each.ref) for seed, needed in needs for each in needed if each and seed is not None):
+            found[ref] = min(seed, found.get(ref, seed))
         return found
 
     def weights_file(self, unit: Teacher | Cohort) -> str | None:
