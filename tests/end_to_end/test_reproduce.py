@@ -251,3 +251,15 @@ def test_a_damaged_student_is_named_and_kept_out(finished):
     path.write_bytes(whole)
     assert finished.until("evaluate").returncode == 0
     assert measured.is_dir()
+
+
+def test_whole_seeds_are_finished_first(fresh_project):
+    # The seeds share their data, so jobs of all of them can start from the first.
+    settings = [*SHORT, "seeds=[1,0,2]", "methods=[ce,kd]", "data.subset=fixed"]
+    result = fresh_project.until("evaluate", "--cores", "1", settings=settings)
+    assert result.returncode == 0, result.stdout + result.stderr
+    stages = {"teachers": "teacher", "cohorts": "manifest", "evaluations": "manifest"}
+    records = [path for stage, name in stages.items() for path in fresh_project.results.glob(f"{stage}/*/{name}.json")]
+    records.sort(key=lambda path: path.stat().st_mtime_ns)
+    seeds = [int(re.search(r"_s(\d)", path.parent.name)[1]) for path in records]
+    assert seeds == [0] * 5 + [1] * 5 + [2] * 5  # a teacher, two cohorts, the measurements with and without a teacher

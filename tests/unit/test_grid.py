@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+from collections import Counter
 
 import pytest
 from grid_artefacts import changed_students, counts, expanded, ids, shipped
@@ -50,6 +51,45 @@ def enumerated(config: dict) -> tuple[set, set, set]:
 def test_counts_of_the_shipped_experiments(name, wanted):
     assert tuple(map(len, enumerated(shipped(name)))) == wanted
     assert counts(expanded(shipped(name))) == wanted
+
+
+# Seeds
+
+
+def test_each_artefact_has_the_lowest_seed_that_needs_it():
+    artefacts = expanded(shipped("cifar10-cpu") | {"seeds": [5, 3]})
+    first = artefacts.first_seeds()
+    stages = (artefacts.stores, artefacts.teachers, artefacts.cohorts, artefacts.evaluations)
+    assert first.keys() == {artefact.ref for found in stages for artefact in found.values()}
+    assert all(f"_s{seed}" in id_ for (_, id_), seed in first.items())
+    shared = expanded(shipped("cifar10-cpu") | {"seeds": [5, 3], "data": {"name": "cifar10"}})
+    [store] = shared.stores.values()
+    assert shared.first_seeds()[store.ref] == 3
+
+
+def test_a_given_teacher_has_the_lowest_seed_of_its_students():
+    content = {"source": "folder", "files": {"train": "0", "val": "1"}}
+    artefacts = expanded(shipped("imagenet") | {"seeds": [2, 1]}, content=content)
+    first = artefacts.first_seeds()
+    assert {first[teacher.ref] for teacher in artefacts.teachers.values()} == {1}
+
+
+# cifar10-cpu, a seed. Teachers: resnet20 and resnet14. Students: ce, ce_mixup; kd and kd_mixup at three temperatures;
+# both from resnet14; two logit scales: 12. Cohorts: ce, ce_mixup, kd and kd_mixup from each teacher: 6. Measurements:
+# with each teacher, and without.
+def test_the_study_for_cpus_has_its_models_and_data_for_each_seed():
+    artefacts = expanded(shipped("cifar10-cpu"))
+    assert counts(artefacts) == (8 * 2, 8 * 12, 8 * 6)
+    assert (len(artefacts.stores), len(artefacts.evaluations), artefacts.robustness) == (8, 8 * 3, {})
+    keys = ("method", "teacher", "temperature", "logit_scale")
+    students = Counter(tuple(student.columns[key] for key in keys) for student in artefacts.students.values())
+    wanted = [("ce", None, None, None), ("ce_mixup", None, None, None)]
+    wanted += [(method, "resnet20", t, 1.0) for method in ("kd", "kd_mixup") for t in ("1", "2", "4")]
+    wanted += [(method, "resnet14", "2", 1.0) for method in ("kd", "kd_mixup")]
+    wanted += [("kd_mixup", "resnet20", "2", scale) for scale in (0.5, 2.0)]
+    assert students == dict.fromkeys(wanted, 8)
+    assert {unit.spec["seed"] for unit in artefacts.cohorts.values()} == set(range(8))
+    assert {store.spec["limit_train"] for store in artefacts.stores.values()} == {10_000}
 
 
 def test_collection_holds_the_sum_of_what_differs():

@@ -43,6 +43,8 @@ STUDIES = list(ARTEFACTS.studies)
 COLLECTIONS = [ARTEFACTS.collection] if ARTEFACTS.collection else []
 # A GPU for every job on the device; on machines without GPUs Snakemake does not count them.
 GPUS = 0 if EXECUTION.device == "cpu" else 1
+# Whole seeds are finished first: jobs that a lower seed needs have the higher priority.
+FIRST_SEEDS = ARTEFACTS.first_seeds()
 # Memory, time and so on of jobs on a cluster.
 CLUSTER = Requests(cluster_of(ARTEFACTS), GPUS)
 
@@ -65,6 +67,11 @@ wildcard_constraints:
 def inputs_of(artefacts):
     """Return an input function for unpack(): what the job of an artefact reads beside its plan."""
     return lambda wildcards: artefacts[wildcards[0]].inputs
+
+
+def whole_seeds_first(stage):
+    """Return a priority function: of the jobs that can start, those of the lowest seed come first."""
+    return lambda wildcards: -FIRST_SEEDS.get((stage, wildcards[0]), 0)
 
 
 def data_root(wildcards):

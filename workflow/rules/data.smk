@@ -48,6 +48,7 @@ rule prepare_data:
         "results/logs/prepare_data/{data}.log",
     benchmark:
         "results/benchmarks/prepare_data/{data}.tsv"
+    priority: whole_seeds_first("data")
     conda:
         "../../envs/vicinal.yaml"
     params:

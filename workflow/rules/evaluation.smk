@@ -11,6 +11,7 @@ rule evaluate:
         "results/evaluations/{evaluation}/evaluate.log",
     benchmark:
         "results/evaluations/{evaluation}/benchmark.tsv"
+    priority: whole_seeds_first("evaluations")
     conda:
         "../../envs/vicinal.yaml"
     threads: EXECUTION.threads
@@ -35,6 +36,7 @@ rule evaluate_corruptions:
         "results/robustness/{robustness}/evaluate.log",
     benchmark:
         "results/robustness/{robustness}/benchmark.tsv"
+    priority: whole_seeds_first("robustness")
     conda:
         "../../envs/vicinal.yaml"
     threads: EXECUTION.threads

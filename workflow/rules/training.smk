@@ -11,6 +11,7 @@ rule train_teacher:
         "results/teachers/{teacher}/train.log",
     benchmark:
         "results/teachers/{teacher}/benchmark.tsv"
+    priority: whole_seeds_first("teachers")
     conda:
         "../../envs/vicinal.yaml"
     threads: EXECUTION.threads
@@ -35,6 +36,7 @@ rule distill:
         "results/cohorts/{cohort}/distill.log",
     benchmark:
         "results/cohorts/{cohort}/benchmark.tsv"
+    priority: whole_seeds_first("cohorts")
     conda:
         "../../envs/vicinal.yaml"
     threads: EXECUTION.threads

@@ -12,7 +12,8 @@ HEADS = {"": "a linear layer", "_dropout": "dropout and a linear layer", "_mlp":
 ALONE = ("teacher", "ce")  # methods of published models that were trained without a teacher, on cross-entropy
 _RECIPE = {  # field of a recipe → what a sentence calls it
     "optimizer": "optimiser", "lr": "learning rate", "batch_size": "batch", "epochs": "epochs", "schedule": "schedule",
-    "head_epochs": "epochs of the head alone before",
+    "head_epochs": "epochs of the head alone before", "resize": "images enlarged to", "gamma": "factor of a drop",
+    "patience": "patience", "lr_min": "lowest learning rate",
 }  # fmt: skip
 
 
@@ -48,9 +49,15 @@ class Protocol:
 
 
 _SCRATCH32 = {"optimizer": "sgd", "batch_size": 64, "epochs": 240, "schedule": "step"}
-_AUTHORS_CE = {"optimizer": "adam", "lr": 1e-3, "batch_size": 250, "epochs": 200, "schedule": "plateau"}
+# Patience as ours: drops come one epoch later than with Keras' of the same number.
+_AUTHORS_TEACHER = {"optimizer": "sgd", "lr": 1e-4, "schedule": "plateau", "gamma": 0.9, "patience": 0, "lr_min": 1e-5}
+_AUTHORS_CE = {
+    "optimizer": "adam", "lr": 1e-3, "batch_size": 250, "epochs": 200, "schedule": "plateau", "head_epochs": 0,
+    "resize": 243, "gamma": 0.9, "patience": 3, "lr_min": 1e-6,
+}  # fmt: skip
 _AUTHORS_KD = {
     "optimizer": "adam", "lr": 5e-4, "batch_size": 200, "epochs": 500, "schedule": "piecewise", "head_epochs": 10,
+    "resize": 236,
 }  # fmt: skip
 _IMAGENET = {"optimizer": "sgd", "lr": 0.1, "batch_size": 256, "schedule": "step"}
 PROTOCOLS = {
@@ -72,10 +79,13 @@ PROTOCOLS = {
             "vit_b_16": "vit_base", "vit_b_16_in21k": "vit_base",
             "resnet152": "resnet152v2", "resnetv2_152": "resnet152v2",
         },
-        recipes={"ce": _AUTHORS_CE, "kd": _AUTHORS_KD},
+        recipes={"teacher": _AUTHORS_TEACHER, "ce": _AUTHORS_CE, "kd": _AUTHORS_KD},
         sources=("authors'",),
         pure=True,
-        others=("ours is the last epoch, the authors' code keeps the one that is best on the test split",),
+        others=(
+            "ours is the last epoch, the authors' code keeps the one that is best on the test split",
+            "ours normalises images, the authors' code gives networks other than ViT the values from 0 to 255",
+        ),
     ),
     "scratch224": Protocol(
         "224 × 224 pixels, trained from scratch",
@@ -168,7 +178,10 @@ def _recipe(number: Mapping[str, Any], own: Mapping[str, Any], protocol: Protoco
     distilled = protocol.recipes.get("kd", {})
     if number["method"] == "ce" and known["schedule"] != ours["schedule"] == distilled.get("schedule"):
         return [f"ours has the recipe of our distilled students: {fields}"]
-    return [f"our recipe: {fields}"] if fields else []
+    found = [f"our recipe: {fields}"] if fields else []
+    if number["setting"] == "transfer224" and known.get("schedule") == ours.get("schedule") == "plateau":
+        found.append("our learning rate follows the loss on the validation split, theirs that on the test split")
+    return found
 
 
 def _networks(number: Mapping[str, Any], own: Mapping[str, Any], protocol: Protocol) -> list[str]:
@@ -207,6 +220,8 @@ def _distillation(number: Mapping[str, Any], own: Mapping[str, Any], protocol: P
         found.append(f"our loss: {' + '.join(terms)}")
     elif not protocol.pure:
         found.append("our loss is KL(teacher ‖ student)·T² alone, without cross-entropy")
+    if protocol.pure:
+        found.append("our loss is computed in single precision, theirs in half precision")
     if number["temperature"] is None:
         found.append("the published temperature is not known")
     elif number["temperature"] != own["temperature"]:

@@ -279,6 +279,16 @@ class Artefacts:
         """Return the students of all cohorts, by id."""
         return {student.id: student for cohort in self.cohorts.values() for student in cohort.students.values()}
 
+    def first_seeds(self) -> dict[Ref, int]:
+        """Return the lowest seed that needs a store, teacher, cohort or measurement, of those that belong to a seed."""
+        found: dict[Ref, int] = {}
+        units = (*self.teachers.values(), *self.cohorts.values())
+        needs = [(unit.spec.get("seed"), (unit, unit.store, unit.teacher)) for unit in units]
+        needs += [(each.seed, (each,)) for each in (*self.evaluations.values(), *self.robustness.values())]
+        for seed, ref in ((seed, each.ref) for seed, needed in needs for each in needed if each and seed is not None):
+            found[ref] = min(seed, found.get(ref, seed))
+        return found
+
     def weights_file(self, unit: Teacher | Cohort) -> str | None:
         """Return the file of weights that a unit starts from, or is given; None: there is none."""
         if isinstance(unit, Teacher) and unit.file:
