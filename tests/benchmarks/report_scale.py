@@ -40,6 +40,7 @@ EXPERIMENT = Path(__file__).resolve().parents[2] / "experiments" / "cifar100.yam
 CLEAN = (
     "accuracy", "nll", "brier", "ece", "ace", "classwise_ece", "oe", "confidence_gap", "mean_confidence", "entropy",
     "auroc", "aurc", "temperature_posthoc", "ece_posthoc", "agreement", "kl_teacher", "nc1", "cka_teacher",
+    "parameters",
 )  # fmt: skip
 SCALED = ("confidence_gap_c0.5", "confidence_gap_c0.75", "confidence_gap_c1.5", "confidence_gap_c2")
 VICINAL = (

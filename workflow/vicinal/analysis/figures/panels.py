@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from vicinal.analysis.figures import style
 
@@ -113,6 +115,12 @@ def percent(ax: Axes, axes: str = "y") -> None:
     for name in axes:
         low, high = getattr(ax, f"get_{name}lim")()
         ax.set(**{f"{name}lim": (max(low, -1), min(high, 101))})
+
+
+def log_ticks(axis: Axis, low: float, high: float) -> None:
+    """Number a logarithmic axis from ``low`` to ``high`` so that at least one number is on it, and not too many."""
+    locator = LogLocator(subs=(1, 2, 5) if high > 3 * low else (1, 1.5, 2, 3, 4, 5, 7))
+    axis.set(major_locator=locator, major_formatter="{x:g}", minor_formatter="")
 
 
 def levels(ax: Axes, rows: pd.DataFrame) -> None:

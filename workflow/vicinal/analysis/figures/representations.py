@@ -3,7 +3,6 @@
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator
 
 from vicinal.analysis.figures import panels, runs, style
 
@@ -51,10 +50,10 @@ def draw(data: pd.DataFrame) -> Figure:
     ends = data.loc[data["metric"] == "nc1", ["mean", "low", "high"]].stack()
     ends = ends[ends > 0]
     if len(ends):
-        ticks = (1, 2, 5) if ends.max() > 3 * ends.min() else range(1, 10)
+        low, high = ends.min() / 1.2, ends.max() * 1.2
         for ax in (ax for ax, rows, _ in parts if (rows["metric"] == "nc1").any()):
-            ax.set(yscale="log", ylim=(ends.min() / 1.2, ends.max() * 1.2))
-            ax.yaxis.set(major_locator=LogLocator(subs=ticks), major_formatter="{x:g}", minor_formatter="")
+            ax.set(yscale="log", ylim=(low, high))
+            panels.log_ticks(ax.yaxis, low, high)
     look = {"linestyle": "none", "marker": "o", "markeredgecolor": "0.3"}
     faces = {"Clean images": "0.3", "Mixed inputs": "white"}
     entries = [Line2D([], [], label=label, markerfacecolor=face, **look) for label, face in faces.items()]
