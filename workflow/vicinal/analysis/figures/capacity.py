@@ -37,7 +37,7 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     scores = runs.over_seeds(values[~of_teacher], runs.PANEL)
     teachers = runs.over_seeds(values[of_teacher], ["teacher", "student"])
     teachers = teachers.set_index(["teacher", "student"])[[*ENDS, "n"]].add_prefix("teacher_").reset_index()
-    sizes = metrics[metrics["metric"] == "parameters"].set_index("model_id")["value"]
+    sizes = metrics[(metrics["split"] == "test") & (metrics["metric"] == "parameters")].set_index("model_id")["value"]
     names = members[members["method"] == style.TEACHER].drop_duplicates("teacher").set_index("teacher")["model_id"]
     teachers[SIZE] = teachers["teacher"].map(names).map(sizes).astype(float)
     scores = scores.merge(teachers, on=["teacher", "student"], how="left")
