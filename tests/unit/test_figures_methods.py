@@ -126,21 +126,32 @@ def test_representations_are_means_over_seeds(metric, methods, inputs):
         assert any(np.allclose(bar, [(point[0], end) for end in interval(values)]) for bar in bars)
 
 
+@pytest.mark.filterwarnings("error")
 def test_representations_caption_says_what_is_open_and_what_is_cut():
     data, figure, caption = usual_figure("representations")
     assert {"Clean images", "Mixed inputs"} <= set(words(figure))
     assert "(open)" in caption and "cut" not in caption
+    data.loc[data["metric"] == "nc1", "low"] = 0.5 * data["mean"].min()
+    with style.look():
+        low, _ = panel(module("representations").draw(data), TITLE, "NC1").get_ylim()
+    assert 0.4 * data["mean"].min() < low < 0.5 * data["mean"].min()
     tables = {name: usual()[name].copy() for name in ("metrics", "vicinal")}
     table = tables["vicinal"]
     chosen = (table["metric"] == "nc1") & (table["seed"] > 0)
     table.loc[chosen, "value"] = 0.01
     data, figure, caption = make("representations", tables)
     assert data["low"].min() < 0
-    assert "Bars that reach 0 or less are cut." in caption
+    assert "Bars that leave the axis are cut." in caption
     figure.draw_without_rendering()
     ax = panel(figure, TITLE, "NC1")
     means = data.loc[data["metric"] == "nc1", "mean"]
-    assert 0 < ax.get_ylim()[0] <= means.min() and ax.get_ylim()[1] >= means.max()
+    low, high = ax.get_ylim()
+    assert means.min() / 13 < low < means.min()
+    assert data.loc[data["metric"] == "nc1", "high"].max() < high
+    data.loc[data["metric"] == "nc1", ["low", "high"]] = np.nan  # one seed
+    with style.look():
+        low, high = panel(module("representations").draw(data), TITLE, "NC1").get_ylim()
+    assert means.min() / 2 < low < means.min() <= means.max() < high
 
 
 def test_without_matched_non_linearity_its_panel_is_left_out():

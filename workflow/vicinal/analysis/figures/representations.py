@@ -37,7 +37,8 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the temperature and the seeds of this figure."""
-    cut = "Bars that reach 0 or less are cut. " if (data.loc[data["metric"] == "nc1", "low"] <= 0).any() else ""
+    nc1 = data[data["metric"] == "nc1"]
+    cut = "Bars that leave the axis are cut. " if (nc1["low"] < _limits(nc1)[0]).any() else ""
     return runs.fill_caption(CAPTION, data, "Error bars", cut=cut)
 
 
@@ -47,15 +48,19 @@ def draw(data: pd.DataFrame) -> Figure:
     for ax, rows, methods in parts:
         for inputs, beside in INPUTS.items():
             panels.by_method(ax, rows[rows["inputs"] == inputs], methods, beside, hollow=inputs == "mixed")
-    ends = data.loc[data["metric"] == "nc1", ["mean", "low", "high"]].stack()
-    ends = ends[ends > 0]
-    if len(ends):
-        low, high = ends.min() / 1.2, ends.max() * 1.2
-        for ax in (ax for ax, rows, _ in parts if (rows["metric"] == "nc1").any()):
-            ax.set(yscale="log", ylim=(low, high))
-            panels.log_ticks(ax.yaxis, low, high)
+    limits = _limits(data[data["metric"] == "nc1"])
+    for ax in (ax for ax, rows, _ in parts if (rows["metric"] == "nc1").any()):
+        ax.set(yscale="log", ylim=limits)
+        panels.log_ticks(ax.yaxis, *limits)
     look = {"linestyle": "none", "marker": "o", "markeredgecolor": "0.3"}
     faces = {"Clean images": "0.3", "Mixed inputs": "white"}
     entries = [Line2D([], [], label=label, markerfacecolor=face, **look) for label, face in faces.items()]
     style.legend_below(figure, entries)
     return figure
+
+
+def _limits(nc1: pd.DataFrame) -> tuple[float, float]:
+    """Return the ends of the log axis: it holds all means and intervals, down to a tenth of the lowest mean."""
+    least = nc1.loc[nc1["mean"] > 0, "mean"].min()
+    low = max(least / 10, min(least, nc1["low"].min()))  # in this order: NaN where there is no interval loses
+    return low / 1.2, max(nc1["mean"].max(), nc1["high"].max()) * 1.2
