@@ -40,12 +40,14 @@ EXPERIMENT = Path(__file__).resolve().parents[2] / "experiments" / "cifar100.yam
 CLEAN = (
     "accuracy", "nll", "brier", "ece", "ace", "classwise_ece", "oe", "confidence_gap", "mean_confidence", "entropy",
     "auroc", "aurc", "temperature_posthoc", "ece_posthoc", "agreement", "kl_teacher", "nc1", "cka_teacher",
+    "parameters",
 )  # fmt: skip
 SCALED = ("confidence_gap_c0.5", "confidence_gap_c0.75", "confidence_gap_c1.5", "confidence_gap_c2")
 VICINAL = (
     "nonlinearity", "jsd", "miss_rate", "entropy_clean", "entropy_mixed", "entropy_linear", "source_mass_mixed",
     "source_mass_linear", "confidence_mixed", "nonlinearity_matched", "agreement", "kl_teacher",
 )  # fmt: skip
+OF_ALL_PAIRS = ("imitation_weight", "nc1", "cka_teacher")
 CONFUSION = (
     "entropy_clean", "entropy_mixed", "entropy_linear", "entropy_increase", "entropy_excess", "source_mass_clean",
     "source_mass_mixed", "explained_share", "explained_share_logits",
@@ -97,6 +99,8 @@ def tables_of(models: pd.DataFrame, seed: int = 0) -> dict[str, pd.DataFrame]:
         lam=range(len(LAM)),
         metric=list(VICINAL),
     )
+    whole = rows_of(known, rng, split=["test"], pairs=["all"], lam=[0], metric=list(OF_ALL_PAIRS))
+    vicinal = pd.concat([vicinal, whole], ignore_index=True)
     low, high = np.array(LAM)[vicinal.pop("lam")].T
     vicinal = vicinal.assign(lam_low=low, lam_high=high, count=1280)
     confusion = pd.concat(

@@ -51,6 +51,7 @@ def test_tables_are_tidy_and_whole(first):
     expected = {
         "accuracy", "nll", "brier", "ece", "ace", "classwise_ece", "oe", "confidence_gap", "mean_confidence", "entropy",
         "auroc", "aurc", "temperature_posthoc", "ece_posthoc", "agreement", "kl_teacher", "nc1", "cka_teacher",
+        "parameters",
     }  # fmt: skip
     scaled = {f"confidence_gap_c{scale}" for scale in ("0.5", "0.75", "1.5", "2")}
     assert set(metrics["metric"]) == expected | scaled

@@ -19,7 +19,9 @@ from vicinal.analysis.figures.files import drawn
 ROOT = Path(__file__).resolve().parents[2]
 ALL = ("ce", "ce_mixup", "kd", "kd_mixup")
 # Those of the main comparison; the figures that go with the claims have tests of their own.
-FIGURES = ("temperature", "plane", "reliability", "nonlinearity", "capacity", "training")
+FIGURES = (
+    "temperature", "plane", "reliability", "nonlinearity", "imitation", "representations", "capacity", "training",
+)  # fmt: skip
 
 
 def model(role, name, method, seed, **settings):
@@ -62,7 +64,7 @@ def frame(models):
 
 def tables_of(models, epochs=6, seed=0):
     """Return tables with the columns of a finished run and random values."""
-    rng = np.random.default_rng(seed)
+    rng, more = np.random.default_rng(seed), np.random.default_rng(seed + 1)
     models = frame(models)
     base = {}
     for row in models.itertuples():  # alike for all seeds of a setting
@@ -83,6 +85,8 @@ def tables_of(models, epochs=6, seed=0):
                 "confidence_gap": rng.normal(0, 0.05),
                 "nll": rng.uniform(),
             }
+            if split == "test":
+                values |= geometry(row, more) | {"parameters": parameters(row.model)}
             metrics += [(row.model_id, split, name, value) for name, value in values.items()]
         count = rng.integers(0, 40, 15) * (edges[1:] > 0.3)
         confidence = np.where(count > 0, edges[1:] - rng.uniform(0, 1 / 15, 15), np.nan)
@@ -92,6 +96,15 @@ def tables_of(models, epochs=6, seed=0):
             value = level["nl"] * np.sin(np.pi * (low + high) / 2) + abs(rng.normal(0, 0.1))
             vicinal.append((row.model_id, split, pairs, low, high, "nonlinearity", value, 100))
             vicinal.append((row.model_id, split, pairs, low, high, "jsd", rng.uniform(), 100))
+        both = ("train", "test") if row.role == "teacher" or pd.notna(row.teacher) else ()
+        for split, pairs in itertools.product(both, ("all", "different")):
+            matched = level["nl"] * 0.8 + more.normal(0, 0.1)
+            vicinal.append((row.model_id, split, pairs, 0.0, 1.0, "nonlinearity_matched", matched, 100))
+            if row.role == "student":
+                weight = more.uniform(0, 0.2)
+                vicinal.append((row.model_id, split, pairs, 0.0, 1.0, "imitation_weight", weight, 100))
+        for name, value in geometry(row, more).items():
+            vicinal.append((row.model_id, "test", "all", 0.0, 1.0, name, 3 * value if name == "nc1" else value, 100))
         for epoch in range(1, epochs + 1):
             measured = rng.uniform(0.2, 0.9) if epoch % 3 == 0 else np.nan
             history.append((row.model_id, epoch, 0.1, np.exp(-epoch / 3) + rng.uniform(0, 0.1), 0.1, measured))
@@ -107,6 +120,16 @@ def tables_of(models, epochs=6, seed=0):
         texts = [column for column in ("split", "metric", "pairs") if column in names]
         tables[name] = table.astype(dict.fromkeys(texts, "category"))
     return tables
+
+
+def parameters(name):
+    """Return a made-up number of parameters of a network: the longer its name, the more."""
+    return 10_000.0 * 3 ** len(name) + sum(map(ord, name))
+
+
+def geometry(row, rng):
+    """Return made-up measures of a model's features on one set of inputs."""
+    return {"nc1": rng.uniform(0.4, 0.6)} | ({"cka_teacher": rng.uniform(0.5, 0.9)} if pd.notna(row.teacher) else {})
 
 
 @cache

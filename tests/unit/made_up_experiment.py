@@ -51,6 +51,8 @@ def study(fails: bool = False) -> dict[str, pd.DataFrame]:
     values["oe"] = np.exp(noisy(np.log(np.where(mixed & ~bad, 0.03, 0.3)), 0.02))
     values["ece"] = noisy(np.where(mixed, 0.05 - 0.005 * log_t * np.where(bad, -1, 1), 0.2), 0.001)
     values["confidence_gap"] = noisy(np.where(teacher, 0.1, gap), 0.001)
+    values["parameters"] = 1e5 + 1e4 * runs["model"].str.len()
+    values |= (features := _features(runs))
     splits = [_long(runs, values).assign(split=split) for split in ("test", "validation")]
     scaled = {f"confidence_gap_c{c:g}": noisy(0.1 + 0.1 * np.log2(c), 0.001) for c in SCALES}
     scaled = _long(runs[teacher], {name: column[teacher] for name, column in scaled.items()}).assign(split="test")
@@ -66,6 +68,7 @@ def study(fails: bool = False) -> dict[str, pd.DataFrame]:
     weight = runs.assign(metric="imitation_weight", value=noisy(np.where(mixed & ~bad, 0.4, 0.2), 0.01))
     whole = {"split": "test", "pairs": "all", "lam_low": 0.0, "lam_high": 1.0, "count": 100}
     parts.append(weight[weight["teacher"].notna()].assign(**whole))
+    parts.append(_long(runs, features).assign(**whole))
     tables["vicinal"] = pd.concat(parts, ignore_index=True)
 
     against = (runs["model"] == LOST) & fails
@@ -104,5 +107,14 @@ def study(fails: bool = False) -> dict[str, pd.DataFrame]:
     return tables
 
 
+def _features(runs: pd.DataFrame) -> dict:
+    """Return measures of features; only students with a teacher have a CKA."""
+    rng = np.random.default_rng(1)
+    cka = rng.normal(0.7, 0.05, len(runs))
+    return {"nc1": rng.normal(1, 0.05, len(runs)), "cka_teacher": np.where(runs["teacher"].notna(), cka, np.nan)}
+
+
 def _long(runs: pd.DataFrame, values: dict) -> pd.DataFrame:
-    return pd.concat([runs.assign(metric=name, value=column) for name, column in values.items()], ignore_index=True)
+    """Return the rows of the runs that have a value."""
+    parts = [runs.assign(metric=name, value=column).dropna(subset="value") for name, column in values.items()]
+    return pd.concat(parts, ignore_index=True)

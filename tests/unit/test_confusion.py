@@ -342,7 +342,8 @@ def test_a_models_tables_hold_both_splits_and_the_tests_on_the_test_split():
     clean, mixed, pairs, labels = make()
     splits = ("train", "validation", "test")
     features = draw((len(labels), 3), 1), draw((len(pairs), 3), 2)
-    logits = Logits(dict.fromkeys(splits, clean), {"train": mixed, "test": linear_logits(clean, pairs, 2.0)}, *features)
+    answers = {"train": mixed, "test": linear_logits(clean, pairs, 2.0)}
+    logits = Logits(dict.fromkeys(splits, clean), answers, *features, parameters=9)
     probe = Probe({}, dict.fromkeys(splits, labels), {"train": pairs, "test": pairs})
     tables = model_tables(logits, probe, None, None, is_teacher=True)
     confusion = tables["confusion"]

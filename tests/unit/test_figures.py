@@ -12,6 +12,7 @@ from figure_tables import (
     make,
     module,
     panel,
+    parameters,
     per_seed,
     tables_of,
     usual,
@@ -141,20 +142,48 @@ def test_nonlinearity_axis_holds_all_data():
         assert ax.get_ylim()[1] >= data["high"].max()
 
 
-def test_capacity_draws_its_data():
-    data, figure, _ = usual_figure("capacity")
-    ax = panel(figure, "Student small", "Student accuracy (%)")
+@pytest.mark.parametrize(("x", "label"), [("teacher_parameters", "Student accuracy (%)"), ("teacher_mean", "")])
+def test_capacity_draws_its_data(x, label):
+    data, figure, caption = usual_figure("capacity")
+    ax = panel(figure, "Student small", label)
+    million = 1e6 if x == "teacher_parameters" else 1
     for method in ("kd", "kd_mixup"):
-        rows = data[(data.method == method) & (data.metric == "accuracy")].sort_values("teacher_mean")
-        drawn = line_of(ax, method)
-        np.testing.assert_allclose(drawn, rows[["teacher_mean", "mean"]])
-    ce = data[(data.method == "ce") & (data.metric == "accuracy")]
+        rows = data[data.method == method].sort_values(x)
+        np.testing.assert_allclose(line_of(ax, method), rows.assign(x=rows[x] / million)[["x", "mean"]])
+    ce = data[data.method == "ce"]
     assert len(ce) == 1
     assert line_of(ax, "ce")[:, 1] == pytest.approx([ce["mean"].item()] * 2)
+    assert ax.get_xscale() == ("log" if x == "teacher_parameters" else "linear")
+    assert ax.get_xlabel() == module("capacity").AXES[x]
+    assert [text.get_text() for text in ax.texts] == list(data.dropna(subset=x).sort_values(x)["teacher"].unique())
+    assert "parameters (left, log axis)" in caption
+
+
+def test_capacity_has_the_teachers_accuracy_and_size():
+    data, _, _ = usual_figure("capacity")
+    own = data[data.teacher == "bigger"]
     teacher = 100 * per_seed(usual()["metrics"], role="teacher", model="bigger", split="test", metric="accuracy")
-    x = data.loc[data.teacher == "bigger", "teacher_mean"]
-    assert x.to_numpy() == pytest.approx([teacher.mean()] * 4)
-    assert {"big", "bigger"} <= set(words(figure))
+    assert own["teacher_mean"].to_numpy() == pytest.approx([teacher.mean()] * 2)
+    assert set(own["teacher_parameters"]) == {parameters("bigger")}
+    assert data.loc[data.teacher.isna(), ["teacher_mean", "teacher_parameters"]].isna().all(axis=None)
+
+
+def test_capacity_without_sizes_is_over_accuracy_alone():
+    table = usual()["metrics"]
+    data, figure, caption = make("capacity", {"metrics": table[table["metric"] != "parameters"]})
+    assert data["teacher_parameters"].isna().all()
+    assert [ax.get_xlabel() for ax in all_axes(figure)] == ["Teacher accuracy (%)"]
+    assert "parameters" not in caption and "(right)" not in caption
+
+
+def test_capacity_ties_every_name_to_its_points():
+    _, figure, _ = usual_figure("capacity")
+    for ax in all_axes(figure):
+        points = {x for line in ax.get_lines() if line.get_marker() == style.MARKERS["kd"] for x in line.get_xdata()}
+        tied = [text.xy[0] for text in ax.texts]
+        expected = ax.transAxes.inverted().transform(ax.transData.transform([(x, 0) for x in sorted(points)]))[:, 0]
+        np.testing.assert_allclose(tied, expected, atol=1e-6)
+        assert ((expected > 0) & (expected < 1)).all()
 
 
 def test_capacity_compares_teachers_at_one_temperature():

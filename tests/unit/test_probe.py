@@ -95,6 +95,7 @@ def test_a_students_features_and_answers_are_compared_with_its_teachers(inputs):
     tables = model_tables(student, inputs, teacher, None)
     clean, mixed = rows_of(tables, "metrics"), rows_of(tables, "vicinal")
     labels, pairs = inputs.labels["test"], inputs.pairs["test"]
+    assert clean["test", "parameters"][0] == (18 + 1) * FEATURES + (FEATURES + 1) * CLASSES
     assert clean["test", "nc1"][0] == metrics.within_class_variability(student.clean_features, labels)
     assert clean["test", "cka_teacher"][0] == metrics.linear_cka(student.clean_features, teacher.clean_features)
     nearer = [labels[i] if lam > 0.5 else labels[j] for i, j, lam in zip(pairs.i, pairs.j, pairs.lam, strict=True)]

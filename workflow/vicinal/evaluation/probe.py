@@ -53,13 +53,15 @@ class Probe:
 class Logits:
     """One model's logits (N, K): on the clean images of each split, and on the mixed inputs of its pairs.
 
-    And its penultimate features (N, D) float32 on the test split: on the clean images and on the mixed inputs.
+    And its penultimate features (N, D) float32 on the test split, on the clean images and on the mixed inputs; and how
+    many numbers (weights and biases) it has.
     """
 
     clean: dict[str, np.ndarray]
     mixed: dict[str, np.ndarray]
     clean_features: np.ndarray
     mixed_features: np.ndarray
+    parameters: int
 
 
 def make_probe(data: dict[str, Images], count: int, seed: int) -> Probe:
@@ -89,7 +91,8 @@ def probe_logits(model: torch.nn.Module, probe: Probe) -> Logits:
     for split, pairs in probe.pairs.items():
         mixed[split] = _answers(model, _mixed_inputs(probe.data[split], pairs), split == FEATURE_SPLIT)
     logits = ({split: answers for split, (answers, _) in of_splits.items()} for of_splits in (clean, mixed))
-    return Logits(*logits, clean[FEATURE_SPLIT][1], mixed[FEATURE_SPLIT][1])
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Logits(*logits, clean[FEATURE_SPLIT][1], mixed[FEATURE_SPLIT][1], parameters)
 
 
 def _answers(
@@ -178,6 +181,7 @@ def _clean_table(logits: Logits, probe: Probe, teacher: Logits | None, is_teache
         if split == FEATURE_SPLIT:
             its = teacher.clean_features if teacher else None
             values |= representation_metrics(logits.clean_features, labels, its)
+            values["parameters"] = float(logits.parameters)
         if is_teacher:
             for scale in LOGIT_SCALES:
                 values[f"confidence_gap_c{scale:g}"] = metrics.confidence_gap(metrics.softmax(own, 1 / scale), labels)

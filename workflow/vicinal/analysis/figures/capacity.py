@@ -1,4 +1,4 @@
-"""Does a better teacher make a better student? Student against teacher, one point a teacher."""
+"""Does a bigger teacher make a better student? Student against teacher, one point a teacher."""
 
 import numpy as np
 import pandas as pd
@@ -9,30 +9,37 @@ from vicinal.analysis.figures import panels, runs, style
 
 TABLES = ("metrics",)
 CAPTION = (
-    "Test accuracy and expected calibration error (ECE, 15 bins, at T = 1) of students against the test accuracy of "
-    "the teacher that they learned from; one point a teacher, named at the top. Horizontal lines: the same student "
-    "without a teacher (with band). {distilled}{mixup}{interval}"
+    "Test accuracy of students against {size}the test accuracy of the teacher that they learned from{right}; one point "
+    "a teacher, named at the top; lines join them from left to right. Horizontal lines: the same student without a "
+    "teacher (with band). {distilled}{mixup}{interval}"
 )
 MISSING = "No student was distilled from two teachers trained without mixup at one temperature."
-METRICS = {"accuracy": "Student accuracy (%)", "ece": "Student ECE (%)"}
+SIZE, ACCURACY = "teacher_parameters", "teacher_mean"
+AXES = {SIZE: "Teacher's parameters (millions)", ACCURACY: "Teacher accuracy (%)"}
 ALONE = ("ce", "ce_mixup")
 ENDS = ("mean", "low", "high")
 GAP = 0.08  # between names of teachers, as a share of the axis
 
 
 def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return mean, interval and n over seeds, in %, of student metrics by student, teacher and method.
+    """Return mean, interval and n over seeds, in %, of the student's accuracy by student, teacher and method.
 
-    Columns teacher_mean, teacher_low, teacher_high and teacher_n: the teacher's test accuracy; NaN for students without
-    a teacher. Only students with two teachers at one temperature, the one nearest to 2, are in it.
+    Columns teacher_mean, teacher_low, teacher_high and teacher_n: the teacher's test accuracy; teacher_parameters: how
+    many it has, NaN in tables of older code. All are NaN for students without a teacher. Only students with two
+    teachers at one temperature, the one nearest to 2, are in it.
     """
-    models = runs.models_of(tables["metrics"])
+    metrics = tables["metrics"]
+    models = runs.models_of(metrics)
     students = runs.main_students(models)
-    values = runs.scores(_members(models, students), tables["metrics"], METRICS)
+    members = _members(models, students)
+    values = runs.scores(members, metrics, ["accuracy"])
     of_teacher = values["method"] == style.TEACHER
-    scores = runs.over_seeds(values[~of_teacher], [*runs.PANEL, "metric"])
-    teachers = runs.over_seeds(values[of_teacher & (values["metric"] == "accuracy")], ["teacher", "student"])
+    scores = runs.over_seeds(values[~of_teacher], runs.PANEL)
+    teachers = runs.over_seeds(values[of_teacher], ["teacher", "student"])
     teachers = teachers.set_index(["teacher", "student"])[[*ENDS, "n"]].add_prefix("teacher_").reset_index()
+    sizes = metrics[(metrics["split"] == "test") & (metrics["metric"] == "parameters")].set_index("model_id")["value"]
+    names = members[members["method"] == style.TEACHER].drop_duplicates("teacher").set_index("teacher")["model_id"]
+    teachers[SIZE] = teachers["teacher"].map(names).map(sizes).astype(float)
     scores = scores.merge(teachers, on=["teacher", "student"], how="left")
     return scores.assign(unit="%", alpha=runs.mixup_alpha(students))
 
@@ -52,40 +59,54 @@ def _members(models: pd.DataFrame, students: pd.DataFrame) -> pd.DataFrame:
 
 def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the temperature and the seeds of this figure."""
-    return runs.fill_caption(CAPTION, data)
+    sized = data[SIZE].notna().any()
+    size = "the number of parameters (left, log axis) and " if sized else ""
+    return runs.fill_caption(CAPTION, data, size=size, right=" (right)" if sized else "")
 
 
 def draw(data: pd.DataFrame) -> Figure:
-    """Return the figure: a row a student, a column a metric."""
+    """Return the figure: a row a student, a column what is on the x axis."""
     shown = {f"Student {student}": rows for student, rows in data.groupby("student", sort=False)}
     longest = data["teacher"].dropna().str.len().max()
     heights = [1.9 + 0.04 * longest] * len(shown)
-    figure, axes = panels.grid(shown, METRICS.values(), "Teacher accuracy (%)", heights)
-    for ax, rows in panels.cells(axes, shown, "metric", METRICS):
-        _panel(ax, rows)
-        _name_teachers(ax, rows)
+    columns = {name: label for name, label in AXES.items() if data[name].notna().any()}
+    labels = ["Student accuracy (%)"] + [""] * (len(columns) - 1)
+    figure, axes = panels.grid(shown, labels, "", heights, sharey="row")
+    for row, rows in zip(axes, shown.values(), strict=True):
+        for ax, x in zip(row, columns, strict=True):
+            _panel(ax, rows, x)
+        panels.percent(row[0], "y")
+    for ax, label in zip(axes[-1], columns.values(), strict=True):
+        ax.set_xlabel(label)
     for ax in axes[:, 0]:  # above the names, which slope up by about 3 pt a letter
         ax.set_title(ax.get_title(loc="left"), loc="left", pad=14 + 3 * longest)
-    figure.align_ylabels()
     style.legend_below(figure, style.handles(data["method"], plain=ALONE))
     return figure
 
 
-def _panel(ax: Axes, rows: pd.DataFrame) -> None:
+def _panel(ax: Axes, rows: pd.DataFrame, x: str) -> None:
     alone = rows["method"].isin(ALONE)
     panels.levels(ax, rows[alone])
-    names = {f"{prefix}{end}": f"{end}_{axis}" for prefix, axis in (("teacher_", "x"), ("", "y")) for end in ENDS}
-    for method, own in rows[~alone].rename(columns=names).sort_values("mean_x").groupby("method"):
+    points = rows[~alone].rename(columns={end: f"{end}_y" for end in ENDS})
+    points = points.assign(**{f"{end}_x": points[f"teacher_{end}"] for end in ENDS})
+    if x == SIZE:
+        points = points.assign(mean_x=points[SIZE] / 1e6, low_x=np.nan, high_x=np.nan)
+        ax.set_xscale("log")
+    points = points.dropna(subset="mean_x").sort_values("mean_x")
+    for method, own in points.groupby("method"):
         panels.crosses(ax, own, method)
     ax.margins(x=0.08)
-    panels.percent(ax, "xy")
+    if x == SIZE:
+        panels.log_ticks(ax.xaxis, *ax.get_xlim())
+    else:
+        panels.percent(ax, "x")
+    _name_teachers(ax, points.drop_duplicates("teacher"))
 
 
-def _name_teachers(ax: Axes, rows: pd.DataFrame) -> None:
+def _name_teachers(ax: Axes, teachers: pd.DataFrame) -> None:
     """Write the teachers' names along the top edge, each tied to the x of its points."""
-    teachers = rows.dropna(subset="teacher_mean").drop_duplicates("teacher").sort_values("teacher_mean")
-    left, right = ax.get_xlim()
-    places = (teachers["teacher_mean"].to_numpy() - left) / (right - left)
+    ends = ax.transAxes.inverted().transform(ax.transData.transform([(x, 0) for x in teachers["mean_x"]]))
+    places = ends[:, 0]
     # From above their points so far towards even places that they are not on each other.
     gaps, even = np.diff(places), 0.9 / max(1, len(places) - 1)
     moved = ((GAP - gaps) / (even - gaps))[gaps < GAP].max(initial=0) if even > GAP else 1

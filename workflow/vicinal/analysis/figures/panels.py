@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from vicinal.analysis.figures import style
 
@@ -115,6 +117,12 @@ def percent(ax: Axes, axes: str = "y") -> None:
         ax.set(**{f"{name}lim": (max(low, -1), min(high, 101))})
 
 
+def log_ticks(axis: Axis, low: float, high: float) -> None:
+    """Number a logarithmic axis from ``low`` to ``high`` so that at least one number is on it, and not too many."""
+    locator = LogLocator(subs=(1, 2, 5) if high > 3 * low else (1, 1.5, 2, 3, 4, 5, 7))
+    axis.set(major_locator=locator, major_formatter="{x:g}", minor_formatter="")
+
+
 def levels(ax: Axes, rows: pd.DataFrame) -> None:
     """Draw what depends on no x: a horizontal line a row, with the interval of a student as a band."""
     for row in rows.itertuples():
@@ -135,3 +143,34 @@ def crosses(ax: Axes, rows: pd.DataFrame, method: str, **look: object) -> None:
     look = style.line(method) | look
     pale = style.tint(look["color"], PALE)
     ax.errorbar(rows["mean_x"], rows["mean_y"], **half, **look, ecolor=pale, elinewidth=0.8, zorder=2)
+
+
+def of_methods(
+    shown: Mapping[str, pd.DataFrame], metrics: Mapping[str, str]
+) -> tuple[Figure, list[tuple[Axes, pd.DataFrame, list[str]]]]:
+    """Return a figure with a row for each table, a column a metric that is in one, and on its x axis the methods.
+
+    Beside it each panel with its rows and its methods, whose places on the x axis are 0, 1 and so on.
+    """
+    data = pd.concat(shown.values())
+    methods = {metric: style.ordered(data.loc[data["metric"] == metric, "method"]) for metric in metrics}
+    methods = {metric: own for metric, own in methods.items() if own}
+    labels = [metrics[metric] for metric in methods]
+    widths = [len(own) + 1 for own in methods.values()]
+    figure, axes = grid(shown, labels, "", sharex="col", sharey="col", width_ratios=widths)
+    for column, own in zip(axes.T, methods.values(), strict=True):
+        column[-1].set_xticks(range(len(own)), [style.LABELS[method].replace(" + ", " +\n") for method in own])
+        column[-1].set_xlim(-0.6, len(own) - 0.4)
+        for ax in column:
+            ax.grid(visible=False, axis="x")
+    figure.align_ylabels()
+    orders = list(methods.values()) * len(shown)
+    return figure, [(*part, own) for part, own in zip(cells(axes, shown, "metric", methods), orders, strict=True)]
+
+
+def by_method(ax: Axes, rows: pd.DataFrame, methods: Sequence[str], beside: float = 0.0, hollow: bool = False) -> None:
+    """Draw a mean with its interval (NaN: none) a method, ``beside`` the place of the method, see ``of_methods``."""
+    rows = rows.assign(place=rows["method"].map(methods.index) + beside)
+    for method, own in rows.dropna(subset=["low", "high"]).groupby("method"):
+        ax.vlines(own["place"], own["low"], own["high"], color=style.COLOURS[method], linewidth=1.2, zorder=2.5)
+    points(ax, rows, "place", "mean", hollow=[hollow] * len(rows), s=22)

@@ -215,10 +215,17 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
     return table.loc[places.sort_values(names, kind="stable").index].reset_index(drop=True)
 
 
-def by_pair(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the rows of each pair of a figure's table by its title, in the table's order."""
-    groups = data.groupby(["teacher", "student"], dropna=False, sort=False)
-    return {Pair(None if pd.isna(teacher) else teacher, student).title: own for (teacher, student), own in groups}
+def by_pair(data: pd.DataFrame, with_temperature: bool = False) -> dict[str, pd.DataFrame]:
+    """Return the rows of each pair of a figure's table by its title, in the table's order.
+
+    ``with_temperature``: the title also says at which temperatures the pair was distilled.
+    """
+    found = {}
+    for (teacher, student), own in data.groupby(["teacher", "student"], dropna=False, sort=False):
+        title = Pair(None if pd.isna(teacher) else teacher, student).title
+        at = sorted(own["temperature"].dropna().unique(), key=position) if with_temperature else []
+        found[title + (f", T = {' or '.join(at)}" if at else "")] = own
+    return found
 
 
 def mixup_alpha(students: pd.DataFrame) -> float:

@@ -17,7 +17,7 @@ from vicinal.analysis.schema import STUDENT, TEACHER
 # The figures of each claim's section; a figure of two claims is shown at the first and linked from the second.
 OF_CLAIM = {
     "C1": ("confusion", "similarity"),
-    "C2": ("nonlinearity",),
+    "C2": ("imitation", "nonlinearity"),
     "C3-CE": ("temperature",),
     "C3-KD": ("temperature",),
     "C4-CE": ("overconfidence", "reliability"),
