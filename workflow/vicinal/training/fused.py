@@ -27,7 +27,7 @@ class FusedNetwork(nn.Module):
         self._usable: bool | None = None
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return what the plain network returns, but for rounding."""
+        """Return what the plain network returns, up to rounding."""
         if self._usable is None:
             problem = self._problem(inputs)
             self._usable = problem is None
