@@ -11,11 +11,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vicinal.config import read_config, validate
 from vicinal.errors import VicinalError
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
-from vicinal.planning.recipes import resolve_recipe
 from vicinal.training.numerics import Numerics
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
@@ -278,10 +276,3 @@ def test_differences_of_losses_and_accuracies_are_those_worked_out_by_hand():
     assert rounding.differences(losses, exact) == pytest.approx({"1": 0.1, "10": 0.19, "50": 0.198})
     found = rounding.spread([0.8, 0.9], [0.9, 0.9])
     assert found == pytest.approx({"exact": 0.85, "fast": 0.9, "difference": 0.05, "sd": 0.1 / 2**0.5})
-
-
-def test_the_recipe_is_that_of_the_default_experiment():
-    root = Path(__file__).resolve().parents[2]
-    [experiment] = validate(read_config(root / "config.yaml"), "config.yaml", folder=root)
-    recipe = resolve_recipe(experiment.recipe, rounding.STUDENT)
-    assert recipe == rounding.RECIPE | {"pretrained": False, "resize": None, "crop": None}
