@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What a precision does to the trainings of config.yaml: to the first losses, and to the accuracy at the end.
+"""What a precision does to the trainings on digits: to the first losses, and to the accuracy at the end.
 
 First losses: a cohort of three students (T = 1, 2, 4, mixup) takes 50 steps by the fast path of the device and by eager
 fp32, from the same weights, on the same batches, with the same teacher. Training amplifies any rounding, so what 8
@@ -40,7 +40,6 @@ from vicinal.training.loop import Callbacks, Moment, logits_on, train
 from vicinal.training.numerics import Numerics, select_numerics
 from vicinal.training.step import Training
 
-# As in config.yaml.
 TEACHER, STUDENT, TEMPERATURE, ALPHA = "resnet14", "resnet8_narrow", 2.0, 1.0
 RECIPE: dict[str, Any] = {
     "optimizer": "sgd", "epochs": 30, "batch_size": 32, "lr": 0.1, "momentum": 0.9, "nesterov": False,
@@ -48,7 +47,7 @@ RECIPE: dict[str, Any] = {
     "flip": False,
 }  # fmt: skip
 STEPS = 50
-IMAGES = 800  # more than in config.yaml, where accuracies spread by a hundredth over seeds
+IMAGES = 800  # with fewer, accuracies spread by a hundredth over seeds
 COHORT = (1.0, 2.0, 4.0)
 SHOWN = (1, 10, STEPS)
 # bfloat16 rounds a number by 0.4 % at most.
