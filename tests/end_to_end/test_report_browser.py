@@ -138,7 +138,7 @@ def test_every_verdict_of_the_scorecard_names_its_experiment(tmp_path, combined,
     """
     named, heads, cut = ask(tmp_path, combined, script, width)
     names = [f"the_{name}_experiment_with_a_long_name" for name in ("first", "second", "third")]
-    assert named == [4 if width == 390 else 0] * 7  # beside each verdict, and "Together"
+    assert named == [4 if width == 390 else 0] * len(CLAIMS)  # beside each verdict, and "Together"
     assert heads == ([] if width == 390 else ["Claim", "Together", *names])
     assert cut == 0
 
@@ -178,7 +178,7 @@ def test_it_reads_without_its_script(tmp_path, page):
       const shown = (selector) => [...document.querySelectorAll(selector)].filter((e) => e.offsetHeight).length;
       return [shown("#runs tbody tr"), shown(".filter"), shown("th button"), shown(".scores li"), shown("summary")];
     """
-    assert ask(tmp_path, bare, script) == [8, 0, 0, 7, 1 + 7]
+    assert ask(tmp_path, bare, script) == [8, 0, 0, len(CLAIMS), 1 + len(CLAIMS)]
 
 
 def test_light_and_dark(tmp_path, page):
@@ -208,4 +208,6 @@ def test_no_table_of_a_claim_is_wider_than_the_page(tmp_path, request, which):
     """
     tables, notes, cut = ask(tmp_path, request.getfixturevalue(which), script, 1280)
     assert cut == []
-    assert tables == notes == (2 * 7 if which == "page" else 3 * 7)  # primary and secondary; each experiment's primary
+    assert (
+        tables == notes == (2 if which == "page" else 3) * len(CLAIMS)
+    )  # primary and secondary; each experiment's primary
