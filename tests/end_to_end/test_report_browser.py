@@ -208,6 +208,5 @@ def test_no_table_of_a_claim_is_wider_than_the_page(tmp_path, request, which):
     """
     tables, notes, cut = ask(tmp_path, request.getfixturevalue(which), script, 1280)
     assert cut == []
-    assert (
-        tables == notes == (2 if which == "page" else 3) * len(CLAIMS)
-    )  # primary and secondary; each experiment's primary
+    # Primary and secondary; each experiment's primary.
+    assert tables == notes == (2 if which == "page" else 3) * len(CLAIMS)
