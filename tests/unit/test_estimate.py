@@ -2,11 +2,13 @@
 
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vicinal.data.catalogue import DATA_SETS
+from vicinal.config import read_config, validate
+from vicinal.data.catalogue import DATA_SETS, resolve_source
 from vicinal.data.split import hold_out_test, make_splits
 from vicinal.evaluation import probe as measure
 from vicinal.jobs import provenance as jobs_provenance
@@ -14,6 +16,7 @@ from vicinal.jobs.provenance import Stopwatch
 from vicinal.models.cost import Costs
 from vicinal.models.registry import architecture
 from vicinal.planning.artefacts import DataSet
+from vicinal.planning.grid import expand
 from vicinal.results import STAGES
 from vicinal.running.estimate import shape
 from vicinal.running.estimate import work as rates
@@ -26,6 +29,7 @@ from vicinal.running.estimate.work import Machine, evaluation_work, training_wor
 from vicinal.spec import artefact_id
 from vicinal.training import loop as engine
 
+ROOT = Path(__file__).resolve().parents[2]
 COSTS = Costs()
 CPU = Machine("cpu", "a processor", 1)
 CIFAR = Shape(100, 32, 32, 3, 50_000, 0, 10_000, 60_000)
@@ -269,6 +273,16 @@ def test_records_that_cannot_be_read_say_nothing(results, damage):
     write(results / "data" / artefact_id("digits", DATA) / "data.json", damage)
     assert recorded_shape(DATA, results) is None
     assert read_recorded(results).jobs == []
+
+
+def test_the_store_of_a_seed_is_found_where_planning_puts_it(tmp_path):
+    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[3]"])
+    [store] = expand([(experiment, resolve_source("digits", "data"))]).stores.values()
+    assert store.id.startswith("digits_s3-")
+    assert shape_of(store, tmp_path).train == 50
+    meta = {"class_names": ["0", "1"], "image_shape": [8, 8, 1], "images": 9}
+    write(tmp_path / "data" / store.id / "data.json", meta | {"counts": {"train": 2, "validation": 3, "test": 4}})
+    assert recorded_shape(store.spec, tmp_path) == Shape(2, 8, 8, 1, 2, 3, 4, stored=9)
 
 
 def test_jobs_run_side_by_side_on_cores_and_one_by_one_on_a_gpu():

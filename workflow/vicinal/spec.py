@@ -71,6 +71,12 @@ def artefact_id(slug: str, spec: Any) -> str:
     return f"{slug}-{digest(spec)[:8]}"
 
 
+def data_id(spec: dict[str, Any]) -> str:
+    """Return the id of a data store by its spec; it shows the seed of the training images where each has its own."""
+    seed = spec.get("subset_seed")
+    return artefact_id(spec["name"] if seed is None else f"{spec['name']}_s{seed}", spec)
+
+
 def canonical_fields(spec: dict[str, Any]) -> dict[str, str]:
     """Return the fields of a normalised spec, each as canonical JSON with its name, for ``joined_id``."""
     return {key: _json({key: field})[1:-1] for key, field in spec.items()}

@@ -16,7 +16,7 @@ from vicinal.models.registry import architecture
 from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, Measurement, Student, Study, Teacher
 from vicinal.planning.columns import data_columns, pretraining_columns, recipe_columns, weight_columns
 from vicinal.planning.recipes import initial_weights, inputs_recipe, published_weights, resolve_recipe
-from vicinal.spec import GIVEN, PHOTOS, artefact_id, canonical_fields, exact_number, joined_id, normalise
+from vicinal.spec import GIVEN, PHOTOS, artefact_id, canonical_fields, data_id, exact_number, joined_id, normalise
 
 
 def expand(
@@ -217,7 +217,7 @@ def _store(experiment: Experiment, content: dict, seed: int) -> DataSet:
             spec["validation"] = data.validation  # 10,000 of its validation photos
     elif content["source"] == "folder":
         raise VicinalError(f"data.store: {data.name} is a folder of photos: set it to photos")
-    return DataSet(artefact_id(f"{data.name}_s{seed}" if own else data.name, spec), normalise(spec), data.root)
+    return DataSet(data_id(spec), normalise(spec), data.root)
 
 
 def _given_teacher(experiment: Experiment, store: DataSet, entry: TeacherEntry, sums: Mapping[str, str]) -> Teacher:

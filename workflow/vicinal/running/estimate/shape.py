@@ -8,7 +8,7 @@ from typing import Any
 from vicinal.errors import VicinalError
 from vicinal.files import read_json
 from vicinal.planning.artefacts import DataSet
-from vicinal.spec import artefact_id
+from vicinal.spec import data_id
 
 # Classes, image (height, width, channels), training and test images of the published sets. Digits have no test split.
 _DIGITS = (10, (8, 8, 1), 1_797, 0)
@@ -52,7 +52,7 @@ def shape_of(store: DataSet, results: Path) -> Shape:
 
 def recorded_shape(spec: Mapping[str, Any], results: Path) -> Shape | None:
     """Return the shape of a prepared data set by its spec; None where it is not prepared."""
-    path = results / "data" / artefact_id(spec["name"], spec) / "data.json"
+    path = results / "data" / data_id(spec) / "data.json"
     try:
         meta = read_json(path)
         # Photos have no common size; the recipe says what the networks see.
