@@ -127,6 +127,23 @@ def test_a_whole_store_is_kept(store, tmp_path):
     assert lines == [f"{store.directory}: already there and whole, kept"]
 
 
+def test_a_store_counts_as_whole_only_after_all_its_files_are_there(tmp_path, monkeypatch):
+    moved = []
+    replace = Path.replace
+
+    def killed(path, target):
+        if Path(target).name == "meta.json" and Path(target).parent == tmp_path / "store":
+            raise KeyboardInterrupt
+        moved.append(Path(target).name)
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_images(digits(), tmp_path, tmp_path / "store")
+    assert {*FILES, "provenance.json"} <= set(moved)
+    assert not (tmp_path / "store" / "meta.json").exists()
+
+
 @pytest.mark.parametrize("change", [{"split_seed": 5}, {"validation": 100}])
 def test_a_store_of_another_spec_is_replaced_and_other_files_stay(store, tmp_path, change):
     (store.directory / "prepare.log").write_text("a log")

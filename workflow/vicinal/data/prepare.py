@@ -24,6 +24,7 @@ from vicinal.results import META
 
 Say = Callable[[str], None]
 Splits = Mapping[str, np.ndarray]
+PROVENANCE = "provenance.json"
 
 
 def prepare_images(
@@ -106,10 +107,10 @@ def keep_or_build(
         }
         meta["sha256"] = content_hash(meta, splits)
         files.write_json(work / META, meta)
-        publish([work / name for name in (*FORMS[form], META)], directory)
+        # Apart from meta.json, which is the same for the same data, and before it, which shows that the store is whole.
+        files.write_json(work / PROVENANCE, {"spec": spec, "code": code, "provenance": provenance(watch)})
+        publish([work / name for name in (*FORMS[form], PROVENANCE, META)], directory)
         shutil.rmtree(work, ignore_errors=True)
-        # Apart from meta.json, which is the same for the same data.
-        files.write_json(directory / "provenance.json", {"spec": spec, "code": code, "provenance": provenance(watch)})
         counts = ", ".join(f"{count:,} {name}" for name, count in meta["counts"].items())
         say(f"{directory}: {meta['images']:,} images written ({counts})")
 
