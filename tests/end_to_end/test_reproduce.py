@@ -4,13 +4,15 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from html import unescape
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from project import SHORT
+from project import ROOT, SHORT
 
 from vicinal.analysis.claims import CLAIMS
 from vicinal.analysis.figures import FIGURES
@@ -59,12 +61,12 @@ def test_tables_are_tidy_and_whole(first):
     settings = {"role", "model", "method", "seed", "alpha", "teacher", "temperature", "logit_scale", "recipe_lr"}
     assert settings <= set(metrics.columns)
     with_teacher = metrics[metrics["metric"] == "agreement"]
-    assert set(with_teacher["method"]) == {"kd", "kd_mixup"}
+    assert set(with_teacher["method"]) == {"ce", "ce_mixup", "kd", "kd_mixup"}  # all are compared with one
     vicinal = pd.read_parquet(folder / "vicinal.parquet")
     assert set(vicinal["split"]) == {"train", "test"}
     assert set(vicinal["pairs"]) == {"all", "same", "different"}
     with_teacher = vicinal[vicinal["metric"].isin(["imitation_weight", "cka_teacher"])]
-    assert set(with_teacher["method"]) == {"kd", "kd_mixup"}
+    assert set(with_teacher["method"]) == {"ce", "ce_mixup", "kd", "kd_mixup"}  # all are compared with one
     assert with_teacher["value"].between(0, 1).all()
     summary = pd.read_csv(folder / "summary.csv")
     assert len(summary) == len(metrics)  # one seed
@@ -195,7 +197,7 @@ def test_the_grid_of_the_paper_is_planned_in_seconds(fresh_project):
     result = fresh_project.snakemake("--configfile", "experiments/paper.yaml", "--dry-run", "--quiet", "rules")
     assert processor_seconds() - before < 20  # 8 s where nothing else runs
     planned = jobs(result.stdout)
-    assert (planned["train_teacher"], planned["distill"], planned["evaluate"]) == (104, 546, 129)
+    assert (planned["train_teacher"], planned["distill"], planned["evaluate"]) == (104, 546, 122)
 
 
 def manifests(project):
@@ -263,4 +265,25 @@ def test_whole_seeds_are_finished_first(fresh_project):
     records = [path for stage, name in stages.items() for path in fresh_project.results.glob(f"{stage}/*/{name}.json")]
     records.sort(key=lambda path: path.stat().st_mtime_ns)
     seeds = [int(re.search(r"_s(\d)", path.parent.name)[1]) for path in records]
-    assert seeds == [0] * 5 + [1] * 5 + [2] * 5  # a teacher, two cohorts, the measurements with and without a teacher
+    assert seeds == [0] * 4 + [1] * 4 + [2] * 4  # a teacher, two cohorts, their measurements
+
+
+def test_other_code_finds_the_same_numbers_in_the_weights(finished):
+    def differences():
+        command = [sys.executable, ROOT / "tests/benchmarks/recompute.py", finished.results / "digits"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        rows = [line.split() for line in done.stdout.splitlines()[1:-1]]
+        return done.returncode, {(row[0].split("_s0-")[0], row[1]): float(row[-1]) for row in rows}
+
+    status, found = differences()
+    assert status == 0
+    assert {model for model, _ in found} == {
+        "resnet8", "resnet8_narrow_from_resnet8_t1", "resnet8_narrow_from_resnet8_a1_t1"
+    }  # fmt: skip
+    assert {"oe", "nonlinearity", "imitation_weight", "cka_teacher", "auroc"} <= {metric for _, metric in found}
+    table = pd.read_parquet(finished.results / "digits" / "vicinal.parquet")
+    table.loc[table["metric"] == "imitation_weight", "value"] += 0.001
+    table.to_parquet(finished.results / "digits" / "vicinal.parquet")
+    status, changed = differences()
+    assert status == 1
+    assert {metric for (_, metric), value in changed.items() if value > 1e-4} == {"imitation_weight"}

@@ -9,7 +9,7 @@ import scipy.special
 import scipy.stats
 import torch
 from scipy.spatial.distance import jensenshannon
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_auc_score, roc_curve
 
 from vicinal.evaluation import measures as evaluation
 from vicinal.evaluation import metrics
@@ -126,6 +126,21 @@ def test_without_a_teacher_its_metrics_are_absent(vicinity):
     extra = taught.metric.isin(["agreement", "kl_teacher", "imitation_weight"])
     assert extra.any()
     pd.testing.assert_frame_equal(alone, taught[~extra].reset_index(drop=True))
+
+
+def test_images_of_other_data_are_told_apart_as_scikit_learn_says():
+    own, others = draw(501, 5), draw(300, 6, 1.2)
+    confidence = [scipy.special.softmax(logits, axis=1).max(axis=1) for logits in (own, others)]
+    found = evaluation.ood_metrics(own, others)
+    positive = np.repeat([1, 0], [501, 300])
+    assert found["auroc"] == pytest.approx(roc_auc_score(positive, np.concatenate(confidence)), abs=1e-12)
+    false, true, _ = roc_curve(positive, np.concatenate(confidence), drop_intermediate=False)
+    assert found["fpr95"] == false[true >= 0.95][0]
+    assert 0.5 < found["auroc"] < 1 and 0 < found["fpr95"] < 1
+    # By hand: all others less sure, and all surer.
+    sure, unsure = np.eye(3)[[0, 1, 2, 0]] * 9, np.zeros((5, 3))
+    assert evaluation.ood_metrics(sure, unsure) == {"auroc": 1.0, "fpr95": 0.0}
+    assert evaluation.ood_metrics(unsure, sure) == {"auroc": 0.0, "fpr95": 1.0}
 
 
 def test_tensors_give_the_same_table(vicinity):

@@ -178,12 +178,13 @@ def test_a_pair_without_weights_is_no_panel():
     assert set(data["teacher"]) == {"bigger"}
 
 
-def test_a_student_without_a_teacher_is_not_matched():
+def test_a_student_without_a_teacher_has_an_imitation_weight_too():
     table = usual()["vicinal"]
     alone = table[(table["method"] == "ce") & (table["role"] == "student") & (table["metric"] == "jsd")]
-    odd = alone.assign(metric="nonlinearity_matched")
-    data = module("imitation").data({"vicinal": pd.concat([table, odd], ignore_index=True)})
-    assert "ce" not in set(data.loc[data["metric"] == "nonlinearity_matched", "method"])
+    weights = alone.assign(metric="imitation_weight", value=0.25)
+    data = module("imitation").data({"vicinal": pd.concat([table, weights], ignore_index=True)})
+    own = data[(data["metric"] == "imitation_weight") & (data["method"] == "ce")]
+    assert len(own) and (own["mean"] == 0.25).all()
 
 
 @pytest.mark.parametrize("name", NAMES)

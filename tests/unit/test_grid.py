@@ -6,9 +6,10 @@ import json
 from collections import Counter
 
 import pytest
-from grid_artefacts import changed_students, counts, expanded, ids, shipped
+from grid_artefacts import CONTENT, changed_students, counts, expanded, ids, shipped
 
 from vicinal.config import validate
+from vicinal.planning.grid import expand
 from vicinal.spec import digest
 
 
@@ -80,7 +81,7 @@ def test_a_given_teacher_has_the_lowest_seed_of_its_students():
 def test_the_study_for_cpus_has_its_models_and_data_for_each_seed():
     artefacts = expanded(shipped("cifar10-cpu"))
     assert counts(artefacts) == (8 * 2, 8 * 12, 8 * 6)
-    assert (len(artefacts.stores), len(artefacts.evaluations), artefacts.robustness) == (8, 8 * 3, {})
+    assert (len(artefacts.stores), len(artefacts.evaluations), artefacts.robustness) == (8, 8 * 2, {})
     keys = ("method", "teacher", "temperature", "logit_scale")
     students = Counter(tuple(student.columns[key] for key in keys) for student in artefacts.students.values())
     wanted = [("ce", None, None, None), ("ce_mixup", None, None, None)]
@@ -105,14 +106,49 @@ def test_every_teacher_and_cohort_is_evaluated_once_with_its_teacher_and_seed():
     evaluations = artefacts.evaluations.values()
     units = [unit for evaluation in evaluations for unit in evaluation.units]
     assert sorted(units) == sorted([*artefacts.teachers, *artefacts.cohorts])
-    assert len(evaluations) == 10 * (2 + 1)
+    assert len(evaluations) == 10 * 2
     for evaluation in evaluations:
         for model in evaluation.models:
             teacher = model.id if model.columns["role"] == "teacher" else model.columns["teacher_id"]
-            assert teacher == (evaluation.teacher and evaluation.teacher.id)
+            if teacher:
+                assert teacher == evaluation.teacher.id
+            else:  # beside the first one
+                assert evaluation.teacher.columns["model"] == "resnet14"
             assert model.columns["seed"] == evaluation.seed
     models = [model.id for evaluation in evaluations for model in evaluation.models]
     assert sorted(models) == sorted([*artefacts.teachers, *artefacts.students])
+
+
+def test_students_without_a_teacher_are_measured_once_beside_the_first_teacher_that_taught(config):
+    blocks = {
+        "alone": {"students": ["vgg8"], "methods": ["ce"], "teachers": ["resnet56"]},
+        "main": {"students": ["vgg8"], "methods": ["ce", "kd"], "teachers": ["vgg13"]},
+        "more": {"students": ["vgg8"], "methods": ["ce", "kd"], "teachers": ["resnet20"]},
+    }
+    first, *other = (expanded(config | {"grids": {name: blocks[name] for name in names}}) for names in (
+        ("main", "more"), ("alone",), ("alone", "main"),
+    ))  # fmt: skip
+    [(evaluation, seeds)] = Counter(
+        evaluation.teacher.columns["model"]
+        for evaluation in first.evaluations.values()
+        for model in evaluation.models
+        if model.columns["method"] == "ce" and model.columns["role"] == "student"
+    ).items()
+    assert (evaluation, seeds) == ("vgg13", len(config["seeds"]))
+    # Where nothing is distilled, no teacher is trained for the sake of a comparison.
+    assert [len(each.teachers) for each in other] == [0, len(config["seeds"])]
+    assert {evaluation.teacher for evaluation in other[0].evaluations.values()} == {None}
+
+
+def test_other_data_are_seen_by_evaluations_alone(config):
+    before = expanded(config)
+    experiments = validate({**config, "evaluation": {**config.get("evaluation", {}), "ood": ["svhn"]}}, "test")
+    after = expand([(experiments[0], CONTENT)], ood={config["name"]: {"svhn": {"source": "torchvision", "files": {}}}})
+    assert (after.teachers.keys(), after.cohorts.keys()) == (before.teachers.keys(), before.cohorts.keys())
+    [other] = after.stores.keys() - before.stores.keys()
+    assert other.startswith("svhn-") and not after.evaluations.keys() & before.evaluations.keys()
+    assert {tuple(each.inputs["ood"]) for each in after.evaluations.values()} == {(f"results/data/{other}/data.json",)}
+    assert "ood" not in {name for each in before.evaluations.values() for name in each.settings}
 
 
 # One artefact, one id

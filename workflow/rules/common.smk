@@ -87,10 +87,14 @@ def robustness_root(wildcards):
 
 
 def input_option(name):
-    """Return a params function: the input of this name as an option, if there is one."""
-    return lambda wildcards, input: (
-        [f"--{name}", input[name]] if input.get(name) else []
-    )
+    """Return a params function: the input of this name, a path or several, as an option, if there is one."""
+
+    def params(wildcards, input):
+        paths = input.get(name) or []
+        paths = [paths] if isinstance(paths, str) else paths
+        return [f"--{name}", *paths] if paths else []
+
+    return params
 
 
 def weights_option(units):

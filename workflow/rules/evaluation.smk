@@ -20,10 +20,11 @@ rule evaluate:
         gpu=GPUS,
     params:
         teacher=input_option("teacher"),
+        ood=input_option("ood"),
         options=device_options,
     shell:
         "python workflow/scripts/evaluate.py --plan {input.plan:q} --data {input.data:q}"
-        " {params.teacher:q} --manifest {output.manifest:q} {params.options:q} > {log:q} 2>&1"
+        " {params.teacher:q} {params.ood:q} --manifest {output.manifest:q} {params.options:q} > {log:q} 2>&1"
 
 
 rule evaluate_corruptions:

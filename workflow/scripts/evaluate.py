@@ -1,4 +1,4 @@
-"""Measure a teacher and its students of one seed on clean images and on vicinal pairs; write Parquet tables."""
+"""Measure a teacher and students of one seed on clean images and on vicinal pairs; write Parquet tables."""
 
 from functools import cache
 from pathlib import Path
@@ -24,25 +24,31 @@ def main() -> None:
     parser.add_argument(
         "--teacher", type=Path, help="record of the teacher that is measured, or that the students are compared with"
     )
+    parser.add_argument(
+        "--ood", type=Path, nargs="*", default=[], help="records of other data sets, whose test images are told apart"
+    )
     parser.add_argument("--manifest", type=Path, required=True, help="list of what was measured; tables go beside it")
     add_device_arguments(parser)
     args = parser.parse_args()
 
     plan = measurement_plan(args.plan, "evaluations")
-    store = open_store(args.data)
+    store, others = open_store(args.data), [open_store(path) for path in args.ood]
     teacher = args.teacher.parent / "model" if args.teacher else None
     folder = args.manifest.parent
     made_from = {"data_sha256": store.sha256, "teacher_sha256": weights_sha256(teacher) if teacher else None}
+    if others:
+        made_from["ood_sha256"] = {other.meta["name"]: other.sha256 for other in others}
     wanted, missing = models_to_measure(plan, args.results, folder, made_from)
     if missing:
         with heartbeat_of(args.results, plan):
-            measure(plan, store, teacher, missing, wanted, folder, job_device(args, plan["id"]))
+            measure(plan, store, others, teacher, missing, wanted, folder, job_device(args, plan["id"]))
     write_output(args.manifest, manifest_of(folder, wanted), plan)
 
 
 def measure(
     plan: dict,
     store: DataStore,
+    others: list[DataStore],
     teacher: Path | None,
     places: dict[str, Path],
     wanted: dict[str, dict],
@@ -51,7 +57,7 @@ def measure(
 ) -> None:
     """Measure the models in ``places`` and write each one's tables into ``folder``/ID."""
     from vicinal.evaluation.files import table_files, write_measurements
-    from vicinal.evaluation.probe import make_probe, mean_entropy, model_tables, probe_logits
+    from vicinal.evaluation.probe import make_probe, mean_entropy, model_tables, other_images, probe_logits
     from vicinal.training.numerics import allow_tf32
     from vicinal.training.open import open_images
     from vicinal.training.weights import trained_network
@@ -64,7 +70,8 @@ def measure(
         """Return the inputs in a size, and the teacher's logits on them."""
         recipe = dict(zip(("resize", "crop"), size, strict=True))
         data = {split: open_images(store, split, device, recipe) for split in store.splits}
-        probe = make_probe(data, settings["pairs"], settings["pair_seed"])
+        ood = {other.meta["name"]: other_images(other, data["test"], recipe) for other in others}
+        probe = make_probe(data, settings["pairs"], settings["pair_seed"], ood)
         return probe, logits(teacher, plan["spec"]["teacher"], probe) if teacher else None
 
     def logits(place: Path, spec: dict, probe: "Probe") -> "Logits":

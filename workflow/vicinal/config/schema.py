@@ -165,6 +165,11 @@ class EvaluationSettings(Section):
 
     pairs: Int = Field(25_600, ge=20, description="vicinal pairs a split (train and test)")
     pair_seed: Seed = Field(0, description="seed of the list of vicinal pairs, shared by all models")
+    ood: Annotated[list[str], AfterValidator(distinct)] | None = Field(
+        None,
+        description="other data sets, below data.root or downloaded: how well low confidence tells their test images "
+        "from those of the data (out-of-distribution detection)",
+    )
     corruptions: bool = Field(
         False, description="measure also on the published corrupted test images (CIFAR-10-C, CIFAR-100-C; 2.9 GB)"
     )
@@ -221,6 +226,12 @@ class Experiment(Section):
                     f"grids: the teacher {teacher.model} has different {what} in two places, and tables name teachers "
                     "by model and mixup_alpha alone; make it two experiments"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _ood_is_other_data(self) -> "Experiment":
+        if self.data.name in (self.evaluation.ood or []):
+            raise ValueError(f"evaluation.ood: {self.data.name} is the data itself: name other data sets")
         return self
 
     @model_validator(mode="after")

@@ -64,6 +64,21 @@ def fidelity_metrics(logits: Any, teacher_logits: Any) -> dict[str, float]:
     }
 
 
+def ood_metrics(logits: Any, ood_logits: Any) -> dict[str, float]:
+    """Return how well low confidence tells images of other data from those of the data (Hendrycks and Gimpel 2017).
+
+    ``auroc``: area under the ROC curve of top-1 confidence, of the data (positive) against the others; 1/2: it says
+    nothing. ``fpr95``: share of the others whose confidence is not below that which 95 % of the data reach. Logits are
+    (N, K) and (M, K), at T = 1.
+
+    Raises:
+        MetricError: one is not (N, K) or not finite.
+    """
+    own, others = (metrics.softmax(values).max(axis=1) for values in (logits, ood_logits))
+    reached = np.quantile(own, 0.05, method="lower")
+    return {"auroc": metrics.auroc(own, others), "fpr95": float((others >= reached).mean())}
+
+
 def representation_metrics(features: Any, labels: Any, teacher_features: Any = None) -> dict[str, float]:
     """Return ``nc1`` of penultimate features (N, D), and ``cka_teacher``, their linear CKA with the teacher's (N, D').
 

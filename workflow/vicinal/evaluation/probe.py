@@ -1,13 +1,15 @@
 """From a trained network to its tables: its logits and features are computed once, every metric from them."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+from vicinal.data.store import DataStore
+from vicinal.errors import VicinalError
 from vicinal.evaluation import metrics
 from vicinal.evaluation.confusion import (
     COLUMNS,
@@ -20,6 +22,7 @@ from vicinal.evaluation.files import TABLES
 from vicinal.evaluation.measures import (
     clean_metrics,
     fidelity_metrics,
+    ood_metrics,
     predictions_table,
     representation_metrics,
     spread_table,
@@ -29,6 +32,7 @@ from vicinal.evaluation.pairs import Pairs, vicinal_pairs
 from vicinal.models.features import penultimate
 from vicinal.training.inputs import Images, mix
 from vicinal.training.loop import logits_on
+from vicinal.training.open import open_images
 
 # Images a batch: what suits the caches of a CPU; more of small ones (pixels a side), to keep a GPU busy.
 BATCH, GPU_BATCH, SMALL = 256, 1024, 64
@@ -42,16 +46,17 @@ LOGIT_SCALES = (0.5, 0.75, 1.5, 2.0)
 
 @dataclass
 class Probe:
-    """The inputs that all models of an experiment are measured on."""
+    """The inputs that all models of an experiment are measured on; ``ood``: the test images of other data sets."""
 
     data: dict[str, Images]
     labels: dict[str, np.ndarray]
     pairs: dict[str, Pairs]
+    ood: dict[str, Images] = field(default_factory=dict)
 
 
 @dataclass
 class Logits:
-    """One model's logits (N, K): on the clean images of each split, and on the mixed inputs of its pairs.
+    """One model's logits (N, K): on the clean images of each split, on the mixed inputs of its pairs, on other data.
 
     And its penultimate features (N, D) float32 on the test split, on the clean images and on the mixed inputs; and how
     many numbers (weights and biases) it has.
@@ -62,13 +67,31 @@ class Logits:
     clean_features: np.ndarray
     mixed_features: np.ndarray
     parameters: int
+    ood: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def make_probe(data: dict[str, Images], count: int, seed: int) -> Probe:
-    """Return the inputs: the splits, and ``count`` vicinal pairs each of the train and the test split."""
+def make_probe(data: dict[str, Images], count: int, seed: int, ood: dict[str, Images] | None = None) -> Probe:
+    """Return the inputs: the splits, ``count`` vicinal pairs each of the train and the test split, and other data."""
     labels = {split: images.labels.cpu().numpy() for split, images in data.items()}
     pairs = {split: vicinal_pairs(labels[split], count, seed) for split in PAIR_SPLITS}
-    return Probe(data, labels, pairs)
+    return Probe(data, labels, pairs, ood or {})
+
+
+def other_images(store: DataStore, own: Images, recipe: dict[str, Any]) -> Images:
+    """Return the test images of another data set as networks for the images ``own`` take them, normalised alike.
+
+    Raises:
+        VicinalError: they have other channels or another size.
+    """
+    images = open_images(store, "test", own.device, recipe)
+    if (images.channels, images.side) != (own.channels, own.side):
+        shapes = [f"{each.side} pixels a side and {each.channels} channels" for each in (images, own)]
+        raise VicinalError(
+            f"evaluation.ood: the images of {store.meta['name']} have {shapes[0]}, those of the data {shapes[1]}; "
+            "name data of the same channels, and set recipe.resize and recipe.crop where sizes differ"
+        )
+    images.mean, images.scale = own.mean, own.scale
+    return images
 
 
 @torch.no_grad()
@@ -91,8 +114,9 @@ def probe_logits(model: torch.nn.Module, probe: Probe) -> Logits:
     for split, pairs in probe.pairs.items():
         mixed[split] = _answers(model, _mixed_inputs(probe.data[split], pairs), split == FEATURE_SPLIT)
     logits = ({split: answers for split, (answers, _) in of_splits.items()} for of_splits in (clean, mixed))
+    ood = {name: image_logits(model, images) for name, images in probe.ood.items()}
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Logits(*logits, clean[FEATURE_SPLIT][1], mixed[FEATURE_SPLIT][1], parameters)
+    return Logits(*logits, clean[FEATURE_SPLIT][1], mixed[FEATURE_SPLIT][1], parameters, ood)
 
 
 def _answers(
@@ -131,10 +155,10 @@ def model_tables(
     Args:
         logits: of the model.
         probe: the inputs.
-        teacher: logits of the student's teacher, for fidelity, likeness of features and the imitation weight; None: it
-            has none.
+        teacher: logits of the teacher that the student is compared with, for fidelity, likeness of features and the
+            imitation weight; None: there is none.
         target_entropy: mean entropy, in nats, on clean validation images, to which the model is rescaled for the
-            temperature-matched non-linearity: that of its teacher; None: that measure is left out.
+            temperature-matched non-linearity: that of this teacher; None: that measure is left out.
         is_teacher: add what is measured on teachers only: the confidence gap with scaled logits, the class-similarity
             matrices (3 K² rows), and how entropies and source masses spread over pairs.
 
@@ -182,6 +206,9 @@ def _clean_table(logits: Logits, probe: Probe, teacher: Logits | None, is_teache
             its = teacher.clean_features if teacher else None
             values |= representation_metrics(logits.clean_features, labels, its)
             values["parameters"] = float(logits.parameters)
+        if split == "test":
+            for name, others in logits.ood.items():
+                values |= {f"ood_{metric}_{name}": value for metric, value in ood_metrics(own, others).items()}
         if is_teacher:
             for scale in LOGIT_SCALES:
                 values[f"confidence_gap_c{scale:g}"] = metrics.confidence_gap(metrics.softmax(own, 1 / scale), labels)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from vicinal.config import Experiment
 from vicinal.models.pretrained import weights_path
-from vicinal.results import STAGES
+from vicinal.results import MEASURED, STAGES
 from vicinal.spec import GIVEN, is_given
 
 # Stage and id of an artefact.
@@ -143,14 +143,15 @@ class Cohort(_Unit):
 
 @dataclass
 class Measurement(_Artefact):
-    """What one job measures: a teacher with its students of one seed, or the students of a seed without a teacher.
+    """What one job measures: a teacher and students of one seed, its own and those without a teacher.
 
     Attributes:
         stage: ``evaluations``, or ``robustness``: on corrupted images.
         settings: of the measurement.
         store: the data.
-        teacher: that the students are compared with, if any.
+        teacher: that the students are compared with; None: there is none in their block of the grid.
         seed: of the models; None of a given teacher, which has none.
+        ood: other data sets by name, whose test images are told from those of the data.
         units: the measured teachers and cohorts, by id.
     """
 
@@ -160,6 +161,7 @@ class Measurement(_Artefact):
     store: DataSet
     teacher: Teacher | None
     seed: int | None
+    ood: dict[str, DataSet]
     units: dict[str, Teacher | Cohort] = field(default_factory=dict)
 
     @property
@@ -173,16 +175,15 @@ class Measurement(_Artefact):
         teacher = {"teacher": self.teacher.record} if self.teacher else {}
         cohorts = {"cohorts": [unit.record for unit in self.units.values() if isinstance(unit, Cohort)]}
         corruptions = {"corruptions": record_of("corruptions", self.store.id)} if self.stage == "robustness" else {}
-        return {"data": self.store.record, **teacher, **cohorts, **corruptions}
+        ood = {"ood": [store.record for store in self.ood.values()]} if self.stage == "evaluations" else {}
+        return {"data": self.store.record, **teacher, **cohorts, **corruptions, **ood}
 
 
 @dataclass
 class Corruptions:
     """The published corrupted versions of a data store's test images.
 
-    Attributes:
-        store: the data store.
-        archive_state: see ``vicinal.data.corruptions.catalogue.planned_state``.
+    ``archive_state``: see ``vicinal.data.corruptions.catalogue.planned_state``.
     """
 
     store: DataSet
@@ -196,6 +197,7 @@ class Study:
     Attributes:
         experiment: the experiment.
         store: its data; where each seed has its own training images, those of the first seed.
+        ood: other data sets by name, see ``Measurement``.
         units: its teachers and cohorts, by id.
         models: model id → (evaluation id, columns of the tables); an evaluation may measure models of other
             experiments too.
@@ -205,6 +207,7 @@ class Study:
 
     experiment: Experiment
     store: DataSet
+    ood: dict[str, DataSet] = field(default_factory=dict)
     units: dict[str, Teacher | Cohort] = field(default_factory=dict)
     models: dict[str, tuple[str, dict]] = field(default_factory=dict)
     blocks: dict[str, set[str]] = field(default_factory=dict)
@@ -223,12 +226,9 @@ class Study:
     @property
     def inputs(self) -> JobInputs:
         """Return what the job of its tables reads beside its plan."""
-        found = {
-            "data": self.store.record,
-            "evaluations": [record_of("evaluations", id_) for id_ in self.evaluations],
-            "robustness": [record_of("robustness", id_) for id_ in self.robustness],
-        }
-        return found | ({"corruptions": record_of("corruptions", self.store.id)} if self.corrupted else {})
+        measured = {stage: [record_of(stage, id_) for id_ in getattr(self, stage)] for stage in MEASURED}
+        corruptions = {"corruptions": record_of("corruptions", self.store.id)} if self.corrupted else {}
+        return {"data": self.store.record, **measured, **corruptions}
 
     @property
     def evaluations(self) -> list[str]:

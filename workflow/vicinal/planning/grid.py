@@ -9,18 +9,21 @@ from functools import cache
 from typing import Any
 
 from vicinal.config import PUBLISHED, Experiment, Grid, Loss, Recipe, TeacherEntry
-from vicinal.data.catalogue import split_defaults
 from vicinal.data.corruptions.catalogue import ARCHIVES
 from vicinal.errors import VicinalError
 from vicinal.models.registry import architecture
 from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, Measurement, Student, Study, Teacher
 from vicinal.planning.columns import data_columns, pretraining_columns, recipe_columns, weight_columns
+from vicinal.planning.data_sets import ood_stores, prepared
 from vicinal.planning.recipes import initial_weights, inputs_recipe, published_weights, resolve_recipe
-from vicinal.spec import GIVEN, PHOTOS, artefact_id, canonical_fields, data_id, exact_number, joined_id, normalise
+from vicinal.spec import GIVEN, artefact_id, canonical_fields, exact_number, joined_id, normalise
 
 
 def expand(
-    experiments: list[tuple[Experiment, dict]], collection: str | None = None, sums: Mapping[str, str] | None = None
+    experiments: list[tuple[Experiment, dict]],
+    collection: str | None = None,
+    sums: Mapping[str, str] | None = None,
+    ood: Mapping[str, Mapping[str, dict]] | None = None,
 ) -> Artefacts:
     """Return the artefacts of experiments.
 
@@ -28,23 +31,28 @@ def expand(
         experiments: each with the content identity of its data (``resolve_source``).
         collection: name of the collection that they come from, if any.
         sums: path → SHA-256 of the files of weights that teachers are given (``given_sums``).
+        ood: for each experiment the content identity of its other data sets, by name.
     """
     artefacts = Artefacts(collection=collection)
     for experiment, content in experiments:
-        _add(artefacts, experiment, content, sums or {})
+        others = ood_stores(experiment, (ood or {}).get(experiment.name, {}))
+        artefacts.stores |= {store.id: store for store in others.values()}
+        _add(artefacts, experiment, content, sums or {}, others)
     return artefacts
 
 
-def _add(artefacts: Artefacts, experiment: Experiment, content: dict, sums: Mapping[str, str]) -> None:
+def _add(
+    artefacts: Artefacts, experiment: Experiment, content: dict, sums: Mapping[str, str], ood: dict[str, DataSet]
+) -> None:
     @cache
     def store_of(seed: int) -> DataSet:
-        store = _store(experiment, content, seed)
+        store = prepared(experiment.data, content, seed)
         return artefacts.stores.setdefault(store.id, store)
 
-    study = artefacts.studies[experiment.name] = Study(experiment, store_of(experiment.seeds[0]))
+    study = artefacts.studies[experiment.name] = Study(experiment, store_of(experiment.seeds[0]), ood)
 
     @cache
-    def teacher_of(entry: TeacherEntry, seed: int | None) -> Teacher:
+    def teacher_of(entry: TeacherEntry, seed: int) -> Teacher:
         if entry.weights:
             # It is one for all seeds, whichever these are.
             teacher = _given_teacher(experiment, store_of(0), entry, sums)
@@ -52,18 +60,21 @@ def _add(artefacts: Artefacts, experiment: Experiment, content: dict, sums: Mapp
             teacher = _trained_teacher(experiment, store_of(seed), entry, seed)
         return artefacts.teachers.setdefault(teacher.id, teacher)
 
+    compared: dict[str, Teacher] = {}
     for block, grid in experiment.grids.items():
         distilled = [_Own(own, _own_slug(own)) for own in _settings(grid, grid.loss or experiment.loss)]
         for point in _points(experiment, grid):
-            teacher = None
-            if point.teacher:
-                teacher = teacher_of(point.teacher, None if point.teacher.weights else point.seed)
+            teacher = teacher_of(point.teacher, point.seed) if point.teacher else None
+            if teacher:
                 _measure(artefacts, study, teacher, [teacher], teacher, teacher.columns["seed"])
             own = distilled if teacher else [_Own({"loss": {"ce_weight": 1.0}})]
             cohort, students = _cohort(experiment, store_of(point.seed), teacher, point, own)
             cohort = artefacts.cohorts.setdefault(cohort.id, cohort)
             students = [cohort.students.setdefault(student.id, student) for student in students]
-            _measure(artefacts, study, cohort, students, teacher, point.seed)
+            if not teacher and any(method.startswith("kd") for method in grid.methods):
+                # Measured beside the first teacher of the first block with distillation that has them.
+                compared.setdefault(cohort.id, teacher_of(grid.teachers[0], point.seed))
+            _measure(artefacts, study, cohort, students, teacher or compared.get(cohort.id), point.seed)
             for model in [*students, *([teacher] if teacher else [])]:
                 study.blocks.setdefault(model.id, set()).add(block)
 
@@ -83,11 +94,13 @@ def _measure(
     def measured(stage: str, slug: str, settings: dict) -> str:
         spec = {"stage": stage, "data": unit.store.id, "teacher": teacher.id if teacher else None, "seed": seed}
         id_ = artefact_id(slug, {**spec, **settings})
-        measurement = Measurement(stage, id_, settings, unit.store, teacher, seed)
+        measurement = Measurement(stage, id_, settings, unit.store, teacher, seed, study.ood)
         getattr(artefacts, stage).setdefault(id_, measurement).units[unit.id] = unit
         return id_
 
-    settings = study.experiment.evaluation.model_dump(exclude={"corruptions"})
+    settings = study.experiment.evaluation.model_dump(exclude={"corruptions", "ood"})
+    if study.ood:
+        settings["ood"] = {name: store.id for name, store in study.ood.items()}
     evaluation = measured("evaluations", f"{slug}_p{settings['pairs']}", settings)
     study.models |= {model.id: (evaluation, model.columns) for model in models}
     if study.wants_corruptions and study.store.spec["name"] in ARCHIVES:
@@ -190,34 +203,6 @@ def _own_slug(own: dict) -> str:
         if weight != Loss.model_fields[name].default
     ]
     return f"_t{exact_number(own['temperature'])}{scale}{''.join(weights)}"
-
-
-def _store(experiment: Experiment, content: dict, seed: int) -> DataSet:
-    """Return the data of a seed: the same for all, or each with its own subset of the training images."""
-    data = experiment.data
-    defaults = split_defaults(data.name, content["source"])
-    limit_train = data.limit_train if data.limit_train is not None else defaults["train"]
-    own = limit_train is not None and data.subset != "fixed"
-    if any(file.startswith("val") for file in content["files"]):
-        defaults["validation"] = None  # the source has a validation split of its own
-    spec = {
-        "stage": "data",
-        "name": data.name,
-        **content,
-        "validation": data.validation if data.validation is not None else defaults["validation"],
-        "split_seed": data.split_seed,
-        "limit_train": limit_train,
-        "subset_seed": seed if own else None,
-        "limit_test": data.limit_test,
-    }
-    if data.store == PHOTOS:
-        spec |= {"store": PHOTOS, "shorter_side": data.shorter_side, "quality": data.quality}
-        spec["bad_share"] = data.bad_share
-        if data.name == "imagenet":
-            spec["validation"] = data.validation  # 10,000 of its validation photos
-    elif content["source"] == "folder":
-        raise VicinalError(f"data.store: {data.name} is a folder of photos: set it to photos")
-    return DataSet(data_id(spec), normalise(spec), data.root)
 
 
 def _given_teacher(experiment: Experiment, store: DataSet, entry: TeacherEntry, sums: Mapping[str, str]) -> Teacher:

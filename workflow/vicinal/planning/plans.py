@@ -127,7 +127,14 @@ def resolve(
         raise VicinalError(f"{where}: execution: differs between the experiments; give all the same")
     cache = results / "plan" / "sources.json"
     contents = [(experiment, _source(experiment.data, cache)) for experiment in experiments]
-    artefacts = expand(contents, collection, given_sums(experiments, cache.with_name(CACHE)))
+    others = {
+        experiment.name: {
+            name: resolve_source(name, experiment.data.root, "auto", None, None, cache)
+            for name in experiment.evaluation.ood or []
+        }
+        for experiment in experiments
+    }
+    artefacts = expand(contents, collection, given_sums(experiments, cache.with_name(CACHE)), others)
     if collection:
         artefacts.skipped = read_skipped(results, collection, artefacts.studies)
     for source in artefacts.corruptions.values():
@@ -258,9 +265,10 @@ def _measurement_plan(measurement: Measurement) -> Plan:
             for unit in sorted(units.values(), key=lambda unit: unit.ref)
         },
     }
-    upstream = [store.ref, *([teacher.ref] if teacher and teacher.id not in units else [])]
+    others = [other.ref for other in measurement.ood.values()]
+    images = [("corruptions", store.id)] if stage == "robustness" else others
+    upstream = [store.ref, *images, *([teacher.ref] if teacher and teacher.id not in units else [])]
     upstream += [unit.ref for unit in units.values()]
-    upstream += [("corruptions", store.id)] if stage == "robustness" else []
     return Plan(stage, id_, content, upstream, [f"{stage}/{id_}/{model.id}" for model in measurement.models])
 
 

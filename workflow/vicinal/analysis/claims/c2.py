@@ -32,7 +32,7 @@ def tests(runs: Runs) -> tuple[list[Test], str]:
             found += [_test(runs, s, name) for name in metrics]
             found.append(_imitation(runs, s))
     controls = (("kd", "nonlinearity"), ("kd", _MATCHED), ("ce_mixup", "nonlinearity"), ("ce", "nonlinearity"))
-    for s in students:  # students without a teacher have none whose entropy they could be matched to
+    for s in students:
         found += [_test(runs, s, name, versus=method) for method, name in controls]
     return decidable(found), ""
 

@@ -7,17 +7,17 @@ from vicinal.analysis.figures import panels, runs, style
 
 TABLES = ("vicinal",)
 CAPTION = (
-    "Left: imitation weight of distilled students: the share of the student's own linear mixture λ·p(x_i) + "
-    "(1 − λ)·p(x_j) in the mixture of it and its teacher's answer that is nearest to the student's answer on "
-    "λ·x_i + (1 − λ)·x_j; 0 for a student that repeats its teacher, 1 for one that is linear by itself. Middle: mean "
-    "non-linearity L_NL of all methods, 0 for a linear model. Right: the same at the temperature at which a model's "
-    "mean entropy on clean images is that of its teacher (matched). All on test pairs of all kinds and λ, the same "
-    "for all models. Pale points: one a seed. {pairs}{distilled}{mixup}{interval}"
+    "Left: imitation weight: the share of the student's own linear mixture λ·p(x_i) + (1 − λ)·p(x_j) in the mixture "
+    "of it and the teacher's answer that is nearest to the student's answer on λ·x_i + (1 − λ)·x_j; 0 for a student "
+    "that repeats the teacher, 1 for one that is linear by itself. Middle: mean non-linearity L_NL of all methods, 0 "
+    "for a linear model. Right: the same at the temperature at which a model's mean entropy on clean images is that "
+    "of the teacher (matched). Students without a teacher are compared with that of the others. All on test pairs of "
+    "all kinds and λ, the same for all models. Pale points: one a seed. {pairs}{distilled}{mixup}{interval}"
 )
-MISSING = "No student of the main comparison has an imitation weight, which only students with a teacher have."
+MISSING = "No student of the main comparison has an imitation weight: no teacher was measured with it."
 WEIGHT = "imitation_weight"
 METRICS = {
-    WEIGHT: "Imitation weight\n(0: repeats its teacher)",
+    WEIGHT: "Imitation weight\n(0: repeats the teacher)",
     "nonlinearity": "$L_\\mathrm{NL}$ (nats)",
     "nonlinearity_matched": "$L_\\mathrm{NL}$, matched (nats)",
 }
@@ -34,8 +34,6 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     whole = (table["lam_low"] == 0) & (table["lam_high"] == 1)
     table = table[(table["split"] == "test") & (table["pairs"] == "all") & whole & table["metric"].isin(list(METRICS))]
     values = runs.with_values(runs.main_panels(models), table, ["metric", "value"])
-    # A student without a teacher was evaluated beside none that its entropy could be matched to.
-    values = values[(values["metric"] != "nonlinearity_matched") | ~values["method"].isin(["ce", "ce_mixup"])]
     weighed = values.loc[values["metric"] == WEIGHT, ["teacher", "student"]].drop_duplicates()
     values = values.merge(weighed, on=["teacher", "student"])
     keys = [*runs.PANEL, "metric"]

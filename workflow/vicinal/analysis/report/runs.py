@@ -19,10 +19,12 @@ FIXED = ("role", "model", "method", "teacher", "temperature")
 OF_DISTILLED = {"logit_scale", "kd_weight", "ce_weight"}  # compared among models with a teacher only
 # Metric, heading, factor, format.
 METRICS = (
-    ("accuracy", "Accuracy, %", 100, ".2f"), ("nll", "NLL", 1, ".3f"), ("ece", "ECE", 1, ".4f"), ("oe", "OE", 1, ".4f"),
-    ("confidence_gap", "Confidence gap", 1, ".4f"), ("entropy", "Entropy, nats", 1, ".3f"),
-    ("agreement", "Agreement", 1, ".3f"),
+    ("accuracy", "Accuracy, %", 100, ".2f"), ("nll", "NLL", 1, ".3f"), ("ece", "ECE", 1, ".4f"),
+    ("classwise_ece", "Classwise ECE", 1, ".4f"), ("oe", "OE", 1, ".4f"),
+    ("confidence_gap", "Confidence gap", 1, ".4f"), ("auroc", "AUROC, errors", 1, ".3f"),
+    ("aurc", "AURC", 1, ".4f"), ("entropy", "Entropy, nats", 1, ".3f"), ("agreement", "Agreement", 1, ".3f"),
 )  # fmt: skip
+OOD = {"ood_auroc_": "AUROC, {} apart", "ood_fpr95_": "FPR at 95 %, {} apart"}  # beginning of a metric, heading
 
 
 def runs_context(metrics: pd.DataFrame) -> dict[str, Any]:
@@ -30,6 +32,7 @@ def runs_context(metrics: pd.DataFrame) -> dict[str, Any]:
 
     Returns:
         ``settings`` and ``metrics``: headings. ``runs``: one row a model (``id``, ``seed``, ``settings``, ``values``).
+        ``ood``: whether other data were told apart.
         ``summary``: one row a setting (``settings``, ``n``, ``means``, ``sds``). Numbers are in the unit of the
         heading, NaN if there is none; every list is in the order of the headings. ``recipe``: the settings of data and
         recipe with their values.
@@ -37,7 +40,15 @@ def runs_context(metrics: pd.DataFrame) -> dict[str, Any]:
     table = plain_text(metrics)
     test = table[table["split"].eq("test")]
     settings = _shown_settings(test)
-    shown = [entry for entry in METRICS if entry[0] in set(test["metric"])]
+    there = set(test["metric"])
+    shown = [entry for entry in METRICS if entry[0] in there]
+    others = [
+        (name, heading.format(name.removeprefix(start)), 1, ".3f")
+        for start, heading in OOD.items()
+        for name in sorted(there)
+        if name.startswith(start)
+    ]
+    shown += others
     wide = test.pivot_table(index="model_id", columns="metric", values="value", aggfunc="first", observed=True)
     values = {metric: wide[metric] * factor for metric, _, factor, _ in shown}
     runs = []
@@ -52,6 +63,7 @@ def runs_context(metrics: pd.DataFrame) -> dict[str, Any]:
         "runs": runs,
         "summary": _summary(runs),
         "recipe": _recipe(table),
+        "ood": bool(others),
     }
 
 
