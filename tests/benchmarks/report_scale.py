@@ -142,9 +142,12 @@ def tables_of(models: pd.DataFrame, seed: int = 0) -> dict[str, pd.DataFrame]:
     labels = np.arange(CLASSES, dtype=np.int16)
     superclass = pd.array(labels % SUPERCLASSES, dtype="Int16")
     classes = pd.DataFrame({"label": labels, "name": [f"class {i}" for i in labels], "superclass": superclass})
+    points = rows_of(known[["model_id"]], rng, kind=["mean", "clean", "mixed"], point=range(300))
+    points = points[(points["kind"] != "mean") | (points["point"] < 3)].rename(columns={"value": "x"})
+    points = points.assign(label=points["point"] % 3, other=(points["point"] + 1) % 3, lam=0.5, y=points["x"] ** 2)
     tables = {
         "metrics": metrics, "vicinal": vicinal, "confusion": confusion, "reliability": reliability, "history": history,
-        "spread": spread, "similarity": similarity, "corruptions": corruptions,
+        "spread": spread, "similarity": similarity, "projection": points, "corruptions": corruptions,
     }  # fmt: skip
     for name, table in tables.items():
         texts = [column for column in table if table[column].dtype == object or table[column].dtype == "str"]

@@ -30,9 +30,9 @@ ROOT = Path(__file__).resolve().parents[2]
 # What a rule declares beside the output that carries the key.
 BESIDE = {
     "experiments": [
-        "vicinal.parquet", "confusion.parquet", "spread.parquet", "similarity.parquet", "classes.parquet",
-        "reliability.parquet", "history.parquet", "corruptions.parquet", "summary.parquet",
-        "summary.csv",
+        "vicinal.parquet", "confusion.parquet", "spread.parquet", "similarity.parquet",
+        "projection.parquet", "classes.parquet", "reliability.parquet", "history.parquet", "corruptions.parquet",
+        "summary.parquet", "summary.csv",
     ],
     "claims": ["claims.md", "claims.json"],
     "reports": ["report.json"],
@@ -98,7 +98,7 @@ def write_tables(folder: Path) -> None:
     """Write the tables of a measured model, with a row each."""
     value = {"str": "test", "float64": 0.5, "int64": 1}
     tables = {name: pd.DataFrame({c: [value[kind]] for c, kind in columns.items()}) for name, columns in TABLES.items()}
-    tables |= {"predictions": pd.DataFrame(), "similarity": pd.DataFrame()}
+    tables |= {"predictions": pd.DataFrame(), "projection": pd.DataFrame(), "similarity": pd.DataFrame()}
     for name, table in table_files(tables).items():
         table.to_parquet(folder / name)
 

@@ -49,7 +49,8 @@ elif len(words) > 1 and words[1].startswith("workflow/scripts/") and "SLURM_JOB_
     atexit.register(note)
 """
 TABLE_NAMES = (
-    "metrics", "vicinal", "confusion", "spread", "similarity", "classes", "reliability", "history", "summary",
+    "metrics", "vicinal", "confusion", "spread", "similarity", "projection", "classes", "reliability", "history",
+    "summary",
 )  # fmt: skip
 
 

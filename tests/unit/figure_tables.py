@@ -15,12 +15,15 @@ from matplotlib.colors import to_rgb
 
 from vicinal.analysis.figures import style
 from vicinal.analysis.figures.files import drawn
+from vicinal.evaluation.pairs import vicinal_pairs
+from vicinal.evaluation.projection import projection_table
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = ("ce", "ce_mixup", "kd", "kd_mixup")
 # Those of the main comparison; the figures that go with the claims have tests of their own.
 FIGURES = (
-    "temperature", "plane", "reliability", "nonlinearity", "imitation", "representations", "capacity", "training",
+    "temperature", "plane", "reliability", "nonlinearity", "imitation", "representations", "projection", "capacity",
+    "training",
 )  # fmt: skip
 
 
@@ -119,7 +122,18 @@ def tables_of(models, epochs=6, seed=0):
         table = models.merge(pd.DataFrame(rows, columns=names).astype({"model_id": models["model_id"].dtype}))
         texts = [column for column in ("split", "metric", "pairs") if column in names]
         tables[name] = table.astype(dict.fromkeys(texts, "category"))
+    tables["projection"] = pd.concat([projected(id_) for id_ in models["model_id"]], ignore_index=True)
+    tables["classes"] = pd.DataFrame({"label": range(4), "name": list("abcd"), "superclass": None})
     return tables
+
+
+def projected(id_):
+    """Return a model's points in the plane of three of four classes, from made-up features."""
+    rng = np.random.default_rng(sum(map(ord, id_)))
+    labels = np.arange(24) % 4
+    pairs = vicinal_pairs(labels, 40, 0)
+    clean = rng.normal(size=(24, 5)) + 3 * rng.normal(size=(4, 5))[labels]
+    return projection_table(clean, rng.normal(size=(40, 5)), labels, pairs).assign(model_id=id_)
 
 
 def parameters(name):

@@ -103,6 +103,9 @@ def study(fails: bool = False) -> dict[str, pd.DataFrame]:
     cells = pd.DataFrame([(kind, i, j) for kind in kinds for i in range(3) for j in range(3) if i != j],
                          columns=["kind", "row", "column"])  # fmt: skip
     tables["similarity"] = runs.loc[teacher, ["model_id"]].merge(cells.assign(value=0.5), how="cross")
+    points = {"kind": ["mean"] * 3, "point": range(3), "label": range(3), "other": range(3), "lam": 1.0}
+    points |= {"x": [0.0, 1.0, -1.0], "y": [1.0, -0.5, -0.5]}
+    tables["projection"] = runs[["model_id"]].merge(pd.DataFrame(points), how="cross")
     tables["classes"] = pd.DataFrame({"label": [0, 1, 2], "name": ["a", "b", "c"], "superclass": [None] * 3})
     return tables
 

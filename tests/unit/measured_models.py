@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from vicinal.evaluation.files import table_files
+from vicinal.evaluation.projection import COLUMNS as POINTS
 from vicinal.files import write_table
 from vicinal.results import HISTORY
 from vicinal.training.history import history_table
@@ -73,6 +74,9 @@ def tables_of(id_):
             }
         ),
     }
+    tables["projection"] = pd.DataFrame(
+        {"kind": ["mean", "mixed"], "point": 0, "label": 0, "other": [0, 2], "lam": [1, 0.5], "x": 0.25, "y": 4.0}
+    ).astype(POINTS)
     if id_.startswith("teacher"):
         tables["spread"] = pd.DataFrame(
             {

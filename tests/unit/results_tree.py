@@ -118,7 +118,7 @@ def made_up_tables(is_teacher: bool) -> dict[str, pd.DataFrame]:
         for name, columns in TABLES.items()
         if is_teacher or name not in OF_TEACHERS
     }
-    others = ("predictions", "similarity") if is_teacher else ("predictions",)
+    others = ("predictions", "projection", *(["similarity"] if is_teacher else []))
     return tables | {name: pd.DataFrame({"value": [0.5]}) for name in others}
 
 

@@ -18,8 +18,8 @@ from vicinal.jobs import fingerprint
 from vicinal.results import HISTORY, model_folder
 
 TABLES = (
-    "metrics", "vicinal", "confusion", "reliability", "history", "spread", "similarity", "corruptions", "summary",
-    "classes",
+    "metrics", "vicinal", "confusion", "reliability", "history", "spread", "similarity", "projection", "corruptions",
+    "summary", "classes",
 )  # fmt: skip
 
 
@@ -59,9 +59,10 @@ def test_tables_are_tidy_and_lose_no_row(places):
         "history": 6 * 2,
         "spread": 3 * 3,
         "similarity": 3 * 3,
+        "projection": 6 * 2,
     }
     for name, table in tables.items():
-        if name != "similarity":
+        if name not in ("similarity", "projection"):
             assert set(MODEL_COLUMNS) < set(table), name
             found = {id_: model["seed"] for id_, model in MODELS.items() if name != "spread" or "teacher" in id_}
             by_id = table.drop_duplicates("model_id").set_index("model_id")
@@ -94,6 +95,13 @@ def test_similarity_is_of_teachers(places):
     assert found["model_id"].tolist() == [f"teacher_s{seed}" for seed in SEEDS for _ in range(3)]
     assert found.dtypes.astype(str).tolist() == ["category", "category", "int16", "int16", "float32"]
     assert found["kind"].tolist() == ["clean", "mixed", "linear"] * 3
+
+
+def test_points_stay_with_their_model(places):
+    found = collected(places)["projection"]
+    assert found.columns.tolist() == ["model_id", "kind", "point", "label", "other", "lam", "x", "y"]
+    assert found["model_id"].tolist() == [id_ for id_ in MODELS for _ in range(2)]
+    assert found[["kind", "other", "lam", "y"]].iloc[-1].tolist() == ["mixed", 2, 0.5, 4.0]
 
 
 def test_spread_is_of_teachers(places):
@@ -139,7 +147,7 @@ def test_a_value_that_is_not_finite_is_named_and_kept(places, table, name, value
     assert not_finite(collected(places)) == []
 
 
-@pytest.mark.parametrize("table", ["measures", "predictions", "similarity"])
+@pytest.mark.parametrize("table", ["measures", "predictions", "projection", "similarity"])
 def test_a_missing_or_corrupt_table_is_named(places, table):
     path = places["teacher_s2"] / f"{table}.parquet"
     path.write_bytes(path.read_bytes()[:-20])

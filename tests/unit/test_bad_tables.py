@@ -219,7 +219,9 @@ def test_the_experiments_are_decided_before_anything_is_taken_away():
     assert base_verdicts(True).loc["C5", "verdict"] == REPRODUCED
 
 
-@pytest.mark.parametrize("table", ["metrics", "vicinal", "confusion", "spread", "reliability", "history", "similarity"])
+@pytest.mark.parametrize(
+    "table", ["metrics", "vicinal", "confusion", "spread", "reliability", "history", "similarity", "projection"]
+)
 def test_a_table_less_leaves_inconclusive_what_needs_it(table):
     expected = {"metrics": STUDENTS[1:], "vicinal": ["C2"], "confusion": ["C1"], "reliability": list(C4)}.get(table, [])
     found = verdicts({n: t for n, t in base(False).items() if n != table})

@@ -8,7 +8,15 @@ from measured_models import tables_of, write_files
 
 from vicinal.audit.acceptance import lacking_tables
 from vicinal.errors import VicinalError
-from vicinal.evaluation.files import MEASURES, join_tables, read_measures, split_tables, table_files, write_measurements
+from vicinal.evaluation.files import (
+    MEASURES,
+    TABLES,
+    join_tables,
+    read_measures,
+    split_tables,
+    table_files,
+    write_measurements,
+)
 from vicinal.files import read_json, sha256, write_json
 from vicinal.jobs.records import is_finished, manifest_of
 
@@ -16,7 +24,7 @@ from vicinal.jobs.records import is_finished, manifest_of
 @pytest.mark.parametrize("id_", ["teacher_s0", "student_s0"])
 @pytest.mark.parametrize("empty", [None, "spread", "confusion"])
 def test_joined_tables_come_apart_as_they_were(tmp_path, id_, empty):
-    tables = {name: table for name, table in tables_of(id_).items() if name not in ("predictions", "similarity")}
+    tables = {name: table for name, table in tables_of(id_).items() if name in TABLES}
     tables["metrics"].loc[0, "value"] = math.nan
     tables["vicinal"].loc[0, "value"] = math.inf
     if empty in tables:

@@ -17,6 +17,7 @@ rule aggregate:
         confusion="results/{experiment}/confusion.parquet",
         spread="results/{experiment}/spread.parquet",
         similarity="results/{experiment}/similarity.parquet",
+        projection="results/{experiment}/projection.parquet",
         classes="results/{experiment}/classes.parquet",
         reliability="results/{experiment}/reliability.parquet",
         history="results/{experiment}/history.parquet",

@@ -53,6 +53,7 @@ _TABLES = {
     "reliability": _Table(("low",), ("high", "count", "confidence", "accuracy"), finite=False),
     "history": _Table(("epoch",), ("loss", "validation_accuracy"), finite=False),
     "similarity": _Table(("kind", "row", "column"), own=("model_id",)),
+    "projection": _Table(("kind", "point"), ("label", "other", "lam", "x", "y"), finite=False, own=("model_id",)),
     "classes": _Table(("label",), ("name", "superclass"), finite=False, own=()),
 }
 

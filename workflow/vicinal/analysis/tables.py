@@ -11,7 +11,8 @@ import pandas as pd
 from vicinal.analysis.origin import evaluations, on_corruptions
 from vicinal.analysis.schema import MODEL_COLUMNS, PRETRAINED, TEACHER, TEACHER_PRETRAINED
 from vicinal.evaluation import metrics
-from vicinal.evaluation.files import PREDICTIONS, SIMILARITIES, TABLES, measure_anew, read_measures
+from vicinal.evaluation.files import PREDICTIONS, PROJECTION, SIMILARITIES, TABLES, measure_anew, read_measures
+from vicinal.evaluation.projection import COLUMNS as POINTS
 from vicinal.evaluation.robustness import read_robustness, robustness_rows
 from vicinal.files import read_table
 from vicinal.results import model_folder
@@ -64,10 +65,11 @@ def model_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def collect(models: pd.DataFrame, folders: Mapping[str, Path], trained: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
-    """Return the tables of an experiment, tidy: metrics, vicinal, confusion, reliability, history, spread, similarity.
+    """Return the tidy tables: metrics, vicinal, confusion, reliability, history, spread, similarity, projection.
 
-    All have the columns of the models beside their own, except similarity: it has many rows, and ``model_id`` only.
-    Similarity and spread are of teachers. In confusion the temperature that was measured at is ``softmax_temperature``.
+    All have the columns of the models beside their own, except similarity and projection: they have many rows, and
+    ``model_id`` only. Similarity and spread are of teachers. In confusion the temperature that was measured at is
+    ``softmax_temperature``.
 
     Args:
         models: see ``model_table``.
@@ -78,7 +80,7 @@ def collect(models: pd.DataFrame, folders: Mapping[str, Path], trained: Mapping[
         VicinalError: a table is missing or unreadable, or lacks something because older code measured it.
     """
     parts: dict[str, list[pd.DataFrame]] = defaultdict(list)
-    spread, similarity = {}, {}
+    spread, similarity, points = {}, {}, {}
     for id_, role in zip(models["model_id"], models["role"], strict=True):
         folder = folders[id_]
         measures = read_measures(folder, role == TEACHER)
@@ -91,6 +93,7 @@ def collect(models: pd.DataFrame, folders: Mapping[str, Path], trained: Mapping[
         }
         for name, table in tables.items():
             parts[name].append(table.assign(model_id=id_))
+        points[id_] = read_table(folder / PROJECTION, measure_anew(folder))
         if role == TEACHER:
             spread[id_] = measures["spread"]
             similarity[id_] = read_table(folder / SIMILARITIES, measure_anew(folder))
@@ -100,8 +103,9 @@ def collect(models: pd.DataFrame, folders: Mapping[str, Path], trained: Mapping[
         name: (models if name == "metrics" else shared).merge(pd.concat(tables, ignore_index=True), on="model_id")
         for name, tables in parts.items()
     }
-    tidy["spread"] = shared.merge(_of_teachers(spread, TABLES["spread"]).astype({"model_id": object}), on="model_id")
-    tidy["similarity"] = _of_teachers(similarity, SIMILARITY)
+    tidy["spread"] = shared.merge(_with_ids(spread, TABLES["spread"]).astype({"model_id": object}), on="model_id")
+    tidy["similarity"] = _with_ids(similarity, SIMILARITY)
+    tidy["projection"] = _with_ids(points, POINTS)
     return {name: _categorical(table) for name, table in tidy.items()}
 
 
@@ -110,8 +114,8 @@ def _shared(models: pd.DataFrame) -> list[str]:
     return [*MODEL_COLUMNS, *more_weights(models)]
 
 
-def _of_teachers(tables: Mapping[str, pd.DataFrame], columns: Mapping[str, str]) -> pd.DataFrame:
-    """Return the tables of teachers as one, with ``model_id`` before their own columns; empty without teachers."""
+def _with_ids(tables: Mapping[str, pd.DataFrame], columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return the tables of models by id as one, with ``model_id`` before their own columns; empty without tables."""
     rows = np.array([len(table) for table in tables.values()], dtype=np.int64)
     # As categories: there may be millions of rows.
     ids = pd.Categorical.from_codes(np.repeat(np.arange(len(tables)), rows), list(tables))

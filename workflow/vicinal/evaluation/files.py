@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-# The file of the joined tables, and two more: tables with a row an image, and a row a pair of classes.
-MEASURES, PREDICTIONS, SIMILARITIES = "measures.parquet", "predictions.parquet", "similarity.parquet"
+# The file of the joined tables, and three more: tables with a row an image, a row a point, and a row a pair of classes.
+MEASURES, PREDICTIONS, PROJECTION = "measures.parquet", "predictions.parquet", "projection.parquet"
+SIMILARITIES = "similarity.parquet"
 # The column of the joined tables that names the table of a row. Its categories are all tables that were measured, even
 # those without a row.
 TABLE = "table"
@@ -94,7 +95,8 @@ def needed_files(stage: str, is_teacher: bool) -> tuple[str, ...]:
     """
     if stage == "robustness":
         return ()
-    return (MEASURES, PREDICTIONS, SIMILARITIES) if is_teacher else (MEASURES, PREDICTIONS)
+    of_all = (MEASURES, PREDICTIONS, PROJECTION)
+    return (*of_all, SIMILARITIES) if is_teacher else of_all
 
 
 def wanted_tables(is_teacher: bool) -> list[str]:

@@ -29,6 +29,7 @@ from vicinal.evaluation.measures import (
     vicinal_table,
 )
 from vicinal.evaluation.pairs import Pairs, vicinal_pairs
+from vicinal.evaluation.projection import projection_table
 from vicinal.models.features import penultimate
 from vicinal.training.inputs import Images, mix
 from vicinal.training.loop import logits_on
@@ -165,6 +166,7 @@ def model_tables(
     Returns:
         ``metrics``: split, metric, value. ``vicinal``: split, pairs, lam_low, lam_high, metric, value, count.
         ``confusion``: split, temperature, metric, value, count. ``predictions``: one row a test image.
+        ``projection``: one row a point, see ``projection_table``.
         Of teachers also ``similarity``: kind, row, column, value; and ``spread``: split, lam_low, lam_high, metric,
         quantile, value, count.
     """
@@ -187,6 +189,7 @@ def model_tables(
         "vicinal": pd.concat(vicinal_tables, ignore_index=True),
         "confusion": pd.concat(confusion, ignore_index=True)[["split", *COLUMNS]],
         "predictions": predictions_table(logits.clean["test"], test, np.arange(len(test))),
+        "projection": projection_table(logits.clean_features, logits.mixed_features, test, probe.pairs[FEATURE_SPLIT]),
     }
     if is_teacher:
         spread = _by_split(lambda split, *of_pairs: spread_table(*of_pairs), logits, probe)

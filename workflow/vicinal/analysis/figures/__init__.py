@@ -1,6 +1,6 @@
 """The figures: one module each, named here in the order of the README."""
 
 FIGURES = (
-    "temperature", "plane", "reliability", "nonlinearity", "imitation", "representations", "capacity", "training",
-    "confusion", "similarity", "inheritance", "overconfidence", "corruptions",
+    "temperature", "plane", "reliability", "nonlinearity", "imitation", "representations", "projection", "capacity",
+    "training", "confusion", "similarity", "inheritance", "overconfidence", "corruptions",
 )  # fmt: skip
