@@ -99,13 +99,13 @@ def files():
 def test_a_first_run_is_all_new_and_nothing_is_written(say):
     before = files()
     text = say(*ON_CPU)
-    assert row(text, "teachers")[:4] == ["10", "0", "10", "0"]
-    assert row(text, "cohorts of students")[:4] == ["30", "0", "90", "0"]
-    assert row(text, "evaluations")[:2] == ["10", "0"]
+    assert row(text, "teachers")[:4] == ["5", "0", "5", "0"]
+    assert row(text, "cohorts of students")[:4] == ["10", "0", "50", "0"]
+    assert row(text, "evaluations")[:2] == ["5", "0"]
     assert "all of it is new" in text
-    assert "models: 90 students trained, 0 reused; 10 teachers trained, 0 reused" in text
-    assert "50 jobs: operations at the stated rate of 60 GFLOP/s a thread" in text
-    assert "jobs:   55 for a cluster (train_teacher 10, distill 30, evaluate 15)" in text
+    assert "models: 50 students trained, 0 reused; 5 teachers trained, 0 reused" in text
+    assert "20 jobs: operations at the stated rate of 60 GFLOP/s a thread" in text
+    assert "jobs:   20 for a cluster (train_teacher 5, distill 10, evaluate 5)" in text
     assert "after" not in text
     assert [path for path in files() if path not in before and path != RESULTS] == []
 
@@ -128,7 +128,7 @@ def test_when_all_is_made_there_is_nothing_to_do(say, say_json):
     make()
     text = say(*ON_CPU)
     assert text.startswith("digits: nothing to do: all ")
-    assert "10 teachers, 90 students" in text
+    assert "5 teachers, 50 students" in text
     found = say_json(*ON_CPU)
     assert found["jobs"] == []
     assert found["time"]["wall_seconds"] == 0
@@ -138,25 +138,25 @@ def test_a_new_temperature_is_named_and_only_its_students_are_trained(say, say_j
     make()
     change = (*ON_CPU, "--set", "temperatures=[1,2,4,8]")
     text = say(*change)
-    assert row(text, "cohorts of students")[:4] == ["20", "10", "20", "90"]
-    assert row(text, "  new: temperature 8") == ["20"]
-    assert row(text, "  2 more models") == ["10"]
-    assert "models: 20 students trained, 90 reused; 0 teachers trained, 10 reused" in text
+    assert row(text, "cohorts of students")[:4] == ["5", "5", "10", "50"]
+    assert row(text, "  new: temperature 8") == ["5"]
+    assert row(text, "  2 more models") == ["5"]
+    assert "models: 10 students trained, 50 reused; 0 teachers trained, 5 reused" in text
     found = say_json(*change)
-    assert found["totals"]["students"] == 20
+    assert found["totals"]["students"] == 10
     assert all("_t8_" in id_ for job in found["jobs"] for id_ in job["train"])
     everything = say("--all", *change)
     for job in found["jobs"]:
         assert f"{job['rule']} {job['id']}: " in everything
-    assert everything.count("\n  after cohorts/") == 20
+    assert everything.count("\n  after cohorts/") == 5
 
 
 def test_a_changed_setting_is_named_with_its_old_and_new_value(say):
     make()
-    text = say(*ON_CPU, "--set", "epochs=40")
-    rows = [line.split()[-1] for line in text.splitlines() if line.startswith("  recipe.epochs: 60 → 40")]
-    assert rows == ["10", "30"]  # teachers, cohorts
-    assert row(text, "teachers")[:4] == ["10", "0", "10", "0"]
+    text = say(*ON_CPU, "--set", "recipe.batch_size=16")
+    rows = [line.split()[-1] for line in text.splitlines() if line.startswith("  recipe.batch_size: 32 → 16")]
+    assert rows == ["5", "10"]  # teachers, cohorts
+    assert row(text, "teachers")[:4] == ["5", "0", "5", "0"]
 
 
 def change(*reasons):
@@ -269,7 +269,7 @@ def test_finished_students_add_nothing(say_json):
     make("--set", "seeds=[0,1,2]")
     found = say_json("--set", "seeds=[0,1,2,3]", *ON_CPU)
     added = {part["name"]: part["students"] for part in found["seeds"]}
-    assert added == {"seed 0": 0, "seed 1": 0, "seed 2": 0, "seed 3": 18, "shared": 0}
+    assert added == {"seed 0": 0, "seed 1": 0, "seed 2": 0, "seed 3": 10, "shared": 0}
     assert [part["hours"] for part in found["seeds"] if part["students"] == 0] == pytest.approx([0.0] * 4)
 
 

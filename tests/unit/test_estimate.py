@@ -279,7 +279,7 @@ def test_the_store_of_a_seed_is_found_where_planning_puts_it(tmp_path):
     [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[3]"])
     [store] = expand([(experiment, resolve_source("digits", "data"))]).stores.values()
     assert store.id.startswith("digits_s3-")
-    assert shape_of(store, tmp_path).train == 50
+    assert shape_of(store, tmp_path).train == 40
     meta = {"class_names": ["0", "1"], "image_shape": [8, 8, 1], "images": 9}
     write(tmp_path / "data" / store.id / "data.json", meta | {"counts": {"train": 2, "validation": 3, "test": 4}})
     assert recorded_shape(store.spec, tmp_path) == Shape(2, 8, 8, 1, 2, 3, 4, stored=9)

@@ -33,7 +33,8 @@ def test_student_without_a_teacher_knows_nothing_of_the_grid():
     for student in alone:
         assert student.spec.keys().isdisjoint({"teacher", "temperature", "logit_scale"})
         assert student.spec["loss"] == {"ce_weight": 1}
-        assert student.own == {"loss": {"ce_weight": 1}}
+        alpha = {"alpha": student.columns["alpha"]} if student.columns["method"] == "ce_mixup" else {}
+        assert student.own == {"loss": {"ce_weight": 1}, **alpha}
 
 
 @pytest.mark.parametrize(
@@ -56,9 +57,9 @@ def test_student_without_a_teacher_is_trained_once_whatever_the_grid(config, cha
     assert len(before) == 2 * (1 + 2)  # seeds · (ce, and ce_mixup at two α)
 
 
-def test_cohort_is_all_but_temperature_scale_and_loss():
+def test_cohort_is_all_but_mixup_temperature_scale_and_loss():
     artefacts = expanded(shipped("cifar100"))
-    own_fields = {"temperature", "logit_scale", "loss"}
+    own_fields = {"alpha", "temperature", "logit_scale", "loss"}
     for cohort in artefacts.cohorts.values():
         for student in cohort.students.values():
             assert student.own.keys() <= own_fields
@@ -67,7 +68,8 @@ def test_cohort_is_all_but_temperature_scale_and_loss():
     # and two cohorts differ in more than those
     assert len({digest(cohort.spec) for cohort in artefacts.cohorts.values()}) == len(artefacts.cohorts)
     largest = max(artefacts.cohorts.values(), key=lambda cohort: len(cohort.students))
-    assert len(largest.students) == 6 + 4 + 1  # temperatures, logit scales, loss weights
+    # Temperatures with and without mixup, logit scales, mixup strengths, loss weights with and without.
+    assert len(largest.students) == 2 * 6 + 4 + 3 + 2
 
 
 def test_method_without_mixup_has_no_alpha(config):

@@ -126,7 +126,7 @@ class Student:
 
 @dataclass
 class Cohort(_Unit):
-    """Students that share everything but temperature, logit scale and loss weights; trained in one process."""
+    """Students that share all but mixup strength, temperature, logit scale and loss weights; one job trains them."""
 
     stage = "cohorts"
     id: str

@@ -62,12 +62,17 @@ def _add(
 
     compared: dict[str, Teacher] = {}
     for block, grid in experiment.grids.items():
-        distilled = [_Own(own, _own_slug(own)) for own in _settings(grid, grid.loss or experiment.loss)]
+        distilled = {
+            alpha: [
+                _Own({**own, "alpha": alpha}, _own_slug(own)) for own in _settings(grid, grid.loss or experiment.loss)
+            ]
+            for alpha in [None, *grid.alphas]
+        }
         for point in _points(experiment, grid):
             teacher = teacher_of(point.teacher, point.seed) if point.teacher else None
             if teacher:
                 _measure(artefacts, study, teacher, [teacher], teacher, teacher.columns["seed"])
-            own = distilled if teacher else [_Own({"loss": {"ce_weight": 1.0}})]
+            own = distilled[point.alpha] if teacher else [_Own({"loss": {"ce_weight": 1.0}, "alpha": point.alpha})]
             cohort, students = _cohort(experiment, store_of(point.seed), teacher, point, own)
             cohort = artefacts.cohorts.setdefault(cohort.id, cohort)
             students = [cohort.students.setdefault(student.id, student) for student in students]
@@ -113,9 +118,11 @@ class _Own:
     """What sets a student apart in its cohort, made once for all cohorts of a grid: there may be many."""
 
     def __init__(self, own: dict[str, Any], slug: str = "") -> None:
-        self.slug, self.spec = slug, normalise(own)
+        self.slug = f"_a{exact_number(own['alpha'])}{slug}" if own["alpha"] else slug
+        self.spec = normalise(own)
         self.fields = canonical_fields(self.spec)
         self.columns = {
+            "alpha": own["alpha"],
             "temperature": exact_number(own["temperature"]) if "temperature" in own else None,
             "logit_scale": own.get("logit_scale"),
             **weight_columns(own["loss"]),
@@ -124,7 +131,7 @@ class _Own:
 
 @dataclass(frozen=True)
 class _Point:
-    """One combination of the lists of a grid that tell cohorts apart."""
+    """One combination of the lists of a grid: students of one method, mixup strength, seed and teacher."""
 
     student: str
     method: str
@@ -158,12 +165,10 @@ def _cohort(
         "recipe": resolve_recipe(experiment.recipe, point.student),
         "weights": initial_weights(experiment.recipe, point.student),
         "seed": point.seed,
-        "alpha": point.alpha,
         "teacher": teacher.spec if teacher else None,
     }
     origin = f"from_{teacher.columns['slug']}" if teacher else "ce"
-    alpha = f"_a{exact_number(point.alpha)}" if point.alpha else ""
-    slug = f"{point.student}_{origin}{alpha}"
+    slug = f"{point.student}_{origin}"
     spec = normalise(shared)
     fields = canonical_fields(spec)
     columns = {
@@ -172,7 +177,7 @@ def _cohort(
         "model": point.student,
         "method": point.method,
         "seed": point.seed,
-        "alpha": point.alpha,
+        "alpha": None,
         "teacher": teacher.columns["model"] if teacher else None,
         "teacher_mixup_alpha": teacher.columns["alpha"] if teacher else None,
         "teacher_id": teacher.id if teacher else None,
@@ -189,7 +194,7 @@ def _cohort(
 
 
 def _settings(grid: Grid, loss: Loss) -> Iterator[dict[str, Any]]:
-    """Yield what sets the students of a grid's cohorts apart."""
+    """Yield what sets the distilled students of one method apart."""
     for temperature in grid.temperatures:
         for scale in grid.logit_scales:
             yield {"temperature": temperature, "logit_scale": scale, "loss": loss.model_dump()}

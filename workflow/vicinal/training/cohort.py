@@ -64,8 +64,9 @@ class TrainingJob:
 
 
 def train_models(job: TrainingJob, wanted: dict[Path, dict[str, Any]]) -> None:
-    """Train models that share everything but temperature, logit scale and loss, and write each into its directory.
+    """Train models that share everything but α, temperature, logit scale and loss, and write each into its directory.
 
+    Those of one mixup strength α see the same inputs, and are trained at once; the others one after another.
     The training continues from the checkpoint that got furthest, whichever process made it. Models that it does not
     hold, e.g. of a temperature that was added since, are trained after the others.
 
@@ -86,7 +87,10 @@ def train_models(job: TrainingJob, wanted: dict[Path, dict[str, Any]]) -> None:
     others = {path: record for path, record in wanted.items() if path not in held}
     if held and others:
         job.say(f"{len(others)} of {len(wanted)} are not in its checkpoint; they start afterwards")
-    problems = _train_in_parts(job, held, checkpoint) + _train_in_parts(job, others, None)
+    problems = _train_in_parts(job, held, checkpoint)
+    for alpha in dict.fromkeys(record["spec"].get("alpha") for record in others.values()):
+        same = {path: record for path, record in others.items() if record["spec"].get("alpha") == alpha}
+        problems += _train_in_parts(job, same, None)
     remove_checkpoints(job.results, job.unit)
     if problems:
         raise VicinalError("\n".join(problems))

@@ -1,5 +1,6 @@
 """The time of every job that would run."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,10 @@ class Jobs:
         parts = [(unit, sum(model.id in models for model in unit.models)) for unit in self.units[ref]]
         parts = [(unit, number) for unit, number in parts if number]
         if stage in TRAINED:
-            yield from (training_work(unit.spec, number, self.shape(unit.store)) for unit, number in parts)
+            for unit, _ in parts:  # the models of one mixup strength are trained at once
+                alphas = Counter(model.spec.get("alpha") for model in unit.models if model.id in models)
+                for number in alphas.values():
+                    yield training_work(unit.spec, number, self.shape(unit.store))
         elif stage == "robustness":
             yield from (robustness_work(unit.spec, number, self.shape(unit.store)) for unit, number in parts)
         else:
