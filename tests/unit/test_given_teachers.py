@@ -300,8 +300,9 @@ def test_another_file_than_was_planned_with(folder):
         ({"fc.weight": torch.zeros(10, 3)}, 10, "another network (shapes differ: fc.weight (10, 3) for (10, 64))"),
         ({"fc.bias": None}, 10, "the weights of another network (missing: fc.bias)"),
         ({"more": torch.zeros(2)}, 10, "the weights of another network (unknown: more)"),
+        ({"fc.bias": torch.full((10,), torch.nan)}, 10, "fc.bias has values that are NaN or infinite"),
     ],
-    ids=["classes", "features", "no last layer", "more"],
+    ids=["classes", "features", "no last layer", "more", "NaN"],
 )
 def test_weights_that_do_not_fit(folder, change, classes, line):
     state = {name: value for name, value in {**load_file(FILE), **change}.items() if value is not None}
@@ -316,7 +317,7 @@ def test_no_code_in_a_file_is_run(folder):
     path = Path("bad.pt")
     torch.save({"a": folder}, path)  # a path is no tensor: its class would be called
     record = wanted(artefacts_of(with_teachers({"model": "resnet14", "weights": "bad.pt"})))
-    with pytest.raises(VicinalError, match=r"bad\.pt: not a file of weights"):
+    with pytest.raises(VicinalError, match=r"bad\.pt: holds more than weights \(pathlib\.PosixPath\), and no code"):
         take_weights(folder / "model", record, store(), path)
 
 
