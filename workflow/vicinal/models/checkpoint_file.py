@@ -115,6 +115,8 @@ def _content(path: Path) -> Any:
     except (OSError, MemoryError):
         raise
     except Exception as error:  # a damaged file can fail anywhere; torch's own words advise to run the code in it
+        if "can't allocate memory" in str(error):
+            raise
         named = isinstance(error, pickle.UnpicklingError) and re.search(r"GLOBAL ([\w.]+)", str(error))
         if named:
             raise _ContentError(
