@@ -1,10 +1,10 @@
 """The examples of workflow/docs/extending.md, run as the page shows them: code, files and commands are read from it."""
 
+import argparse
 import importlib.util
 import json
 import re
 from html import unescape
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -98,14 +98,10 @@ def test_a_checkpoint_of_others_is_a_teacher(fresh_project):
     state = build_model(architecture("resnet8"), 10, 1).state_dict()
     theirs = {of_others(name): value for name, value in state.items()}
     assert {"conv1.weight", "bn1.running_var", "layer2.0.downsample.1.bias", "layer3.0.bn2.weight"} <= theirs.keys()
-    torch.save({"epoch": 240, "model": theirs, "best_acc": 0.7}, fresh_project.folder / "checkpoint.pt")
-    (fresh_project.folder / "data" / "weights").mkdir(parents=True)
-
-    script = next(commands)
-    assert script[0] == "python"
-    assert fresh_project.python(*script[1:]).returncode == 0
-    given = load_file(fresh_project.folder / "data" / "weights" / "resnet8.safetensors")
-    assert {name: value.tolist() for name, value in given.items()} == {n: v.tolist() for n, v in state.items()}
+    path = fresh_project.folder / "data" / "weights" / "resnet8.pth"
+    path.parent.mkdir(parents=True)
+    checkpoint = {"opt": argparse.Namespace(epochs=240), "model": theirs, "best_acc": np.float64(0.7)}
+    torch.save({**checkpoint, "model": {**theirs, "fc.bias": torch.full((10,), torch.nan)}}, path)
 
     few = (
         "epochs=1",
@@ -116,16 +112,21 @@ def test_a_checkpoint_of_others_is_a_teacher(fresh_project):
         "limit_train=60",
         "limit_test=120",
     )
-    totals = plan(fresh_project, next(commands), *few)["totals"]
+    shown, run = commands
+    refused = fresh_project.reproduce(*run[1:], settings=few)
+    assert refused.returncode == 1
+    [line] = [line for line in refused.stderr.splitlines() if "resnet8.pth" in line]
+    assert "data/weights/resnet8.pth: fc.bias has values that are NaN or infinite" in line
+    torch.save(checkpoint, path)
+    totals = plan(fresh_project, shown, *few)["totals"]
     assert (totals["teachers"], totals["students"]) == (0, 1)
-    reproduce(fresh_project, next(commands), *few, until="aggregate")
-    assert not list(commands)
+    reproduce(fresh_project, run, *few, until="aggregate")
     [made] = fresh_project.results.glob("teachers/resnet8_given-*/model/weights.safetensors")
-    assert load_file(made).keys() == given.keys()
-    [student] = fresh_project.results.glob("students/*/model.json")
-    assert json.loads(student.read_text())["spec"]["teacher"]["given"] == {
-        "sha256": sha256(Path(fresh_project.folder, "data/weights/resnet8.safetensors"))
+    assert {name: value.tolist() for name, value in load_file(made).items()} == {
+        name: value.tolist() for name, value in state.items()
     }
+    [student] = fresh_project.results.glob("students/*/model.json")
+    assert json.loads(student.read_text())["spec"]["teacher"]["given"] == {"sha256": sha256(path)}
 
 
 # A student

@@ -220,7 +220,7 @@ def test_a_file_that_never_was_there():
     with pytest.raises(VicinalError) as error:
         artefacts_of(config)
     assert str(error.value) == (
-        "grids.1.teachers.1.weights: none.pt: no such file; name a safetensors file, a state dict that torch saved, or "
+        "grids.1.teachers.1.weights: none.pt: no such file; name a checkpoint that torch saved, a safetensors file, or "
         "published"
     )
 
@@ -256,6 +256,52 @@ def test_published_weights_for_data_of_other_classes():
     assert problem.experiments == ("given",)
     assert "published ones of resnet34_imagenet know the 1,000 classes of ImageNet, digits has 10:" in problem.text
     assert not unfit_teachers(artefacts, changes, lambda store: type("Shape", (), {"classes": 1000}))
+
+
+DIGITS = type("Shape", (), {"classes": 10, "channels": 1})
+
+
+def found_in(state: dict | None, **shape) -> list[str]:
+    """Return what is said before the first job where the file of the teacher holds this."""
+    if state is not None:
+        torch.save(state, FILE)
+    artefacts = artefacts_of(CONFIG)
+    changes = find_changes(build_plans(artefacts), Path("results"))
+    return [str(found) for found in unfit_teachers(artefacts, changes, lambda store: type("Shape", (DIGITS,), shape))]
+
+
+@pytest.mark.parametrize(
+    ("change", "shape", "line"),
+    [
+        ({"fc.bias": torch.full((10,), torch.inf)}, {}, "fc.bias has values that are NaN or infinite"),
+        ({"stem.1.running_var": -torch.ones(16)}, {}, "stem.1.running_var has negative values"),
+        ({"fc.weight": torch.eye(64)[:10].to_sparse()}, {}, "fc.weight is a sparse tensor"),
+        ({"more": Path("x")}, {}, "holds more than weights (pathlib.PosixPath), and no code in a file is run"),
+        ({}, {"classes": 7}, "weights for 10 classes, the data have 7"),
+        ({}, {"channels": 3}, "weights for images of 1 channel, the data have 3"),
+    ],
+    ids=["infinite", "variance", "sparse", "code", "classes", "channels"],
+)
+def test_a_file_that_cannot_be_used_is_refused_before_the_first_job(change, shape, line):
+    state = build_model(architecture("resnet14"), 10, 1).state_dict()
+    [found] = found_in({**state, **change}, **shape)
+    assert found.startswith(f"error: given: grids.teachers.weights: {FILE}: {line}")
+    assert found.isprintable()
+
+
+def test_a_file_that_is_no_file_of_weights_is_refused_before_the_first_job():
+    Path(FILE).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    [found] = found_in(None)
+    assert f"{FILE}: a Git LFS pointer, not the file itself: run git lfs pull" in found
+
+
+def test_a_file_with_other_names_is_noted_before_the_first_job(folder):
+    state = build_model(architecture("resnet14"), 10, 1).state_dict()
+    assert found_in({"model": state}) == []
+    [found] = found_in({"model": {name.replace("stages", "layers"): value for name, value in state.items()}})
+    assert found.startswith(
+        f"note: given: {FILE}: the names of its layers are not ours, so they are taken in their order"
+    )
 
 
 # What is made
@@ -300,12 +346,13 @@ def test_another_file_than_was_planned_with(folder):
         ({"fc.weight": torch.zeros(10, 3)}, 10, "another network (shapes differ: fc.weight (10, 3) for (10, 64))"),
         ({"fc.bias": None}, 10, "the weights of another network (missing: fc.bias)"),
         ({"more": torch.zeros(2)}, 10, "the weights of another network (unknown: more)"),
+        ({"fc.bias": torch.full((10,), torch.nan)}, 10, "fc.bias has values that are NaN or infinite"),
     ],
-    ids=["classes", "features", "no last layer", "more"],
+    ids=["classes", "features", "no last layer", "more", "NaN"],
 )
 def test_weights_that_do_not_fit(folder, change, classes, line):
-    state = {name: value for name, value in {**load_file(FILE), **change}.items() if value is not None}
-    save_file(state, FILE)
+    state = {**build_model(architecture("resnet14"), 10, 1).state_dict(), **change}
+    save_file({name: value for name, value in state.items() if value is not None}, FILE)
     with pytest.raises(VicinalError) as error:
         take_weights(folder / "model", wanted(), store(classes), Path(FILE))
     assert line in str(error.value)
@@ -316,7 +363,7 @@ def test_no_code_in_a_file_is_run(folder):
     path = Path("bad.pt")
     torch.save({"a": folder}, path)  # a path is no tensor: its class would be called
     record = wanted(artefacts_of(with_teachers({"model": "resnet14", "weights": "bad.pt"})))
-    with pytest.raises(VicinalError, match=r"bad\.pt: not a file of weights"):
+    with pytest.raises(VicinalError, match=r"bad\.pt: holds more than weights \(pathlib\.PosixPath\), and no code"):
         take_weights(folder / "model", record, store(), path)
 
 

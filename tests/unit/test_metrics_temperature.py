@@ -70,6 +70,13 @@ def test_a_fitted_temperature_at_a_bound_says_so(flip, bound):
         assert metrics.fit_temperature(logits, y) == bound
 
 
+def test_where_every_temperature_is_as_good_it_is_1():
+    logits = np.tile([[3.0], [-1.0]], (1, 4))  # equal in each sample
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert metrics.fit_temperature(logits, [0, 3]) == 1
+
+
 @pytest.mark.parametrize("certainty", [0.55, 0.9, 0.9999])
 def test_entropy_matching_of_two_classes_with_a_constant_gap(certainty):
     gap = 2.0

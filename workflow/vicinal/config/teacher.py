@@ -56,8 +56,8 @@ class TeacherEntry(Section):
     )
     weights: str | None = Field(
         None,
-        description="not trained, one for all seeds: a file (safetensors, or a state dict of torch), or published: the "
-        "model's ImageNet weights with their last layer; null: it is trained",
+        description="not trained, one for all seeds: a file (a checkpoint that torch saved, or safetensors), or "
+        "published: the model's ImageNet weights with their last layer; null: it is trained",
     )
     normalisation: Normalisation | None = Field(
         None, description="that a given file of weights was trained with; null: that of the training images"

@@ -42,6 +42,6 @@ def given_sums(experiments: Iterable[Experiment], cache: Path | None) -> dict[st
                 sums[path] = remembered_sums([Path(path)], cache, gone=True)[Path(path)]
             except VicinalError as error:
                 raise VicinalError(
-                    f"{field}: {error}; name a safetensors file, a state dict that torch saved, or {PUBLISHED}"
+                    f"{field}: {error}; name a checkpoint that torch saved, a safetensors file, or {PUBLISHED}"
                 ) from None
     return sums

@@ -1,14 +1,16 @@
-"""Before the first job: are the files of given teachers there, and do they fit the data?"""
+"""Before the first job: are the files of given teachers there, can they be used, and do they fit the data?"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from vicinal.errors import VicinalError, describe
+from vicinal.models import build_model
 from vicinal.models.pretrained import CLASSES
 from vicinal.planning.artefacts import Artefacts, DataSet, Teacher
 from vicinal.planning.changes import Change
 from vicinal.planning.given_files import given_files
 from vicinal.planning.plans import Ref
-from vicinal.planning.problems import Problem
+from vicinal.planning.problems import ERROR, NOTE, Problem
 from vicinal.running.estimate.shape import Shape
 
 
@@ -31,7 +33,7 @@ def missing_files(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> list[P
 def unfit_teachers(
     artefacts: Artefacts, changes: Mapping[Ref, Change], shape: Callable[[DataSet], Shape]
 ) -> list[Problem]:
-    """Return which given teachers do not fit their data: in the number of classes, or of channels.
+    """Return which given teachers cannot be made: by their file, or by the classes or channels of their data.
 
     Args:
         artefacts: that are asked for.
@@ -41,7 +43,7 @@ def unfit_teachers(
     problems = []
     for teacher in given_teachers(artefacts, changes):
         model, name, data = teacher.columns["model"], teacher.store.spec["name"], shape(teacher.store)
-        texts = []
+        texts, asked_by = [], artefacts.names(lambda study, id_=teacher.id: id_ in study.models)
         if teacher.weights and data.classes != CLASSES:
             texts.append(
                 f"grids.teachers.weights: the published ones of {model} know the {CLASSES:,} classes of ImageNet, "
@@ -54,6 +56,21 @@ def unfit_teachers(
                 f"grids.teachers.normalisation: that of {model} has mean and std of {len(own['mean'])} channels, the "
                 f"images of {name} have {data.channels}: give {data.channels} of both"
             )
-        asked_by = artefacts.names(lambda study, id_=teacher.id: id_ in study.models)
         problems += [Problem(text, asked_by) for text in texts]
+        if teacher.file and Path(teacher.file).is_file() and (problem := _of_file(teacher, data, asked_by)):
+            problems.append(problem)
     return problems
+
+
+def _of_file(teacher: Teacher, data: Shape, asked_by: tuple[str, ...]) -> Problem | None:
+    """Return what a user should know of the file of a teacher: it cannot be used, or its names are others."""
+    from vicinal.models.fitting import load_checkpoint  # torch takes a while to load
+
+    try:
+        ordered = load_checkpoint(build_model(teacher.spec["model"], data.classes, data.channels), teacher.file)
+    except (VicinalError, OSError) as error:
+        return Problem(f"grids.teachers.weights: {describe(error)}", asked_by, ERROR)
+    if not ordered:
+        return None
+    text = f"{teacher.file}: the names of its layers are not ours, so they are taken in their order: look at the"
+    return Problem(f"{text} teacher's accuracy in the report first", asked_by, NOTE)

@@ -8,7 +8,7 @@ from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError
 from vicinal.jobs.provenance import Stopwatch, provenance
 from vicinal.models import build_model
-from vicinal.models.loading import load_pretrained
+from vicinal.models.fitting import load_checkpoint
 from vicinal.models.pretrained import CLASSES
 from vicinal.spec import GIVEN
 from vicinal.training.weights import save_model
@@ -48,5 +48,6 @@ def take_weights(directory: Path, wanted: dict[str, Any], store: DataStore, weig
             "give as many numbers in grids.teachers.normalisation"
         )
     model = build_model(spec["model"], store.num_classes, len(store.mean))
-    load_pretrained(model, weights, head=True, sha256=given["sha256"])
+    if load_checkpoint(model, weights):
+        print(f"{wanted['id']}: {weights} has other names than ours: its layers were taken in their order", flush=True)
     save_model(directory, model.state_dict(), [], wanted, provenance(watch))  # without a history

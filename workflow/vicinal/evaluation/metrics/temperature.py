@@ -30,7 +30,8 @@ def fit_temperature(logits: Any, labels: Any) -> float:
 
     ``logits`` is (N, K), ``labels`` (N,). The search is over ln T, where the NLL has a single valley (it is convex
     in 1/T); it uses the exact log-likelihood, without the clip of ``negative_log_likelihood``, which would flatten
-    it. When the best T lies at a bound, exactly that bound is returned, with a ``RuntimeWarning``.
+    it. When the best T lies at a bound, exactly that bound is returned, with a ``RuntimeWarning``. Where every T is as
+    good, since each sample has equal logits, T is 1.
 
     Raises:
         MetricError: ``logits`` is not (N, K) or not finite, or ``labels`` do not fit.
@@ -39,6 +40,8 @@ def fit_temperature(logits: Any, labels: Any) -> float:
 
     shifted = _shifted(check_logits(logits))
     labels = check_labels(labels, *shifted.shape, "labels")
+    if not shifted.any():
+        return 1.0
     at_label = shifted[np.arange(len(labels)), labels].mean()
     scaled = np.empty_like(shifted)
 
