@@ -7,8 +7,8 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -61,13 +61,12 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=f"-{path.name}", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    # With the rights that the umask leaves, so that a group can share a results folder; those of mkstemp are the user's.
+    temporary = path.with_name(f".tmp-{secrets.token_hex(4)}-{path.name}")
+    temporary.touch(exist_ok=False)
     try:
         with naming(path, temporary):
             yield temporary
-            temporary.chmod(0o644)
             _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
@@ -87,12 +86,12 @@ def atomic_directory(path: Path | str, keep: Callable[[Path], bool] = lambda pat
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{path.name}-", dir=path.parent))
+    temporary = path.with_name(f".tmp-{path.name}-{secrets.token_hex(4)}")
+    temporary.mkdir()
     lock = path.with_name(f".tmp-{path.name}.lock")
     try:
         with naming(path, temporary):
             yield temporary
-            temporary.chmod(0o755)
             for file in temporary.rglob("*"):
                 _sync(file)
             _sync(temporary)
@@ -111,7 +110,8 @@ def atomic_directory(path: Path | str, keep: Callable[[Path], bool] = lambda pat
 
 def _replace_directory(path: Path, new: Path) -> None:
     """Rename ``new`` to ``path`` and remove the old directory; if that fails put the old one back."""
-    aside = Path(tempfile.mkdtemp(prefix=f".old-{path.name}-", dir=path.parent))
+    aside = path.with_name(f".old-{path.name}-{secrets.token_hex(4)}")
+    aside.mkdir()
     old = aside / path.name
     try:
         path.rename(old)

@@ -59,7 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--unlock", action="store_true", help="remove the lock of a Snakemake that has ended")
     parser.add_argument(
-        "--no-venv", action="store_true", help="use the active environment, if it satisfies the lock file"
+        "--no-venv",
+        action="store_true",
+        help="use the active environment, if it satisfies the lock file; the other commands know this option too",
     )
     parser.epilog = EPILOG
 
