@@ -61,7 +61,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # With the rights that the umask leaves, so that a group can share a results folder; those of mkstemp are the user's.
+    # With the rights that the umask leaves, so that a group can share a folder; those of mkstemp are one user's.
     temporary = path.with_name(f".tmp-{secrets.token_hex(4)}-{path.name}")
     temporary.touch(exist_ok=False)
     try:
@@ -162,6 +162,22 @@ def write_text(path: Path | str, text: str) -> None:
 def write_json(path: Path | str, value: Any) -> None:
     """Write a JSON file atomically: indented, keys sorted, no NaN."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_cache(path: Path, value: Any) -> None:
+    """Write a JSON file that spares work the next time, where that can be written: who only looks need no right to."""
+    with suppress(OSError):
+        write_json(path, value)
+
+
+def set_time(path: Path, time: float) -> None:
+    """Date a file; only its owner may, so that one of another user is replaced by a copy of one's own."""
+    try:
+        os.utime(path, (time, time))
+    except PermissionError:
+        with atomic_path(path) as temporary:
+            shutil.copyfile(path, temporary)
+            os.utime(temporary, (time, time))
 
 
 def read_json(path: Path | str) -> dict[str, Any]:
@@ -272,5 +288,5 @@ def remembered_sums(paths: Iterable[Path], cache: Path | None, gone: bool = Fals
             raise VicinalError(f"{path}: cannot be read ({str(error.strerror).lower()})") from None
         sums[path] = entry[2]
     if cache is not None and remembered != before:
-        write_json(cache, remembered)
+        write_cache(cache, remembered)
     return sums
