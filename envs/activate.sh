@@ -83,7 +83,7 @@ use_environment() {
         exec 9>&-
     fi
     python=$PWD/.venv/bin/python
-    [ -x "$python" ] || fail "$python: its Python, $(readlink "$python"), is not on this machine (any more):" \
+    [ -x "$python" ] || fail "$python: leads to $(readlink -m "$python"), which is not on this machine (any more):" \
         "bring it back, or remove .venv, and $0 makes it anew"
     PATH=$PWD/.venv/bin:$PATH
     export PATH

@@ -1,9 +1,9 @@
 """The command line: ./reproduce [COMMAND] [EXPERIMENT] [OPTIONS]."""
 
 import argparse
-import os
 import sys
 from importlib import import_module
+from pathlib import Path
 
 from vicinal.commands import COMMANDS, DEFAULT
 from vicinal.errors import check_text
@@ -15,7 +15,7 @@ ACTIVE = "--no-venv"
 
 def main() -> int:
     """Run the command that the arguments name, by default a run; return the exit status."""
-    check_text("the project's folder", os.getcwd())
+    check_text("the project's folder", str(Path.cwd()))
     own, snakemake_arguments = split(sys.argv[1:])
     if ACTIVE in own:
         check_environment()

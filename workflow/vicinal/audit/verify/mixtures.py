@@ -60,9 +60,7 @@ def lock_notes(made: Iterable[tuple[str, tuple[str, ...], Mapping[str, Any]]]) -
         for name, version in packages.items() if isinstance(packages, dict) else ():
             if name in locked and not is_locked(str(version), locked[name]):
                 found[name][str(version)] += 1
-    return [
-        f"{name} is not the {locked[name]} of {LOCK.name}: {_counted(versions)}" for name, versions in found.items()
-    ]
+    return [f"{name} is not {locked[name]}, as in {LOCK.name}: {_counted(found[name])}" for name in found]
 
 
 def _counted(found: Counter[str]) -> str:
