@@ -63,10 +63,12 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # With the rights that the umask leaves, so that a group can share a folder; those of mkstemp are one user's.
     temporary = path.with_name(f".tmp-{secrets.token_hex(4)}-{path.name}")
-    temporary.touch(exist_ok=False)
     try:
         with naming(path, temporary):
+            temporary.touch(exist_ok=False)
+            mode = temporary.stat().st_mode
             yield temporary
+            temporary.chmod(mode)  # safetensors puts a file in its place that only its user may read
             _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)

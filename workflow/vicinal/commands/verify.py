@@ -63,6 +63,8 @@ def main(args: argparse.Namespace) -> int:
         for line in [*ledger.lines(args.all), *(f"note: {note}" for note in [*ledger.notes, *ledger.mixtures])]:
             print(line)
         verdict = "all agree" if ledger.sums else "nothing could be checked"
+        if args.strict and ledger.mixtures:
+            verdict = "the notes count as problems (--strict)"
         verdict = count(len(ledger.problems), "problem") if ledger.problems else verdict
         print(f"{name}: {count(ledger.models, 'model')}, {count(read, 'file')}: {verdict}")
     return int(failed)
