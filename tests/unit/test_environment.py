@@ -83,7 +83,7 @@ def test_an_environment_that_does_not(check):
 
 def test_an_environment_without_anything(check, monkeypatch):
     monkeypatch.setitem(sys.modules, "packaging.requirements", None)
-    with pytest.raises(VicinalError, match="^--no-venv: the active environment holds none of requirements.lock$"):
+    with pytest.raises(VicinalError, match="--no-venv: the active environment holds none of"):
         check("numpy==0.1")
 
 
