@@ -12,7 +12,7 @@ from pathlib import Path
 from warm import warm_python
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("Snakefile", "config.yaml", "experiments", "profiles", "workflow", "envs")
+COPIED = ("Snakefile", "config.yaml", "requirements.lock", "experiments", "profiles", "workflow", "envs")
 # One student pair, one seed, two epochs: a second a job.
 SHORT = (
     "grids.calibration=null",

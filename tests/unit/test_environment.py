@@ -1,12 +1,21 @@
-"""The lock file, and the check of an environment against it."""
+"""The lock file, its installation, and the versions of an environment and of records."""
 
-import shutil
+import importlib.metadata
+import os
+import runpy
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
+import numpy
+import pytest
 from packaging.requirements import Requirement
+
+from vicinal.errors import VicinalError
+from vicinal.jobs import lock
+from vicinal.jobs.provenance import package_versions
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -15,14 +24,6 @@ def pins():
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     parsed = [Requirement(line.rstrip(" \\")) for line in lines if line and line[0] not in " #"]
     return {requirement.name: requirement for requirement in parsed}
-
-
-def check(lock, tmp_path):
-    (tmp_path / "envs").mkdir()
-    shutil.copy(ROOT / "envs/check_lock.py", tmp_path / "envs")
-    (tmp_path / "requirements.lock").write_text(lock)
-    command = [sys.executable, str(tmp_path / "envs/check_lock.py")]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_the_lock_pins_every_dependency_within_its_range():
@@ -56,36 +57,83 @@ def test_the_conda_environment_asks_for_the_same_versions():
         assert f"  - {name} {bounds}\n" in conda, f"{name} {bounds}"
 
 
-def test_an_environment_that_satisfies_the_lock(tmp_path):
-    import numpy
+@pytest.fixture
+def check(tmp_path, monkeypatch):
+    """Return a function that checks this environment against a lock file, given as text."""
+    monkeypatch.setattr(lock, "LOCK", tmp_path / "requirements.lock")
 
-    result = check(
-        f'numpy=={numpy.__version__} \\\n    --hash=sha256:0\nnothing==1 ; sys_platform == "win32"\n', tmp_path
+    def check(text):
+        lock.LOCK.write_text(text)
+        lock.check_environment()
+
+    return check
+
+
+def test_an_environment_that_satisfies_the_lock(check):
+    here = numpy.__version__
+    check(f'numpy=={here} \\\n    --hash=sha256:0\nnothing==1 ; sys_platform == "win32" \\\n    --hash=sha256:0\n')
+
+
+def test_an_environment_that_does_not(check):
+    with pytest.raises(VicinalError) as caught:
+        check("numpy==0.1 \\\n    --hash=sha256:0\nno-such-package==1 \\\n    --hash=sha256:0\n")
+    words = f"differs from requirements.lock: numpy is {numpy.__version__}, not 0.1; no-such-package is missing"
+    assert str(caught.value).startswith(f"--no-venv: the active environment {words}: install it with: pip install ")
+
+
+def test_an_environment_without_anything(check, monkeypatch):
+    monkeypatch.setitem(sys.modules, "packaging.requirements", None)
+    with pytest.raises(VicinalError, match="--no-venv: the active environment holds none of"):
+        check("numpy==0.1")
+
+
+def fake_package(folder, *, metadata):
+    module = ModuleType("timm")
+    module.__file__, module.__version__ = str(folder / "timm" / "__init__.py"), "7.0"
+    if metadata:
+        (folder / "timm-8.0.dist-info").mkdir()
+        (folder / "timm-8.0.dist-info" / "METADATA").write_text("Name: timm\nVersion: 8.0\n")
+    return module
+
+
+@pytest.mark.parametrize(("metadata", "version"), [(True, "8.0"), (False, "7.0")])
+def test_a_record_has_the_version_of_what_is_imported_not_of_what_it_hides(tmp_path, monkeypatch, metadata, version):
+    before = package_versions()
+    assert before["numpy"] == numpy.__version__
+    assert before["timm"] == importlib.metadata.version("timm")
+    monkeypatch.setitem(sys.modules, "timm", fake_package(tmp_path, metadata=metadata))
+    assert package_versions() == {**before, "timm": version}
+
+
+def test_pip_keeps_the_settings_of_where_packages_come_from_and_no_others(tmp_path, monkeypatch):
+    """With the real pip, which only lists its settings here."""
+    install = runpy.run_path(str(ROOT / "envs" / "install.py"))
+    calls, run = [], subprocess.run
+
+    def list_only(command, env, **options):
+        if "install" not in command:
+            return run(command, env=env, **options)
+        calls.append(({name: value for name, value in env.items() if name.startswith("PIP_")}, command))
+        return subprocess.CompletedProcess(command, 0)
+
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "pip.conf").write_text(
+        "[global]\nuser = true\nquiet = 3\nindex-url = https://a\nextra-index-url =\n  https://b\n  https://c\n"
+        "constraint = here.txt\n[install]\nindex-url = https://d\nprefix = /p\n"
     )
-    assert (result.returncode, result.stderr) == (0, "")
-
-
-def test_an_environment_that_does_not(tmp_path):
-    result = check("numpy==0.1 \\\n    --hash=sha256:0\nno-such-package==1 \\\n    --hash=sha256:0\n", tmp_path)
-    assert result.returncode == 1
-    assert result.stderr.startswith(
-        "error: --no-venv: the active environment differs from requirements.lock: numpy is "
-    )
-    assert "no-such-package is missing" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-
-
-def test_reproduce_without_a_python_it_can_use(tmp_path):
-    for name in ("reproduce", "requirements.lock", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "envs", tmp_path / "envs")
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    for tool in ("sh", "cat", "sha256sum", "flock", "dirname"):
-        (tools / tool).symlink_to(shutil.which(tool))
-    result = subprocess.run(
-        [str(tmp_path / "reproduce")], env={"PATH": str(tools)}, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 1
-    assert "error: found no Python 3.11, 3.12 or 3.13 among python3, " in result.stderr
-    assert not (tmp_path / ".venv").exists()
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    monkeypatch.setenv("PIP_TARGET", "/t")
+    monkeypatch.setenv("PIP_CERT", "/c")
+    monkeypatch.setattr(subprocess, "run", list_only)
+    assert install["main"]() == 0
+    first, second = (command for _, command in calls)
+    assert first[-3:] == ["--require-hashes", "-r", "requirements.lock"]
+    assert second[-1] == "-e."
+    for settings, _ in calls:
+        assert settings.pop("PIP_CONFIG_FILE") == os.devnull
+        assert settings.pop("PIP_EXTRA_INDEX_URL").split() == ["https://b", "https://c"]
+        kept = {"PIP_INDEX_URL": "https://d", "PIP_CERT": "/c"}
+        assert {name: settings.get(name) for name in kept} == kept
+        # Those of this machine, if any, are of the kind that is kept.
+        assert not settings.keys() & {"PIP_USER", "PIP_QUIET", "PIP_CONSTRAINT", "PIP_PREFIX", "PIP_TARGET"}

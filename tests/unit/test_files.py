@@ -3,6 +3,8 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -11,7 +13,17 @@ import torch
 
 from vicinal import files
 from vicinal.errors import VicinalError, describe, nearest, run
-from vicinal.files import atomic_directory, atomic_path, read_json, read_object, sha256, write_json, write_text
+from vicinal.files import (
+    atomic_directory,
+    atomic_path,
+    read_json,
+    read_object,
+    set_time,
+    sha256,
+    write_cache,
+    write_json,
+    write_text,
+)
 
 
 class FailureError(Exception):
@@ -106,9 +118,51 @@ def test_file_is_synced_before_the_rename_and_its_folder_after(tmp_path, events)
     assert events == [inode(tmp_path / "a"), "rename", inode(tmp_path)]
 
 
-def test_file_can_be_read_by_others(tmp_path):
-    write_text(tmp_path / "a", "x")
-    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+@pytest.mark.parametrize(
+    ("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o002, 0o664, 0o775), (0o077, 0o600, 0o700)]
+)
+def test_rights_follow_the_umask(tmp_path, umask, file, folder):
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "a", "x")
+        with atomic_path(tmp_path / "replaced") as temporary:
+            temporary.unlink()  # as safetensors does
+            os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
+        with atomic_directory(tmp_path / "model"):
+            pass
+        with atomic_directory(tmp_path / "model"):
+            pass
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
+        "a": file,
+        "replaced": file,
+        "model": folder,
+    }
+
+
+def test_a_file_is_dated_and_one_of_another_user_replaced(tmp_path, monkeypatch):
+    path = tmp_path / "plan.json"
+    path.write_text("{}")
+    set_time(path, 1000.0)
+    assert path.stat().st_mtime == 1000
+    utime, owned = os.utime, inode(path)
+
+    def refuse(where, *rest):
+        if inode(Path(where)) == owned:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        utime(where, *rest)
+
+    monkeypatch.setattr(os, "utime", refuse)
+    set_time(path, 2000.0)
+    assert (path.stat().st_mtime, path.read_text(), inode(path) == owned) == (2000, "{}", False)
+
+
+def test_a_cache_that_cannot_be_written_is_none(tmp_path):
+    (tmp_path / "file").write_text("")
+    write_cache(tmp_path / "file" / "cache.json", {})
+    write_cache(tmp_path / "cache.json", {"a": 1})
+    assert read_json(tmp_path / "cache.json") == {"a": 1}
 
 
 def test_block_that_writes_nothing_to_its_file_makes_an_empty_one(tmp_path):
@@ -159,7 +213,6 @@ def test_directory_appears_when_the_block_ends(tmp_path):
         assert not path.exists()
         assert temporary.parent == path.parent
     assert tree(tmp_path) == {"new/student/weights": b"w"}
-    assert path.stat().st_mode & 0o777 == 0o755
 
 
 def test_directory_takes_the_place_of_the_old_one(tmp_path):
@@ -323,6 +376,34 @@ def test_script_ends_with_its_status(capsys, monkeypatch):
     monkeypatch.setenv("VICINAL_TRACEBACK", "1")
     with pytest.raises(VicinalError):
         run(wrong)
+
+
+SAYS = "import sys; from vicinal.errors import run; run(lambda: [print('λ → é', flush=True) for _ in range(9)] and {})"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "line"), [("ascii", b"? ? ?"), ("latin-1", b"? ? \xe9"), ("utf-8", "λ → é".encode())]
+)
+def test_output_of_any_encoding_breaks_no_script(encoding, line):
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", SAYS.format(0)], capture_output=True, check=False, env=environment)
+    assert (done.returncode, done.stdout.splitlines(), done.stderr) == (0, [line] * 9, b"")
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_script_goes_on_where_nobody_reads_its_output(status):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", SAYS.format(status)], stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (status, b"")
+
+
+def test_a_script_without_any_output_runs():
+    done = subprocess.run(["sh", "-c", 'exec "$0" -c "$1" >&- 2>&-', sys.executable, SAYS.format(3)], check=False)
+    assert done.returncode == 3
 
 
 # What is said

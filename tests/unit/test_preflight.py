@@ -254,6 +254,8 @@ def test_folders_that_may_not_be_written_are_named(monkeypatch, project):
     assert unwritable(Path("closed/results"))[0].text.startswith("closed/results: cannot be written")
     Path("file").write_text("")
     only(unwritable(Path("file")), "is no folder")
+    Path("link").symlink_to("gone")
+    only(unwritable(Path("link")), "link: cannot be written (a link to gone, which is not there)")
 
 
 def test_several_problems_are_said_at_once(monkeypatch):

@@ -241,6 +241,23 @@ def test_mixtures_are_counted(tree):
     assert "numpy" not in notes
 
 
+def test_versions_are_compared_with_the_lock(tree, monkeypatch, tmp_path):
+    results, plans = tree
+    lock = "torch==2.14 \\\n    --hash=sha256:0\nnumpy==2.0 \\\n    --hash=sha256:0\npandas==1\n"
+    (tmp_path / "requirements.lock").write_text(lock)
+    monkeypatch.setattr("vicinal.jobs.lock.LOCK", tmp_path / "requirements.lock")
+    assert verify(plans, results).mixtures == []
+    student = sorted(results.glob("students/*from*/model.json"))[0]
+    for version, note in (
+        ("2.14+cu130", []),
+        ("2.15", ["torch is not 2.14, as in requirements.lock: 2.15 (1 result)"]),
+    ):
+        edit(student, provenance={**MADE, "packages": {**MADE["packages"], "torch": version}})
+        ledger = verify(plans, results)
+        assert [line for line in ledger.mixtures if "lock" in line] == note
+        assert ledger.problems == []
+
+
 def test_the_device_on_which_given_weights_were_read_is_no_mixture():
     trained, given = {**MADE, "device": "cpu"}, {**MADE, "device": "cuda", "gpu": "H100"}
     made = [("teachers", (), {"spec": {}, "code": "c", "provenance": trained})]

@@ -3,13 +3,23 @@
 import argparse
 import sys
 from importlib import import_module
+from pathlib import Path
 
 from vicinal.commands import COMMANDS, DEFAULT
+from vicinal.errors import check_text
+from vicinal.jobs.lock import check_environment
+
+# ./reproduce takes the active environment then; it counts for every command.
+ACTIVE = "--no-venv"
 
 
 def main() -> int:
     """Run the command that the arguments name, by default a run; return the exit status."""
+    check_text("the project's folder", str(Path.cwd()))
     own, snakemake_arguments = split(sys.argv[1:])
+    if ACTIVE in own:
+        check_environment()
+        own = [argument for argument in own if argument != ACTIVE]
     name, rest = (own[0], own[1:]) if own and own[0] in COMMANDS else (DEFAULT, own)
     command = import_module(f"vicinal.commands.{name}")
     parser = make_parser(name, command)

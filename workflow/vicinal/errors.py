@@ -1,5 +1,6 @@
 """The one error that users see, and how a script ends with it."""
 
+import io
 import os
 import signal
 import sys
@@ -39,9 +40,14 @@ def run(main: Callable[[], int | None]) -> None:
     """Run a script's ``main`` and exit with its status; after a user error, with one line for each problem, with 1.
 
     Errors of the disk (ENOSPC, EACCES, EROFS and so on) and a lack of memory count as user errors.
-    VICINAL_TRACEBACK=1 shows the traceback. SIGTERM ends the script cleanly: temporary files are removed.
+    VICINAL_TRACEBACK=1 shows the traceback. SIGTERM ends the script cleanly: temporary files are removed. A letter that
+    the output cannot show becomes ``?``, and where nobody reads the output any more (``| head``) the script goes on.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and stream is getattr(sys, f"__{name}__"):  # none of a test, which replaces it
+            setattr(sys, name, _forgiving(stream))
     try:
         sys.exit(main() or 0)
     except Exception as error:
@@ -53,6 +59,23 @@ def run(main: Callable[[], int | None]) -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)  # as shells do
+
+
+class _Output(io.FileIO):
+    """A file descriptor to write to, also where nobody reads any more."""
+
+    def write(self, data) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return len(data)
+
+
+def _forgiving(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    """Return a text stream to the same file that no letter and no closed pipe can break."""
+    stream.flush()
+    raw = io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(raw, stream.encoding, "replace", line_buffering=stream.line_buffering)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

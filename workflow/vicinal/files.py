@@ -7,8 +7,8 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -61,13 +61,14 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=f"-{path.name}", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    # With the rights that the umask leaves, so that a group can share a folder; those of mkstemp are one user's.
+    temporary = path.with_name(f".tmp-{secrets.token_hex(4)}-{path.name}")
     try:
         with naming(path, temporary):
+            temporary.touch(exist_ok=False)
+            mode = temporary.stat().st_mode
             yield temporary
-            temporary.chmod(0o644)
+            temporary.chmod(mode)  # safetensors puts a file in its place that only its user may read
             _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
@@ -87,12 +88,12 @@ def atomic_directory(path: Path | str, keep: Callable[[Path], bool] = lambda pat
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{path.name}-", dir=path.parent))
+    temporary = path.with_name(f".tmp-{path.name}-{secrets.token_hex(4)}")
+    temporary.mkdir()
     lock = path.with_name(f".tmp-{path.name}.lock")
     try:
         with naming(path, temporary):
             yield temporary
-            temporary.chmod(0o755)
             for file in temporary.rglob("*"):
                 _sync(file)
             _sync(temporary)
@@ -111,7 +112,8 @@ def atomic_directory(path: Path | str, keep: Callable[[Path], bool] = lambda pat
 
 def _replace_directory(path: Path, new: Path) -> None:
     """Rename ``new`` to ``path`` and remove the old directory; if that fails put the old one back."""
-    aside = Path(tempfile.mkdtemp(prefix=f".old-{path.name}-", dir=path.parent))
+    aside = path.with_name(f".old-{path.name}-{secrets.token_hex(4)}")
+    aside.mkdir()
     old = aside / path.name
     try:
         path.rename(old)
@@ -162,6 +164,22 @@ def write_text(path: Path | str, text: str) -> None:
 def write_json(path: Path | str, value: Any) -> None:
     """Write a JSON file atomically: indented, keys sorted, no NaN."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_cache(path: Path, value: Any) -> None:
+    """Write a JSON file that spares work the next time, where that can be written: who only looks need no right to."""
+    with suppress(OSError):
+        write_json(path, value)
+
+
+def set_time(path: Path, time: float) -> None:
+    """Date a file; only its owner may, so that one of another user is replaced by a copy of one's own."""
+    try:
+        os.utime(path, (time, time))
+    except PermissionError:
+        with atomic_path(path) as temporary:
+            shutil.copyfile(path, temporary)
+            os.utime(temporary, (time, time))
 
 
 def read_json(path: Path | str) -> dict[str, Any]:
@@ -272,5 +290,5 @@ def remembered_sums(paths: Iterable[Path], cache: Path | None, gone: bool = Fals
             raise VicinalError(f"{path}: cannot be read ({str(error.strerror).lower()})") from None
         sums[path] = entry[2]
     if cache is not None and remembered != before:
-        write_json(cache, remembered)
+        write_cache(cache, remembered)
     return sums

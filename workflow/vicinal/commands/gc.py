@@ -8,13 +8,13 @@ outside of results/.
 import argparse
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from vicinal.audit.garbage import Item, by_kind, find_garbage, jobs_at_work, remove, unknown_experiments
 from vicinal.audit.references import EXPERIMENTS, References, find_references
 from vicinal.errors import VicinalError
 from vicinal.planning.experiments import RESULTS, SNAPSHOT
+from vicinal.running.console import make_console
 from vicinal.running.runner import head_lock, snakemake_is_locked
 from vicinal.words import count, size
 
@@ -82,7 +82,7 @@ def show(references: References, everything: bool) -> list[Item]:
             table.add_column(column, justify="right")
         for kind, number, files, bytes_ in by_kind(items):
             table.add_row(kind, f"{number:,}", f"{files:,}", size(bytes_))
-        Console(highlight=False).print(table)
+        make_console().print(table)
     if everything:
         for item in sorted(items, key=lambda item: -item.bytes):
             print(f"{size(item.bytes):>10}  {item.path}")

@@ -47,8 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print the plan; return the exit status."""
-    from rich.console import Console
-
+    from vicinal.running.console import make_console
     from vicinal.running.estimate.display import show, show_lines
     from vicinal.running.estimate.overview import make_overview
     from vicinal.running.preflight import find_problems
@@ -65,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
         listed = {"problems": [asdict(problem) for problem in problems]}
         print(json.dumps({**overview.as_json(), **listed}, indent=1))
         return 0
-    console = Console(soft_wrap=False)
+    console = make_console()
     show(overview, console, args.all)
     show_lines(preflight_lines(problems, bool(overview.changes)), console)
     return 0

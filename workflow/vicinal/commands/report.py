@@ -1,6 +1,7 @@
 """Write claims, figures and reports again from the tables of finished experiments; trains nothing."""
 
 import argparse
+import os
 from pathlib import Path
 
 from vicinal.analysis.figures import FIGURES
@@ -26,8 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Rebuild what is made from the tables of one experiment or of several; return the exit status."""
-    output = args.output or args.folder
-    made = {folder: output / folder.name for folder in find_experiments(args.folder)}
+    experiments, output = find_experiments(args.folder), args.output or args.folder
+    if args.output is None and not os.access(args.folder, os.W_OK):
+        raise VicinalError(f"--from {args.folder}: cannot be written; name a folder for the report: --output DIR2")
+    made = {folder: output / folder.name for folder in experiments}
     if args.folder in made:
         made = {args.folder: output}
     for folder, place in made.items():

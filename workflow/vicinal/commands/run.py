@@ -2,7 +2,6 @@
 
 import argparse
 import time
-from contextlib import suppress
 from functools import partial
 
 import yaml
@@ -59,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--unlock", action="store_true", help="remove the lock of a Snakemake that has ended")
     parser.add_argument(
-        "--no-venv", action="store_true", help="use the active environment, if it satisfies the lock file"
+        "--no-venv",
+        action="store_true",
+        help="use the active environment, if it satisfies the lock file; the other commands know this option too",
     )
     parser.epilog = EPILOG
 
@@ -79,8 +80,7 @@ def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
     # With arguments of its own Snakemake may run anything, or nothing; and accepted results need not run.
     checked = args.skip_missing or not (snakemake_arguments or args.accept_code)
     if checked and (closed := unwritable(RESULTS)):
-        with suppress(OSError):  # it writes the checksums of new data there
-            select(name, experiments, where, args)  # names all problems, not only this one
+        select(name, experiments, where, args)  # names all problems, not only this one
         refuse(closed)
     with head_lock(RESULTS) as lock:
         if checked:

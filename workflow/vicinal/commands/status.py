@@ -16,6 +16,7 @@ from rich.text import Text
 from vicinal.planning.experiments import RESULTS, SNAPSHOT, add_experiment_arguments, read_experiments, resolve_named
 from vicinal.planning.plans import build_plans
 from vicinal.results import STAGES
+from vicinal.running.console import make_console
 from vicinal.running.status import Monitor, Status
 from vicinal.words import duration
 
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Show the status of an experiment, live on a terminal; return the exit status."""
-    console = Console(highlight=False)
+    console = make_console()
     monitor = find_monitor(args)
     if monitor is None:
         print(json.dumps(asdict(Status()), indent=1) if args.json else "nothing has run here yet: ./reproduce")

@@ -25,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="check a folder of tables and figures (e.g. results/published/digits) as far as its own records go",
     )
-    parser.add_argument("--strict", action="store_true", help="count mixtures of code, versions or devices as problems")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="count mixtures of code, versions or devices, and versions that are not locked, as problems",
+    )
     parser.add_argument("--all", action="store_true", help="show each problem, even if there are many")
     parser.add_argument("--json", action="store_true", help="print one JSON object: problems, notes, mixtures, counts")
     parser.epilog = SETTINGS
@@ -59,6 +63,8 @@ def main(args: argparse.Namespace) -> int:
         for line in [*ledger.lines(args.all), *(f"note: {note}" for note in [*ledger.notes, *ledger.mixtures])]:
             print(line)
         verdict = "all agree" if ledger.sums else "nothing could be checked"
+        if args.strict and ledger.mixtures:
+            verdict = "the notes count as problems (--strict)"
         verdict = count(len(ledger.problems), "problem") if ledger.problems else verdict
         print(f"{name}: {count(ledger.models, 'model')}, {count(read, 'file')}: {verdict}")
     return int(failed)

@@ -27,7 +27,6 @@ def publish(paths: Iterable[Path], directory: Path) -> None:
     """Move files into ``directory`` once all are on the disk; the last one shows that the others are complete."""
     paths = list(paths)
     for path in paths:
-        path.chmod(0o644)
         with path.open("rb") as file:
             os.fsync(file.fileno())
     (directory / paths[-1].name).unlink(missing_ok=True)

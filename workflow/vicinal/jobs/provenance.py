@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ PACKAGES = (
     *("torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "pillow"),
     *("scikit-learn", "safetensors", "timm", "snakemake"),
 )
+# Where the name of an import is not that of its package.
+MODULES = {"pillow": "PIL", "scikit-learn": "sklearn"}
 
 
 class Stopwatch:
@@ -106,22 +108,25 @@ def _cpuinfo() -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in lines}
 
 
-@cache
 def package_versions() -> dict[str, str]:
-    """Return the versions of the installed packages that results depend on."""
+    """Return the versions of the packages that results depend on: of those imported, else of those installed."""
     versions = {}
     for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
+        module = sys.modules.get(MODULES.get(package, package))
+        # What is imported may hide another version, which is installed too.
+        place = {"path": [str(Path(module.__file__).parents[1])]} if module else {}
+        found = next(iter(distributions(name=package, **place)), None)
+        if found or module:
+            versions[package] = found.version if found else getattr(module, "__version__", "unknown")
     return versions
 
 
 @cache
 def git_revision() -> str | None:
     """Return the git revision of this code, with ``-dirty`` if files differ from it; None outside a checkout."""
-    command = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    # Of a checkout that belongs to another user, too: its code is running.
+    command = ["git", "-c", "safe.directory=*", "--no-optional-locks", "-C", str(PACKAGE)]
+    command += ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
     except FileNotFoundError:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from vicinal.files import set_time
 from vicinal.jobs.plan import recorded_key
 from vicinal.planning.artefacts import Artefacts
 from vicinal.planning.plans import Plan, build_plans
@@ -56,7 +57,7 @@ def _date_back(output: Path, now: float) -> None:
         return
     for path in output.parent.iterdir():
         if _is_in_future(path, now) and path.is_file():
-            os.utime(path, (now - TICK_SECONDS, now - TICK_SECONDS))
+            set_time(path, now - TICK_SECONDS)
 
 
 def _is_in_future(path: Path, now: float) -> bool:
@@ -103,4 +104,4 @@ def _write_plan(plan: Plan, results: Path, fresh: bool) -> None:
         fields = (f"{json.dumps(name)}: {json.dumps(value, sort_keys=True)}" for name, value in sorted(content.items()))
         _write(path, "{\n" + ",\n".join(fields) + "\n}\n")
     if fresh and path.stat().st_mtime != LONG_AGO:
-        os.utime(path, (LONG_AGO, LONG_AGO))
+        set_time(path, LONG_AGO)

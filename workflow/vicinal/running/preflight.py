@@ -165,7 +165,9 @@ def unwritable(results: Path, downloads: Iterable[Download] = ()) -> list[Proble
     problems = []
     for folder, experiments in needed_by.items():
         nearest = nearest_existing(folder)
-        if not nearest.is_dir():
+        if folder.is_symlink() and not folder.exists():
+            why = f"a link to {folder.readlink()}, which is not there"
+        elif not nearest.is_dir():
             why = f"{nearest} is no folder"
         elif not os.access(nearest, os.W_OK | os.X_OK):
             read_only = os.statvfs(nearest).f_flag & os.ST_RDONLY

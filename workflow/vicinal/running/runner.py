@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vicinal.errors import VicinalError
+from vicinal.files import write_text
 from vicinal.running.log_reader import Run, tail
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
@@ -47,20 +48,34 @@ def head_lock(results: Path) -> Iterator[int]:
     """
     try:
         results.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(results / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = _open_lock(results)
     except OSError as error:
-        raise VicinalError(
-            f"{results}: cannot be written ({error.strerror}); make it a folder you may write to"
-        ) from None
+        why = f"{error.filename or results}: {error.strerror}"
+        raise VicinalError(f"{results}: cannot be written ({why}); make it a folder you may write to") from None
     try:
-        if not _take(descriptor):
-            raise VicinalError(
-                f"{results}: another run is working here ({_holder(descriptor)}); wait for it or stop it"
-            )
         yield descriptor
         if not snakemake_is_locked():
             os.ftruncate(descriptor, 0)
     finally:
+        os.close(descriptor)
+
+
+def _open_lock(results: Path) -> int:
+    """Open and take the lock of a results folder; one of another user that only he may write is replaced by a copy."""
+    path = results / ".lock"
+    while True:
+        try:
+            descriptor, foreign = os.open(path, os.O_RDWR | os.O_CREAT, 0o666), False
+        except PermissionError:
+            descriptor, foreign = os.open(path, os.O_RDONLY), True
+        taken, holder = _take(descriptor), _holder(descriptor)
+        if not taken:
+            os.close(descriptor)
+            raise VicinalError(f"{results}: another run is working here ({holder}); wait for it or stop it")
+        if foreign:
+            write_text(path, holder)
+        elif os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
         os.close(descriptor)
 
 
@@ -249,7 +264,8 @@ def _follow(pipe: int, run: Run) -> None:
             if finished is not None:
                 last_news = time.monotonic()
                 count = f"[{run.done:>{len(str(run.total))}}/{run.total}]"
-                progress.console.print(f"{count} {_clock(last_news - began)} {finished.label}", markup=False)
+                line = f"{count} {_clock(last_news - began)} {finished.label}"
+                progress.console.print(line, markup=False, soft_wrap=True)
 
 
 def _read_lines(pipe: int, lines: Queue[str]) -> None:

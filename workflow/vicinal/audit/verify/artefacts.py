@@ -11,7 +11,7 @@ from rich.progress import track
 from vicinal.audit.verify.analysis import check_analysis
 from vicinal.audit.verify.findings import RUN, Ledger
 from vicinal.audit.verify.layout import foreign_files
-from vicinal.audit.verify.mixtures import made_by, mixture_notes
+from vicinal.audit.verify.mixtures import lock_notes, made_by, mixture_notes
 from vicinal.data.store import FORMS
 from vicinal.errors import VicinalError
 from vicinal.evaluation.files import needed_files
@@ -43,7 +43,7 @@ def verify(plans: list[Plan], results: Path, experiments: Iterable[str] = ()) ->
     for path in (path for name in (*FOLDERS, *experiments) for path in foreign_files(results / name)):
         if path.parent not in unreadable:  # else its record may have listed it
             ledger.add(path, "a foreign file", "not of this workflow: move it elsewhere", "foreign")
-    ledger.mixtures = mixture_notes(ledger.made)
+    ledger.mixtures = [*mixture_notes(ledger.made), *lock_notes(ledger.made)]
     return ledger
 
 

@@ -1,5 +1,6 @@
 """What a verification found, and the ledger through which it reads files and compares them."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -116,6 +117,8 @@ class Ledger:
 
     def _add_damaged(self, path: Path, fault: str, remedy: str) -> None:
         there = path.exists()
+        if there and not os.access(path, os.R_OK):
+            fault, remedy = "you may not read it", "its owner has to allow it"
         self.add(path, fault if there else "missing", remedy, "damaged" if there else "missing")
 
     def check_listed(self, path: Path, listed: Any, found: Mapping[str, str | None], what: str, remedy: str) -> None:

@@ -1,9 +1,10 @@
-"""Mixtures: results of several codes, versions, devices or revisions in one experiment."""
+"""Mixtures: results of several codes, versions, devices or revisions in one experiment, or of unlocked versions."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from vicinal.jobs.lock import LOCK, is_locked, locked_versions
 from vicinal.jobs.provenance import PACKAGES
 from vicinal.results import ON_DEVICE
 from vicinal.spec import is_given
@@ -47,6 +48,19 @@ def mixture_notes(made: Iterable[tuple[str, tuple[str, ...], Mapping[str, Any]]]
     if dirty:
         notes.append(f"{count(dirty, 'result')} made by code with changes that were not committed (git: -dirty)")
     return notes
+
+
+def lock_notes(made: Iterable[tuple[str, tuple[str, ...], Mapping[str, Any]]]) -> list[str]:
+    """Return a line for each package of which results were made with another version than the lock file asks for."""
+    locked = locked_versions()
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for *_, record in made:
+        made_with = record.get("provenance")
+        packages = made_with.get("packages") if isinstance(made_with, dict) else None
+        for name, version in packages.items() if isinstance(packages, dict) else ():
+            if name in locked and not is_locked(str(version), locked[name]):
+                found[name][str(version)] += 1
+    return [f"{name} is not {locked[name]}, as in {LOCK.name}: {_counted(found[name])}" for name in found]
 
 
 def _counted(found: Counter[str]) -> str:

@@ -43,7 +43,7 @@ def folder_identity(folder: Path | str, cache: Path | None = None) -> dict[str, 
         source = PhotoFolder(folder)
         entry = {"files": source.digests, "folders": source.folders}
         if cache is not None:
-            files.write_json(cache, {**remembered, key: entry})
+            files.write_cache(cache, {**remembered, key: entry})
     return {"source": "folder", "files": entry["files"]}
 
 
