@@ -3,8 +3,11 @@
 import argparse
 import sys
 from importlib import import_module
+from types import ModuleType
 
+from vicinal import __version__
 from vicinal.commands import COMMANDS, DEFAULT
+from vicinal.jobs.script import Parser
 
 
 def main() -> int:
@@ -30,18 +33,18 @@ def split(arguments: list[str]) -> tuple[list[str], list[str]]:
     return arguments[:cut], arguments[cut + 1 :]
 
 
-def make_parser(name: str, command) -> argparse.ArgumentParser:
+def make_parser(name: str, command: ModuleType) -> Parser:
     """Return the parser of a command, without its arguments yet; that of a run names the other commands."""
     formatter = argparse.RawDescriptionHelpFormatter
     if name != DEFAULT:
-        return argparse.ArgumentParser(
-            prog=f"./reproduce {name}", description=command.__doc__, formatter_class=formatter
-        )
-    others = "\n".join(f"  {other:<8}{text}" for other, text in COMMANDS.items() if other != DEFAULT)
-    return argparse.ArgumentParser(
+        return Parser(prog=f"./reproduce {name}", description=command.__doc__, formatter_class=formatter)
+    others = "\n".join(f"  {other:<12}{text}" for other, text in COMMANDS.items() if other != DEFAULT)
+    parser = Parser(
         prog="./reproduce",
         usage="./reproduce [EXPERIMENT] [OPTIONS] [-- SNAKEMAKE OPTIONS]\n       ./reproduce COMMAND --help",
         description="Reproduce 'Beyond Dark Knowledge: Mixup-Based Distillation for Reliable Predictions'.\n\n"
         f"other commands:\n{others}",
         formatter_class=formatter,
     )
+    parser.add_argument("--version", action="version", version=f"Vicinal {__version__}")
+    return parser
