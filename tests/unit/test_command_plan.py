@@ -159,6 +159,22 @@ def test_a_changed_setting_is_named_with_its_old_and_new_value(say):
     assert row(text, "teachers")[:4] == ["10", "0", "10", "0"]
 
 
+def test_what_an_interrupted_run_left_is_not_finished_yet(say_json):
+    more = (*ON_CPU, "--set", "seeds=[0, 1]")
+    make("--set", "seeds=[0]")
+    _, artefacts, _ = read_artefacts(arguments(*more))
+    write_plans(list(build_plans(artefacts)), RESULTS)
+    found = {
+        stage: {reason for job in say_json(*more)["jobs"] if job["stage"] == stage for reason in job["reasons"]}
+        for stage in ("data", "teachers", "cohorts", "evaluations")
+    }
+    assert all("not finished yet" in reasons for reasons in found.values())
+    assert all(reason.startswith(("not finished", "after ")) for reasons in found.values() for reason in reasons)
+    # Settings that no run planned yet are named.
+    changed = say_json(*more, "--set", "recipe.lr=0.2")
+    assert any("recipe.lr: 0.1 → 0.2" in job["reasons"] for job in changed["jobs"])
+
+
 def change(*reasons):
     return argparse.Namespace(reasons=list(reasons))
 

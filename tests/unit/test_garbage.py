@@ -328,7 +328,8 @@ def test_bookkeeping_of_what_is_gone(project):
 
 def test_the_largest_kind_is_first():
     items = [Item("a", Path("x"), 1, 2), Item("b", Path("y"), 5, 1), Item("a", Path("z"), 1, 1)]
-    assert by_kind(items) == [("b", 1, 1, 5), ("a", 2, 3, 2)]
+    hours = {Path("x/model.json"): 0.5, Path("kept/model.json"): 7.0}
+    assert by_kind(items, hours) == [("b", 1, 1, 5, 0), ("a", 2, 3, 2, 0.5)]
 
 
 def test_without_results_there_is_nothing(tmp_path, monkeypatch, capsys):

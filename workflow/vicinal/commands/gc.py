@@ -1,8 +1,9 @@
 """List results that no experiment refers to, with their sizes; remove them with --delete.
 
 An experiment counts if config.yaml, experiments/*.yaml, the last run or a config given here asks for it, or if its
-tables lie in results/. Nothing is removed while a run or a job works here, and never anything in results/published or
-outside of results/.
+tables lie in results/. So the models of a run with --set are not referred to once another run was the last one and its
+tables are gone; a CONFIG with its settings keeps them. Nothing is removed while a run or a job works here, and never
+anything in results/published or outside of results/.
 """
 
 import argparse
@@ -15,8 +16,9 @@ from vicinal.audit.garbage import Item, by_kind, find_garbage, jobs_at_work, rem
 from vicinal.audit.references import EXPERIMENTS, References, find_references
 from vicinal.errors import VicinalError
 from vicinal.planning.experiments import RESULTS, SNAPSHOT
+from vicinal.running.estimate.recorded import hours_to_make
 from vicinal.running.runner import head_lock, snakemake_is_locked
-from vicinal.words import count, size
+from vicinal.words import count, duration, size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,10 +80,11 @@ def show(references: References, everything: bool) -> list[Item]:
     if items:
         table = Table(box=None, pad_edge=False)
         table.add_column("not referred to")
-        for column in ("number", "files", "size"):
+        for column in ("number", "files", "size", "took"):
             table.add_column(column, justify="right")
-        for kind, number, files, bytes_ in by_kind(items):
-            table.add_row(kind, f"{number:,}", f"{files:,}", size(bytes_))
+        rows = by_kind(items, hours_to_make(RESULTS))
+        for kind, number, files, bytes_, hours in rows:
+            table.add_row(kind, f"{number:,}", f"{files:,}", size(bytes_), duration(3600 * hours) if hours else "")
         Console(highlight=False).print(table)
     if everything:
         for item in sorted(items, key=lambda item: -item.bytes):
@@ -93,7 +96,9 @@ def show(references: References, everything: bool) -> list[Item]:
         )
     if items:
         sources = ", ".join(map(str, references.sources))
+        took = duration(3600 * sum(row[-1] for row in rows))
         print(f"{len(items):,} files and folders, {total}, are not referred to by {sources}")
+        print(f"making them took {took} of training and measuring")
     else:
         print("every result here is referred to: nothing to remove")
     return items

@@ -12,6 +12,9 @@ from vicinal.planning.reasons import Relatives, student_reason
 from vicinal.results import STAGES, TRAINED
 from vicinal.spec import is_given
 
+# Of a result that an earlier run planned exactly like this, and did not come to, or did not finish.
+UNFINISHED = "not finished yet"
+
 
 @dataclass
 class Change:
@@ -56,7 +59,10 @@ def stale_reasons(plan: Plan, results: Path, relatives: Relatives) -> list[str]:
     output = results / plan.output
     parts = recorded_parts(output)
     if not output.exists():
-        return [f"missing: {output}"] if parts else relatives.reasons(plan)
+        if parts:
+            return [f"missing: {output}"]
+        is_planned = read_object(results / plan.path).get("key") == plan.key
+        return [UNFINISHED] if is_planned else relatives.reasons(plan)
     if recorded_key(output) != plan.key:
         return _changed_parts(plan, parts) or ["settings"]
     gone = [directory for directory in plan.directories if not (results / directory).is_dir()]

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,12 @@ def config_file(experiment: str | None) -> Path:
     if experiment.endswith((".yaml", ".yml")):
         return Path(experiment)
     return experiment_file(experiment)
+
+
+def run_command(args: argparse.Namespace) -> str:
+    """Return the command that runs what the arguments name."""
+    experiment = [args.experiment] if args.experiment else []
+    return shlex.join(["./reproduce", *experiment, *(word for text in args.set for word in ("--set", text))])
 
 
 def dump(name: str, experiments: list[Experiment]) -> dict[str, Any]:
