@@ -175,6 +175,25 @@ class EvaluationSettings(Section):
     )
 
 
+class Energy(Section):
+    """Turns the hours of a plan into energy, CO₂ and money; nothing here changes results."""
+
+    watts: Positive | None = Field(
+        None,
+        description="power of a busy device with its share of the machine, W: of a GPU, or of a CPU core; null: a plan "
+        "says nothing of energy",
+    )
+    co2_grams: NotNegative | None = Field(None, description="CO₂ of a kWh where it runs, g; null: not shown")
+    price: NotNegative | None = Field(None, description="price of a kWh; null: not shown")
+    currency: str = Field("EUR", pattern=r"^\S{1,8}$", description="of the price, up to 8 characters, e.g. EUR")
+
+    @model_validator(mode="after")
+    def _watts_are_known(self) -> "Energy":
+        if self.watts is None and (self.co2_grams is not None or self.price is not None):
+            raise ValueError("co2_grams and price need watts: the power of a busy device")
+        return self
+
+
 class Execution(Section):
     """Where and how it runs; nothing here changes results, except by rounding."""
 
@@ -192,6 +211,7 @@ class Execution(Section):
     cohort_size: Int | None = Field(None, ge=1, description="most students trained at once; null: whole cohorts")
     gpu_slots: Int = Field(1, ge=1, description="jobs that share a GPU")
     checkpoint_seconds: Positive = Field(60.0, description="seconds from one checkpoint of a training to the next")
+    energy: Energy = Field(Energy(), description="what a plan says of energy, CO₂ and money")
 
 
 class Experiment(Section):

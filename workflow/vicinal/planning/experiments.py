@@ -94,38 +94,43 @@ def read_artefacts(args: argparse.Namespace) -> tuple[str, Artefacts, Execution]
     return name, *resolve_named(name, experiments, where)
 
 
-def resolve_named(name: str, experiments: list[Experiment], where: str) -> tuple[Artefacts, Execution]:
+def resolve_named(
+    name: str, experiments: list[Experiment], where: str, missing: list[Problem] | None = None
+) -> tuple[Artefacts, Execution]:
     """Return what the experiments of a config ask for, and how it is made.
 
     Several are a collection of that name; so is a single one, if the others were left out
-    (``vicinal.planning.skipped``).
+    (``vicinal.planning.skipped``). ``missing`` is that of ``source_of``.
 
     Raises:
         VicinalError: they cannot run together, or their data cannot be found.
     """
-    return resolve(experiments, where, RESULTS, collection_name(name, [e.name for e in experiments], RESULTS))
+    return resolve(experiments, where, RESULTS, collection_name(name, [e.name for e in experiments], RESULTS), missing)
 
 
 def resolve_each(
-    name: str, experiments: list[Experiment], where: str
+    name: str, experiments: list[Experiment], where: str, with_missing: bool = False
 ) -> tuple[Artefacts | None, Execution | None, list[Problem]]:
     """Return what the experiments that can run ask for, how it is made, and what is wrong with the others.
 
-    None and None where none of several can run.
+    None and None where none of several can run. ``with_missing``: those that only lack data which a user must get by
+    hand are planned too (``source_of``).
 
     Raises:
         VicinalError: there is only one experiment, and its data cannot be found; or they cannot run together.
     """
+    missing: list[Problem] | None = [] if with_missing else None
     try:
-        return *resolve_named(name, experiments, where), []
+        return *resolve_named(name, experiments, where, missing), missing or []
     except VicinalError as error:
         if len(experiments) == 1:
             raise
         together = error
-    problems, resolved = [], []
+    problems: list[Problem] = []
+    resolved = []
     for experiment in experiments:
         try:
-            resolve([experiment], where, RESULTS)
+            resolve([experiment], where, RESULTS, missing=missing)
             resolved.append(experiment)
         except VicinalError as error:
             problems += [Problem(line, (experiment.name,)) for line in describe(error).splitlines()]
@@ -133,4 +138,5 @@ def resolve_each(
         raise together
     if not resolved:
         return None, None, problems
-    return *resolve(resolved, where, RESULTS, name), problems
+    artefacts, execution = resolve(resolved, where, RESULTS, name, missing)
+    return artefacts, execution, [*dict.fromkeys(missing or []), *problems]

@@ -8,17 +8,19 @@ from typing import Any
 from vicinal.errors import VicinalError
 from vicinal.files import read_json
 from vicinal.planning.artefacts import DataSet
+from vicinal.planning.sources import MISSING
 from vicinal.spec import data_id
 
+PHOTO = (1, 1, 3)
 # Classes, image (height, width, channels), training and test images of the published sets. Digits have no test split.
 _DIGITS = (10, (8, 8, 1), 1_797, 0)
 _KNOWN = {
     "cifar10": (10, (32, 32, 3), 50_000, 10_000),
     "cifar100": (100, (32, 32, 3), 50_000, 10_000),
     "fashion_mnist": (10, (28, 28, 1), 60_000, 10_000),
+    "imagenet": (1000, PHOTO, 1_281_167, 50_000),
 }
 _DIGITS_TEST = 900
-PHOTO = (1, 1, 3)
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def _source(store: DataSet) -> tuple[int, tuple[int, int, int], int, int, int]:
     spec = store.spec
     if spec["source"] == "digits":
         return (*_DIGITS, 0)
-    if spec["source"] == "torchvision":
+    if spec["source"] in ("torchvision", MISSING):
         return (*_KNOWN[spec["name"]], 0)
     if spec["source"] == "folder":
         from vicinal.data.photos.folders import PhotoFolder  # looks into every folder
