@@ -210,7 +210,8 @@ def test_lines_fit_the_console(say, monkeypatch, columns):
 
 def test_the_fields_of_the_json_are_those_of_the_help(say_json):
     found = say_json(*ON_CPU)
-    fields = ["experiment", "jobs", "stages", "totals", "time", "disk", "blocks", "seeds", "notes", "problems"]
+    fields = ["experiment", "jobs", "stages", "totals", "time", "disk", "blocks", "seeds", "notes", "energy"]
+    fields += ["left_out", "problems"]
     assert list(found) == fields
     parts = [found["jobs"][0], found["stages"][0], found["totals"], found["time"], found["disk"], found["blocks"][0]]
     for name in (*found, *(name for part in parts for name in part)):
@@ -223,10 +224,36 @@ def test_the_grid_of_the_paper_is_planned_in_seconds(say, monkeypatch):
     began = time.process_time()
     text = say("paper", *ON_GPU)
     assert time.process_time() - began < 10
-    assert "1,270 students trained" in text  # without ImageNet, which is not there
-    assert "imagenet: data/imagenet: no such folder" in text
+    assert "1,330 students trained" in text
+    assert "error: imagenet: data/imagenet: no such folder" in text
     assert "GPU-hours" in text
     assert "cifar100 main: " in text
+
+
+def test_photos_that_are_not_there_are_planned_with_and_named(say, say_json):
+    text = say("imagenet", *ON_GPU)
+    assert row(text, "cohorts of students")[:4] == ["60", "0", "60", "0"]
+    assert "error: imagenet: data/imagenet: no such folder" in text
+    found = say_json("imagenet", *ON_GPU)
+    assert found["disk"]["parts"]["data"] > 100e9
+    assert found["left_out"] == []
+
+
+def test_years_on_a_cpu_are_years_and_need_a_gpu(say):
+    text = " ".join(say("imagenet", *ON_CPU).split())
+    assert re.search(r"time: about \d+ years on 2 cores, 1 job of 2 threads at a time: it needs a GPU", text)
+    assert "core-hours" not in text
+    assert "core-years" in text
+
+
+def test_energy_is_hours_times_power(say, say_json):
+    assert say_json(*ON_CPU)["energy"] is None
+    energy = "{watts: 20, co2_grams: 400, price: 0.5, currency: CHF}"
+    found = say_json(*ON_CPU, "--set", f"execution.energy={energy}")
+    kwh = found["time"]["device_hours"] * 0.02
+    assert found["energy"] == {"kwh": kwh, "co2_kg": kwh * 0.4, "cost": kwh * 0.5, "currency": "CHF"}
+    text = say("cifar100-short", *ON_GPU, "--set", "execution.energy={watts: 700, price: 0.3}")
+    assert re.search(r"energy: [\d.]+ kWh, [\d.]+ EUR \(by execution.energy\)", text)
 
 
 # Blocks and seeds

@@ -22,14 +22,13 @@ def warn(line: str) -> None:
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """Return `` (did you mean a, b?)`` with the valid names nearest to ``name``, or else a list of all, if it is short."""
+    """Return `` (did you mean a, b?)`` with the valid names nearest to ``name``; else all, or the first of many."""
     valid = [str(v) for v in valid]
     if close := get_close_matches(str(name), valid, n=3, cutoff=0.6):
         return f" (did you mean {', '.join(close)}?)"
     if len(valid) <= LISTED:
         return f" (valid: {', '.join(valid)})"
-    near = get_close_matches(str(name), valid, n=6, cutoff=0.0)
-    return f" (the nearest of {len(valid)} valid ones: {', '.join(near)})"
+    return f" ({len(valid)} are valid, e.g. {', '.join(valid[:6])})"
 
 
 def check_text(field: str, text: str | None) -> None:

@@ -3,10 +3,10 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, create_model, model_validator
+from pydantic import BeforeValidator, Field, create_model, model_validator
 from pydantic.fields import FieldInfo
 
-from vicinal.config.blocks import Blocks, Loss, distinct
+from vicinal.config.blocks import Blocks, Loss, Seeds
 from vicinal.config.cluster import Cluster
 from vicinal.config.section import Float, Int, Section
 from vicinal.config.teacher import TeacherEntry
@@ -224,8 +224,9 @@ class Experiment(Section):
         RecipeChanges(), description="the fields of the recipe that differ for teachers"
     )
     loss: Loss = Field(Loss(), description="weights of the distillation loss")
-    seeds: Annotated[list[Seed], AfterValidator(distinct)] = Field(
-        [0, 1, 2, 3, 4], description="replicates: student seed s learns from teacher seed s"
+    seeds: Seeds = Field(
+        [0, 1, 2, 3, 4],
+        description="replicates: student seed s learns from teacher seed s; range(N) is 0 to N - 1",
     )
     grids: Blocks = Field(
         min_length=1,

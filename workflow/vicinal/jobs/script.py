@@ -14,7 +14,6 @@ from vicinal.jobs.lease import lease
 from vicinal.jobs.plan import check_code, read_plan, record_key
 
 
-
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows the default of an option, if it has one."""
 

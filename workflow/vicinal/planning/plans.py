@@ -36,7 +36,6 @@ REPORT_FILES = [
 ]
 
 
-
 class CodeRecord(NamedTuple):
     """The record of a result, as its plan wants it: the result's id, the record's path, its spec and its code."""
 

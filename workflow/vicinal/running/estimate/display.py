@@ -94,7 +94,9 @@ def _show_parts(overview: Overview, console: Console) -> None:
     for parts, words in ((overview.blocks, "several blocks"), (overview.seeds, "several seeds")):
         for name, part in part_rows(parts):
             name = f"shared by {words}" if name == SHARED else name
-            table.add_row(Text(name), str(part.students), str(part.teachers), hours(part.hours * (3600 / YEAR if is_long else 1)))
+            table.add_row(
+                Text(name), str(part.students), str(part.teachers), hours(part.hours * (3600 / YEAR if is_long else 1))
+            )
     console.print()
     console.print(table)
 
@@ -147,7 +149,7 @@ def _group(reason: str) -> str:
 
 def totals(overview: Overview) -> list[str]:
     """Return the totals, a line each."""
-    times, disk, cluster = overview.times, overview.disk, overview.cluster_jobs
+    disk, cluster = overview.disk, overview.cluster_jobs
     stages = {word: overview.stage(stage) for stage, word in reversed(_MODELS.items())}
     models = (f"{count(stage.train or 0, word)} trained, {stage.keep} reused" for word, stage in stages.items())
     parts = ", ".join(f"{name} {size(part)}" for name, part in disk.parts.items() if part)
