@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from vicinal.audit.garbage import Item, by_kind, find_garbage, jobs_at_work, remove, unknown_experiments
-from vicinal.audit.references import EXPERIMENTS, References, find_references
+from vicinal.audit.references import References, find_references
 from vicinal.errors import VicinalError
-from vicinal.planning.experiments import RESULTS, SNAPSHOT
+from vicinal.planning.experiments import EXPERIMENTS, RESULTS, SNAPSHOT
 from vicinal.running.estimate.recorded import hours_to_make
 from vicinal.running.runner import head_lock, snakemake_is_locked
 from vicinal.words import count, duration, size

@@ -27,6 +27,11 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, formatter_class: type[argparse.HelpFormatter] = Formatter, **more: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=formatter_class, **more)
 
+    @property
+    def long_options(self) -> list[str]:
+        """Return the options that begin with two dashes."""
+        return [word for word in self._option_string_actions if word.startswith("--")]
+
 
 Named = Callable[[dict[str, Any]], tuple[str, ...]]
 

@@ -14,6 +14,7 @@ from vicinal.planning.problems import Problem
 from vicinal.planning.skipped import collection_name
 
 RESULTS = Path("results")
+EXPERIMENTS = Path("experiments")
 # The config of the last run, or of the one in progress.
 SNAPSHOT = RESULTS / "plan" / "config.yaml"
 SETTINGS = f"Short keys of --set: {', '.join([*SHORT_KEYS, *GRID_KEYS])}; any field by its path, e.g. recipe.lr=0.1."
