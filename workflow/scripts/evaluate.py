@@ -87,7 +87,7 @@ def measure(
         target = mean_entropy(answers) if answers else None
         is_teacher = unit["stage"] == "teacher"
         own, fidelity = (answers, None) if is_teacher else (logits(places[id_], unit, probe), answers)
-        return table_files(model_tables(own, probe, fidelity, target, is_teacher=is_teacher)), {}
+        return table_files(model_tables(own, probe, fidelity, target, is_teacher=is_teacher)), {}  # type: ignore[arg-type]
 
     progress = Progress(plan["id"], len(places), "models")
     write_measurements(folder, places, wanted, tables, device, progress.update)

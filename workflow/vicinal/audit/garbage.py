@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -198,7 +198,7 @@ def by_kind(items: Iterable[Item], hours: Mapping[Path, float]) -> list[tuple[st
     for item in items:
         groups[item.kind].append(item)
         kinds[item.path] = item.kind
-    took: Counter[str] = Counter()
+    took: dict[str, float] = defaultdict(float)
     for record, value in hours.items():
         for kind in {kinds[folder] for folder in record.parents if folder in kinds}:
             took[kind] += value

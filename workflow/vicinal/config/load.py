@@ -1,7 +1,7 @@
 """From a config file and overrides to validated experiments."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ def read_config(path: Path | str) -> dict:
 
 
 def validate(
-    config: Mapping, where: str, overrides: list[str] = (), folder: Path | str = "experiments"
+    config: Mapping, where: str, overrides: Iterable[str] = (), folder: Path | str = "experiments"
 ) -> list[Experiment]:
     """Return the validated experiments of a config: one, or all of a collection.
 

@@ -58,13 +58,13 @@ def explain(model: type[BaseModel], problem: ErrorDetails, config: Mapping, more
     return f"{field}: {words.format(form=form, **problem.get('ctx', {}))}, found {problem['input']!r}"
 
 
-def _key_path(problem: dict, config: Any) -> list[str]:
+def _key_path(problem: ErrorDetails, config: Any) -> list[str]:
     """Return the keys of the config that lead to an error: pydantic's location also names members of unions."""
     path = []
     for part in problem["loc"]:
         if (isinstance(config, dict) and part in config) or (isinstance(config, list) and isinstance(part, int)):
             path.append(str(part))
-            config = config[part]
+            config = config[part]  # type: ignore[index]
     return [*path, str(problem["loc"][-1])] if problem["type"] == "missing" else path
 
 

@@ -124,7 +124,8 @@ class Recipe(Section):
     def _window_fits(self) -> "Recipe":
         if self.resize is not None and self.crop is None:
             raise ValueError("resize needs crop: the size of the window that is cut out")
-        if self.resize is not None and (self.crop > self.resize or (self.resize - self.crop) % 2):
+        differ = 0 if self.resize is None or self.crop is None else self.resize - self.crop
+        if differ < 0 or differ % 2:
             raise ValueError(f"crop {self.crop} must be resize {self.resize} minus an even number of pixels")
         if self.crop is not None and self.crop_padding:
             raise ValueError("crop_padding is for images without resize and crop: set it to 0")
@@ -144,15 +145,15 @@ class Recipe(Section):
         return self
 
 
-def _optional(field: FieldInfo) -> tuple[Any, FieldInfo]:
+def _optional(field: FieldInfo) -> tuple[Any, Any]:
     """Return a field of the same type and limits, with the default None."""
     # pydantic keeps the limits as metadata, apart from the type
-    limited = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    limited: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     return limited | None, Field(None, description=field.description)
 
 
 # A student sees the images that its teacher sees: resize and crop are the same for both.
-RecipeChanges = create_model(
+RecipeChanges = create_model(  # type: ignore[call-overload]
     "RecipeChanges",
     __base__=Section,
     __doc__="The fields of the recipe that differ.",

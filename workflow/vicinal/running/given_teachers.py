@@ -54,6 +54,6 @@ def unfit_teachers(
                 f"grids.teachers.normalisation: that of {model} has mean and std of {len(own['mean'])} channels, the "
                 f"images of {name} have {data.channels}: give {data.channels} of both"
             )
-        asked_by = artefacts.names(lambda study, id_=teacher.id: id_ in study.models)
+        asked_by = artefacts.names(lambda study, id_=teacher.id: id_ in study.models)  # type: ignore[misc]
         problems += [Problem(text, asked_by) for text in texts]
     return problems

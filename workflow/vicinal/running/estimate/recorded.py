@@ -67,8 +67,8 @@ def read_recorded(results: Path) -> Recorded:
             work = (tables_work if is_teacher else evaluation_work)(unit, len(records), shape, spec["pairs"])
         found.jobs.append(RecordedJob(seconds, _machine(made), work))
     for path in sorted((results / "benchmarks").glob("*/**/*.tsv")):
-        if (seconds := benchmark_seconds(path)) is not None:
-            found.rules[path.relative_to(results / "benchmarks").parts[0]].append(seconds)
+        if (took := benchmark_seconds(path)) is not None:
+            found.rules[path.relative_to(results / "benchmarks").parts[0]].append(took)
     return found
 
 
@@ -88,7 +88,8 @@ def _jobs(results: Path) -> Iterable[dict[Path, dict[str, Any]]]:
     for pattern in (f"teachers/*/model/{RECORD}", f"students/*/{RECORD}", f"evaluations/*/*/{EVALUATION}"):
         for path in sorted(results.glob(pattern)):
             record = read_object(path)
-            spec, made = record.get("spec"), record.get("provenance")
+            spec: Any = record.get("spec")
+            made: Any = record.get("provenance")
             is_whole = isinstance(spec, dict) and isinstance(made, dict) and made.keys() >= {"began", "wall_seconds"}
             if not is_whole or is_given(spec):
                 continue  # damaged, or not trained here

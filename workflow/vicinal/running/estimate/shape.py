@@ -1,6 +1,5 @@
 """How many images of which size a data set has: as recorded, or else as known or as its source says."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,7 @@ def shape_of(store: DataSet, results: Path) -> Shape:
     return recorded if recorded is not None else _expected(store)
 
 
-def recorded_shape(spec: Mapping[str, Any], results: Path) -> Shape | None:
+def recorded_shape(spec: dict[str, Any], results: Path) -> Shape | None:
     """Return the shape of a prepared data set by its spec; None where it is not prepared."""
     path = results / "data" / data_id(spec) / "data.json"
     try:
@@ -94,7 +93,7 @@ def _source(store: DataSet) -> tuple[int, tuple[int, int, int], int, int, int]:
         folder = PhotoFolder(Path(store.root) / spec["name"])
         train, *others = (folder.counts.get(split, 0) for split in ("train", "test", "validation"))
         test, held = others if others[0] else reversed(others)
-        return len(folder.class_names), PHOTO, train, test, held
+        return len(folder.class_names or ()), PHOTO, train, test, held
     from vicinal.data.parquet import open_parquet  # pyarrow and Pillow take a while to load
 
     folder = Path(store.root) / spec["name"]
