@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel
-from pydantic_core import ErrorDetails
 
 from vicinal.errors import nearest
 
@@ -13,7 +12,7 @@ WORDS = {
     "int_": "must be a whole number",
     "float_": "must be a number",
     "finite_number": "must be a finite number",
-    "string_type": "must be text (in quotes where it looks like something else)",
+    "string_type": "must be text",
     "bool_": "must be true or false",
     "list_type": "must be a list, e.g. [1, 2]",
     "tuple_type": "must be a list, e.g. [1, 2]",
@@ -30,12 +29,12 @@ WORDS = {
 NAME = "a name of letters, digits, '_' and '-', at most 64"
 
 
-def explain(model: type[BaseModel], problem: ErrorDetails, config: Mapping, more: Iterable[str] = ()) -> str:
+def explain(model: type[BaseModel], problem: Any, config: Mapping, more: Iterable[str] = ()) -> str:
     """Return one line for one of pydantic's findings: field, what is wrong, what would be right.
 
     Args:
         model: that the config was validated as.
-        problem: the finding.
+        problem: the finding, an entry of ``ValidationError.errors()``.
         config: the config.
         more: keys that are valid at the top besides the fields.
     """
@@ -58,7 +57,7 @@ def explain(model: type[BaseModel], problem: ErrorDetails, config: Mapping, more
     return f"{field}: {words.format(form=form, **problem.get('ctx', {}))}, found {problem['input']!r}"
 
 
-def _key_path(problem: ErrorDetails, config: Any) -> list[str]:
+def _key_path(problem: Any, config: Any) -> list[str]:
     """Return the keys of the config that lead to an error: pydantic's location also names members of unions."""
     path = []
     for part in problem["loc"]:
