@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from vicinal import __version__
-from vicinal.config import Experiment, read_config
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -105,9 +104,3 @@ def test_links_lead_to_files_and_headings(page):
         if heading:
             titles = re.findall(r"^#+ (.*)$", file.read_text(), re.M)
             assert heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, target
-
-
-def test_the_default_experiment_is_described_by_the_schema():
-    schema = json.loads((ROOT / "workflow/config.schema.json").read_text())
-    assert read_config(ROOT / "config.yaml").keys() <= Experiment.model_fields.keys()
-    assert "Experiment" in schema["$defs"]

@@ -96,9 +96,10 @@ def show(references: References, everything: bool) -> list[Item]:
         )
     if items:
         sources = ", ".join(map(str, references.sources))
-        took = duration(3600 * sum(row[-1] for row in rows))
         print(f"{len(items):,} files and folders, {total}, are not referred to by {sources}")
-        print(f"making them took {took} of training and measuring")
+        if hours := sum(row[-1] for row in rows):
+            print(f"training and measuring them took {duration(3600 * hours)}")
+        print("what only an earlier run with --set asked for counts as not referred to (see --help)")
     else:
         print("every result here is referred to: nothing to remove")
     return items

@@ -63,7 +63,7 @@ def _key_path(problem: Any, config: Any) -> list[str]:
     for part in problem["loc"]:
         if (isinstance(config, dict) and part in config) or (isinstance(config, list) and isinstance(part, int)):
             path.append(str(part))
-            config = config[part]  # type: ignore[index]
+            config = config[part]
     return [*path, str(problem["loc"][-1])] if problem["type"] == "missing" else path
 
 
