@@ -105,7 +105,7 @@ def test_a_first_run_is_all_new_and_nothing_is_written(say):
     assert "all of it is new" in text
     assert "models: 90 students trained, 0 reused; 10 teachers trained, 0 reused" in text
     assert "50 jobs: operations at the stated rate of 60 GFLOP/s a thread" in text
-    assert "jobs:   55 for a cluster (train_teacher 10, distill 30, evaluate 15)" in text
+    assert "jobs:   50 for a cluster (train_teacher 10, distill 30, evaluate 10)" in text
     assert "after" not in text
     assert [path for path in files() if path not in before and path != RESULTS] == []
 

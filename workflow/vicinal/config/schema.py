@@ -3,10 +3,10 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, create_model, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, create_model, model_validator
 from pydantic.fields import FieldInfo
 
-from vicinal.config.blocks import Blocks, Loss, Seeds
+from vicinal.config.blocks import Blocks, Loss, Seeds, distinct
 from vicinal.config.cluster import Cluster
 from vicinal.config.section import Float, Int, Section
 from vicinal.config.teacher import TeacherEntry

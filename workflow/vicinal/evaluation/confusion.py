@@ -58,7 +58,7 @@ def peak_pairs(clean_logits: Any, mixed_logits: Any, pairs: Pairs, labels: Any) 
     """
     clean = check_logits(clean_logits, "clean_logits")
     mixed = check_logits(mixed_logits, "mixed_logits")
-    labels = check_labels(labels, *clean.shape, "labels")  # type: ignore[call-arg]
+    labels = check_labels(labels, *clean.shape, "labels")
     if mixed.shape[1] != clean.shape[1]:
         raise MetricError(f"shapes differ: clean_logits {clean.shape}, mixed_logits {mixed.shape}")
     if len(pairs) != len(mixed):
@@ -80,7 +80,7 @@ def other_classes(p: Any, y_i: Any, y_j: Any) -> np.ndarray:
         MetricError: ``p`` is not a matrix of probabilities, or the labels do not fit it.
     """
     p = np.array(check_probabilities(p))
-    sources = np.stack([check_labels(y_i, *p.shape, "y_i"), check_labels(y_j, *p.shape, "y_j")], axis=1)  # type: ignore[call-arg]
+    sources = np.stack([check_labels(y_i, *p.shape, "y_i"), check_labels(y_j, *p.shape, "y_j")], axis=1)
     np.put_along_axis(p, sources, 0, axis=1)
     mass = p.sum(axis=1, keepdims=True)
     return np.divide(p, mass, out=np.full_like(p, np.nan), where=mass > 0)
@@ -179,7 +179,7 @@ def similarity_matrices(
     """
     peak = peak_pairs(clean_logits, mixed_logits, pairs, labels)
     p = metrics.softmax(clean_logits, temperature)
-    labels = check_labels(labels, *p.shape, "labels")  # type: ignore[call-arg]
+    labels = check_labels(labels, *p.shape, "labels")
     matrices = dict.fromkeys(KINDS, np.full((p.shape[1], p.shape[1]), np.nan))
     matrices["clean"] = _class_means([labels], [np.ones(len(p))], p, np.ones_like(p))
     if len(peak.lam):

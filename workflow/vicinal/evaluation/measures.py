@@ -106,7 +106,7 @@ def predictions_table(logits: Any, labels: Any, index: Any) -> pd.DataFrame:
         MetricError: the logits are not (N, K) or not finite, or the labels or the index do not fit.
     """
     p = metrics.softmax(logits)
-    labels = check_labels(labels, *p.shape, "labels")  # type: ignore[call-arg]
+    labels = check_labels(labels, *p.shape, "labels")
     index = check_labels(index, len(p), np.iinfo(np.int32).max, "index")
     return pd.DataFrame(
         {
@@ -255,7 +255,7 @@ def _pair_metrics(
         values |= zip(_IMITATION, (linear, p_mixed, teacher), strict=True)
     if matched_temperature is not None:
         matched = [metrics.softmax(logits[name], matched_temperature) for name in _OF_PAIR]
-        values["nonlinearity_matched"] = metrics.nonlinearity(*matched, lam, reduction="none")  # type: ignore[call-arg]
+        values["nonlinearity_matched"] = metrics.nonlinearity(*matched, lam, reduction="none")
     return values
 
 

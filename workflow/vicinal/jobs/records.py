@@ -8,7 +8,6 @@ from typing import Any
 from vicinal.errors import VicinalError
 from vicinal.files import atomic_directory, read_json, read_object, sha256, write_json
 from vicinal.results import EVALUATION, RECORD, WEIGHTS, checkpoint_folder, model_folder
-from vicinal.words import count
 
 
 def is_finished(record: Path, wanted: Mapping[str, Any]) -> bool:
@@ -75,8 +74,7 @@ def models_to_measure(
             wanted[id_] = {"id": id_, "weights_sha256": weights_sha256(place), **of_unit}
             if not is_finished(folder / id_ / EVALUATION, wanted[id_]):
                 missing[id_] = place
-    measured = len(wanted) - len(missing)
-    print(f"{plan['id']}: {count(len(missing), 'model')} to measure, {measured} measured before", flush=True)
+    print(f"{plan['id']}: models to measure: {len(missing)}, measured before: {len(wanted) - len(missing)}", flush=True)
     return wanted, missing
 
 

@@ -71,7 +71,7 @@ def _add(
             cohort, students = _cohort(experiment, store_of(point.seed), teacher, point, own)
             cohort = artefacts.cohorts.setdefault(cohort.id, cohort)
             students = [cohort.students.setdefault(student.id, student) for student in students]
-            if not teacher and any(method.startswith("kd") for method in grid.methods):
+            if not teacher and grid.teachers and any(method.startswith("kd") for method in grid.methods):
                 # Measured beside the first teacher of the first block with distillation that has them.
                 compared.setdefault(cohort.id, teacher_of(grid.teachers[0], point.seed))
             _measure(artefacts, study, cohort, students, teacher or compared.get(cohort.id), point.seed)

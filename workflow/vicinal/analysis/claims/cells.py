@@ -147,7 +147,7 @@ class Runs:
         if found:
             return next((s for s in found if s.recipe == student.recipe), found[0])
         method = "ce" if alpha is None else "ce_mixup"
-        return Setting(TEACHER, student.data, name, method, alpha, *[None] * 4, 0.0, 1.0, source=source)  # type: ignore[call-arg]
+        return Setting(TEACHER, student.data, name, method, alpha, *[None] * 4, 0.0, 1.0, source=source)
 
     def pretraining_warning(self, setting: Setting, why: str) -> str:
         """Return a warning if a run started from weights pretrained with mixup; ``why`` says why it matters."""

@@ -58,7 +58,7 @@ def baseline(setting: Setting, method: str) -> Setting:
     if method == "kd":
         return setting._replace(method="kd", alpha=None)
     alpha = setting.alpha if method == "ce_mixup" else None
-    return Setting(  # type: ignore[call-arg]
+    return Setting(
         STUDENT, setting.data, setting.model, method, alpha, *[None] * 4, 0.0, 1.0, setting.recipe, setting.source
     )  # fmt: skip
 

@@ -43,6 +43,6 @@ def training_pixels(pixels: np.ndarray, box: np.ndarray, size: int) -> np.ndarra
 
 def evaluation_pixels(pixels: np.ndarray, size: int) -> np.ndarray:
     """Return the centre of a photo, (size, size, 3) uint8; first its shorter side is resized, to 256 for 224."""
-    pixels = resized(pixels, *resized_shape(*pixels.shape[:2], evaluation_side(size)))  # type: ignore[call-arg]
-    top, left = central_corner(*pixels.shape[:2], size)  # type: ignore[call-arg]
+    pixels = resized(pixels, *resized_shape(*pixels.shape[:2], evaluation_side(size)))
+    top, left = central_corner(*pixels.shape[:2], size)
     return pixels[top : top + size, left : left + size]

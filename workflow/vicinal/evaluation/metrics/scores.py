@@ -85,4 +85,4 @@ def source_mass(p: Any, y_i: Any, y_j: Any, reduction: Reduction = "mean") -> fl
 
 def _mixed(p: Any, y_i: Any, y_j: Any, name: str = "p_mixed") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     p = check_probabilities(p, name)
-    return p, check_labels(y_i, *p.shape, "y_i"), check_labels(y_j, *p.shape, "y_j")  # type: ignore[call-arg]
+    return p, check_labels(y_i, *p.shape, "y_i"), check_labels(y_j, *p.shape, "y_j")

@@ -38,7 +38,7 @@ def fit_temperature(logits: Any, labels: Any) -> float:
     from scipy.optimize import minimize_scalar  # slow to import, and only fits need it
 
     shifted = _shifted(check_logits(logits))
-    labels = check_labels(labels, *shifted.shape, "labels")  # type: ignore[call-arg]
+    labels = check_labels(labels, *shifted.shape, "labels")
     at_label = shifted[np.arange(len(labels)), labels].mean()
     scaled = np.empty_like(shifted)
 
