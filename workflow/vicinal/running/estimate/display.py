@@ -173,9 +173,9 @@ def totals(overview: Overview) -> list[str]:
 
 def energy_words(energy: EnergyUse) -> str:
     """Return energy, CO₂ and money of the jobs on the device."""
-    co2 = "" if energy.co2_kg is None else f", {hours(energy.co2_kg)} kg CO₂"
-    cost = "" if energy.cost is None else f", {energy.cost:,.2f} {energy.currency}"
-    return f"{hours(energy.kwh)} kWh{co2}{cost} (by execution.energy)"
+    amounts = ((energy.kwh, "kWh"), (energy.co2_kg, "kg CO₂"), (energy.cost, energy.currency))
+    shown = (f"{value:{',.0f' if value >= 10 else '.2g'}} {unit}" for value, unit in amounts if value is not None)
+    return f"{', '.join(shown)} (by execution.energy)"
 
 
 def needs_gpu(overview: Overview) -> bool:
