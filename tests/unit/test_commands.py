@@ -133,6 +133,7 @@ def test_a_wrong_name_is_one_line_and_nothing_is_written(words, says):
         (["--skip"], {"--skip-missing"}),
         (["gc", "--del"], {"--delete"}),
         (["gc", "--skip"], set()),
+        (["gc", "pl"], set()),
         (["cifar100", "--sl"], {"--slurm"}),
         (["plan", "pape"], {"paper"}),
     ],
