@@ -159,6 +159,22 @@ def test_a_changed_setting_is_named_with_its_old_and_new_value(say):
     assert row(text, "teachers")[:4] == ["5", "0", "5", "0"]
 
 
+def test_what_an_interrupted_run_left_is_not_finished_yet(say_json):
+    more = (*ON_CPU, "--set", "seeds=[0, 1]")
+    make("--set", "seeds=[0]")
+    _, artefacts, _ = read_artefacts(arguments(*more))
+    write_plans(list(build_plans(artefacts)), RESULTS)
+    found = {
+        stage: {reason for job in say_json(*more)["jobs"] if job["stage"] == stage for reason in job["reasons"]}
+        for stage in ("data", "teachers", "cohorts", "evaluations")
+    }
+    assert all("not finished yet" in reasons for reasons in found.values())
+    assert all(reason.startswith(("not finished", "after ")) for reasons in found.values() for reason in reasons)
+    # Settings that no run planned yet are named.
+    changed = say_json(*more, "--set", "recipe.lr=0.2")
+    assert any("recipe.lr: 0.1 → 0.2" in job["reasons"] for job in changed["jobs"])
+
+
 def change(*reasons):
     return argparse.Namespace(reasons=list(reasons))
 
@@ -194,7 +210,8 @@ def test_lines_fit_the_console(say, monkeypatch, columns):
 
 def test_the_fields_of_the_json_are_those_of_the_help(say_json):
     found = say_json(*ON_CPU)
-    fields = ["experiment", "jobs", "stages", "totals", "time", "disk", "blocks", "seeds", "notes", "problems"]
+    fields = ["experiment", "jobs", "stages", "totals", "time", "disk", "blocks", "seeds", "notes", "energy"]
+    fields += ["left_out", "problems"]
     assert list(found) == fields
     parts = [found["jobs"][0], found["stages"][0], found["totals"], found["time"], found["disk"], found["blocks"][0]]
     for name in (*found, *(name for part in parts for name in part)):
@@ -207,10 +224,36 @@ def test_the_grid_of_the_paper_is_planned_in_seconds(say, monkeypatch):
     began = time.process_time()
     text = say("paper", *ON_GPU)
     assert time.process_time() - began < 10
-    assert "1,270 students trained" in text  # without ImageNet, which is not there
-    assert "imagenet: data/imagenet: no such folder" in text
+    assert "1,330 students trained" in text
+    assert "error: imagenet: data/imagenet: no such folder" in text
     assert "GPU-hours" in text
     assert "cifar100 main: " in text
+
+
+def test_photos_that_are_not_there_are_planned_with_and_named(say, say_json):
+    text = say("imagenet", *ON_GPU)
+    assert row(text, "cohorts of students")[:4] == ["60", "0", "60", "0"]
+    assert "error: imagenet: data/imagenet: no such folder" in text
+    found = say_json("imagenet", *ON_GPU)
+    assert found["disk"]["parts"]["data"] > 100e9
+    assert found["left_out"] == []
+
+
+def test_years_on_a_cpu_are_years_and_need_a_gpu(say):
+    text = " ".join(say("imagenet", *ON_CPU).split())
+    assert re.search(r"time: about \d+ years on 2 cores, 1 job of 2 threads at a time: it needs a GPU", text)
+    assert "core-hours" not in text
+    assert "core-years" in text
+
+
+def test_energy_is_hours_times_power(say, say_json):
+    assert say_json(*ON_CPU)["energy"] is None
+    energy = "{watts: 20, co2_grams: 400, price: 0.5, currency: CHF}"
+    found = say_json(*ON_CPU, "--set", f"execution.energy={energy}")
+    kwh = found["time"]["device_hours"] * 0.02
+    assert found["energy"] == {"kwh": kwh, "co2_kg": kwh * 0.4, "cost": kwh * 0.5, "currency": "CHF"}
+    text = say("cifar100-short", *ON_GPU, "--set", "execution.energy={watts: 700, price: 0.3}")
+    assert re.search(r"energy: [\d.]+ kWh, [\d.]+ EUR \(by execution.energy\)", text)
 
 
 # Blocks and seeds

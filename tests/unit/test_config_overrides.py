@@ -139,7 +139,7 @@ def test_override_by_path_and_position(config):
         ("epochs=[", "--set epochs, line 1: not valid YAML"),
         ("epochs=\x00", "--set epochs: not valid YAML"),
         ("grids.5=[1]", "grids.5: "),
-        ("grids.a b={students: [resnet8], methods: [ce]}", "grids.a b: string should match pattern"),
+        ("grids.a b={students: [resnet8], methods: [ce]}", "grids.a b: must be a name of letters, digits, '_' and '-'"),
         ("grids.0.methods.5=kd", "'5' is not a position in a list of 4"),
         ("grids.0.methods.x=kd", "'x' is not a position in a list of 4"),
         ("grids.0.methods.²=kd", "'²' is not a position in a list of 4"),
@@ -170,3 +170,21 @@ def test_overrides_leave_the_input_as_it_is(name):
     before = copy.deepcopy(config)
     load(config, *SHORT, "data.name=cifar10", "grids.main.seeds=[5]") if name == "digits" else load(config, *SHORT)
     assert config == before
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("range(3)", [0, 1, 2]), ("range( 2, 5 )", [2, 3, 4]), ("[0, 7]", [0, 7])])
+def test_seeds_may_be_a_range(config, text, seeds):
+    assert load(config, f"seeds={text}")[0].model_dump(mode="json")["seeds"] == seeds
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("range(0)", "the list is empty"),
+        ("range(-3)", "must be a list"),
+        ("range(0, 9, 2)", "must be a list"),
+        ("range(100000)", "100,000 seeds; give at most 1,000"),
+    ],
+)
+def test_a_wrong_range_is_one_line(config, text, says):
+    assert f"seeds: {'range(100000): ' if '100000' in text else ''}{says}" in error_of_set(config, f"seeds={text}")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vicinal.config import read_config, validate
-from vicinal.data.catalogue import DATA_SETS, resolve_source
+from vicinal.data.catalogue import BY_HAND, DATA_SETS, resolve_source
 from vicinal.data.split import hold_out_test, make_splits
 from vicinal.evaluation import probe as measure
 from vicinal.jobs import provenance as jobs_provenance
@@ -22,7 +22,7 @@ from vicinal.running.estimate import shape
 from vicinal.running.estimate import work as rates
 from vicinal.running.estimate.disk import Disk
 from vicinal.running.estimate.jobs import total
-from vicinal.running.estimate.recorded import Recorded, benchmark_seconds, read_recorded
+from vicinal.running.estimate.recorded import Recorded, benchmark_seconds, hours_to_make, read_recorded
 from vicinal.running.estimate.shape import Shape, recorded_shape, shape_of
 from vicinal.running.estimate.timing import RULE_SECONDS, STARTUP, Timing, present_machine
 from vicinal.running.estimate.work import Machine, evaluation_work, training_work
@@ -59,7 +59,7 @@ def test_the_constants_are_those_of_the_engine():
 
 def test_every_rule_and_data_set_is_known():
     downloaded = {name for name, known in DATA_SETS.items() if known.torchvision}
-    assert downloaded == shape._KNOWN.keys()
+    assert downloaded | BY_HAND.keys() == shape._KNOWN.keys()
     assert {stage.rule for stage in STAGES.values()} > RULE_SECONDS.keys()
 
 
@@ -184,6 +184,14 @@ def test_like_runs_decide(results):
     assert (found.source, found.runs) == ("like runs", 3)
     assert timing.startup == pytest.approx(2)
     assert timing.rule("plot_figures").seconds == 7.5
+
+
+def test_the_hours_of_a_cohort_are_shared_by_its_students(results):
+    hours = hours_to_make(results)
+    whole = 2 * training_work({**spec("resnet8_narrow", "resnet14"), "seed": 1}, 4, DIGITS).stated_seconds(CPU, COSTS)
+    students = [value for path, value in hours.items() if "_s1" in path.parts[-2] and "students" in path.parts]
+    assert students == pytest.approx([whole / 4 / 3600] * 4)
+    assert len(hours) == 3 + 2 + 4 + 3
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,21 @@ def test_a_student_that_is_not_wanted_any_more_goes_with_its_measurement(project
     assert (RESULTS / student(2)).is_dir()
 
 
+def test_the_hours_that_would_be_lost_are_named(project, capsys):
+    configure(OTHER)
+    assert run() == 0
+    assert "training and measuring" not in capsys.readouterr().out  # these records name no time
+    for record in RESULTS.glob("students/*/model.json"):
+        made = json.loads(record.read_text())
+        made["provenance"] |= {"began": "2026-01-01T00:00:00", "wall_seconds": 7200.0}
+        write_json(record, made)
+    assert run() == 0
+    text = capsys.readouterr().out
+    # Two students were distilled together in two hours, by these records; one of them is not wanted any more.
+    assert "training and measuring them took 60 min" in text
+    assert "an earlier run with --set" in text
+
+
 @pytest.mark.parametrize("place", ["experiments/other.yaml", "results/plan/config.yaml", "elsewhere/mine.yaml"])
 def test_any_config_keeps_its_results(project, place):
     configure(OTHER)
@@ -328,7 +343,8 @@ def test_bookkeeping_of_what_is_gone(project):
 
 def test_the_largest_kind_is_first():
     items = [Item("a", Path("x"), 1, 2), Item("b", Path("y"), 5, 1), Item("a", Path("z"), 1, 1)]
-    assert by_kind(items) == [("b", 1, 1, 5), ("a", 2, 3, 2)]
+    hours = {Path("x/model.json"): 0.5, Path("kept/model.json"): 7.0}
+    assert by_kind(items, hours) == [("b", 1, 1, 5, 0), ("a", 2, 3, 2, 0.5)]
 
 
 def test_without_results_there_is_nothing(tmp_path, monkeypatch, capsys):

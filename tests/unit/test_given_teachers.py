@@ -74,9 +74,9 @@ def artefacts_of(config, *more):
         ({**PUBLISHED, "mixup_alpha": 1.0}, "grids.0.teachers.0: mixup_alpha: how published weights were trained"),
         ({"model": "resnet14", "weights": " "}, "grids.0.teachers.0: weights: ' ' is not a path; name a file, or publ"),
         ({"model": "resnet14", "weights": "a\nb"}, "grids.0.teachers.0: weights: 'a\\nb' has a line break"),
-        ({"model": "resnet14", "weights": 3}, "grids.0.teachers.0.weights: input should be a valid string, found 3"),
+        ({"model": "resnet14", "weights": 3}, "grids.0.teachers.0.weights: must be text, found 3"),
         ({"model": "resnet14", "weight": FILE}, "grids.0.teachers.0.weight: unknown key (did you mean weights?)"),
-        ({"model": "resnet14", "weights": FILE, "mixup_alpha": 0}, "grids.0.teachers.0.mixup_alpha: input should be"),
+        ({"model": "resnet14", "weights": FILE, "mixup_alpha": 0}, "grids.0.teachers.0.mixup_alpha: must be"),
     ],
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else "",
 )  # fmt: skip

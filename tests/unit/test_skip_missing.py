@@ -130,12 +130,14 @@ def test_the_head_hands_on_what_is_left_and_remembers_the_rest(monkeypatch):
 
 def test_the_plan_lists_the_problems_and_plans_the_rest(capsys):
     write(first=OWN, second=DIGITS, third=CIFAR)
-    assert plan_command.main(arguments(of=plan_command)) == 0
+    assert plan_command.main(arguments(of=plan_command)) == 1
     out = " ".join(capsys.readouterr().out.split())
+    assert "left out of all these numbers: first, which cannot run" in out
     assert "before: a run would stop before the first job: error: first: data.name:" in out
     assert "error: third: data/cifar-10-python.tar.gz: not there" in out
-    assert plan_command.main(arguments("--json", of=plan_command)) == 0
+    assert plan_command.main(arguments("--json", of=plan_command)) == 1
     found = json.loads(capsys.readouterr().out)
+    assert found["left_out"] == ["first"]
     assert [(problem["kind"], problem["experiments"]) for problem in found["problems"]] == [
         ("error", ["first"]),
         ("error", ["third"]),

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from vicinal.words import count, duration, hours, number, size
+from vicinal.words import YEAR, count, duration, hours, number, size
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,10 @@ from vicinal.words import count, duration, hours, number, size
         (duration(5400), "90 min"),
         (duration(9000), "2.5 h"),
         (duration(450_000), "125 h"),
+        (duration(82.6 * YEAR), "83 years"),
+        (duration(60 * 86_400), "60 days"),
         (hours(0.0001), "0"),
+        (hours(1_447_475), "1,447,475"),
         (size(999), "999 B"),
         (size(2_500_000), "2 MB"),
         (size(3.26e9), "3.3 GB"),

@@ -37,7 +37,7 @@ def main() -> None:
     folder = args.manifest.parent
     made_from = {"data_sha256": store.sha256, "teacher_sha256": weights_sha256(teacher) if teacher else None}
     if others:
-        made_from["ood_sha256"] = {other.meta["name"]: other.sha256 for other in others}
+        made_from["ood_sha256"] = {other.meta["name"]: other.sha256 for other in others}  # type: ignore[assignment]
     wanted, missing = models_to_measure(plan, args.results, folder, made_from)
     if missing:
         with heartbeat_of(args.results, plan):
@@ -87,7 +87,7 @@ def measure(
         target = mean_entropy(answers) if answers else None
         is_teacher = unit["stage"] == "teacher"
         own, fidelity = (answers, None) if is_teacher else (logits(places[id_], unit, probe), answers)
-        return table_files(model_tables(own, probe, fidelity, target, is_teacher=is_teacher)), {}
+        return table_files(model_tables(own, probe, fidelity, target, is_teacher=is_teacher)), {}  # type: ignore[arg-type]
 
     progress = Progress(plan["id"], len(places), "models")
     write_measurements(folder, places, wanted, tables, device, progress.update)

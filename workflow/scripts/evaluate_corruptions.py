@@ -41,7 +41,7 @@ def main() -> None:
     wanted, missing = models_to_measure(plan, args.results, folder, {"data_sha256": store.sha256, "images": images})
     if missing and not source.get("available"):
         print(f"{plan['id']}: left out: {source.get('reason')}", flush=True)
-        nothing = {VALUES: {}, IMAGES: 0, "reason": source.get("reason")}
+        nothing = {VALUES: {}, IMAGES: 0, "reason": source.get("reason")}  # type: ignore[var-annotated]
         write_measurements(folder, missing, wanted, lambda id_: ({}, nothing))
     elif missing:
         with heartbeat_of(args.results, plan):

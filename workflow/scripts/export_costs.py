@@ -1,6 +1,5 @@
 """Count the costs of the networks of the shipped experiments again, so that a plan need not count them."""
 
-import argparse
 import csv
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from vicinal.config import read_config, validate
 from vicinal.errors import run
 from vicinal.files import atomic_path
+from vicinal.jobs.script import Parser
 from vicinal.models.cost import SHIPPED, Cost, cost_key, count_cost
 from vicinal.models.registry import architecture
 from vicinal.spec import canonical
@@ -19,7 +19,7 @@ ASKED = ("network", "classes", "channels", "height", "width")
 
 def main() -> None:
     """Write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--output", type=Path, default=SHIPPED, help="the file to write")
     with (
         atomic_path(parser.parse_args().output) as temporary,
@@ -29,7 +29,7 @@ def main() -> None:
         table.writerow([*ASKED, *Cost._fields, "key"])
         for network, *image in sorted(set(shipped_networks())):
             asked = canonical(architecture(network)), *image
-            table.writerow([network, *image, *count_cost(*asked), cost_key(*asked)])
+            table.writerow([network, *image, *count_cost(*asked), cost_key(*asked)])  # type: ignore[arg-type]
 
 
 def shipped_networks() -> Iterator[tuple[str, int, int, int, int]]:

@@ -1,12 +1,11 @@
 """Make sure that published weights are there, and download those that are missing."""
 
-import argparse
 from pathlib import Path
 
 from vicinal.errors import run
 from vicinal.files import write_json
 from vicinal.jobs.plan import read_plan
-from vicinal.jobs.script import heartbeat_of, say, write_output
+from vicinal.jobs.script import Parser, heartbeat_of, say, write_output
 from vicinal.models.fetch import fetch_weights
 from vicinal.models.pretrained import FOLDER, WEIGHTS
 
@@ -14,11 +13,10 @@ from vicinal.models.pretrained import FOLDER, WEIGHTS
 def main() -> None:
     """Fetch the named weights and write the record of their files."""
     sizes = ", ".join(f"{name} ({weights.size / 10**6:.0f} MB)" for name, weights in WEIGHTS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Make sure that published weights, trained on ImageNet-1k, are there and whole. Those that are "
         "missing are downloaded and checked against their SHA-256; an interrupted download is resumed.",
         epilog=f"Names: {sizes}. torchvision and timm leave their weights to the terms of ImageNet.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="networks, see below")
     parser.add_argument("--plan", type=Path, help="plan file, results/plan/weights/NAME.json, instead of names")

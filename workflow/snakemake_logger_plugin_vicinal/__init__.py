@@ -43,7 +43,7 @@ class LogHandler(LogHandlerBase):
 
     def __post_init__(self) -> None:
         """Open the pipe, which lives as long as Snakemake does."""
-        self._pipe = os.fdopen(self.settings.pipe, "w", encoding="utf-8", buffering=1)
+        self._pipe = os.fdopen(self.settings.pipe, "w", encoding="utf-8", buffering=1)  # type: ignore[union-attr]
 
     def emit(self, record: LogRecord) -> None:
         """Write one event."""

@@ -1,1 +1,3 @@
 """Vicinal: mixup-based knowledge distillation, reproduced."""
+
+__version__ = "0.1.0"

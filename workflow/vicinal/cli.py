@@ -1,11 +1,9 @@
 """The command line: ./reproduce [COMMAND] [EXPERIMENT] [OPTIONS]."""
 
-import argparse
 import sys
-from importlib import import_module
 from pathlib import Path
 
-from vicinal.commands import COMMANDS, DEFAULT
+from vicinal.commands import COMMANDS, DEFAULT, command_of
 from vicinal.errors import check_text
 from vicinal.jobs.lock import check_environment
 
@@ -21,9 +19,7 @@ def main() -> int:
         check_environment()
         own = [argument for argument in own if argument != ACTIVE]
     name, rest = (own[0], own[1:]) if own and own[0] in COMMANDS else (DEFAULT, own)
-    command = import_module(f"vicinal.commands.{name}")
-    parser = make_parser(name, command)
-    command.add_arguments(parser)
+    command, parser = command_of(name)
     args = parser.parse_args(rest)
     if name == DEFAULT:
         return command.main(args, snakemake_arguments)
@@ -38,20 +34,3 @@ def split(arguments: list[str]) -> tuple[list[str], list[str]]:
         return arguments, []
     cut = arguments.index("--")
     return arguments[:cut], arguments[cut + 1 :]
-
-
-def make_parser(name: str, command) -> argparse.ArgumentParser:
-    """Return the parser of a command, without its arguments yet; that of a run names the other commands."""
-    formatter = argparse.RawDescriptionHelpFormatter
-    if name != DEFAULT:
-        return argparse.ArgumentParser(
-            prog=f"./reproduce {name}", description=command.__doc__, formatter_class=formatter
-        )
-    others = "\n".join(f"  {other:<8}{text}" for other, text in COMMANDS.items() if other != DEFAULT)
-    return argparse.ArgumentParser(
-        prog="./reproduce",
-        usage="./reproduce [EXPERIMENT] [OPTIONS] [-- SNAKEMAKE OPTIONS]\n       ./reproduce COMMAND --help",
-        description="Reproduce 'Beyond Dark Knowledge: Mixup-Based Distillation for Reliable Predictions'.\n\n"
-        f"other commands:\n{others}",
-        formatter_class=formatter,
-    )

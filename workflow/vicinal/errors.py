@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import NoReturn
 
+# So many valid names are listed for one that is not.
+LISTED = 20
+
 
 class VicinalError(Exception):
     """An error that a user can correct: the message names the field or file, what is wrong and what would be right."""
@@ -20,10 +23,13 @@ def warn(line: str) -> None:
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """Return `` (did you mean a, b?)`` with the valid names nearest to ``name``, or else a list of all."""
+    """Return `` (did you mean a, b?)`` with the valid names nearest to ``name``; else all, or the first of many."""
     valid = [str(v) for v in valid]
-    close = get_close_matches(str(name), valid, n=3, cutoff=0.6)
-    return f" (did you mean {', '.join(close)}?)" if close else f" (valid: {', '.join(valid)})"
+    if close := get_close_matches(str(name), valid, n=3, cutoff=0.6):
+        return f" (did you mean {', '.join(close)}?)"
+    if len(valid) <= LISTED:
+        return f" (valid: {', '.join(valid)})"
+    return f" ({len(valid)} are valid, e.g. {', '.join(valid[:6])})"
 
 
 def check_text(field: str, text: str | None) -> None:

@@ -277,7 +277,7 @@ def remembered_sums(paths: Iterable[Path], cache: Path | None, gone: bool = Fals
     for path in paths:
         try:
             name = str(path.resolve())
-            entry = remembered.get(name)
+            entry: Any = remembered.get(name)
             known = isinstance(entry, list) and len(entry) == 3
             if path.is_file():
                 stat = path.stat()

@@ -2,19 +2,25 @@
 
 import math
 
+YEAR = 365.25 * 86_400  # s
+
 
 def duration(seconds: float) -> str:
-    """Return a time with its unit: ``40 s``, ``12 min``, ``3.5 h``, ``120 h``; never less than a second."""
+    """Return a time with its unit: ``40 s``, ``12 min``, ``3.5 h``, ``120 h``, ``60 days``, ``82 years``."""
     if seconds < 99.5:
         return f"{max(1, round(seconds))} s"
     if seconds < 99.5 * 60:
         return f"{seconds / 60:.0f} min"
-    return f"{hours(seconds / 3600)} h"
+    if seconds < 1_000 * 3600:
+        return f"{hours(seconds / 3600)} h"
+    if seconds < 2 * YEAR:
+        return f"{hours(seconds / 86_400)} days"
+    return f"{hours(seconds / YEAR)} years"
 
 
 def hours(value: float) -> str:
     """Return a number of hours with two significant digits."""
-    return f"{value:.0f}" if value >= 10 else f"{value:.2g}" if value >= 0.001 else "0"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}" if value >= 0.001 else "0"
 
 
 def size(bytes_: float) -> str:

@@ -54,8 +54,8 @@ def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
             fresh.add(plan.ref)
     for (stage, before, code), count in accepted.items():
         yield f"accepted under the present code: {STAGES[stage].holds}: {count}, code {before} → {code}"
-    for (stage, lacking), count in refused.items():
-        yield f"not accepted, but made again: {STAGES[stage].holds}: {count}, made by older code without {lacking}"
+    for (stage, part), count in refused.items():
+        yield f"not accepted, but made again: {STAGES[stage].holds}: {count}, made by older code without {part}"
     if not (accepted or refused):
         yield "accepted nothing: no result here differs from its plan by code only"
 

@@ -6,7 +6,7 @@ import re
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,13 +186,24 @@ def remove(results: Path, items: Iterable[Item]) -> None:
                 shutil.rmtree(item.path)
 
 
-def by_kind(items: Iterable[Item]) -> list[tuple[str, int, int, int]]:
-    """Return (kind, number of items, files, bytes), the largest first."""
+def by_kind(items: Iterable[Item], hours: Mapping[Path, float]) -> list[tuple[str, int, int, int, float]]:
+    """Return (kind, number of items, files, bytes, hours that making them took), the largest first.
+
+    Args:
+        items: the garbage.
+        hours: of each record in the results folder (``hours_to_make``).
+    """
     groups: dict[str, list[Item]] = defaultdict(list)
+    kinds = {}
     for item in items:
         groups[item.kind].append(item)
+        kinds[item.path] = item.kind
+    took: dict[str, float] = defaultdict(float)
+    for record, value in hours.items():
+        for kind in {kinds[folder] for folder in record.parents if folder in kinds}:
+            took[kind] += value
     rows = [
-        (kind, len(group), sum(item.files for item in group), sum(item.bytes for item in group))
+        (kind, len(group), sum(item.files for item in group), sum(item.bytes for item in group), took[kind])
         for kind, group in groups.items()
     ]
     return sorted(rows, key=lambda row: -row[3])

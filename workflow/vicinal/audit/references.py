@@ -10,10 +10,9 @@ from vicinal.config.schema import Experiment
 from vicinal.errors import VicinalError, describe
 from vicinal.files import read_json, read_object
 from vicinal.jobs.plan import measured_models
+from vicinal.planning.experiments import EXPERIMENTS
 from vicinal.planning.plans import build_plans, resolve
 from vicinal.results import MEASURED, PLAN, PUBLISHED
-
-EXPERIMENTS = Path("experiments")
 
 
 @dataclass

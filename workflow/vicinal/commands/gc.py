@@ -1,8 +1,9 @@
 """List results that no experiment refers to, with their sizes; remove them with --delete.
 
 An experiment counts if config.yaml, experiments/*.yaml, the last run or a config given here asks for it, or if its
-tables lie in results/. Nothing is removed while a run or a job works here, and never anything in results/published or
-outside of results/.
+tables lie in results/. So the models of a run with --set are not referred to once another run was the last one and its
+tables are gone; a CONFIG with its settings keeps them. Nothing is removed while a run or a job works here, and never
+anything in results/published or outside of results/.
 """
 
 import argparse
@@ -11,12 +12,13 @@ from pathlib import Path
 from rich.table import Table
 
 from vicinal.audit.garbage import Item, by_kind, find_garbage, jobs_at_work, remove, unknown_experiments
-from vicinal.audit.references import EXPERIMENTS, References, find_references
+from vicinal.audit.references import References, find_references
 from vicinal.errors import VicinalError
-from vicinal.planning.experiments import RESULTS, SNAPSHOT
+from vicinal.planning.experiments import EXPERIMENTS, RESULTS, SNAPSHOT
 from vicinal.running.console import make_console
+from vicinal.running.estimate.recorded import hours_to_make
 from vicinal.running.runner import head_lock, snakemake_is_locked
-from vicinal.words import count, size
+from vicinal.words import count, duration, size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,10 +80,11 @@ def show(references: References, everything: bool) -> list[Item]:
     if items:
         table = Table(box=None, pad_edge=False)
         table.add_column("not referred to")
-        for column in ("number", "files", "size"):
+        for column in ("number", "files", "size", "took"):
             table.add_column(column, justify="right")
-        for kind, number, files, bytes_ in by_kind(items):
-            table.add_row(kind, f"{number:,}", f"{files:,}", size(bytes_))
+        rows = by_kind(items, hours_to_make(RESULTS))
+        for kind, number, files, bytes_, hours in rows:
+            table.add_row(kind, f"{number:,}", f"{files:,}", size(bytes_), duration(3600 * hours) if hours else "")
         make_console().print(table)
     if everything:
         for item in sorted(items, key=lambda item: -item.bytes):
@@ -94,6 +97,9 @@ def show(references: References, everything: bool) -> list[Item]:
     if items:
         sources = ", ".join(map(str, references.sources))
         print(f"{len(items):,} files and folders, {total}, are not referred to by {sources}")
+        if hours := sum(row[-1] for row in rows):
+            print(f"training and measuring them took {duration(3600 * hours)}")
+        print("what only an earlier run with --set asked for counts as not referred to (see --help)")
     else:
         print("every result here is referred to: nothing to remove")
     return items

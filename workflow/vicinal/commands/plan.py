@@ -28,6 +28,9 @@ SCHEMA = """
   time        {device, hardware, device_hours (of the GPU, or of cores), other_core_hours, wall_seconds, slots (jobs at
               a time), sources (words → number of jobs)}
   disk        {parts (name → bytes), needed, free (bytes), fits}
+  energy      {kwh, co2_kg, cost, currency} of the jobs on the device; null: execution.energy says no power
+  left_out    names of experiments that cannot run and that these numbers leave out; if there are any, the exit status
+              is 1
   notes       what else to know beforehand, a line each: why corrupted images are left out, or not there yet
   problems    what stands in the way: {kind (error, warning, note), text, experiments (that cannot run because of it;
               empty: all)}; a run with an error stops before the first job
@@ -53,21 +56,23 @@ def main(args: argparse.Namespace) -> int:
     from vicinal.running.preflight import find_problems
 
     name, experiments, where = read_experiments(args)
-    artefacts, execution, problems = resolve_each(name, experiments, where)
-    if artefacts is None:
+    artefacts, execution, problems = resolve_each(name, experiments, where, with_missing=True)
+    if artefacts is None or execution is None:
         refuse(problems)
-    overview = make_overview(name, artefacts, execution, args.cores, RESULTS)
+        return 1
+    left_out = [experiment.name for experiment in experiments if experiment.name not in artefacts.studies]
+    overview = make_overview(name, artefacts, execution, args.cores, RESULTS, left_out)
     problems += find_problems(
         artefacts, execution, RESULTS, overview.changes, say=partial(print, file=sys.stderr, flush=True)
     )
     if args.json:
         listed = {"problems": [asdict(problem) for problem in problems]}
         print(json.dumps({**overview.as_json(), **listed}, indent=1))
-        return 0
+        return int(bool(left_out))
     console = make_console()
     show(overview, console, args.all)
     show_lines(preflight_lines(problems, bool(overview.changes)), console)
-    return 0
+    return int(bool(left_out))
 
 
 def preflight_lines(problems: list[Problem], has_jobs: bool) -> list[str]:

@@ -123,7 +123,7 @@ def select(
     artefacts, execution, problems = resolve_each(name, experiments, where)
     if artefacts is not None and not problems and is_last_run(artefacts, _config_text(name, experiments), RESULTS):
         return experiments, {}
-    if artefacts is not None:
+    if artefacts is not None and execution is not None:
         changes = find_changes(build_plans(artefacts), RESULTS)
         problems += find_problems(artefacts, execution, RESULTS, changes, args.slurm, partial(print, flush=True))
     skipped = reasons(problems) if args.skip_missing else {}

@@ -16,7 +16,7 @@ from vicinal.config.load import (
     validate,
     validate_cluster,
 )
-from vicinal.config.schema import Data, Execution, Experiment, Recipe
+from vicinal.config.schema import Data, Energy, Execution, Experiment, Recipe
 from vicinal.config.teacher import PUBLISHED, TeacherEntry
 from vicinal.config.values import METHODS, RESERVED_NAMES
 
@@ -28,6 +28,7 @@ __all__ = [
     "SHORT_KEYS",
     "Cluster",
     "Data",
+    "Energy",
     "Execution",
     "Experiment",
     "Grid",

@@ -1,5 +1,6 @@
 """The blocks of a grid: which students an experiment trains, and with which loss."""
 
+import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -8,6 +9,8 @@ from vicinal.config.section import Section
 from vicinal.config.teacher import TeacherEntry, TeacherOrName
 from vicinal.config.values import METHODS, Alpha, MethodName, ModelName, NotNegative, Positive, Seed, Temperature
 from vicinal.spec import exact_number
+
+MOST_SEEDS = 1_000
 
 
 def distinct(values: list) -> list:
@@ -19,6 +22,23 @@ def distinct(values: list) -> list:
             shown = f"teacher {value.model}" if isinstance(value, TeacherEntry) else exact_number(value)
             raise ValueError(f"{shown} is listed twice")
     return values
+
+
+def _seeds(value: Any) -> Any:
+    """Return the numbers of ``range(N)`` or ``range(A, B)``, as Python counts them."""
+    found = re.fullmatch(r"range\(\s*(?:(\d{1,18})\s*,\s*)?(\d{1,18})\s*\)", value) if isinstance(value, str) else None
+    if not found:
+        return value
+    seeds = range(int(found[1] or 0), int(found[2]))
+    if len(seeds) > MOST_SEEDS:
+        raise ValueError(f"{value}: {len(seeds):,} seeds; give at most {MOST_SEEDS:,}")
+    return list(seeds)
+
+
+_Range = Annotated[str, Field(pattern=r"^range\((\d+, *)?\d+\)$")]
+Seeds = Annotated[
+    list[Seed], AfterValidator(distinct), BeforeValidator(_seeds, json_schema_input_type=list[Seed] | _Range)
+]
 
 
 class Loss(Section):
@@ -56,9 +76,7 @@ class Grid(Section):
     logit_scales: Annotated[list[Positive], AfterValidator(distinct)] = Field(
         [1.0], description="factors on the teacher's logits: the same predictions, another calibration"
     )
-    seeds: Annotated[list[Seed], AfterValidator(distinct)] | None = Field(
-        None, description="in place of the experiment's seeds"
-    )
+    seeds: Seeds | None = Field(None, description="in place of the experiment's seeds")
     loss: Loss | None = Field(None, description="in place of the experiment's loss")
 
     @model_validator(mode="after")

@@ -1,15 +1,16 @@
 """From a config file and overrides to validated experiments."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from vicinal.config.blocks import named_blocks
 from vicinal.config.cluster import Cluster
+from vicinal.config.messages import explain
 from vicinal.config.schema import Collection, Execution, Experiment
 from vicinal.errors import VicinalError, nearest
 
@@ -23,6 +24,8 @@ SHORT_KEYS = {
 }
 GRID_KEYS = ("teachers", "students", "methods", "alphas", "temperatures", "logit_scales")
 MAIN = "main"
+# Keys that are valid at the top beside the fields.
+TOP_KEYS = (*SHORT_KEYS, *GRID_KEYS)
 
 
 class _Loader(yaml.SafeLoader):
@@ -97,7 +100,7 @@ def read_config(path: Path | str) -> dict:
 
 
 def validate(
-    config: Mapping, where: str, overrides: list[str] = (), folder: Path | str = "experiments"
+    config: Mapping, where: str, overrides: Iterable[str] = (), folder: Path | str = "experiments"
 ) -> list[Experiment]:
     """Return the validated experiments of a config: one, or all of a collection.
 
@@ -245,51 +248,8 @@ def _validated(model: type[BaseModel], config: Mapping, where: str) -> Any:
     try:
         return model.model_validate(config)
     except ValidationError as error:
-        lines = dict.fromkeys(f"{where}: {_explain(model, problem, config)}" for problem in error.errors())
+        lines = dict.fromkeys(f"{where}: {explain(model, problem, config, TOP_KEYS)}" for problem in error.errors())
         raise VicinalError("\n".join(lines)) from None
-
-
-def _explain(model: type[BaseModel], problem: dict, config: Mapping) -> str:
-    """Return one line for one of pydantic's findings: field, what is wrong, what would be right."""
-    path = _key_path(problem, config)
-    field = ".".join(part if part.isprintable() else repr(part) for part in path) or "the config"
-    if problem["type"] == "extra_forbidden":
-        return f"{field}: unknown key{nearest(path[-1], _sibling_keys(model, path[:-1]))}"
-    if problem["type"] == "missing":
-        return f"{field}: required, but not given"
-    message = problem["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    if problem["type"] == "value_error":
-        return f"{field}: {message}"
-    return f"{field}: {message}, found {problem['input']!r}"
-
-
-def _key_path(problem: dict, config: Any) -> list[str]:
-    """Return the keys of the config that lead to an error: pydantic's location also names members of unions."""
-    path = []
-    for part in problem["loc"]:
-        if (isinstance(config, dict) and part in config) or (isinstance(config, list) and isinstance(part, int)):
-            path.append(str(part))
-            config = config[part]
-    return [*path, str(problem["loc"][-1])] if problem["type"] == "missing" else path
-
-
-def _sibling_keys(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Return the keys that are valid beside an unknown one; at the top also the short keys of ``--set``."""
-    if not path:
-        return [*model.model_fields, *SHORT_KEYS, *GRID_KEYS]
-    for part in path:
-        if part.isdigit():
-            continue
-        field = model.model_fields.get(part)
-        model = next(iter(_models_in(field.annotation)), model) if field else model
-    return list(model.model_fields)
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for argument in get_args(annotation) for model in _models_in(argument)]
 
 
 def json_schema() -> dict:

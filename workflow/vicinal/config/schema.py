@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, create_model, model_validator
 from pydantic.fields import FieldInfo
 
-from vicinal.config.blocks import Blocks, Loss, distinct
+from vicinal.config.blocks import Blocks, Loss, Seeds, distinct
 from vicinal.config.cluster import Cluster
 from vicinal.config.section import Float, Int, Section
 from vicinal.config.teacher import TeacherEntry
@@ -124,7 +124,8 @@ class Recipe(Section):
     def _window_fits(self) -> "Recipe":
         if self.resize is not None and self.crop is None:
             raise ValueError("resize needs crop: the size of the window that is cut out")
-        if self.resize is not None and (self.crop > self.resize or (self.resize - self.crop) % 2):
+        differ = 0 if self.resize is None or self.crop is None else self.resize - self.crop
+        if differ < 0 or differ % 2:
             raise ValueError(f"crop {self.crop} must be resize {self.resize} minus an even number of pixels")
         if self.crop is not None and self.crop_padding:
             raise ValueError("crop_padding is for images without resize and crop: set it to 0")
@@ -144,15 +145,15 @@ class Recipe(Section):
         return self
 
 
-def _optional(field: FieldInfo) -> tuple[Any, FieldInfo]:
+def _optional(field: FieldInfo) -> tuple[Any, Any]:
     """Return a field of the same type and limits, with the default None."""
     # pydantic keeps the limits as metadata, apart from the type
-    limited = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    limited: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     return limited | None, Field(None, description=field.description)
 
 
 # A student sees the images that its teacher sees: resize and crop are the same for both.
-RecipeChanges = create_model(
+RecipeChanges = create_model(  # type: ignore[call-overload]
     "RecipeChanges",
     __base__=Section,
     __doc__="The fields of the recipe that differ.",
@@ -175,6 +176,25 @@ class EvaluationSettings(Section):
     )
 
 
+class Energy(Section):
+    """Turns the hours of a plan into energy, CO₂ and money; nothing here changes results."""
+
+    watts: Positive | None = Field(
+        None,
+        description="power of a busy device with its share of the machine, W: of a GPU, or of a CPU core; null: a plan "
+        "says nothing of energy",
+    )
+    co2_grams: NotNegative | None = Field(None, description="CO₂ of a kWh where it runs, g; null: not shown")
+    price: NotNegative | None = Field(None, description="price of a kWh; null: not shown")
+    currency: str = Field("EUR", pattern=r"^\S{1,8}$", description="of the price, up to 8 characters, e.g. EUR")
+
+    @model_validator(mode="after")
+    def _watts_are_known(self) -> "Energy":
+        if self.watts is None and (self.co2_grams is not None or self.price is not None):
+            raise ValueError("co2_grams and price need watts: the power of a busy device")
+        return self
+
+
 class Execution(Section):
     """Where and how it runs; nothing here changes results, except by rounding."""
 
@@ -192,6 +212,7 @@ class Execution(Section):
     cohort_size: Int | None = Field(None, ge=1, description="most students trained at once; null: whole cohorts")
     gpu_slots: Int = Field(1, ge=1, description="jobs that share a GPU")
     checkpoint_seconds: Positive = Field(60.0, description="seconds from one checkpoint of a training to the next")
+    energy: Energy = Field(Energy(), description="what a plan says of energy, CO₂ and money")
 
 
 class Experiment(Section):
@@ -204,8 +225,9 @@ class Experiment(Section):
         RecipeChanges(), description="the fields of the recipe that differ for teachers"
     )
     loss: Loss = Field(Loss(), description="weights of the distillation loss")
-    seeds: Annotated[list[Seed], AfterValidator(distinct)] = Field(
-        [0, 1, 2, 3, 4], description="replicates: student seed s learns from teacher seed s"
+    seeds: Seeds = Field(
+        [0, 1, 2, 3, 4],
+        description="replicates: student seed s learns from teacher seed s; range(N) is 0 to N - 1",
     )
     grids: Blocks = Field(
         min_length=1,

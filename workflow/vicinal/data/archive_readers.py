@@ -88,7 +88,7 @@ class Inert:
     def __new__(cls, *given: Any) -> "Inert":
         """Keep the arguments of a call or a constructor."""
         made = super().__new__(cls)
-        made.given, made.state = given, None
+        made.given, made.state = given, None  # type: ignore[attr-defined]
         return made
 
     def __setstate__(self, state: Any) -> None:

@@ -170,5 +170,5 @@ def _ask(url: str, answers: dict[str, str]) -> None:
         open_https(url).close()
         answers[url] = ""
     except (OSError, http.client.HTTPException) as error:
-        wrapped = isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError)
-        answers[url] = str(error.reason if wrapped else error) or type(error).__name__
+        wraps = isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError)
+        answers[url] = str(getattr(error, "reason", error) if wraps else error) or type(error).__name__

@@ -131,8 +131,8 @@ def identity(name: str, gpus: tuple[Gpu, ...] | None) -> str | None:
         of_name = [gpu for gpu in gpus if gpu.uuid.startswith(name)]
         return of_name[0].names[0] if len(of_name) == 1 else None
     if name.startswith("MIG-"):
-        of_name = [mig for gpu in gpus or () for mig in gpu.mig if mig.startswith(name)]
-        return of_name[0] if len(of_name) == 1 else name  # older drivers' MIG-GPU-UUID/1/0 is valid, but not listed
+        migs = [mig for gpu in gpus or () for mig in gpu.mig if mig.startswith(name)]
+        return migs[0] if len(migs) == 1 else name  # older drivers' MIG-GPU-UUID/1/0 is valid, but not listed
     return None
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from typing import NoReturn
+from typing import Any, NoReturn
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 # Exit status of an unfinished job that continues when it is run again (EX_TEMPFAIL of sysexits.h).
@@ -60,7 +60,7 @@ class Interruption:
         self._deferred = False
         self._signal: signal.Signals | None = None
         self._arrived = 0.0
-        self._before: dict[signal.Signals, object] = {}
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interruption":
         for number in SIGNALS:

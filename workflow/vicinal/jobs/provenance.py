@@ -114,8 +114,8 @@ def package_versions() -> dict[str, str]:
     for package in PACKAGES:
         module = sys.modules.get(MODULES.get(package, package))
         # What is imported may hide another version, which is installed too.
-        place = {"path": [str(Path(module.__file__).parents[1])]} if module else {}
-        found = next(iter(distributions(name=package, **place)), None)
+        place = [str(Path(module.__file__).parents[1])] if module and module.__file__ else sys.path
+        found = next(iter(distributions(name=package, path=place)), None)
         if found or module:
             versions[package] = found.version if found else getattr(module, "__version__", "unknown")
     return versions

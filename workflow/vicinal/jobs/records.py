@@ -74,7 +74,7 @@ def models_to_measure(
             wanted[id_] = {"id": id_, "weights_sha256": weights_sha256(place), **of_unit}
             if not is_finished(folder / id_ / EVALUATION, wanted[id_]):
                 missing[id_] = place
-    print(f"{plan['id']}: {len(missing)} models to measure, {len(wanted) - len(missing)} measured before", flush=True)
+    print(f"{plan['id']}: models to measure: {len(missing)}, measured before: {len(wanted) - len(missing)}", flush=True)
     return wanted, missing
 
 

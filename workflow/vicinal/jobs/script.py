@@ -13,12 +13,32 @@ from vicinal.jobs.heartbeat import Heartbeat
 from vicinal.jobs.lease import lease
 from vicinal.jobs.plan import check_code, read_plan, record_key
 
+
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the default of an option, if it has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
+class Parser(argparse.ArgumentParser):
+    """The parser of every command and script: an option is written out, as ``--delet`` must not delete."""
+
+    def __init__(self, formatter_class: type[argparse.HelpFormatter] = Formatter, **more: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=formatter_class, **more)
+
+    @property
+    def long_options(self) -> list[str]:
+        """Return the options that begin with two dashes."""
+        return [word for word in self._option_string_actions if word.startswith("--")]
+
+
 Named = Callable[[dict[str, Any]], tuple[str, ...]]
 
 
-def job_parser(description: str, stage: str, *, data: bool = False) -> argparse.ArgumentParser:
+def job_parser(description: str, stage: str, *, data: bool = False) -> Parser:
     """Return a parser with ``--plan`` and ``--results``, and ``--data`` where the job reads a data store."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(description=description)
     parser.add_argument("--plan", type=Path, required=True, help=f"plan file (results/plan/{stage}/ID.json)")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder")
     if data:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from vicinal.config import Experiment
 from vicinal.models.pretrained import weights_path
@@ -29,7 +28,7 @@ class _Artefact:
         id: within its stage.
     """
 
-    stage: ClassVar[str]
+    stage: str
     id: str
 
     @property
@@ -283,6 +282,7 @@ class Artefacts:
         """Return the lowest seed that needs a store, teacher, cohort or measurement, of those that belong to a seed."""
         found: dict[Ref, int] = {}
         units = (*self.teachers.values(), *self.cohorts.values())
+        needs: list[tuple[int | None, tuple[_Artefact | None, ...]]]
         needs = [(unit.spec.get("seed"), (unit, unit.store, unit.teacher)) for unit in units]
         needs += [(each.seed, (each,)) for each in (*self.evaluations.values(), *self.robustness.values())]
         for seed, ref in ((seed, each.ref) for seed, needed in needs for each in needed if each and seed is not None):

@@ -11,6 +11,10 @@ from vicinal.planning.plans import Plan, Ref
 from vicinal.planning.reasons import Relatives, student_reason
 from vicinal.results import STAGES, TRAINED
 from vicinal.spec import is_given
+from vicinal.words import count
+
+# Of a result that an earlier run planned exactly like this, and did not come to, or did not finish.
+UNFINISHED = "not finished yet"
 
 
 @dataclass
@@ -56,7 +60,10 @@ def stale_reasons(plan: Plan, results: Path, relatives: Relatives) -> list[str]:
     output = results / plan.output
     parts = recorded_parts(output)
     if not output.exists():
-        return [f"missing: {output}"] if parts else relatives.reasons(plan)
+        if parts:
+            return [f"missing: {output}"]
+        is_planned = read_object(results / plan.path).get("key") == plan.key
+        return [UNFINISHED] if is_planned else relatives.reasons(plan)
     if recorded_key(output) != plan.key:
         return _changed_parts(plan, parts) or ["settings"]
     gone = [directory for directory in plan.directories if not (results / directory).is_dir()]
@@ -82,7 +89,7 @@ def _changed_parts(plan: Plan, parts: dict[str, Any]) -> list[str]:
     new, gone = now.keys() - before.keys(), before.keys() - now.keys()
     if plan.stage == "experiments" and (new or gone):
         how = "other" if new and gone else "more" if new else "fewer"
-        reasons.append(f"{len(new or gone)} {how} results")
+        reasons.append(count(len(new or gone), f"{how} result"))
     reasons += [f"after {ref}" for ref in now if ref in before and before[ref] != now[ref]]
     return reasons
 
@@ -105,7 +112,7 @@ def _changed_units(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
     wanted = {model for unit in now.values() for model in unit["models"]}
     measured = {model for _, models in before.values() for model in models}
     for models, how in ((wanted - measured, "more"), (measured - wanted, "fewer")):
-        reasons += [f"{len(models)} {how} models"] if models else []
+        reasons += [count(len(models), f"{how} model")] if models else []
     return reasons
 
 

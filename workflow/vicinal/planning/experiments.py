@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from vicinal.planning.problems import Problem
 from vicinal.planning.skipped import collection_name
 
 RESULTS = Path("results")
+EXPERIMENTS = Path("experiments")
 # The config of the last run, or of the one in progress.
 SNAPSHOT = RESULTS / "plan" / "config.yaml"
 SETTINGS = f"Short keys of --set: {', '.join([*SHORT_KEYS, *GRID_KEYS])}; any field by its path, e.g. recipe.lr=0.1."
@@ -71,6 +73,12 @@ def config_file(experiment: str | None) -> Path:
     return experiment_file(experiment)
 
 
+def run_command(args: argparse.Namespace) -> str:
+    """Return the command that runs what the arguments name."""
+    experiment = [args.experiment] if args.experiment else []
+    return shlex.join(["./reproduce", *experiment, *(word for text in args.set for word in ("--set", text))])
+
+
 def dump(name: str, experiments: list[Experiment]) -> dict[str, Any]:
     """Return the config of validated experiments, defaults filled in, as it is written and read again."""
     dumped = [experiment.model_dump(mode="json") for experiment in experiments]
@@ -87,38 +95,43 @@ def read_artefacts(args: argparse.Namespace) -> tuple[str, Artefacts, Execution]
     return name, *resolve_named(name, experiments, where)
 
 
-def resolve_named(name: str, experiments: list[Experiment], where: str) -> tuple[Artefacts, Execution]:
+def resolve_named(
+    name: str, experiments: list[Experiment], where: str, missing: list[Problem] | None = None
+) -> tuple[Artefacts, Execution]:
     """Return what the experiments of a config ask for, and how it is made.
 
     Several are a collection of that name; so is a single one, if the others were left out
-    (``vicinal.planning.skipped``).
+    (``vicinal.planning.skipped``). ``missing`` is that of ``source_of``.
 
     Raises:
         VicinalError: they cannot run together, or their data cannot be found.
     """
-    return resolve(experiments, where, RESULTS, collection_name(name, [e.name for e in experiments], RESULTS))
+    return resolve(experiments, where, RESULTS, collection_name(name, [e.name for e in experiments], RESULTS), missing)
 
 
 def resolve_each(
-    name: str, experiments: list[Experiment], where: str
+    name: str, experiments: list[Experiment], where: str, with_missing: bool = False
 ) -> tuple[Artefacts | None, Execution | None, list[Problem]]:
     """Return what the experiments that can run ask for, how it is made, and what is wrong with the others.
 
-    None and None where none of several can run.
+    None and None where none of several can run. ``with_missing``: those that only lack data which a user must get by
+    hand are planned too (``source_of``).
 
     Raises:
         VicinalError: there is only one experiment, and its data cannot be found; or they cannot run together.
     """
+    missing: list[Problem] | None = [] if with_missing else None
     try:
-        return *resolve_named(name, experiments, where), []
+        return *resolve_named(name, experiments, where, missing), missing or []
     except VicinalError as error:
         if len(experiments) == 1:
             raise
         together = error
-    problems, resolved = [], []
+    problems: list[Problem] = []
+    resolved = []
     for experiment in experiments:
         try:
-            resolve([experiment], where, RESULTS)
+            resolve([experiment], where, RESULTS, missing=missing)
             resolved.append(experiment)
         except VicinalError as error:
             problems += [Problem(line, (experiment.name,)) for line in describe(error).splitlines()]
@@ -126,4 +139,5 @@ def resolve_each(
         raise together
     if not resolved:
         return None, None, problems
-    return *resolve(resolved, where, RESULTS, name), problems
+    artefacts, execution = resolve(resolved, where, RESULTS, name, missing)
+    return artefacts, execution, [*dict.fromkeys(missing or []), *problems]

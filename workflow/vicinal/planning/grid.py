@@ -3,7 +3,7 @@
 What several blocks or experiments ask for is made once: artefacts are kept by id.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -76,19 +76,19 @@ def _add(
             cohort, students = _cohort(experiment, store_of(point.seed), teacher, point, own)
             cohort = artefacts.cohorts.setdefault(cohort.id, cohort)
             students = [cohort.students.setdefault(student.id, student) for student in students]
-            if not teacher and any(method.startswith("kd") for method in grid.methods):
+            if not teacher and grid.teachers and any(method.startswith("kd") for method in grid.methods):
                 # Measured beside the first teacher of the first block with distillation that has them.
                 compared.setdefault(cohort.id, teacher_of(grid.teachers[0], point.seed))
             _measure(artefacts, study, cohort, students, teacher or compared.get(cohort.id), point.seed)
-            for model in [*students, *([teacher] if teacher else [])]:
-                study.blocks.setdefault(model.id, set()).add(block)
+            for id_ in [*(student.id for student in students), *([teacher.id] if teacher else [])]:
+                study.blocks.setdefault(id_, set()).add(block)
 
 
 def _measure(
     artefacts: Artefacts,
     study: Study,
     unit: Teacher | Cohort,
-    models: list[Teacher | Student],
+    models: Sequence[Teacher | Student],
     teacher: Teacher | None,
     seed: int | None,
 ) -> None:
@@ -144,8 +144,9 @@ def _points(experiment: Experiment, grid: Grid) -> Iterator[_Point]:
     for seed in grid.seeds or experiment.seeds:
         for student in grid.students:
             for method in grid.methods:
+                teachers: Sequence[TeacherEntry | None] = [None] if method.startswith("ce") else grid.teachers or []
                 for alpha in grid.alphas if method.endswith("_mixup") else [None]:
-                    for teacher in [None] if method.startswith("ce") else grid.teachers:
+                    for teacher in teachers:
                         yield _Point(student, method, teacher, seed, alpha)
 
 
@@ -158,11 +159,12 @@ def _cohort(
             "recipe.schedule: plateau follows a network's own validation loss, and the students of a cohort share one "
             "learning rate; use it in teacher_recipe alone"
         )
+    recipe = resolve_recipe(experiment.recipe, point.student)
     shared = {
         "stage": "student",
         "data": store.spec,
         "model": architecture(point.student),
-        "recipe": resolve_recipe(experiment.recipe, point.student),
+        "recipe": recipe,
         "weights": initial_weights(experiment.recipe, point.student),
         "seed": point.seed,
         "teacher": teacher.spec if teacher else None,
@@ -183,7 +185,7 @@ def _cohort(
         "teacher_id": teacher.id if teacher else None,
         **pretraining_columns(spec, teacher),
         **({"teacher_weights": teacher.columns["weights"]} if teacher and teacher.is_given else {}),
-        **recipe_columns(shared["recipe"]),
+        **recipe_columns(recipe),
         **data_columns(store.spec),
     }
     made = []
@@ -216,7 +218,7 @@ def _given_teacher(experiment: Experiment, store: DataSet, entry: TeacherEntry, 
     The mixup that it was trained with elsewhere is a column and not in its spec: it does not change its answers.
     """
     is_published = entry.weights == PUBLISHED
-    given = published_weights(entry.model) if is_published else {"sha256": sums[entry.weights]}
+    given = published_weights(entry.model) if is_published else {"sha256": sums[str(entry.weights)]}
     recipe = inputs_recipe(experiment.recipe)
     spec = {
         "stage": "teacher",

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vicinal.analysis.figures import FIGURES
-from vicinal.config import Data, Execution, Experiment, validate
-from vicinal.data.catalogue import resolve_source
+from vicinal.config import Execution, Experiment, validate
 from vicinal.data.corruptions.catalogue import ARCHIVES, planned_state
 from vicinal.errors import VicinalError
 from vicinal.files import WORKFLOW, sha256
@@ -25,7 +24,9 @@ from vicinal.models.pretrained import WEIGHTS
 from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, Measurement, Ref, Study, Teacher
 from vicinal.planning.given_files import CACHE, given_sums
 from vicinal.planning.grid import expand
+from vicinal.planning.problems import Problem
 from vicinal.planning.skipped import collection_name, read_skipped
+from vicinal.planning.sources import other_sources, source_of
 from vicinal.results import EVALUATION, MEASURED, META, PLAN, RECORD, STAGES, TRAINED, model_path
 
 # The files that a report is made from besides code and results.
@@ -109,7 +110,11 @@ class Plan:
 
 
 def resolve(
-    experiments: list[Experiment], where: str, results: Path, collection: str | None = None
+    experiments: list[Experiment],
+    where: str,
+    results: Path,
+    collection: str | None = None,
+    missing: list[Problem] | None = None,
 ) -> tuple[Artefacts, Execution]:
     """Return what validated experiments ask for, and how it runs.
 
@@ -118,6 +123,7 @@ def resolve(
         where: what to call the config in messages.
         results: the results folder, where the hashes of data files are kept.
         collection: name of the collection that they come from, if any.
+        missing: see ``source_of``.
 
     Raises:
         VicinalError: the experiments cannot run together, or their data cannot be found.
@@ -126,14 +132,8 @@ def resolve(
     if any(experiment.execution != execution for experiment in experiments):
         raise VicinalError(f"{where}: execution: differs between the experiments; give all the same")
     cache = results / "plan" / "sources.json"
-    contents = [(experiment, _source(experiment.data, cache)) for experiment in experiments]
-    others = {
-        experiment.name: {
-            name: resolve_source(name, experiment.data.root, "auto", None, None, cache)
-            for name in experiment.evaluation.ood or []
-        }
-        for experiment in experiments
-    }
+    contents = [(experiment, source_of(experiment, cache, missing)) for experiment in experiments]
+    others = {experiment.name: other_sources(experiment, cache) for experiment in experiments}
     artefacts = expand(contents, collection, given_sums(experiments, cache.with_name(CACHE)), others)
     if collection:
         artefacts.skipped = read_skipped(results, collection, artefacts.studies)
@@ -160,10 +160,6 @@ def plan_experiments(
     """
     experiments = validate(config, where, folder=folder)
     return resolve(experiments, where, results, collection_name(config["name"], [e.name for e in experiments], results))
-
-
-def _source(data: Data, cache: Path) -> dict:
-    return resolve_source(data.name, data.root, data.source, data.image_column, data.label_column, cache)
 
 
 def build_plans(artefacts: Artefacts) -> Iterator[Plan]:

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from vicinal.errors import VicinalError
 
-ERROR, WARNING, NOTE = "error", "warning", "note"
+Kind = Literal["error", "warning", "note"]
+ERROR: Final = "error"
+WARNING: Final = "warning"
+NOTE: Final = "note"
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Problem:
 
     text: str
     experiments: tuple[str, ...] = ()
-    kind: Literal["error", "warning", "note"] = ERROR
+    kind: Kind = ERROR
 
     @property
     def words(self) -> str:

@@ -11,6 +11,7 @@ from vicinal.models.registry import ARCHITECTURES, architecture
 from vicinal.planning.plans import Plan
 from vicinal.results import MEASURED, ON_DEVICE, PLAN, STAGES
 from vicinal.spec import GIVEN, canonical, exact_number
+from vicinal.words import count
 
 # What the lists of a grid vary: shown as ``new``. Anything else that differs is shown as a changed setting.
 AXES = ("model", "teacher", "teacher mixup alpha", "alpha", "temperature", "logit scale", "seed")
@@ -129,7 +130,7 @@ def _new_values(before: tuple[str, ...], now: tuple[str, ...]) -> list[str]:
 
 def _shown(new: list[str], changed: list[str]) -> list[str]:
     """Return reasons: at most ``SHOWN`` changed settings, and all new values."""
-    more = [f"{len(changed) - SHOWN} more settings"] if len(changed) > SHOWN else []
+    more = [count(len(changed) - SHOWN, "more setting")] if len(changed) > SHOWN else []
     return [*changed[:SHOWN], *more, *new] or ["new"]
 
 

@@ -43,7 +43,8 @@ def unfit_teachers(
     problems = []
     for teacher in given_teachers(artefacts, changes):
         model, name, data = teacher.columns["model"], teacher.store.spec["name"], shape(teacher.store)
-        texts, asked_by = [], artefacts.names(lambda study, id_=teacher.id: id_ in study.models)
+        texts = []
+        asked_by = artefacts.names(lambda study, id_=teacher.id: id_ in study.models)  # type: ignore[misc]
         if teacher.weights and data.classes != CLASSES:
             texts.append(
                 f"grids.teachers.weights: the published ones of {model} know the {CLASSES:,} classes of ImageNet, "
@@ -57,20 +58,24 @@ def unfit_teachers(
                 f"images of {name} have {data.channels}: give {data.channels} of both"
             )
         problems += [Problem(text, asked_by) for text in texts]
-        if teacher.file and Path(teacher.file).is_file() and (problem := _of_file(teacher, data, asked_by)):
+        if (
+            teacher.file
+            and Path(teacher.file).is_file()
+            and (problem := _of_file(teacher, teacher.file, data, asked_by))
+        ):
             problems.append(problem)
     return problems
 
 
-def _of_file(teacher: Teacher, data: Shape, asked_by: tuple[str, ...]) -> Problem | None:
+def _of_file(teacher: Teacher, file: str, data: Shape, asked_by: tuple[str, ...]) -> Problem | None:
     """Return what a user should know of the file of a teacher: it cannot be used, or its names are others."""
     from vicinal.models.fitting import load_checkpoint  # torch takes a while to load
 
     try:
-        ordered = load_checkpoint(build_model(teacher.spec["model"], data.classes, data.channels), teacher.file)
+        ordered = load_checkpoint(build_model(teacher.spec["model"], data.classes, data.channels), file)
     except (VicinalError, OSError) as error:
         return Problem(f"grids.teachers.weights: {describe(error)}", asked_by, ERROR)
     if not ordered:
         return None
-    text = f"{teacher.file}: the names of its layers are not ours, so they are taken in their order: look at the"
+    text = f"{file}: the names of its layers are not ours, so they are taken in their order: look at the"
     return Problem(f"{text} teacher's accuracy in the report first", asked_by, NOTE)

@@ -22,7 +22,7 @@ from vicinal.models.pretrained import WEIGHTS, weights_path
 from vicinal.planning.artefacts import Artefacts, Cohort, DataSet, Teacher
 from vicinal.planning.changes import Change
 from vicinal.planning.plans import Ref
-from vicinal.planning.problems import ERROR, NOTE, WARNING, Problem
+from vicinal.planning.problems import ERROR, NOTE, WARNING, Kind, Problem
 from vicinal.running.estimate.disk import estimate_disk, nearest_existing
 from vicinal.running.estimate.jobs import Jobs
 from vicinal.running.estimate.memory import smallest_gpu, training_bytes
@@ -106,8 +106,9 @@ def _files_of_data(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> Itera
         known = (
             DATA_SETS[store.spec["name"]] if store.downloaded and (fetched or ("data", store.id) in changes) else None
         )
-        for file, archive in known.archives.items() if known else ():
-            path = Path(store.root) / known.folder / file
+        archives, folder = (known.archives, known.folder) if known else ({}, "")
+        for file, archive in archives.items():
+            path = Path(store.root) / folder / file
             if path.is_file():
                 continue
             if fetched:
@@ -126,7 +127,7 @@ def _files_of_weights(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> It
     starting |= {teacher.weights for teacher in given_teachers(artefacts, changes)}
     for name, root in artefacts.weights.items():
         path, weights, fetched = weights_path(root, name), WEIGHTS[name], ("weights", name) in changes
-        needed_by = artefacts.names(lambda study, name=name: name in {unit.weights for unit in study.units.values()})
+        needed_by = artefacts.names(lambda study, name=name: name in {unit.weights for unit in study.units.values()})  # type: ignore[misc]
         found = path.stat().st_size if path.is_file() else None
         if found is None and fetched:
             remedy = f"copy the file there (its SHA-256 begins with {weights.sha256}), or {INTERNET}"
@@ -175,7 +176,7 @@ def unwritable(results: Path, downloads: Iterable[Download] = ()) -> list[Proble
         else:
             continue
         field = "" if folder == results else "data.root: "
-        kind = ERROR if experiments or folder == results else WARNING
+        kind: Kind = ERROR if experiments or folder == results else WARNING
         text = f"{field}{folder}: cannot be written ({why}); make it a folder you may write to"
         problems.append(Problem(text, experiments, kind))
     return problems
@@ -239,7 +240,7 @@ def gpu_problems(jobs: Jobs, execution: Execution, slurm: bool) -> list[Problem]
         if alone > memory:
             text = f"{unit.id}: one network takes about {size(alone)} of GPU memory in training, the smallest GPU has "
             text += f"{size(memory)}: set a smaller recipe.batch_size or another model, or execution.device=cpu"
-            names = jobs.artefacts.names(lambda study, id_=unit.id: id_ in study.units)
+            names = jobs.artefacts.names(lambda study, id_=unit.id: id_ in study.units)  # type: ignore[misc]
             problems.append(Problem(text, names))
         elif together * execution.gpu_slots > memory:
             cohorts.append((together, models, unit.id))
@@ -269,6 +270,6 @@ def _of_store(artefacts: Artefacts, store: DataSet) -> tuple[str, ...]:
 
 def _trained(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> list[tuple[Teacher | Cohort, int]]:
     """Return the teachers and cohorts that would be trained, each with the number of networks."""
-    units = {("teachers", id_): teacher for id_, teacher in artefacts.teachers.items()}
+    units: dict[Ref, Teacher | Cohort] = {("teachers", id_): teacher for id_, teacher in artefacts.teachers.items()}
     units |= {("cohorts", id_): cohort for id_, cohort in artefacts.cohorts.items()}
     return [(units[ref], len(change.train)) for ref, change in changes.items() if ref in units and change.train]

@@ -235,8 +235,8 @@ def _follow(pipe: int, run: Run) -> None:
     lines: Queue[str] = Queue()
     Thread(target=_read_lines, args=(pipe, lines), daemon=True).start()
     console = Console(highlight=False)
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("jobs"), TimeElapsedColumn())
-    columns += (TextColumn("{task.description}", markup=False),)
+    news = TextColumn("{task.description}", markup=False)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("jobs"), TimeElapsedColumn(), news)
     began = last_news = time.monotonic()
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("", total=None)

@@ -66,6 +66,7 @@ class Requests:
 
     def minutes(self, stage: str, id_: str, attempt: int) -> int:
         """Return the time limit of a job: as planned, doubled at every new attempt, at most the cluster's limit."""
+        assert self.cluster, "only jobs for a cluster have limits"
         limit = self.cluster.max_minutes
         planned = self._planned.get("minutes", {}).get(f"{stage}/{id_}", limit)
         return min(limit, planned * 2 ** (attempt - 1))
@@ -76,6 +77,7 @@ class Requests:
         The first attempt at a job waits for those of an earlier run that make the same. By the second one, Slurm may
         have forgotten them.
         """
+        assert self.cluster, "only jobs for a cluster have flags"
         flags = list(self.cluster.extra)
         before = self._planned.get("after", {}).get(f"{stage}/{id_}")
         if before and attempt == 1:
@@ -129,6 +131,7 @@ def prepare_cluster(artefacts: "Artefacts", execution: "Execution", name: str, c
         VicinalError: Slurm does not answer.
     """
     cluster = cluster_of(artefacts)
+    assert cluster, "with_cluster gave it to each experiment"
     status_command = "sacct" if _has_accounting(cluster) else "squeue"
     prefix = job_prefix(name, results)
     minutes = estimate_minutes(artefacts, execution, results)

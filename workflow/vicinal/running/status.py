@@ -160,7 +160,7 @@ class Monitor:
             by_others = max(0.0, typical.get(beat["stage"], 0.0) - beat["seconds"])
             work += by_others if beat["seconds_left"] is None else beat["seconds_left"]
         rate = float(max(1, len(status.running)))
-        if done and now > began:  # until a job has finished, each running job counts as a worker
+        if done and began is not None and now > began:  # until a job has finished, each running job counts as a worker
             rate = (done + sum(beat["seconds"] for beat in status.running)) / (now - began)
         status.at_least = not typical.keys() >= set(waiting)
         status.seconds_left = work / rate if work or not status.at_least else None

@@ -130,7 +130,7 @@ def select_numerics(
     if args.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # no step reads any, and it is a kernel a tensor
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no step reads any, and it is a kernel a tensor
     # What is compiled depends on measured times, which differ from run to run.
     chosen = "off" if args.compile == "auto" and (args.deterministic or not on_gpu) else args.compile
     if chosen != "off":

@@ -115,7 +115,7 @@ def update(optimizers: list[Optimizer], lr: torch.Tensor) -> None:
         optimizers: with gradients.
         lr: learning rate, 0-d, on the device of the parameters.
     """
-    type(optimizers[0]).update(optimizers, lr)
+    type(optimizers[0]).update(optimizers, lr)  # type: ignore[attr-defined]
 
 
 def learning_rate(recipe: dict, progress: float) -> float:

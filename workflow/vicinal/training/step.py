@@ -131,7 +131,7 @@ class CohortStep:
         if self._pixels is None:
             batch = make_batch(data, self._tables, here, self._training.recipe, mixed=self._mixed)
         else:
-            batch = data.batch(self._pixels[:size], self._tables, here, mixed=self._mixed)
+            batch = data.batch(self._pixels[:size], self._tables, here, mixed=self._mixed)  # type: ignore[attr-defined]
         teacher_logits = None
         if self._teacher is not None:
             with torch.no_grad():

@@ -94,7 +94,7 @@ def claim_section(name: str, inputs: Inputs) -> dict[str, Any]:
         if row["kind"] == "verdict":
             section |= {key: row[key] for key in section.keys() & row.keys()}
         elif row["kind"] in ("precondition", "primary", "secondary"):
-            section[row["kind"]].append(_test(row))
+            section[row["kind"]].append(_test(row))  # type: ignore[attr-defined]
     if section["verdict"] == MISSING:
         absent = "claims.parquet is missing" if inputs.claims is None else f"claims.parquet has no verdict on {name}"
         section["reason"] = f"{absent}: run ./reproduce to make it"

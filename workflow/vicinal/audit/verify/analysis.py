@@ -78,7 +78,8 @@ def verify_folder(folder: Path) -> Ledger:
         if not (record := ledger.record(path, COPY)):
             continue
         ledger.made.append((path.stem, (), record))
-        sums, made_from = record.get("sha256"), record.get("made_from")
+        sums: Any = record.get("sha256")
+        made_from: Any = record.get("made_from")
         if isinstance(sums, dict):
             absent = [name for name in sums if is_plain(name) and not (path.parent / name).exists()]
             sums = {name: sums[name] for name in sums if name not in absent}

@@ -63,7 +63,7 @@ class Ledger:
         groups: dict[tuple[str, ...], list[Finding]] = defaultdict(list)
         for problem in self.problems:
             groups[problem.kind, *problem.path.parts[:2]].append(problem)
-        lines = []
+        lines: list[str] = []
         for (_, *folder), problems in groups.items():
             lines += map(str, problems if everything else problems[:SHOWN])
             if (more := len(problems) - SHOWN) > 0 and not everything:

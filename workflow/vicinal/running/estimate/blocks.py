@@ -37,8 +37,8 @@ class Part:
 
 def block_parts(jobs: Jobs) -> list[Part]:
     """Return a part for each block, in the order of the config, and one for what they share."""
-    owners: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    keys = {}
+    owners: dict[str, set[Hashable]] = defaultdict(set)
+    keys: dict[Hashable, tuple[str, str]] = {}
     for name, study in jobs.artefacts.studies.items():
         for id_, blocks in study.blocks.items():
             owners[id_] |= {(name, block) for block in blocks}

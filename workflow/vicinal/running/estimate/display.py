@@ -13,8 +13,9 @@ from rich.text import Text
 from vicinal.planning.changes import Change
 from vicinal.results import STAGES
 from vicinal.running.estimate.blocks import SHARED, Part
+from vicinal.running.estimate.jobs import EnergyUse
 from vicinal.running.estimate.overview import Overview
-from vicinal.words import count, duration, hours, size
+from vicinal.words import YEAR, count, duration, hours, size
 
 # Groups of reasons that are shown for a stage.
 SHOWN = 8
@@ -87,12 +88,15 @@ def _show_parts(overview: Overview, console: Console) -> None:
     one_of_each = len(overview.blocks) == len(overview.seeds) == 2  # the second is what is shared
     if one_of_each or not any(part.hours for part in overview.blocks):
         return
-    unit = "core-hours" if overview.times.device == "cpu" else "GPU-hours"
+    is_long = needs_gpu(overview)
+    unit = "core-years" if is_long else "core-hours" if overview.times.device == "cpu" else "GPU-hours"
     table = _table("asked for by this alone (saved without it)", "students", "teachers", unit)
     for parts, words in ((overview.blocks, "several blocks"), (overview.seeds, "several seeds")):
         for name, part in part_rows(parts):
             name = f"shared by {words}" if name == SHARED else name
-            table.add_row(Text(name), str(part.students), str(part.teachers), hours(part.hours))
+            table.add_row(
+                Text(name), str(part.students), str(part.teachers), hours(part.hours * (3600 / YEAR if is_long else 1))
+            )
     console.print()
     console.print(table)
 
@@ -145,7 +149,7 @@ def _group(reason: str) -> str:
 
 def totals(overview: Overview) -> list[str]:
     """Return the totals, a line each."""
-    times, disk, cluster = overview.times, overview.disk, overview.cluster_jobs
+    disk, cluster = overview.disk, overview.cluster_jobs
     stages = {word: overview.stage(stage) for stage, word in reversed(_MODELS.items())}
     models = (f"{count(stage.train or 0, word)} trained, {stage.keep} reused" for word, stage in stages.items())
     parts = ", ".join(f"{name} {size(part)}" for name, part in disk.parts.items() if part)
@@ -157,12 +161,26 @@ def totals(overview: Overview) -> list[str]:
         jobs = f"{on_cluster} for a cluster ({rules}), {here} where ./reproduce runs"
     return [
         f"models: {'; '.join(models)}",
-        f"time:   {_device_time(overview)}; about {duration(times.wall_seconds)} {_where(overview)}",
+        f"time:   {_time(overview)}",
         *(f"        {line}" for line in source_lines(overview)),
+        *([f"energy: {energy_words(overview.energy)}"] if overview.energy else []),
         f"disk:   {size(disk.needed)} ({parts}); {size(disk.free)} free",
         f"jobs:   {jobs}",
         *(f"note:   {note}" for note in overview.notes),
+        *(f"left out of all these numbers: {name}, which cannot run (see below)" for name in overview.left_out),
     ]
+
+
+def energy_words(energy: EnergyUse) -> str:
+    """Return energy, CO₂ and money of the jobs on the device."""
+    amounts = ((energy.kwh, "kWh"), (energy.co2_kg, "kg CO₂"), (energy.cost, energy.currency))
+    shown = (f"{value:{',.0f' if value >= 10 else '.2g'}} {unit}" for value, unit in amounts if value is not None)
+    return f"{', '.join(shown)} (by execution.energy)"
+
+
+def needs_gpu(overview: Overview) -> bool:
+    """Return whether a run would take years on the cores of this machine."""
+    return overview.times.device == "cpu" and overview.times.wall_seconds > YEAR
 
 
 def source_lines(overview: Overview) -> list[str]:
@@ -173,6 +191,13 @@ def source_lines(overview: Overview) -> list[str]:
         several = f"{runs[0]} to {runs[-1]} " if len(runs) > 1 else f"{runs[0]} " if runs else ""
         lines.append(f"{count(len(found), 'job')}: {several}{words}")
     return lines
+
+
+def _time(overview: Overview) -> str:
+    wall = f"about {duration(overview.times.wall_seconds)} {_where(overview)}"
+    if needs_gpu(overview):
+        return f"{wall}: it needs a GPU (--set execution.device=cuda shows its time on one)"
+    return f"{_device_time(overview)}; {wall}"
 
 
 def _device_time(overview: Overview) -> str:

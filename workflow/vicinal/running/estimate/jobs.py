@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from vicinal.config import Energy
 from vicinal.files import read_object
 from vicinal.jobs.gpus import visible_devices
 from vicinal.jobs.records import measurement_spec
@@ -142,6 +144,24 @@ class Times:
     other_core_hours: float
     wall_seconds: float
     slots: int
+
+
+class EnergyUse(NamedTuple):
+    """What the jobs on the device would take: kWh, and where it is known what a kWh makes and costs, CO₂ and money."""
+
+    kwh: float
+    co2_kg: float | None
+    cost: float | None
+    currency: str
+
+
+def energy_use(times: Times, energy: Energy) -> EnergyUse | None:
+    """Return the energy of the jobs on the device, their hours times the configured power; None: it is not known."""
+    if energy.watts is None:
+        return None
+    kwh = times.device_hours * energy.watts / 1000
+    co2 = None if energy.co2_grams is None else kwh * energy.co2_grams / 1000
+    return EnergyUse(kwh, co2, None if energy.price is None else kwh * energy.price, energy.currency)
 
 
 def total(seconds: Iterable[tuple[str, float]], machine: Machine, cores: int) -> Times:

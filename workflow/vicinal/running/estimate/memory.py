@@ -54,8 +54,8 @@ def smallest_gpu(device: str) -> int | None:
     if number:
         names = names[int(number) : int(number) + 1]
     memory, gpus = _memory(), list_gpus()
-    found = [memory.get(identity(name, gpus) or "") for name in names]
-    return min(found) if found and None not in found else None
+    known = [bytes_ for name in names if (bytes_ := memory.get(identity(name, gpus) or "")) is not None]
+    return min(known) if known and len(known) == len(names) else None
 
 
 def _memory() -> dict[str, int]:

@@ -1,8 +1,8 @@
 """What a run would do, as data: jobs with reasons and times, totals, disk."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from vicinal.planning.plans import Ref, build_plans
 from vicinal.results import ON_DEVICE, STAGES
 from vicinal.running.estimate.blocks import Part, block_parts, seed_parts
 from vicinal.running.estimate.disk import Disk, estimate_disk
-from vicinal.running.estimate.jobs import Jobs, Times, total
+from vicinal.running.estimate.jobs import EnergyUse, Jobs, Times, energy_use, total
 from vicinal.running.estimate.recorded import read_recorded
 from vicinal.running.estimate.timing import Estimate, present_machine
 
@@ -53,6 +53,8 @@ class Overview:
         blocks: what each block of the grid alone asks for of it, and what they share.
         seeds: the same for each seed.
         notes: what else to know beforehand, a line each.
+        energy: of the jobs on the device, where the config has the power of one.
+        left_out: names of experiments that none of this is about, as they cannot run.
     """
 
     name: str
@@ -65,6 +67,8 @@ class Overview:
     blocks: list[Part]
     seeds: list[Part]
     notes: list[str]
+    energy: EnergyUse | None = None
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def changes(self) -> Mapping[Ref, Change]:
@@ -116,10 +120,14 @@ class Overview:
             "blocks": [asdict(part) for part in self.blocks],
             "seeds": [asdict(part) for part in self.seeds],
             "notes": self.notes,
+            "energy": self.energy and self.energy._asdict(),
+            "left_out": self.left_out,
         }
 
 
-def make_overview(name: str, artefacts: Artefacts, execution: Execution, cores: int, results: Path) -> Overview:
+def make_overview(
+    name: str, artefacts: Artefacts, execution: Execution, cores: int, results: Path, left_out: Iterable[str] = ()
+) -> Overview:
     """Return what a run would do; changes nothing.
 
     Args:
@@ -128,6 +136,7 @@ def make_overview(name: str, artefacts: Artefacts, execution: Execution, cores: 
         execution: how it runs.
         cores: CPU cores that it may use.
         results: the results folder.
+        left_out: names of experiments that are not among the artefacts.
 
     Raises:
         VicinalError: the data cannot be read, or a network cannot be counted (``Costs.of``).
@@ -151,7 +160,8 @@ def make_overview(name: str, artefacts: Artefacts, execution: Execution, cores: 
             found.keep = models[stage] - found.train
         stages.append(found)
     parts, notes = (block_parts(jobs), seed_parts(jobs)), corruption_notes(artefacts, results)
-    return Overview(name, cores, jobs, estimates, stages, times, estimate_disk(jobs), *parts, notes)
+    disk, energy = estimate_disk(jobs), energy_use(times, execution.energy)
+    return Overview(name, cores, jobs, estimates, stages, times, disk, *parts, notes, energy, list(left_out))
 
 
 def corruption_notes(artefacts: Artefacts, results: Path) -> list[str]:

@@ -44,7 +44,8 @@ def read_recorded(results: Path) -> Recorded:
     """Return what the records below ``results`` say; records that cannot be read are left out."""
     found = Recorded()
     shapes: dict[str, Shape | None] = {}
-    for records in _jobs(results):
+    for job in _jobs(results):
+        records = list(job.values())
         spec, made = records[0]["spec"], records[0]["provenance"]
         unit, seconds = spec.get("unit", spec), _seconds(made)
         key = canonical(unit["data"])
@@ -66,19 +67,31 @@ def read_recorded(results: Path) -> Recorded:
             work = (tables_work if is_teacher else evaluation_work)(unit, len(records), shape, spec["pairs"])
         found.jobs.append(RecordedJob(seconds, _machine(made), work))
     for path in sorted((results / "benchmarks").glob("*/**/*.tsv")):
-        if (seconds := benchmark_seconds(path)) is not None:
-            found.rules[path.relative_to(results / "benchmarks").parts[0]].append(seconds)
+        if (took := benchmark_seconds(path)) is not None:
+            found.rules[path.relative_to(results / "benchmarks").parts[0]].append(took)
     return found
 
 
-def _jobs(results: Path) -> Iterable[list[dict[str, Any]]]:
-    """Return the records of each job: one teacher, students trained together, or models measured together."""
-    jobs: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+def hours_to_make(results: Path) -> dict[Path, float]:
+    """Return record of a trained or measured model → wall hours that making it took; a cohort's are shared equally."""
+    hours = {}
+    for job in _jobs(results):
+        for path, record in job.items():
+            together = 1 if "unit" in record["spec"] else len(job)
+            hours[path] = record["provenance"]["wall_seconds"] / 3600 / together
+    return hours
+
+
+def _jobs(results: Path) -> Iterable[dict[Path, dict[str, Any]]]:
+    """Return the records of each job by path: one teacher, students trained together, or models measured together."""
+    jobs: dict[Any, dict[Path, dict[str, Any]]] = defaultdict(dict)
     for pattern in (f"teachers/*/model/{RECORD}", f"students/*/{RECORD}", f"evaluations/*/*/{EVALUATION}"):
         for path in sorted(results.glob(pattern)):
             record = read_object(path)
-            spec, made = record.get("spec"), record.get("provenance")
-            if not (isinstance(spec, dict) and isinstance(made, dict)) or is_given(spec):
+            spec: Any = record.get("spec")
+            made: Any = record.get("provenance")
+            is_whole = isinstance(spec, dict) and isinstance(made, dict) and made.keys() >= {"began", "wall_seconds"}
+            if not is_whole or is_given(spec):
                 continue  # damaged, or not trained here
             key: Any = path.parent.parent
             if "unit" in spec:
@@ -86,7 +99,7 @@ def _jobs(results: Path) -> Iterable[list[dict[str, Any]]]:
             elif key.name == "students":
                 shared = {name: value for name, value in spec.items() if name not in OWN}
                 key = canonical(shared), made["began"], made["wall_seconds"]
-            jobs[key].append(record)
+            jobs[key][path] = record
     return jobs.values()
 
 

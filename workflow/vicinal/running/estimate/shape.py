@@ -1,6 +1,5 @@
 """How many images of which size a data set has: as recorded, or else as known or as its source says."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,17 +7,19 @@ from typing import Any
 from vicinal.errors import VicinalError
 from vicinal.files import read_json
 from vicinal.planning.artefacts import DataSet
+from vicinal.planning.sources import MISSING
 from vicinal.spec import data_id
 
+PHOTO = (1, 1, 3)
 # Classes, image (height, width, channels), training and test images of the published sets. Digits have no test split.
 _DIGITS = (10, (8, 8, 1), 1_797, 0)
 _KNOWN = {
     "cifar10": (10, (32, 32, 3), 50_000, 10_000),
     "cifar100": (100, (32, 32, 3), 50_000, 10_000),
     "fashion_mnist": (10, (28, 28, 1), 60_000, 10_000),
+    "imagenet": (1000, PHOTO, 1_281_167, 50_000),
 }
 _DIGITS_TEST = 900
-PHOTO = (1, 1, 3)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def shape_of(store: DataSet, results: Path) -> Shape:
     return recorded if recorded is not None else _expected(store)
 
 
-def recorded_shape(spec: Mapping[str, Any], results: Path) -> Shape | None:
+def recorded_shape(spec: dict[str, Any], results: Path) -> Shape | None:
     """Return the shape of a prepared data set by its spec; None where it is not prepared."""
     path = results / "data" / data_id(spec) / "data.json"
     try:
@@ -84,7 +85,7 @@ def _source(store: DataSet) -> tuple[int, tuple[int, int, int], int, int, int]:
     spec = store.spec
     if spec["source"] == "digits":
         return (*_DIGITS, 0)
-    if spec["source"] == "torchvision":
+    if spec["source"] in ("torchvision", MISSING):
         return (*_KNOWN[spec["name"]], 0)
     if spec["source"] == "folder":
         from vicinal.data.photos.folders import PhotoFolder  # looks into every folder
@@ -92,7 +93,7 @@ def _source(store: DataSet) -> tuple[int, tuple[int, int, int], int, int, int]:
         folder = PhotoFolder(Path(store.root) / spec["name"])
         train, *others = (folder.counts.get(split, 0) for split in ("train", "test", "validation"))
         test, held = others if others[0] else reversed(others)
-        return len(folder.class_names), PHOTO, train, test, held
+        return len(folder.class_names or ()), PHOTO, train, test, held
     from vicinal.data.parquet import open_parquet  # pyarrow and Pillow take a while to load
 
     folder = Path(store.root) / spec["name"]
