@@ -4,6 +4,7 @@ A figure is a module that has TABLES (the names of the tables it is made from), 
 and MISSING, the sentence that takes the place of picture and caption where there are no data.
 """
 
+import traceback
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from vicinal.analysis.figures import style
 from vicinal.analysis.origin import write_record
 from vicinal.analysis.schema import read_tidy
+from vicinal.errors import VicinalError, warn
 from vicinal.files import atomic_path, sha256, write_table
 from vicinal.jobs.provenance import Stopwatch
 
@@ -47,15 +49,24 @@ def write_figure(
         watch: started when the job began.
 
     Returns:
-        The data behind the figure.
+        The data behind the figure. Empty where drawing fails: picture, caption and a warning say why.
 
     Raises:
         VicinalError: a table is missing, unreadable, or holds what cannot be shown.
     """
     figure = import_module(f"vicinal.analysis.figures.{name}")
     paths = figure_tables(name, tables)
-    data = figure.data({path.stem: read_tidy(path) for path in paths})
-    picture, caption = drawn(figure, data)
+    read = {path.stem: read_tidy(path) for path in paths}
+    try:
+        data = figure.data(read)
+        picture, caption = drawn(figure, data)
+    except VicinalError:
+        raise
+    except Exception as error:  # one figure that fails must not cost the others and the report
+        traceback.print_exc()
+        caption = f"This figure cannot be drawn from these tables ({type(error).__name__}: {error})."
+        warn(f"figure {name}: {caption}")
+        data, picture = pd.DataFrame(), style.message(caption)
     written = [output.with_suffix(ending) for ending in (".pdf", ".png", ".parquet")]
     for path in written[:2]:
         with atomic_path(path) as temporary:

@@ -18,6 +18,7 @@ CAPTION = (
 MISSING = runs.ONE_TEMPERATURE
 ALONE = (style.TEACHER, "ce", "ce_mixup")
 SMALLEST, LARGEST, SINGLE = 3.5, 9.5, 5.5  # sizes of points (1/72 in): from the lowest T to the highest, and others
+SIZES = 8  # at most so many sizes are in the legend
 
 
 def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -49,7 +50,8 @@ def draw(data: pd.DataFrame) -> Figure:
     style.legend_below(figure, entries)
     look = {"linestyle": "none", "marker": "o", "markeredgecolor": "0.5"}
     faces = {temperature: "white" if temperature == "std" else "0.5" for temperature in sizes}
-    grown = [Line2D([], [], label=t, markersize=size, markerfacecolor=faces[t], **look) for t, size in sizes.items()]
+    shown_sizes = [list(sizes)[i] for i in np.linspace(0, len(sizes) - 1, min(len(sizes), SIZES)).round().astype(int)]
+    grown = [Line2D([], [], label=t, markersize=sizes[t], markerfacecolor=faces[t], **look) for t in shown_sizes]
     figure.legend(handles=grown, title="T", loc="outside right center", handlelength=1.2)
     return figure
 
