@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vicinal.analysis.figures import panels, runs, style
+from vicinal.analysis.figures import panels, runs, sentences, style
 from vicinal.data.corruptions.catalogue import CORRUPTIONS, EXTRA, NAMES, SEVERITIES
 
 TABLES = ("corruptions", "metrics")
@@ -51,6 +51,15 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def _means(values: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return values.groupby(keys, dropna=False, observed=True, sort=False)["value"].mean().reset_index()
+
+
+def takeaway(data: pd.DataFrame) -> str:
+    """Return the caption's first sentence: the mean over the benchmark by method."""
+
+    mean = data[(data["corruption"] == MEAN) & (data["severity"] > 0) & (data["metric"] == "accuracy")]
+    return sentences.each_pair(
+        mean, lambda rows: sentences.by_method(rows, "accuracy on corrupted images", ".1f", " %")
+    )
 
 
 def caption(data: pd.DataFrame) -> str:

@@ -1,7 +1,8 @@
 """The files of a figure: the tables of an experiment in; PDF, PNG, the data behind it and a JSON record out.
 
-A figure is a module that has TABLES (the names of the tables it is made from), data(tables), draw(data), caption(data),
-and MISSING, the sentence that takes the place of picture and caption where there are no data.
+A figure is a module that has TABLES (the names of the tables it is made from), data(tables), draw(data), takeaway(data)
+and caption(data), which are what its numbers say and what it shows, and MISSING, the sentence that takes the place of
+picture and caption where there are no data.
 """
 
 import traceback
@@ -32,7 +33,7 @@ def drawn(figure: ModuleType, data: pd.DataFrame) -> tuple[Figure, str]:
     with style.look():
         if not len(data):
             return style.message(figure.MISSING), figure.MISSING
-        return figure.draw(data), figure.caption(data)
+        return figure.draw(data), f"{figure.takeaway(data)} {figure.caption(data)}".strip()
 
 
 def write_figure(
@@ -73,5 +74,7 @@ def write_figure(
             style.save(picture, temporary)
     write_table(written[2], data)
     made_from = {path.name: sha256(path) for path in paths}
-    write_record(output.with_suffix(".json"), spec, code, watch, written, made_from, caption=caption)
+    write_record(
+        output.with_suffix(".json"), spec, code, watch, written, made_from, caption=caption, drawn=len(data) > 0
+    )
     return data

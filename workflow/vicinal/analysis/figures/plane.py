@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vicinal.analysis.figures import panels, runs, style
+from vicinal.analysis.figures import panels, runs, sentences, style
+from vicinal.words import number
 
 TABLES = ("metrics",)
 CAPTION = (
@@ -18,6 +19,7 @@ CAPTION = (
 MISSING = runs.ONE_TEMPERATURE
 ALONE = (style.TEACHER, "ce", "ce_mixup")
 SMALLEST, LARGEST, SINGLE = 3.5, 9.5, 5.5  # sizes of points (1/72 in): from the lowest T to the highest, and others
+NAMES = {"accuracy": "accuracy", "ece": "ECE"}
 SIZES = 8  # at most so many sizes are in the legend
 
 
@@ -27,6 +29,21 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     The pairs and columns are those of the figure ``temperature``.
     """
     return runs.over_temperatures(tables["metrics"], ("accuracy", "ece"))
+
+
+def takeaway(data: pd.DataFrame) -> str:
+    """Return the caption's first sentence: how accuracy and ECE change from the lowest to the highest temperature."""
+
+    def of_pair(rows: pd.DataFrame) -> str:
+        found = []
+        for method, own in rows[rows["temperature"].notna() & (rows["temperature"] != "std")].groupby("method"):
+            changes = own.groupby("metric")["mean"].agg(lambda means: means.iloc[-1] - means.iloc[0])
+            words = [f"{name} {number(changes[key], '+.1f')}" for key, name in NAMES.items() if key in changes]
+            low, high = own["temperature"].iloc[[0, -1]]
+            found.append(f"{style.LABELS[method]} from T = {low} to {high} {', '.join(words)} points")
+        return sentences.joined(found)
+
+    return sentences.each_pair(data, of_pair)
 
 
 def caption(data: pd.DataFrame) -> str:

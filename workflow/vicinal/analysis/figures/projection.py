@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 
-from vicinal.analysis.figures import panels, runs, style
+from vicinal.analysis.figures import panels, runs, sentences, style
 
 TABLES = ("metrics", "projection", "classes")
 CAPTION = (
@@ -24,6 +24,7 @@ CAPTION = (
 MISSING = "No model of the main comparison has features of three classes whose means span a plane."
 METHODS = (style.TEACHER, "ce", "kd", "kd_mixup")
 COLOURS = [sns.color_palette("colorblind").as_hex()[place] for place in (2, 4, 1)]
+SIDES = ["place", "other_place"]
 MARKERS = ("o", "s", "^")
 WIDE = 60  # so many letters of names are not in one row of the legend
 MIXED = {"markeredgecolor": "0.2", "markeredgewidth": 0.25}
@@ -57,6 +58,17 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         own = {f"{prefix}name": found[column].map(names), f"{prefix}place": found[column].map(places)}
         found = found.assign(**own)
     return runs.in_order(found.drop(columns=["model_id", "other"]))
+
+
+def takeaway(data: pd.DataFrame) -> str:
+    """Return the caption's first sentence: how far mixed inputs lie from the linear mixture of the class means."""
+    mixed = data[data["kind"] == "mixed"]
+    means = data[data["kind"] == "mean"].set_index(["method", "place"])[["x", "y"]]
+    lam = mixed[["lam"]].to_numpy(dtype=float)
+    first, second = (means.loc[list(zip(mixed["method"], mixed[side], strict=True))].to_numpy() for side in SIDES)
+    away = np.linalg.norm(mixed[["x", "y"]].to_numpy() - lam * first - (1 - lam) * second, axis=1)
+    what = "Mean distance of mixed inputs from the same mixture of the class means:"
+    return sentences.by_method(mixed.assign(mean=away), what, ".2f", ".")
 
 
 def caption(data: pd.DataFrame) -> str:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from vicinal.analysis.figures import runs, style
+from vicinal.analysis.figures import runs, sentences, style
 
 TABLES = ("metrics", "reliability")
 SPARSE = 10  # bins with fewer images than this, all seeds together, say little about accuracy
@@ -54,6 +54,14 @@ def _scores(members: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     scores = scores.unstack().reindex(columns=list(names)).rename(columns=names).reset_index()
     scores = scores.astype(dict.fromkeys(runs.PANEL, object))  # a column without a teacher or temperature is not text
     return members[runs.PANEL].drop_duplicates().merge(scores, on=runs.PANEL, how="left")
+
+
+def takeaway(data: pd.DataFrame) -> str:
+    """Return the caption's first sentence: the gap of each method."""
+
+    return sentences.each_pair(
+        data, lambda rows: sentences.by_method(rows, "mean confidence − accuracy:", "+.1f", " pp", "gap")
+    )
 
 
 def caption(data: pd.DataFrame) -> str:

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vicinal.analysis.figures import panels, runs, style
+from vicinal.analysis.figures import panels, runs, sentences, style
 
 TABLES = ("metrics", "vicinal")
 CAPTION = (
@@ -33,6 +33,17 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         parts.append(runs.with_values(runs.main_panels(models), table, ["metric", "value"]).assign(inputs=inputs))
     means = runs.over_seeds(pd.concat(parts, ignore_index=True), [*runs.PANEL, "metric", "inputs"])
     return means.assign(unit="1", alpha=runs.mixup_alpha(runs.main_students(models)))
+
+
+def takeaway(data: pd.DataFrame) -> str:
+    """Return the caption's first sentence: both measures on clean images by method."""
+
+    def of_pair(rows: pd.DataFrame) -> str:
+        return sentences.joined(
+            sentences.by_method(own, METRICS[metric], ".2f") for metric, own in rows.groupby("metric")
+        )
+
+    return sentences.each_pair(data[data["inputs"] == "clean"], of_pair)
 
 
 def caption(data: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ from matplotlib.ticker import LogLocator
 
 from vicinal.analysis.figures import runs, style
 from vicinal.evaluation.confusion import KINDS, SIMILARITY_TEMPERATURE
+from vicinal.words import number
 
 TABLES = ("similarity", "confusion", "classes")
 CAPTION = (
@@ -79,6 +80,14 @@ def _tests(members: pd.DataFrame, confusion: pd.DataFrame) -> pd.DataFrame:
         p = values.loc[values["metric"] == f"mantel_p_mixed_{kind}", "value"].max()  # there is one teacher
         parts.append(rho[["teacher", *names]].rename(columns=names).assign(kind=kind, p=p))
     return pd.concat(parts).astype({"teacher": object, "kind": object} | dict.fromkeys([*names.values(), "p"], float))
+
+
+def takeaway(data: pd.DataFrame) -> str:
+    """Return the caption's first sentence: how alike the matrices are."""
+
+    rho = data.dropna(subset="rho").drop_duplicates("kind").set_index("kind")["rho"]
+    values = [f"{LABELS[kind].lower()} ρ = {number(value, '.2f')}" for kind, value in rho.items()]
+    return f"Rank correlation with the matrix of mixed inputs: {', '.join(values)}." if values else ""
 
 
 def caption(data: pd.DataFrame) -> str:

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vicinal.analysis.figures import panels, runs, style
+from vicinal.analysis.figures import panels, runs, sentences, style
 
 TABLES = ("metrics",)
 CAPTION = (
@@ -16,6 +16,7 @@ CAPTION = (
 MISSING = runs.ONE_TEMPERATURE
 ALONE = (style.TEACHER, "ce", "ce_mixup")  # have no temperature
 APART = 0.018  # by how much of the axis the points of KD and KD + mixup are moved
+WORDS = {"accuracy": "the highest accuracy", "ece": "the lowest ECE", "oe": "the lowest OE"}
 MANY = 8  # with more temperatures than this bars would hide each other: bands, and nothing is moved
 
 
@@ -26,6 +27,20 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     left out. Without a pair the table is empty.
     """
     return runs.over_temperatures(tables["metrics"], style.SCORES)
+
+
+def takeaway(data: pd.DataFrame) -> str:
+    """Return the caption's first sentence: where students of KD + mixup (without: KD) are best."""
+
+    def of_pair(rows: pd.DataFrame) -> str:
+        method = "kd_mixup" if "kd_mixup" in set(rows["method"]) else "kd"
+        where = []
+        for name, own in rows[rows["method"] == method].groupby("metric", sort=False):
+            best = own.loc[(own["mean"] * (1 if name == "accuracy" else -1)).idxmax()]
+            where.append(f"{WORDS[name]} at T = {best['temperature']} ({best['mean']:.1f} %)")
+        return f"{style.LABELS[method]} has {', '.join(where)}"
+
+    return sentences.each_pair(data, of_pair)
 
 
 def caption(data: pd.DataFrame) -> str:
