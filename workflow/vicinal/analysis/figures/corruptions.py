@@ -53,13 +53,11 @@ def _means(values: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return values.groupby(keys, dropna=False, observed=True, sort=False)["value"].mean().reset_index()
 
 
-def takeaway(data: pd.DataFrame) -> str:
-    """Return the caption's first sentence: the mean over the benchmark by method."""
-
-    mean = data[(data["corruption"] == MEAN) & (data["severity"] > 0) & (data["metric"] == "accuracy")]
-    return sentences.each_pair(
-        mean, lambda rows: sentences.by_method(rows, "accuracy on corrupted images", ".1f", " %")
-    )
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: the mean over the benchmark by method."""
+    mean = rows[(rows["corruption"] == MEAN) & (rows["severity"] > 0) & (rows["metric"] == "accuracy")]
+    return sentences.by_method(mean, "accuracy on corrupted images", ".1f", " %")
 
 
 def caption(data: pd.DataFrame) -> str:

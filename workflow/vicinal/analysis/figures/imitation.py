@@ -43,16 +43,12 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return means.assign(alpha=runs.mixup_alpha(runs.main_students(models)))
 
 
-def takeaway(data: pd.DataFrame) -> str:
-    """Return the caption's first sentence: imitation weights and non-linearities by method."""
-
-    def of_pair(rows: pd.DataFrame) -> str:
-        weight, plain = (rows[rows["metric"] == metric] for metric in (WEIGHT, "nonlinearity"))
-        return sentences.joined(
-            [sentences.by_method(weight, "imitation weight", ".2f"), sentences.by_method(plain, "L_NL", ".2f", " nats")]
-        )
-
-    return sentences.each_pair(data, of_pair)
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: imitation weights and non-linearities by method."""
+    weight, plain = (rows[rows["metric"] == metric] for metric in (WEIGHT, "nonlinearity"))
+    words = (sentences.by_method(weight, "imitation weight", ".2f"), sentences.by_method(plain, "L_NL", ".2f", " nats"))
+    return sentences.joined(words)
 
 
 def caption(data: pd.DataFrame) -> str:

@@ -76,14 +76,11 @@ def _enough(students: pd.DataFrame) -> pd.DataFrame:
     return runs.in_order(students[students["temperature"] == wanted].sort_values(["seed", "logit_scale"]))
 
 
-def takeaway(data: pd.DataFrame) -> str:
-    """Return the caption's first sentence: the correlation of the gaps."""
-
-    def of_pair(rows: pd.DataFrame) -> str:
-        r = rows["teacher_gap"].corr(rows["student_gap"])
-        return "" if pd.isna(r) else f"Pearson correlation of the gaps of teacher and student {number(r, '.2f')}"
-
-    return sentences.each_pair(data, of_pair)
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: the correlation of the gaps."""
+    r = rows["teacher_gap"].corr(rows["student_gap"])
+    return "" if pd.isna(r) else f"Pearson correlation of the gaps of teacher and student {number(r, '.2f')}"
 
 
 def caption(data: pd.DataFrame) -> str:

@@ -30,13 +30,10 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return runs.over_seeds(values, [*runs.PANEL, "split", "lam"]).assign(unit="nat", alpha=alpha)
 
 
-def takeaway(data: pd.DataFrame) -> str:
-    """Return the caption's first sentence: the mean over λ by method."""
-
-    test = data[data["split"] == "test"]
-    return sentences.each_pair(
-        test, lambda rows: sentences.by_method(rows, "L_NL on test pairs, mean over λ:", ".2f", " nats")
-    )
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: the mean over λ by method."""
+    return sentences.by_method(rows[rows["split"] == "test"], "L_NL on test pairs, mean over λ:", ".2f", " nats")
 
 
 def caption(data: pd.DataFrame) -> str:

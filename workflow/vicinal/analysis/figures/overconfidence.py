@@ -46,17 +46,12 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return result.assign(zero=zero["n"] - result["n"], unit="ln ratio", alpha=runs.mixup_alpha(students))
 
 
-def takeaway(data: pd.DataFrame) -> str:
-    """Return the caption's first sentence: at how many T the interval shows KD + mixup as the less overconfident."""
-
-    def of_pair(rows: pd.DataFrame) -> str:
-        less = [
-            f"{style.LABELS[method]} at {(own['low'] > 0).sum()} of {len(own)} T"
-            for method, own in rows.dropna(subset="low").groupby("method", sort=False)
-        ]
-        return f"KD + mixup is less overconfident, by the whole bar, than {', '.join(less)}" if less else ""
-
-    return sentences.each_pair(data, of_pair)
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: at how many T its interval shows KD + mixup ahead."""
+    groups = rows.dropna(subset="low").groupby("method", sort=False)
+    less = [f"{style.LABELS[method]} at {(own['low'] > 0).sum()} of {len(own)} T" for method, own in groups]
+    return f"KD + mixup is less overconfident, by the whole bar, than {', '.join(less)}" if less else ""
 
 
 def caption(data: pd.DataFrame) -> str:

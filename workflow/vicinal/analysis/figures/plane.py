@@ -31,19 +31,16 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return runs.over_temperatures(tables["metrics"], ("accuracy", "ece"))
 
 
-def takeaway(data: pd.DataFrame) -> str:
-    """Return the caption's first sentence: how accuracy and ECE change from the lowest to the highest temperature."""
-
-    def of_pair(rows: pd.DataFrame) -> str:
-        found = []
-        for method, own in rows[rows["temperature"].notna() & (rows["temperature"] != "std")].groupby("method"):
-            changes = own.groupby("metric")["mean"].agg(lambda means: means.iloc[-1] - means.iloc[0])
-            words = [f"{name} {number(changes[key], '+.1f')}" for key, name in NAMES.items() if key in changes]
-            low, high = own["temperature"].iloc[[0, -1]]
-            found.append(f"{style.LABELS[method]} from T = {low} to {high} {', '.join(words)} points")
-        return sentences.joined(found)
-
-    return sentences.each_pair(data, of_pair)
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: accuracy and ECE, from the lowest T to the highest."""
+    found = []
+    for method, own in rows[rows["temperature"].notna() & (rows["temperature"] != "std")].groupby("method"):
+        changes = own.groupby("metric")["mean"].agg(lambda means: means.iloc[-1] - means.iloc[0])
+        words = [f"{name} {number(changes[key], '+.1f')}" for key, name in NAMES.items() if key in changes]
+        low, high = own["temperature"].iloc[[0, -1]]
+        found.append(f"{style.LABELS[method]} from T = {low} to {high} {', '.join(words)} points")
+    return sentences.joined(found)
 
 
 def caption(data: pd.DataFrame) -> str:

@@ -35,15 +35,11 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return means.assign(unit="1", alpha=runs.mixup_alpha(runs.main_students(models)))
 
 
-def takeaway(data: pd.DataFrame) -> str:
-    """Return the caption's first sentence: both measures on clean images by method."""
-
-    def of_pair(rows: pd.DataFrame) -> str:
-        return sentences.joined(
-            sentences.by_method(own, METRICS[metric], ".2f") for metric, own in rows.groupby("metric")
-        )
-
-    return sentences.each_pair(data[data["inputs"] == "clean"], of_pair)
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: both measures on clean images by method."""
+    groups = rows[rows["inputs"] == "clean"].groupby("metric")
+    return sentences.joined(sentences.by_method(own, METRICS[metric], ".2f") for metric, own in groups)
 
 
 def caption(data: pd.DataFrame) -> str:

@@ -1,6 +1,7 @@
 """The first sentence of a caption: what the numbers of a figure say, made from its data."""
 
 from collections.abc import Callable, Iterable
+from functools import wraps
 
 import pandas as pd
 
@@ -8,10 +9,18 @@ from vicinal.analysis.figures import runs, style
 from vicinal.words import number
 
 
-def each_pair(data: pd.DataFrame, sentence: Callable[[pd.DataFrame], str]) -> str:
-    """Return a sentence on each of the first pairs, at most ``runs.MAIN_PAIRS``; empty ones are left out."""
-    shown = list(runs.by_pair(data).items())[: runs.MAIN_PAIRS]
-    return each({title: sentence(rows) for title, rows in shown})
+def each_pair(sentence: Callable[[pd.DataFrame], str]) -> Callable[[pd.DataFrame], str]:
+    """Make of what says something of a pair's rows what says it of the first pairs of a figure's data.
+
+    Of at most ``runs.MAIN_PAIRS`` pairs; where there is nothing to say the pair is left out.
+    """
+
+    @wraps(sentence)
+    def of_pairs(data: pd.DataFrame) -> str:
+        shown = list(runs.by_pair(data[data["student"].notna()]).items())[: runs.MAIN_PAIRS]
+        return each({title: sentence(rows) for title, rows in shown})
+
+    return of_pairs
 
 
 def each(sentences: dict[str, str]) -> str:

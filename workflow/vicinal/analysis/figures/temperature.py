@@ -29,18 +29,15 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return runs.over_temperatures(tables["metrics"], style.SCORES)
 
 
-def takeaway(data: pd.DataFrame) -> str:
-    """Return the caption's first sentence: where students of KD + mixup (without: KD) are best."""
-
-    def of_pair(rows: pd.DataFrame) -> str:
-        method = "kd_mixup" if "kd_mixup" in set(rows["method"]) else "kd"
-        where = []
-        for name, own in rows[rows["method"] == method].groupby("metric", sort=False):
-            best = own.loc[(own["mean"] * (1 if name == "accuracy" else -1)).idxmax()]
-            where.append(f"{WORDS[name]} at T = {best['temperature']} ({best['mean']:.1f} %)")
-        return f"{style.LABELS[method]} has {', '.join(where)}"
-
-    return sentences.each_pair(data, of_pair)
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: where students of KD + mixup (else KD) are best."""
+    method = "kd_mixup" if "kd_mixup" in set(rows["method"]) else "kd"
+    where = []
+    for name, own in rows[rows["method"] == method].groupby("metric", sort=False):
+        best = own.loc[(own["mean"] * (1 if name == "accuracy" else -1)).idxmax()]
+        where.append(f"{WORDS[name]} at T = {best['temperature']} ({best['mean']:.1f} %)")
+    return f"{style.LABELS[method]} has {', '.join(where)}"
 
 
 def caption(data: pd.DataFrame) -> str:

@@ -40,14 +40,11 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return table.assign(alpha=runs.mixup_alpha(runs.main_students(models)))
 
 
-def takeaway(data: pd.DataFrame) -> str:
-    """Return the caption's first sentence: validation accuracy where it was last measured."""
-
-    def of_pair(rows: pd.DataFrame) -> str:
-        own = rows[rows["metric"] == "validation_accuracy"].sort_values("epoch").drop_duplicates("method", keep="last")
-        return sentences.by_method(own, "last validation accuracy", ".1f", " %")
-
-    return sentences.each_pair(data[data["student"].notna()], of_pair)
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: validation accuracy where it was last measured."""
+    last = rows[rows["metric"] == "validation_accuracy"].sort_values("epoch").drop_duplicates("method", keep="last")
+    return sentences.by_method(last, "last validation accuracy", ".1f", " %")
 
 
 def caption(data: pd.DataFrame) -> str:
