@@ -18,7 +18,7 @@ def said(name, tables=None):
     """Return the first sentences of a figure's caption; the others follow them."""
     data, _, caption = make(name, tables) if tables else usual_figure(name)
     first = module(name).takeaway(data)
-    assert caption == f"{first} {module(name).caption(data)}"
+    assert caption == f"{first}\n{module(name).caption(data)}"
     return first
 
 

@@ -29,11 +29,11 @@ def figure_tables(name: str, tables: Path) -> list[Path]:
 
 
 def drawn(figure: ModuleType, data: pd.DataFrame) -> tuple[Figure, str]:
-    """Return a figure and its caption; without data both say why there is nothing to draw."""
+    """Return a figure and its caption, the takeaway a line of its own; without data both say why there is none."""
     with style.look():
         if not len(data):
             return style.message(figure.MISSING), figure.MISSING
-        return figure.draw(data), f"{figure.takeaway(data)} {figure.caption(data)}".strip()
+        return figure.draw(data), f"{figure.takeaway(data)}\n{figure.caption(data)}".strip()
 
 
 def write_figure(
