@@ -88,6 +88,7 @@ def test_figures_are_there_with_their_data(first):
     for figure in FIGURES:
         for ending in ("pdf", "png", "parquet"):
             assert (first.project.results / f"digits/figures/{figure}.{ending}").stat().st_size > 500
+        assert "cannot be drawn" not in (first.project.results / f"digits/figures/{figure}.json").read_text()
 
 
 def test_every_claim_has_a_verdict_and_one_seed_decides_none(first):

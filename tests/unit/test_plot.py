@@ -10,6 +10,7 @@ import pytest
 from figure_tables import module, usual
 
 from scripts import SCRIPTS, run_script
+from vicinal.analysis.figures.files import drawn
 from vicinal.jobs.fingerprint import named_modules, stage_fingerprint
 
 NAMES = ["temperature", "plane"]
@@ -47,7 +48,8 @@ def test_plot_writes_the_same_bytes_again(tables_folder, tmp_path):
             assert path.read_bytes() == (second / path.name).read_bytes(), path
     for name in NAMES:
         record = json.loads((first / f"{name}.json").read_text())
-        assert record["caption"] == module(name).caption(pd.read_parquet(first / f"{name}.parquet"))
+        assert record["caption"] == drawn(module(name), pd.read_parquet(first / f"{name}.parquet"))[1]
+        assert record["drawn"] is True
         assert record["spec"] == {"experiment": "digits", "figure": name}
         assert {"code", "provenance"} <= record.keys()
 

@@ -5,6 +5,7 @@ import json
 import math
 import re
 
+import pandas as pd
 import pytest
 from report_tables import WORDS, Page, claims_table, metrics_table, png, record, write_experiment
 
@@ -53,6 +54,33 @@ def test_every_figure_is_there_once_with_caption_and_alt_text(folder):
     assert page.text.count("Caption of temperature. And more.") == 1
     assert "Figure temperature is shown at C3-CE." in page.text
     assert "Figure confusion: figures/confusion.png is missing." in page.text
+
+
+def test_a_figure_without_data_is_a_sentence_and_no_picture(folder):
+    about = {"caption": "No student was distilled.", "drawn": False, "provenance": record()}
+    (folder / "figures" / "training.json").write_text(json.dumps(about))
+    page = Page(page_of(folder))
+    assert "Figure training: No student was distilled." in page.text and "distilled.." not in page.text
+    assert "figure-training" not in page.ids and "figure-new" in page.ids
+
+
+def test_intervals_of_one_estimand_share_their_axis(folder):
+    numbers = ["estimate", "low", "high", "threshold"]
+    table = claims_table()
+    row = table[(table["claim"] == "C5") & (table["kind"] == "primary")].iloc[0]
+    rows = [("0.01 − |x(c 0.5)|", -0.005, 0.005), ("0.01 − |x(c 2)|", -0.03, 0.03), ("other", -9.0, 1.0)]
+    rows = [row.to_dict() | {"estimand": name, "low": low, "high": high, "estimate": 0.0} for name, low, high in rows]
+    rows.append(rows[0] | {"low": math.nan})
+    pd.concat([table[table["claim"] != "C5"], pd.DataFrame(rows)]).to_parquet(folder / "claims.parquet")
+    [section] = [own for own in context(read_inputs(folder))["sections"] if own["id"] == "C5"]
+    narrow, wide, other, none = (test["plot"] for test in section["primary"])
+    assert none is None
+    assert narrow["threshold"] == wide["threshold"] == pytest.approx(50, abs=0.1)
+    lengths = [plot["high"] - plot["low"] for plot in (narrow, wide, other)]
+    assert lengths[1] == pytest.approx(6 * lengths[0], abs=0.5) and lengths[1] == pytest.approx(84) == lengths[2]
+    for test in section["primary"][:2]:  # a number lies where the shared axis, from −0.03 to 0.03, has it
+        for name in numbers:
+            assert test["plot"][name] == pytest.approx(8 + 84 * (test[name] + 0.03) / 0.06, abs=0.06)
 
 
 def test_links_lead_somewhere_and_nothing_is_loaded(folder):

@@ -67,15 +67,15 @@ def unfit_teachers(
     return problems
 
 
-def _of_file(teacher: Teacher, file: str, data: Shape, asked_by: tuple[str, ...]) -> Problem | None:
+def _of_file(teacher: Teacher, file: str, data: Shape, asked_by: tuple[str, ...]) -> list[Problem]:
     """Return what a user should know of the file of a teacher: it cannot be used, or its names are others."""
     from vicinal.models.fitting import load_checkpoint  # torch takes a while to load
 
     try:
         ordered = load_checkpoint(build_model(teacher.spec["model"], data.classes, data.channels), file)
     except (VicinalError, OSError) as error:
-        return Problem(f"grids.teachers.weights: {describe(error)}", asked_by, ERROR)
+        return [Problem(f"grids.teachers.weights: {describe(error)}", asked_by, ERROR)]
     if not ordered:
-        return None
+        return []
     text = f"{file}: the names of its layers are not ours, so they are taken in their order: look at the"
-    return Problem(f"{text} teacher's accuracy in the report first", asked_by, NOTE)
+    return [Problem(f"{text} teacher's accuracy in the report first", asked_by, NOTE)]

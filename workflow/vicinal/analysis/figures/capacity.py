@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vicinal.analysis.figures import panels, runs, style
+from vicinal.analysis.figures import panels, runs, sentences, style
 
 TABLES = ("metrics",)
 CAPTION = (
@@ -55,6 +55,16 @@ def _members(models: pd.DataFrame, students: pd.DataFrame) -> pd.DataFrame:
     members = runs.panel_models(models, students, wanted)
     members.loc[members["method"].isin(ALONE), "teacher"] = None
     return members.drop_duplicates(["teacher", "student", "method", "model_id"])
+
+
+def takeaway(data: pd.DataFrame) -> str:
+    """Return the caption's first sentence: the best and the worst teacher of each student."""
+    found = {}
+    for (student, method), rows in data[~data["method"].isin(ALONE)].groupby(["student", "method"], sort=False):
+        ends = [rows.loc[rows["mean"].idxmax()], rows.loc[rows["mean"].idxmin()]]
+        best, worst = (f"{row['teacher']} ({row['mean']:.1f} %)" for row in ends)
+        found[f"{student}, {style.LABELS[method]}"] = f"best with teacher {best}, worst with {worst}"
+    return sentences.each(found)
 
 
 def caption(data: pd.DataFrame) -> str:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from vicinal.analysis.figures import panels, runs, style
+from vicinal.analysis.figures import panels, runs, sentences, style
 
 TABLES = ("spread",)
 CAPTION = (
@@ -65,6 +65,20 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     result["quantity"] = result["metric"].map({metric: name for metric, (name, _) in kinds.items()})
     result["input"] = result["metric"].map({metric: kind for metric, (_, kind) in kinds.items()})
     return result.assign(unit=result["quantity"].map(UNITS))
+
+
+def takeaway(data: pd.DataFrame) -> str:
+    """Return the caption's first sentence: the medians over all λ."""
+
+    medians = data[_whole(data) & (data["quantile"] == MEDIAN)]
+    found = {}
+    for teacher, rows in list(medians[medians["alpha"].isna()].groupby("teacher", sort=False))[: runs.MAIN_PAIRS]:
+        parts = []
+        for name, own in rows.groupby("quantity", sort=False):
+            values = [f"{LABELS[row.input].lower()} {row.mean:.2f}" for row in own.itertuples()]
+            parts.append(f"median {AXES[name].lower()} {', '.join(values)}")
+        found[teacher] = sentences.joined(parts)
+    return sentences.each(found)
 
 
 def caption(data: pd.DataFrame) -> str:

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vicinal.analysis.figures import panels, runs, style
+from vicinal.analysis.figures import panels, runs, sentences, style
 from vicinal.data.corruptions.catalogue import CORRUPTIONS, EXTRA, NAMES, SEVERITIES
 
 TABLES = ("corruptions", "metrics")
@@ -51,6 +51,13 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def _means(values: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return values.groupby(keys, dropna=False, observed=True, sort=False)["value"].mean().reset_index()
+
+
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: the mean over the benchmark by method."""
+    mean = rows[(rows["corruption"] == MEAN) & (rows["severity"] > 0) & (rows["metric"] == "accuracy")]
+    return sentences.by_method(mean, "accuracy on corrupted images", ".1f", " %")
 
 
 def caption(data: pd.DataFrame) -> str:

@@ -1,9 +1,11 @@
 """The files of a figure: the tables of an experiment in; PDF, PNG, the data behind it and a JSON record out.
 
-A figure is a module that has TABLES (the names of the tables it is made from), data(tables), draw(data), caption(data),
-and MISSING, the sentence that takes the place of picture and caption where there are no data.
+A figure is a module that has TABLES (the names of the tables it is made from), data(tables), draw(data), takeaway(data)
+and caption(data), which are what its numbers say and what it shows, and MISSING, the sentence that takes the place of
+picture and caption where there are no data.
 """
 
+import traceback
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +18,7 @@ from matplotlib.figure import Figure
 from vicinal.analysis.figures import style
 from vicinal.analysis.origin import write_record
 from vicinal.analysis.schema import read_tidy
+from vicinal.errors import VicinalError, warn
 from vicinal.files import atomic_path, sha256, write_table
 from vicinal.jobs.provenance import Stopwatch
 
@@ -26,11 +29,11 @@ def figure_tables(name: str, tables: Path) -> list[Path]:
 
 
 def drawn(figure: ModuleType, data: pd.DataFrame) -> tuple[Figure, str]:
-    """Return a figure and its caption; without data both say why there is nothing to draw."""
+    """Return a figure and its caption, the takeaway a line of its own; without data both say why there is none."""
     with style.look():
         if not len(data):
             return style.message(figure.MISSING), figure.MISSING
-        return figure.draw(data), figure.caption(data)
+        return figure.draw(data), f"{figure.takeaway(data)}\n{figure.caption(data)}".strip()
 
 
 def write_figure(
@@ -47,20 +50,31 @@ def write_figure(
         watch: started when the job began.
 
     Returns:
-        The data behind the figure.
+        The data behind the figure. Empty where drawing fails: picture, caption and a warning say why.
 
     Raises:
         VicinalError: a table is missing, unreadable, or holds what cannot be shown.
     """
     figure = import_module(f"vicinal.analysis.figures.{name}")
     paths = figure_tables(name, tables)
-    data = figure.data({path.stem: read_tidy(path) for path in paths})
-    picture, caption = drawn(figure, data)
+    read = {path.stem: read_tidy(path) for path in paths}
+    try:
+        data = figure.data(read)
+        picture, caption = drawn(figure, data)
+    except VicinalError:
+        raise
+    except Exception as error:  # one figure that fails must not cost the others and the report
+        traceback.print_exc()
+        caption = f"This figure cannot be drawn from these tables ({type(error).__name__}: {error})."
+        warn(f"figure {name}: {caption}")
+        data, picture = pd.DataFrame(), style.message(caption)
     written = [output.with_suffix(ending) for ending in (".pdf", ".png", ".parquet")]
     for path in written[:2]:
         with atomic_path(path) as temporary:
             style.save(picture, temporary)
     write_table(written[2], data)
     made_from = {path.name: sha256(path) for path in paths}
-    write_record(output.with_suffix(".json"), spec, code, watch, written, made_from, caption=caption)
+    write_record(
+        output.with_suffix(".json"), spec, code, watch, written, made_from, caption=caption, drawn=len(data) > 0
+    )
     return data

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vicinal.analysis.figures import panels, runs, style
+from vicinal.analysis.figures import panels, runs, sentences, style
 
 TABLES = ("vicinal",)
 CAPTION = (
@@ -41,6 +41,14 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     seeds = values.assign(unit=units)[[*keys, "seed", "value", "unit"]].astype({"seed": "Int64"})
     means = runs.over_seeds(values, keys).merge(seeds.sort_values("seed"), on=keys)
     return means.assign(alpha=runs.mixup_alpha(runs.main_students(models)))
+
+
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: imitation weights and non-linearities by method."""
+    weight, plain = (rows[rows["metric"] == metric] for metric in (WEIGHT, "nonlinearity"))
+    words = (sentences.by_method(weight, "imitation weight", ".2f"), sentences.by_method(plain, "L_NL", ".2f", " nats"))
+    return sentences.joined(words)
 
 
 def caption(data: pd.DataFrame) -> str:

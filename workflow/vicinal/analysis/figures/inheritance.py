@@ -9,7 +9,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vicinal.analysis.figures import panels, runs
+from vicinal.analysis.figures import panels, runs, sentences
+from vicinal.words import number
 
 TABLES = ("metrics",)
 CAPTION = (
@@ -73,6 +74,13 @@ def _enough(students: pd.DataFrame) -> pd.DataFrame:
     chosen = {key: runs.nearest_temperature(own.unique()) for key, own in students.groupby(pair)["temperature"]}
     wanted = [chosen[key] for key in zip(students["teacher"], students["student"], strict=True)]
     return runs.in_order(students[students["temperature"] == wanted].sort_values(["seed", "logit_scale"]))
+
+
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: the correlation of the gaps."""
+    r = rows["teacher_gap"].corr(rows["student_gap"])
+    return "" if pd.isna(r) else f"Pearson correlation of the gaps of teacher and student {number(r, '.2f')}"
 
 
 def caption(data: pd.DataFrame) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vicinal.analysis.figures import panels, runs, style
+from vicinal.analysis.figures import panels, runs, sentences, style
 
 TABLES = ("vicinal",)
 CAPTION = (
@@ -28,6 +28,12 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     values = runs.with_values(runs.main_panels(models), table, ["split", "lam", "value"])
     alpha = runs.mixup_alpha(runs.main_students(models))
     return runs.over_seeds(values, [*runs.PANEL, "split", "lam"]).assign(unit="nat", alpha=alpha)
+
+
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: the mean over λ by method."""
+    return sentences.by_method(rows[rows["split"] == "test"], "L_NL on test pairs, mean over λ:", ".2f", " nats")
 
 
 def caption(data: pd.DataFrame) -> str:

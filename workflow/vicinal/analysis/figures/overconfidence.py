@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from vicinal.analysis.figures import panels, runs, style
+from vicinal.analysis.figures import panels, runs, sentences, style
 
 TABLES = ("metrics",)
 CAPTION = (
@@ -44,6 +44,14 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     zero = runs.over_seeds(ratios.assign(value=~there), runs.PANEL)
     result = runs.over_seeds(ratios, runs.PANEL)
     return result.assign(zero=zero["n"] - result["n"], unit="ln ratio", alpha=runs.mixup_alpha(students))
+
+
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: at how many T its interval shows KD + mixup ahead."""
+    groups = rows.dropna(subset="low").groupby("method", sort=False)
+    less = [f"{style.LABELS[method]} at {(own['low'] > 0).sum()} of {len(own)} T" for method, own in groups]
+    return f"KD + mixup is less overconfident, by the whole bar, than {', '.join(less)}" if less else ""
 
 
 def caption(data: pd.DataFrame) -> str:

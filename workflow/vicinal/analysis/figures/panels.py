@@ -19,6 +19,7 @@ from matplotlib.ticker import LogLocator
 from vicinal.analysis.figures import style
 
 BAND = 0.15  # opacity of bands
+LETTER = 0.064  # width of a digit, in inches
 PALE = 0.45  # share of the colour in error bars that may lie below points
 
 
@@ -115,6 +116,21 @@ def percent(ax: Axes, axes: str = "y") -> None:
     for name in axes:
         low, high = getattr(ax, f"get_{name}lim")()
         ax.set(**{f"{name}lim": (max(low, -1), min(high, 101))})
+
+
+def named_ticks(ax: Axes, places: Mapping[str, float]) -> None:
+    """Put a tick with its name at each place on the x axis; of names that would touch only some, the last among them.
+
+    The axis has its final limits. Places are in rising order.
+    """
+    inches = ax.get_window_extent().width / ax.figure.dpi
+    low, high = ax.get_xlim()
+    named, edge = [], math.inf
+    for name, place in reversed(places.items()):
+        middle, half = (place - low) / (high - low) * inches, LETTER * len(name) / 2
+        if middle + half <= edge:
+            named, edge = [name, *named], middle - half - LETTER / 2
+    ax.set_xticks(list(places.values()), [name if name in named else "" for name in places])
 
 
 def log_ticks(axis: Axis, low: float, high: float) -> None:

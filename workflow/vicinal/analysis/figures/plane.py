@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vicinal.analysis.figures import panels, runs, style
+from vicinal.analysis.figures import panels, runs, sentences, style
+from vicinal.words import number
 
 TABLES = ("metrics",)
 CAPTION = (
@@ -18,6 +19,8 @@ CAPTION = (
 MISSING = runs.ONE_TEMPERATURE
 ALONE = (style.TEACHER, "ce", "ce_mixup")
 SMALLEST, LARGEST, SINGLE = 3.5, 9.5, 5.5  # sizes of points (1/72 in): from the lowest T to the highest, and others
+NAMES = {"accuracy": "accuracy", "ece": "ECE"}
+SIZES = 8  # at most so many sizes are in the legend
 
 
 def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -26,6 +29,18 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     The pairs and columns are those of the figure ``temperature``.
     """
     return runs.over_temperatures(tables["metrics"], ("accuracy", "ece"))
+
+
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: accuracy and ECE, from the lowest T to the highest."""
+    found = []
+    for method, own in rows[rows["temperature"].notna() & (rows["temperature"] != "std")].groupby("method"):
+        changes = own.groupby("metric")["mean"].agg(lambda means: means.iloc[-1] - means.iloc[0])
+        words = [f"{name} {number(changes[key], '+.1f')}" for key, name in NAMES.items() if key in changes]
+        low, high = own["temperature"].iloc[[0, -1]]
+        found.append(f"{style.LABELS[method]} from T = {low} to {high} {', '.join(words)} points")
+    return sentences.joined(found)
 
 
 def caption(data: pd.DataFrame) -> str:
@@ -49,7 +64,8 @@ def draw(data: pd.DataFrame) -> Figure:
     style.legend_below(figure, entries)
     look = {"linestyle": "none", "marker": "o", "markeredgecolor": "0.5"}
     faces = {temperature: "white" if temperature == "std" else "0.5" for temperature in sizes}
-    grown = [Line2D([], [], label=t, markersize=size, markerfacecolor=faces[t], **look) for t, size in sizes.items()]
+    shown_sizes = [list(sizes)[i] for i in np.linspace(0, len(sizes) - 1, min(len(sizes), SIZES)).round().astype(int)]
+    grown = [Line2D([], [], label=t, markersize=sizes[t], markerfacecolor=faces[t], **look) for t in shown_sizes]
     figure.legend(handles=grown, title="T", loc="outside right center", handlelength=1.2)
     return figure
 

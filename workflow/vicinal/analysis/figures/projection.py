@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 
-from vicinal.analysis.figures import panels, runs, style
+from vicinal.analysis.figures import panels, runs, sentences, style
 
 TABLES = ("metrics", "projection", "classes")
 CAPTION = (
@@ -18,13 +18,15 @@ CAPTION = (
     "classes, in the manner of Müller et al. 2019. Triangle: these means, and where the features of mixed inputs would "
     "lie on average for a network linear between the classes. Every network has its own plane, scaled to a root mean "
     "square distance of 1 of the means from their centre. Classes: the two with the most vicinal pairs between them, "
-    "and the third with the most pairs to these; no model has a say. The same {images} images and {mixed} mixed inputs "
-    "for all networks; {pair}, seed {seed}. {distilled}{mixup}{interval}"
+    "and the third with the most pairs to these; no model has a say. {names}The same {images} images and {mixed} mixed "
+    "inputs for all networks; {pair}, seed {seed}. {distilled}{mixup}{interval}"
 )
 MISSING = "No model of the main comparison has features of three classes whose means span a plane."
 METHODS = (style.TEACHER, "ce", "kd", "kd_mixup")
 COLOURS = [sns.color_palette("colorblind").as_hex()[place] for place in (2, 4, 1)]
+SIDES = ["place", "other_place"]
 MARKERS = ("o", "s", "^")
+WIDE = 60  # so many letters of names are not in one row of the legend
 MIXED = {"markeredgecolor": "0.2", "markeredgewidth": 0.25}
 
 
@@ -58,13 +60,25 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return runs.in_order(found.drop(columns=["model_id", "other"]))
 
 
+def takeaway(data: pd.DataFrame) -> str:
+    """Return the caption's first sentence: how far mixed inputs lie from the linear mixture of the class means."""
+    mixed = data[data["kind"] == "mixed"]
+    means = data[data["kind"] == "mean"].set_index(["method", "place"])[["x", "y"]]
+    lam = mixed[["lam"]].to_numpy(dtype=float)
+    first, second = (means.loc[list(zip(mixed["method"], mixed[side], strict=True))].to_numpy() for side in SIDES)
+    away = np.linalg.norm(mixed[["x", "y"]].to_numpy() - lam * first - (1 - lam) * second, axis=1)
+    what = "Mean distance of mixed inputs from the same mixture of the class means:"
+    return sentences.by_method(mixed.assign(mean=away), what, ".2f", ".")
+
+
 def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the pair, the temperature and the seed of this figure."""
     kinds = data.drop_duplicates(["kind", "point"])["kind"].value_counts()
     seed = data["seed"].dropna().min()
     number = {kind: str(kinds.get(kind, 0)) for kind in ("clean", "mixed")}
     pair = next(iter(runs.by_pair(data)))
-    return runs.fill_caption(CAPTION, data, images=number["clean"], mixed=number["mixed"], seed=f"{seed:g}", pair=pair)
+    number |= {"seed": f"{seed:g}", "pair": pair, "names": style.class_names(_names(data))[1]}
+    return runs.fill_caption(CAPTION, data, images=number.pop("clean"), **number)
 
 
 def draw(data: pd.DataFrame) -> Figure:
@@ -75,21 +89,24 @@ def draw(data: pd.DataFrame) -> Figure:
         _panel(ax, rows)
         ax.set(aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
         ax.grid(visible=False)
-    names = data.drop_duplicates("place").set_index("place")["name"].sort_index()
+    names = style.class_names(_names(data))[0]
     look = {"linestyle": "none", "markeredgewidth": 0}
-    entries = [
-        Line2D([], [], color=COLOURS[i], marker=MARKERS[i], label=str(name), **look) for i, name in names.items()
-    ]
+    entries = [Line2D([], [], color=COLOURS[i], marker=MARKERS[i], **look) for i in range(len(names))]
     look = {"linestyle": "none", "marker": "o", **MIXED, "markersize": 3.5}
     shades = tuple(Line2D([], [], color=blend(0, 1, lam), **look) for lam in np.linspace(1, 0, 5))
-    labels = [*(entry.get_label() for entry in entries), "Mixed input, λ from 1 to 0"]
     places = {
         "loc": "outside lower center",
-        "ncols": min(4, 2 * len(shown)),
+        "ncols": 4 if len(shown) > 1 and sum(map(len, names.values())) < WIDE else 2,
         "handler_map": {tuple: HandlerTuple(None, pad=0.3)},
     }
-    figure.legend([*entries, shades], labels, **places)
+    legend = figure.legend([*entries, shades], [*names.values(), "Mixed input, λ from 1 to 0"], **places)
+    for text in legend.get_texts():  # a name is a text of the data, not mathematics, whatever dollar signs it has
+        text.set_parse_math(False)
     return figure
+
+
+def _names(data: pd.DataFrame) -> pd.Series:
+    return data.drop_duplicates("label").set_index("label")["name"].sort_index()
 
 
 def _panel(ax: Axes, rows: pd.DataFrame) -> None:

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from vicinal.analysis.figures import runs, style
+from vicinal.analysis.figures import runs, sentences, style
+from vicinal.words import number
 
 TABLES = ("metrics", "reliability")
 SPARSE = 10  # bins with fewer images than this, all seeds together, say little about accuracy
@@ -54,6 +55,12 @@ def _scores(members: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     scores = scores.unstack().reindex(columns=list(names)).rename(columns=names).reset_index()
     scores = scores.astype(dict.fromkeys(runs.PANEL, object))  # a column without a teacher or temperature is not text
     return members[runs.PANEL].drop_duplicates().merge(scores, on=runs.PANEL, how="left")
+
+
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: the gap of each method."""
+    return sentences.by_method(rows, "mean confidence − accuracy:", "+.1f", " pp", "gap")
 
 
 def caption(data: pd.DataFrame) -> str:
@@ -104,7 +111,7 @@ def _panel(above: Axes, below: Axes, rows: pd.DataFrame) -> None:
     first = rows.iloc[0]
     at = f", T = {first['temperature']}" if pd.notna(first["temperature"]) else ""
     above.set_title(style.LABELS[first["method"]] + at, pad=22)
-    numbers = f"ECE {first['ece']:.1f} %\ngap {first['gap']:+.1f} pp".replace("-", "−").replace("nan", "–")
+    numbers = f"ECE {number(first['ece'], '.1f') or '–'} %\ngap {number(first['gap'], '+.1f') or '–'} pp"
     above.text(0.5, 1.03, numbers, transform=above.transAxes, ha="center", va="bottom", linespacing=1.2)
     colour = "0.5" if first["method"] == style.TEACHER else style.COLOURS[first["method"]]
 

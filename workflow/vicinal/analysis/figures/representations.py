@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vicinal.analysis.figures import panels, runs, style
+from vicinal.analysis.figures import panels, runs, sentences, style
 
 TABLES = ("metrics", "vicinal")
 CAPTION = (
@@ -33,6 +33,13 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         parts.append(runs.with_values(runs.main_panels(models), table, ["metric", "value"]).assign(inputs=inputs))
     means = runs.over_seeds(pd.concat(parts, ignore_index=True), [*runs.PANEL, "metric", "inputs"])
     return means.assign(unit="1", alpha=runs.mixup_alpha(runs.main_students(models)))
+
+
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: both measures on clean images by method."""
+    groups = rows[rows["inputs"] == "clean"].groupby("metric")
+    return sentences.joined(sentences.by_method(own, METRICS[metric], ".2f") for metric, own in groups)
 
 
 def caption(data: pd.DataFrame) -> str:

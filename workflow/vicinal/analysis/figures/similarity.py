@@ -11,6 +11,7 @@ from matplotlib.ticker import LogLocator
 
 from vicinal.analysis.figures import runs, style
 from vicinal.evaluation.confusion import KINDS, SIMILARITY_TEMPERATURE
+from vicinal.words import number
 
 TABLES = ("similarity", "confusion", "classes")
 CAPTION = (
@@ -29,7 +30,6 @@ MISSING = "No teacher trained without mixup has class similarities on mixed imag
 LABELS = {"clean": "Clean", "mixed": "Mixed", "linear": "Linear mixture"}
 UPRIGHT = 2  # longer names are turned below the matrices
 NAMED = 20  # with more classes than this, names on the axes could not be read
-LONGEST = 30  # letters of a name that are drawn
 CONTRAST = 1000.0  # the colours span at most this ratio
 
 
@@ -82,11 +82,21 @@ def _tests(members: pd.DataFrame, confusion: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts).astype({"teacher": object, "kind": object} | dict.fromkeys([*names.values(), "p"], float))
 
 
+def takeaway(data: pd.DataFrame) -> str:
+    """Return the caption's first sentence: how alike the matrices are."""
+
+    rho = data.dropna(subset="rho").drop_duplicates("kind").set_index("kind")["rho"]
+    values = [f"{LABELS[kind].lower()} ρ = {number(value, '.2f')}" for kind, value in rho.items()]
+    return f"Rank correlation with the matrix of mixed inputs: {', '.join(values)}." if values else ""
+
+
 def caption(data: pd.DataFrame) -> str:
     """Return the caption, with the teacher and the seeds of this figure."""
     one = data["n"].max() == 1
     below = BELOW.format(interval=" with its 95 % t-interval" if data["rho_low"].notna().any() else "")
-    parts = [below if data["rho"].notna().any() else "", "One seed: no interval is shown." if one else ""]
+    names = data.drop_duplicates("column").sort_values("column").set_index("column")["column_name"]
+    listed = style.class_names(names)[1].rstrip() if len(names) <= NAMED else ""
+    parts = [below if data["rho"].notna().any() else "", listed, "One seed: no interval is shown." if one else ""]
     return CAPTION.format(
         teacher=data["teacher"].iloc[0],
         temperature=SIMILARITY_TEMPERATURE,
@@ -100,7 +110,8 @@ def draw(data: pd.DataFrame) -> Figure:
     """Return the figure: the three matrices side by side, one scale of colours."""
     # From the columns: a class of which no image was seen has no row.
     classes = data.drop_duplicates("column_place").set_index("column_place").sort_index()
-    names, superclass = classes["column_name"].map(_shown), classes["column_superclass"].astype(float)
+    names = classes["column"].map(style.class_names(classes.set_index("column")["column_name"])[0])
+    superclass = classes["column_superclass"].astype(float)
     longest = names.str.len().max() if len(names) <= NAMED else 0
     figure = Figure(figsize=(style.PAGE, 3.0 + (0.05 * longest if longest > UPRIGHT else 0.0)))
     axes = figure.subplots(1, len(KINDS), sharey=True)
@@ -132,12 +143,6 @@ def _panel(ax: Axes, rows: pd.DataFrame, names: pd.Series, superclass: pd.Series
     ax.grid(visible=False)
     ax.set(title=LABELS[rows["kind"].iloc[0]], ylabel="")
     ax.set_xlabel("\n".join(["Other class", *_numbers(rows.iloc[0])]), linespacing=1.4)
-
-
-def _shown(name: object) -> str:
-    """Return the name of a class as it is drawn."""
-    name = str(name)
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _numbers(row: pd.Series) -> list[str]:

@@ -1,7 +1,8 @@
 """One look for all figures: sizes, colours, markers, and how they are saved byte for byte the same."""
 
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -9,11 +10,15 @@ import matplotlib
 import seaborn as sns
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
 
 # Print widths in inches: one column and a full page of two columns.
 COLUMN = 3.4
 PAGE = 6.9
+
+FONT = "DejaVu Sans"
+LONGEST = 30  # letters of a class's name that are drawn
 
 RC = {
     **sns.axes_style("ticks"),
@@ -27,7 +32,7 @@ RC = {
     "figure.constrained_layout.h_pad": 0.03,
     "figure.constrained_layout.w_pad": 0.03,
     "figure.constrained_layout.wspace": 0.04,
-    "font.family": "DejaVu Sans",  # ships with matplotlib, so that every machine draws the same letters
+    "font.family": FONT,  # ships with matplotlib, so that every machine draws the same letters
     "font.size": 7.2,
     "grid.color": "0.9",
     "grid.linewidth": 0.5,
@@ -75,8 +80,23 @@ def save(figure: Figure, path: Path) -> None:
 def message(text: str) -> Figure:
     """Return a figure that says in one sentence why there is nothing to draw."""
     figure = Figure(figsize=(COLUMN, 0.8))
-    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=8, wrap=True)
+    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=8, wrap=True, parse_math=False)
     return figure
+
+
+def class_names(names: Mapping[int, object]) -> tuple[dict[int, str], str]:
+    """Return the names of classes by label as they are drawn, and a sentence on them for the caption.
+
+    Where the font lacks a letter of any name, or would draw it in the wrong order (right to left), all classes are
+    drawn as their labels, and the sentence lists the names; else it is empty.
+    """
+    names = {label: str(name) for label, name in names.items()}
+    font = get_font(findfont(FONT))
+    letters = set().union(*names.values())
+    if all(font.get_char_index(ord(c)) and unicodedata.bidirectional(c) not in ("R", "AL") for c in letters):
+        return {label: n if len(n) <= LONGEST else f"{n[: LONGEST - 1]}…" for label, n in names.items()}, ""
+    listed = ", ".join(f"{label} {name}" for label, name in names.items())
+    return {label: str(label) for label in names}, f"Class names: {listed}. "
 
 
 def linestyle(dashes: tuple[float, ...] | str) -> tuple | str:

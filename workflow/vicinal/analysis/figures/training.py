@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatter
 
-from vicinal.analysis.figures import panels, runs, style
+from vicinal.analysis.figures import panels, runs, sentences, style
 
 TABLES = ("history",)
 CAPTION = (
@@ -38,6 +38,13 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     table = runs.over_seeds(values, [*runs.PANEL, "metric", "epoch"])
     table["unit"] = table["metric"].map({"loss": "nat", "validation_accuracy": "%"})
     return table.assign(alpha=runs.mixup_alpha(runs.main_students(models)))
+
+
+@sentences.each_pair
+def takeaway(rows: pd.DataFrame) -> str:
+    """Return what comes first in the caption, of one pair: validation accuracy where it was last measured."""
+    last = rows[rows["metric"] == "validation_accuracy"].sort_values("epoch").drop_duplicates("method", keep="last")
+    return sentences.by_method(last, "last validation accuracy", ".1f", " %")
 
 
 def caption(data: pd.DataFrame) -> str:

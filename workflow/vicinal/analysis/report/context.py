@@ -1,6 +1,8 @@
 """What a report says, as plain data for its template."""
 
 import math
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +31,7 @@ OF_CLAIM = {
 # The figure that has a section of its own if the config asks for corrupted images, and else is not shown.
 CORRUPTIONS = "corruptions"
 MISSING = "no verdict"
+DRAWN = ("low", "high", "estimate", "threshold")  # numbers of a test that its plot shows
 MARKS = {  # the class of the style sheet and the symbol: a verdict is never shown by its colour alone
     REPRODUCED: ("yes", "✓"),
     NOT_REPRODUCED: ("no", "✗"),
@@ -95,6 +98,8 @@ def claim_section(name: str, inputs: Inputs) -> dict[str, Any]:
             section |= {key: row[key] for key in section.keys() & row.keys()}
         elif row["kind"] in ("precondition", "primary", "secondary"):
             section[row["kind"]].append(_test(row))  # type: ignore[attr-defined]
+    for kind in ("precondition", "primary", "secondary"):
+        _draw_intervals(section[kind])
     if section["verdict"] == MISSING:
         absent = "claims.parquet is missing" if inputs.claims is None else f"claims.parquet has no verdict on {name}"
         section["reason"] = f"{absent}: run ./reproduce to make it"
@@ -127,17 +132,23 @@ def _test(row: dict[str, Any]) -> dict[str, Any]:
     p = row["p_holm"] if row["kind"] == "secondary" else row["p"]
     note = "; ".join(filter(None, (row["reason"], row["warning"])))
     keys = ("cell", "estimand", "estimate", "low", "high", "threshold", "n")
-    return {**{key: row[key] for key in keys}, "p": p, "note": note, "plot": _interval_plot(row)}
+    return {**{key: row[key] for key in keys}, "p": p, "note": note, "plot": None}
 
 
-def _interval_plot(row: dict[str, Any]) -> dict[str, float] | None:
-    """Return where interval, estimate and threshold lie on the row's own axis, from 0 to 100."""
-    places = {key: row[key] for key in ("low", "high", "estimate", "threshold")}
-    if not all(math.isfinite(value) for value in places.values()):
-        return None
-    lowest, highest = min(places.values()), max(places.values())
-    width = (highest - lowest) or 1.0
-    return {key: round(8 + 84 * (value - lowest) / width, 1) for key, value in places.items()}
+def _draw_intervals(tests: list[dict[str, Any]]) -> None:
+    """Set ``plot`` of the tests: where interval, estimate and threshold lie on an axis from 0 to 100.
+
+    Tests of one estimand share the axis; numbers in its name, such as logit scales, do not make it another.
+    """
+    axes = defaultdict(list)
+    for test in tests:
+        if all(math.isfinite(test[key]) for key in DRAWN):
+            axes[re.sub(r"[\d.]+", "", test["estimand"])].append(test)
+    for own in axes.values():
+        values = [test[key] for test in own for key in DRAWN]
+        width = (max(values) - min(values)) or 1.0
+        for test in own:
+            test["plot"] = {key: round(8 + 84 * (test[key] - min(values)) / width, 1) for key in DRAWN}
 
 
 def _place(name: str, claim: str, embedded: dict[str, dict], placed: dict[str, str]) -> dict[str, Any]:
@@ -147,6 +158,8 @@ def _place(name: str, claim: str, embedded: dict[str, dict], placed: dict[str, s
     found = embedded.get(name)
     if found is None or found["url"] is None:
         return {"name": name, "missing": f"figures/{name}.png is missing"}
+    if not found["drawn"]:
+        return {"name": name, "missing": found["caption"].removesuffix(".")}
     placed[name] = claim
     return found
 

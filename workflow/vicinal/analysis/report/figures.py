@@ -19,12 +19,13 @@ SCREEN_DPI = 150
 
 @dataclass
 class Figure:
-    """One figure: its PNG (None if it is missing), the caption, and how it was made."""
+    """One figure: its PNG (None if it is missing), the caption, how it was made, and whether there was data to draw."""
 
     name: str
     png: bytes | None
     caption: str
     provenance: dict[str, Any] = field(default_factory=dict)
+    drawn: bool = True
 
 
 def read_figures(folder: Path) -> dict[str, Figure]:
@@ -39,7 +40,8 @@ def read_figures(folder: Path) -> dict[str, Figure]:
         png, record = folder / f"{name}.png", folder / f"{name}.json"
         known = read_json(record) if record.exists() else {}
         picture = png.read_bytes() if png.exists() else None
-        found[name] = Figure(name, picture, str(known.get("caption") or ""), known.get("provenance") or {})
+        caption, provenance = str(known.get("caption") or ""), known.get("provenance") or {}
+        found[name] = Figure(name, picture, caption, provenance, known.get("drawn", True))
     return found
 
 
@@ -51,7 +53,7 @@ def embed(figure: Figure, shrink: bool) -> dict[str, Any]:
     Raises:
         VicinalError: the PNG is unreadable.
     """
-    shown = {"name": figure.name, "caption": figure.caption, "alt": _alt(figure), "url": None}
+    shown = {"name": figure.name, "caption": figure.caption, "alt": _alt(figure), "url": None, "drawn": figure.drawn}
     if figure.png is None:
         return shown
     try:
