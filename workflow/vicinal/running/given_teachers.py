@@ -58,12 +58,8 @@ def unfit_teachers(
                 f"images of {name} have {data.channels}: give {data.channels} of both"
             )
         problems += [Problem(text, asked_by) for text in texts]
-        if (
-            teacher.file
-            and Path(teacher.file).is_file()
-            and (problem := _of_file(teacher, teacher.file, data, asked_by))
-        ):
-            problems.append(problem)
+        if teacher.file and Path(teacher.file).is_file():
+            problems += _of_file(teacher, teacher.file, data, asked_by)
     return problems
 
 
