@@ -226,6 +226,7 @@ FIELDS: dict[str, list[Effect]] = {
     "grids.loss.ce_weight": [Effect("grids.1.loss.ce_weight", 0.2, second_block)],
     "evaluation.pairs": [Effect("evaluation.pairs", 120, measures=True)],
     "evaluation.pair_seed": [Effect("evaluation.pair_seed", 1, measures=True)],
+    "evaluation.ood": [Effect("evaluation.ood", ["other"], measures=True)],
     # Of these data no corrupted images are published: the tables alone say so (test_corruptions.py has the others).
     "evaluation.corruptions": [Effect("evaluation.corruptions", True, tables=True)],
     "execution.device": [Effect("execution.device", "cpu")],

@@ -12,8 +12,8 @@ STATEMENT = "\n_ADDED = 1\n"
 ALL = {
     "prepare_data": 1,
     "train_teacher": 5,
-    "distill": 13,
-    "evaluate": 7,
+    "distill": 7,
+    "evaluate": 5,
     "aggregate": 1,
     "judge_claims": 1,
     "plot_figures": 1,

@@ -35,7 +35,7 @@ def expected(base: Artefacts, artefacts: Artefacts, effect: Effect) -> tuple[set
     trained = {id_ for id_, model in models.items() if effect.trains(model.columns)}
     given = {id_ for id_, teacher in artefacts.teachers.items() if teacher.is_given}
     assert models.keys() - trained - given <= {**base.teachers, **base.students}.keys()
-    jobs = {("prepare_data", id_) for id_ in artefacts.stores if effect.data}
+    jobs = {("prepare_data", id_) for id_ in artefacts.stores if effect.data or id_ not in base.stores}
     jobs |= {("train_teacher", id_) for id_ in artefacts.teachers if id_ in trained | given}
     for id_, cohort in artefacts.cohorts.items():
         same = id_ in base.cohorts and cohort.students.keys() == base.cohorts[id_].students.keys()
