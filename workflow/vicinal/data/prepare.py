@@ -17,7 +17,7 @@ from vicinal.data.split import hold_out_test, make_splits, positions_by_split
 from vicinal.data.statistics import channel_statistics
 from vicinal.data.store import CONTENT, FORMAT, FORMS, SPLITS, DataStore, check_files, read_meta
 from vicinal.data.stream import ImageSource
-from vicinal.errors import VicinalError, describe
+from vicinal.errors import VicinalError, describe, warn
 from vicinal.jobs.progress import Progress
 from vicinal.jobs.provenance import Stopwatch, provenance
 from vicinal.results import META
@@ -85,7 +85,8 @@ def keep_or_build(
         code: fingerprint of the code that builds it.
         form: a key of ``FORMS``.
         build: writes the files of the store into a folder, and returns the splits and the fields of ``meta.json`` that
-            not every store has in common; checksums that it knows are in ``files``.
+            not every store has in common; checksums that it knows are in ``files``, and what a user should know, a line
+            each, in ``notes``.
     """
     with locked(directory, say):
         if _is_kept(directory, spec, code, say, form):
@@ -113,6 +114,8 @@ def keep_or_build(
         shutil.rmtree(work, ignore_errors=True)
         counts = ", ".join(f"{count:,} {name}" for name, count in meta["counts"].items())
         say(f"{directory}: {meta['images']:,} images written ({counts})")
+        for note in meta["notes"]:
+            warn(f"data set {spec['name']}: {note}")
 
 
 def _is_kept(directory: Path, spec: Mapping[str, Any], code: str | None, say: Say, form: str) -> bool:
@@ -164,6 +167,7 @@ def _build(spec: Mapping[str, Any], root: Path, work: Path) -> tuple[dict[str, A
         "image_shape": list(images.shape[1:]),
         "class_names": names,
         "superclass": _superclass(spec, len(names)),
+        "notes": source.notes,
         "mean": mean.tolist(),
         "std": std.tolist(),
     }, splits

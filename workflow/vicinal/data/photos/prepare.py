@@ -83,6 +83,7 @@ def _build(
         "images": int(good.sum()),
         "class_names": names,
         "superclass": None,
+        "notes": source.notes,
         "mean": mean.tolist(),
         "std": std.tolist(),
         "statistics": origin,
