@@ -60,6 +60,33 @@ def test_counts_are_the_rounded_quotas(available, share, seed):
     assert (np.abs(counts - quotas) < 1).all()
 
 
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=12), st.floats(0, 1), st.integers(0, 2), st.integers(0, 2))
+def test_classes_give_the_least_and_keep_the_rest_where_the_size_allows_it(available, share, least, left):
+    available = np.array(available)
+    size, keys = round(share * available.sum()), np.arange(len(available))
+    counts, plain = (stratified_counts(available, size, keys, *bounds) for bounds in ((least, left), (0, 0)))
+    low, high = np.minimum(available, least), np.maximum(available - left, 0)
+    assert counts.sum() == size
+    if low.sum() <= size <= high.sum() and (low <= high).all():
+        assert ((low <= counts) & (counts <= high)).all()
+    if ((low <= plain) & (plain <= high)).all():
+        assert np.array_equal(counts, plain)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_train_keeps_the_only_image_of_a_class(seed):
+    labels = np.concatenate([np.repeat([0, 1, 2], 200), np.arange(3, 303), np.arange(303)])
+    given_ = source(labels, 900)
+    for more in ({"validation": 0.1}, {"validation": 0.5}, {"validation": 90, "limit_train": 303}):
+        splits = make_splits(labels, given_, seed=seed, **more)
+        assert (np.bincount(labels[splits["train"]], minlength=303) >= 1).all()
+        assert len(splits["validation"]) == (450 if more["validation"] == 0.5 else 90)
+    train, test = hold_out_test(labels[:900], 500, seed)
+    assert (len(train), len(test)) == (400, 500)
+    assert (np.bincount(labels[train], minlength=303) >= 1).all()
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(0, 4), min_size=10, max_size=80), st.integers(0, 2**64 - 1))
 def test_parts_are_disjoint_sorted_and_of_the_sizes_asked_for(labels, seed):

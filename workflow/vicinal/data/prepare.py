@@ -92,7 +92,11 @@ def keep_or_build(
         if _is_kept(directory, spec, code, say, form):
             return
         watch, work = Stopwatch(), directory / FOLDER
-        meta, splits = build(work)
+        try:
+            meta, splits = build(work)
+        except VicinalError:  # not so after a kill or a full disk: then the next run may go on from what is there
+            shutil.rmtree(work, ignore_errors=True)
+            raise
         known = meta.get("files", {})
         sizes = {name: (work / name).stat().st_size for name in FORMS[form]}
         meta |= {

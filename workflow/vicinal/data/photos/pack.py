@@ -75,7 +75,7 @@ def pack(source: PhotoSource, numbers: np.ndarray, folder: Path, packing: Packin
         key: all that determines the result; the rest of a packing with another key is removed.
 
     Raises:
-        VicinalError: too many photos are unreadable; the folder is removed, since they may be repaired.
+        VicinalError: too many photos are unreadable.
     """
     pieces, digest = _resumed(folder, key)
     done = sum(len(piece["lengths"]) for piece in pieces)
@@ -95,7 +95,6 @@ def pack(source: PhotoSource, numbers: np.ndarray, folder: Path, packing: Packin
                 else:
                     bad[source.name(number)] = photo
                     if len(bad) > allowed:
-                        shutil.rmtree(folder, ignore_errors=True)
                         raise _too_many(bad, allowed, len(numbers), packing.bad_share)
                     piece.add_bad(source.name(number), photo)
                 progress.update(done + len(piece.lengths))
