@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,15 +13,16 @@ from PIL import Image
 
 from vicinal.data.columns import Columns
 from vicinal.data.labels import LabelledFiles, open_shard, read_labels, unreadable
+from vicinal.data.pictures import COLOUR, GREY, as_viewed, oddities, oddity_notes
 from vicinal.data.stream import Chunk, ImageSource
 from vicinal.errors import VicinalError
 
-_GREY = {"1", "L", "LA"}
-_COLOUR = {"RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV"}
 _CHUNK = 32  # images a thread decodes at a time
 
 
-def open_parquet(folder: Path | str, image: str | None, label: str | None, batch_size: int) -> ImageSource:
+def open_parquet(
+    folder: Path | str, image: str | None, label: str | None, batch_size: int, viewed: bool = False
+) -> ImageSource:
     """Open a folder of Parquet files; see ``layout.shards`` for their names, and ``labels.read_labels``.
 
     Pictures are decoded by Pillow (PNG, JPEG, WebP, ...). If the first picture is grey all have one channel; if it is
@@ -31,17 +33,18 @@ def open_parquet(folder: Path | str, image: str | None, label: str | None, batch
         image: column of the pictures; None: the only one there is.
         label: column of the labels; None: found by its name.
         batch_size: pictures in a chunk.
+        viewed: take pictures as viewers show them, see ``pictures.as_viewed``.
 
     Raises:
         VicinalError: unreadable file, no or ambiguous columns, labels that are none, or (while reading) a picture that
             cannot be decoded, has another size, or is in colour after a grey first one.
     """
     found = read_labels(folder, image, label)
-    return ImageSource(found.counts, found.class_names, _read(found, batch_size), found.notes)
+    return ImageSource(found.counts, found.class_names, _read(found, batch_size, viewed), found.notes)
 
 
-def _read(found: LabelledFiles, size: int) -> Iterator[Chunk]:
-    decoder = _Decoder()
+def _read(found: LabelledFiles, size: int, viewed: bool) -> Iterator[Chunk]:
+    decoder = _Decoder(viewed)
     with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), 8)) as pool:
         for file in found.files:
             row = 0
@@ -49,6 +52,8 @@ def _read(found: LabelledFiles, size: int) -> Iterator[Chunk]:
                 images = decoder.decode(pool, file.path, row, encoded)
                 yield Chunk(file.split, file.name, row, images, file.labels[row : row + len(encoded)])
                 row += len(encoded)
+    if not viewed:
+        found.notes.extend(oddity_notes(decoder.oddities))
 
 
 def read_pictures(path: Path, columns: Columns, size: int) -> Iterator[list[bytes | None]]:
@@ -69,7 +74,9 @@ def read_pictures(path: Path, columns: Columns, size: int) -> Iterator[list[byte
 class _Decoder:
     """Decodes pictures to the mode and size of the first one."""
 
-    def __init__(self) -> None:
+    def __init__(self, viewed: bool) -> None:
+        self.viewed = viewed
+        self.oddities: Counter[str] = Counter()
         self.mode = ""
         self.shape: tuple[int, ...] = ()
         self.first = ""
@@ -80,32 +87,41 @@ class _Decoder:
             self._set_form(path, row, encoded[0])
         images = np.empty((len(encoded), *self.shape), dtype=np.uint8)
 
-        def work(start: int) -> None:
+        def work(start: int) -> list[str]:
+            found = []
             for i in range(start, min(start + _CHUNK, len(encoded))):
-                images[i] = self._decode_one(path, row + i, encoded[i])
+                images[i], odd = self._decode_one(path, row + i, encoded[i])
+                found += odd
+            return found
 
-        list(pool.map(work, range(0, len(encoded), _CHUNK)))  # raises what a thread raised
+        for found in pool.map(work, range(0, len(encoded), _CHUNK)):  # raises what a thread raised
+            self.oddities.update(found)
         return images
 
     def _set_form(self, path: Path, row: int, data: bytes | None) -> None:
         self.first = f"{path.name} row {row}"
-        self.mode = "L" if _open_image(path, row, data).mode in _GREY else "RGB"
+        self.mode = "L" if _open_image(path, row, data).mode in GREY else "RGB"
         self.shape = ()
-        self.shape = self._decode_one(path, row, data).shape
+        self.shape = self._decode_one(path, row, data)[0].shape
 
-    def _decode_one(self, path: Path, row: int, data: bytes | None) -> np.ndarray:
+    def _decode_one(self, path: Path, row: int, data: bytes | None) -> tuple[np.ndarray, list[str]]:
+        """Return the pixels of a picture, and its ``pictures.oddities``."""
         picture = _open_image(path, row, data)
-        if picture.mode not in _GREY | _COLOUR:
+        if picture.mode not in GREY | COLOUR:
             raise VicinalError(
                 f"{path}: row {row} (from 0): pictures of mode {picture.mode} are not supported, "
                 "only 8-bit grey and colour ones"
             )
-        if self.mode == "L" and picture.mode not in _GREY:
+        if self.mode == "L" and picture.mode not in GREY:
             raise VicinalError(
                 f"{path}: row {row} (from 0) is in colour ({picture.mode}), but the set's first "
                 f"picture ({self.first}) is grey: convert all to one of the two"
             )
         try:
+            picture.load()
+            odd = oddities(picture)
+            if self.viewed:
+                picture = as_viewed(picture)
             array = np.asarray(picture if picture.mode == self.mode else picture.convert(self.mode))
         except Exception as error:  # decoders of damaged pictures raise almost anything
             raise _undecodable(path, row, error) from error
@@ -116,7 +132,7 @@ class _Decoder:
                 f"{path}: row {row} (from 0) is {w} x {h} pixels, but the set's first picture "
                 f"({self.first}) is {width} x {height}: all must have one size"
             )
-        return array
+        return array, odd
 
 
 def _open_image(path: Path, row: int, data: bytes | None) -> Image.Image:

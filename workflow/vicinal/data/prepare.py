@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 
 from vicinal import files
 from vicinal.data import catalogue, sources
+from vicinal.data.equal_images import digest, equal_images, equality_notes
 from vicinal.data.scratch import FOLDER, locked, publish
 from vicinal.data.split import hold_out_test, make_splits, positions_by_split
-from vicinal.data.statistics import channel_statistics
+from vicinal.data.statistics import channel_statistics, constant_notes
 from vicinal.data.store import CONTENT, FORMAT, FORMS, SPLITS, DataStore, check_files, read_meta
 from vicinal.data.stream import ImageSource
 from vicinal.errors import VicinalError, describe, warn
@@ -41,7 +42,7 @@ def prepare_images(
 
     Args:
         spec: ``name``, ``source``, ``files`` and perhaps ``image_column``, ``label_column``,
-            ``validation``, ``split_seed`` (0), ``limit_train``, ``limit_test``.
+            ``as_viewed``, ``validation``, ``split_seed`` (0), ``limit_train``, ``limit_test``.
         root: the folder of all data.
         directory: of the store.
         progress: called with a line for each step.
@@ -166,12 +167,14 @@ def _build(spec: Mapping[str, Any], root: Path, work: Path) -> tuple[dict[str, A
     columns = {"source_split": origin_split, "source_row": row, "label": labels}
     write_splits(work / "splits.parquet", splits, columns)
     mean, std = channel_statistics(images, splits["train"])
+    equal = equal_images(np.array([digest(image.tobytes()) for image in images], dtype=np.uint64), splits)
     return {
         "images": len(labels),
         "image_shape": list(images.shape[1:]),
         "class_names": names,
         "superclass": _superclass(spec, len(names)),
-        "notes": source.notes,
+        "equal_to_training": equal,
+        "notes": [*source.notes, *equality_notes(equal, splits), *constant_notes(std)],
         "mean": mean.tolist(),
         "std": std.tolist(),
     }, splits

@@ -23,7 +23,7 @@ def open_source(spec: Mapping[str, Any], root: Path | str) -> ImageSource:
     """Open the source of a data spec, whose files ``verify_files`` has checked.
 
     Args:
-        spec: the data spec (``name``, ``source``, ``image_column``, ``label_column``).
+        spec: the data spec (``name``, ``source``, ``image_column``, ``label_column``, ``as_viewed``).
         root: the folder of all data.
 
     Raises:
@@ -31,7 +31,8 @@ def open_source(spec: Mapping[str, Any], root: Path | str) -> ImageSource:
     """
     name, source = spec["name"], spec["source"]
     if source == "parquet":
-        return open_parquet(Path(root) / name, spec.get("image_column"), spec.get("label_column"), BATCH)
+        columns, viewed = (spec.get("image_column"), spec.get("label_column")), spec.get("as_viewed", False)
+        return open_parquet(Path(root) / name, *columns, BATCH, viewed)
     if source == "torchvision":
         return _open_archives(name, Path(root))
     return _open_digits()
