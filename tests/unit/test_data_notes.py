@@ -67,14 +67,14 @@ def test_turned_and_transparent_images_are_taken_as_stored_unless_asked_for(tmp_
     opaque = np.dstack([upright[1], np.full((16, 16), 255, np.uint8)])
     train = [encode(alpha), encode(opaque), encode(upright[2], "JPEG", 6), encode(upright[3], "JPEG", 1)]
     train += [encode(array) for array in upright[4:]]
-    test = [encode(pixels(100), "JPEG", 3), encode(pixels(101))]
+    test = [encode(pixels(100), "JPEG", 3), *(encode(pixels(i)) for i in (101, 102))]
     made = prepare(tmp_path, store, train, test, **({"as_viewed": True} if viewed else {}))
     notes = [
         "images whose EXIF orientation is not applied: 2 (data.as_viewed: true applies it)",
         "images whose transparency is dropped: 1 (data.as_viewed: true puts them on white)",
     ]
     assert made.meta["notes"] == ([] if viewed else notes)
-    read = made.images if store == "array" else [np.asarray(Image.open(io.BytesIO(made.read(i)))) for i in range(22)]
+    read = made.images if store == "array" else [np.asarray(Image.open(io.BytesIO(made.read(i)))) for i in range(23)]
     white = upright[0].copy()
     white[:8] = 255
     turned = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(train[2]))))

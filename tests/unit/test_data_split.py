@@ -76,9 +76,9 @@ def test_classes_give_the_least_and_keep_the_rest_where_the_size_allows_it(avail
 
 @pytest.mark.parametrize("seed", range(5))
 def test_train_keeps_the_only_image_of_a_class(seed):
-    labels = np.concatenate([np.repeat([0, 1, 2], 200), np.arange(3, 303), np.arange(303)])
+    labels = np.concatenate([np.repeat([0, 1, 2], 200), np.arange(3, 303), np.tile(np.arange(303), 2)])
     given_ = source(labels, 900)
-    for more in ({"validation": 0.1}, {"validation": 0.5}, {"validation": 90, "limit_train": 303}):
+    for more in ({"validation": 0.1}, {"validation": 0.5}, {"validation": 90, "limit_train": 305}):
         splits = make_splits(labels, given_, seed=seed, **more)
         assert (np.bincount(labels[splits["train"]], minlength=303) >= 1).all()
         assert len(splits["validation"]) == (450 if more["validation"] == 0.5 else 90)
@@ -191,6 +191,8 @@ def test_hold_out_test_parts_are_all_images():
         ({"limit_train": 451}, ["data.limit_train", "451", "450"]),
         ({"limit_train": 9}, ["data.limit_train", "class", "9 images for 10 classes"]),
         ({"limit_train": 0}, ["data.limit_train", "0"]),
+        ({"limit_test": 10}, ["test split: no class has two images", "raise data.limit_test"]),
+        ({"limit_train": 10}, ["train split: no class has two images", "raise data.limit_train"]),
         ({"limit_test": 101}, ["data.limit_test", "101", "100", "test split"]),
         ({"limit_test": 2.5}, ["data.limit_test", "2.5"]),
     ],
@@ -199,3 +201,9 @@ def test_impossible_sizes_are_named(more, words):
     with pytest.raises(VicinalError) as error:
         make_splits(LABELS, source(LABELS, 500), **{"seed": 0, "validation": 50, **more})
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_a_test_split_of_one_class_is_refused():
+    labels = np.concatenate([LABELS[:500], np.full(100, 3)])
+    with pytest.raises(VicinalError, match="the test split: all images are of one class, but models are measured"):
+        make_splits(labels, source(labels, 500), seed=0, validation=50)

@@ -220,7 +220,7 @@ def test_too_many_bad_files_are_refused_in_one_line_and_nothing_is_left(tmp_path
 
 
 def test_a_class_without_a_readable_photo_is_named(tmp_path):
-    write_photos(tmp_path / "own", [b"x", *[photo(i) for i in range(1, 12)]], [photo(20), photo(21)], classes=2)
+    write_photos(tmp_path / "own", [b"x", *[photo(i) for i in range(1, 12)]], [photo(20 + i) for i in range(3)], classes=2)
     for path in (tmp_path / "own" / "train" / "class0").iterdir():
         path.write_bytes(b"x")
     with pytest.raises(VicinalError, match=r'class 0 \("class0"\) has no readable image'):
@@ -252,8 +252,8 @@ def test_names_may_hold_anything(tmp_path):
 
 
 def test_only_photos_of_a_split_are_packed(tmp_path):
-    store = small_store(tmp_path, 40, limit_train=10, limit_test=2)
-    assert store.meta["images"] == 10 + 2 + 2
+    store = small_store(tmp_path, 40, limit_train=10, limit_test=3)
+    assert store.meta["images"] == 10 + 3 + 3
     whole = small_store(tmp_path / "whole", 40)
     assert whole.meta["images"] == 48
     assert store.meta["sha256"] != whole.meta["sha256"]

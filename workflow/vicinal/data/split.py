@@ -152,7 +152,23 @@ def make_splits(
             f"{field}: class {int(np.argmin(present))} has no training image left "
             f"({len(train)} images for {len(present)} classes): leave more to train on"
         )
+    for split, part in (("train", train), ("test", test)):
+        _check_pairs(split, np.bincount(labels[part]))
     return {"train": train, "validation": held, "test": test}
+
+
+def _check_pairs(split: str, counts: np.ndarray) -> None:
+    """Check that models can be measured between images of one class, and between those of two, before any is trained.
+
+    Raises:
+        VicinalError: a split with these numbers of images by class has no such pairs.
+    """
+    if (counts > 0).sum() < 2 or counts.max() < 2:
+        fault = "all images are of one class" if (counts > 0).sum() < 2 else "no class has two images"
+        raise VicinalError(
+            f"the {split} split: {fault}, but models are measured between images of one class and of two: add images"
+            + (f", or raise data.limit_{split}" if counts.max() < 2 else "")
+        )
 
 
 def _subset(
