@@ -225,12 +225,15 @@ def test_imagenet_that_is_not_there_says_what_must_lie_where(tmp_path, there, wr
     assert len(said.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["train-00000-of-00001.parquet", "train/n01440764/a.JPEG"])
+@pytest.mark.parametrize("name", ["train-00000-of-00001.parquet", "data/train.parquet", "train/n01440764/a.JPEG"])
 def test_imagenet_that_is_there_is_read_as_what_it_is(tmp_path, name):
     path = tmp_path / "imagenet" / name
     path.parent.mkdir(parents=True)
     path.touch()
     assert catalogue.resolve_kind("imagenet", tmp_path) == ("parquet" if name.endswith("parquet") else "folder")
+    if name.endswith("JPEG"):
+        touch(tmp_path / "imagenet" / "boxes", "train.parquet")
+        assert catalogue.resolve_kind("imagenet", tmp_path) == "folder"
 
 
 def test_superclasses_are_twenty_of_five():

@@ -50,7 +50,9 @@ class Data(Section):
         "as viewers show them; false: as torchvision reads them, which published ImageNet numbers rest on",
     )
     image_column: str | None = Field(None, description="Parquet: column of the images; null: the only one there is")
-    label_column: str | None = Field(None, description="Parquet: column of the labels; null: the only one there is")
+    label_column: str | None = Field(
+        None, description="Parquet: column of the labels; null: the one called label or the like, or the only integers"
+    )
     validation: NotNegative | None = Field(
         None,
         description="validation images: a number ≥ 1, or a share of the training split; null: the data set's default",

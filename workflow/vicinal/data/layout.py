@@ -28,6 +28,8 @@ def parquet_files(folder: Path, passed_over: PassedOver | None = None) -> dict[s
     passed_over = passed_over or PassedOver()
     if found := _set_in(folder, passed_over):
         return found
+    if (folder / "train").is_dir():
+        return {}  # of photos
     below = [entry.path for entry in passed_over.entries(folder) if entry.is_dir() and entry.name not in SPLIT_NAMES]
     sets = {path: found for path in sorted(map(Path, below)) if (found := _set_in(path, passed_over))}
     if len(sets) > 1:
