@@ -163,12 +163,13 @@ def _check_pairs(split: str, counts: np.ndarray) -> None:
     Raises:
         VicinalError: a split with these numbers of images by class has no such pairs.
     """
-    if (counts > 0).sum() < 2 or counts.max() < 2:
-        fault = "all images are of one class" if (counts > 0).sum() < 2 else "no class has two images"
-        raise VicinalError(
-            f"the {split} split: {fault}, but models are measured between images of one class and of two: add images"
-            + (f", or raise data.limit_{split}" if counts.max() < 2 else "")
-        )
+    if (counts > 0).sum() < 2:
+        fault = "all images are of one class, and pairs of two classes are wanted: add images of another"
+    elif counts.max() < 2:
+        fault = f"no class has two images, and pairs of one class are wanted: add images, or raise data.limit_{split}"
+    else:
+        return
+    raise VicinalError(f"the {split} split cannot show what happens between images: {fault}")
 
 
 def _subset(
