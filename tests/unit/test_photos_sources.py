@@ -276,7 +276,13 @@ def test_tiny_imagenet_is_read_as_it_is_and_sorted(tmp_path):
     os.utime(folder / "val" / "val_annotations.txt", (1, 1))
     assert folder_identity(folder, cache) == before
     tiny_imagenet(folder, "b0.JPEG\tclass0\nb1.JPEG\tclass1\n")
-    assert folder_identity(folder, cache)["files"]["validation"] != before["files"]["validation"]
+    other = folder_identity(folder, cache)
+    assert other["files"]["validation"] != before["files"]["validation"]
+    tiny_imagenet(folder, "b0.JPEG\tclass0\nb1.JPEG\tclass0\n")
+    assert folder_identity(folder)["files"]["validation"] not in {
+        other["files"]["validation"],
+        before["files"]["validation"],
+    }
     for number, name in enumerate(("class1", "class0")):
         (folder / "val" / name).mkdir()
         (folder / "val" / "images" / f"b{number}.JPEG").rename(folder / "val" / name / f"b{number}.JPEG")

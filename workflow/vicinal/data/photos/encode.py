@@ -71,7 +71,7 @@ def encode_photo(data: bytes, shorter_side: int | None, quality: int, viewed: bo
 
 
 def _encoded_anew(picture: Image.Image, shorter_side: int | None, quality: int, viewed: bool) -> Encoded:
-    width, height = whole = picture.size
+    width, height = picture.size
     if shorter_side is not None:
         height, width = resized_shape(height, width, shorter_side)
         # JPEGs of more than twice the size are decoded at 1/2, 1/4 or 1/8 of it, which is much faster.
@@ -83,7 +83,7 @@ def _encoded_anew(picture: Image.Image, shorter_side: int | None, quality: int, 
     picture = picture.convert("RGB")
     if shorter_side is None:
         width, height = picture.size
-    elif picture.size != size or size == whole[::-1]:  # turned by a quarter: here, or by the format's reader
+    elif picture.size != size:  # turned by a quarter
         width, height = height, width
     if picture.size != (width, height):
         picture = picture.resize((width, height), Image.Resampling.LANCZOS)
