@@ -115,6 +115,7 @@ FIELDS: dict[str, list[Effect]] = {
     "data.shorter_side": [data("data.shorter_side", 16, **PHOTOS), Effect("data.shorter_side", 16)],
     "data.quality": [data("data.quality", 90, **PHOTOS), Effect("data.quality", 90)],
     "data.bad_share": [data("data.bad_share", 0.01, **PHOTOS), Effect("data.bad_share", 0.01)],
+    "data.as_viewed": [data("data.as_viewed", True)],
     "data.image_column": [data("data.image_column", "image")],
     "data.label_column": [data("data.label_column", "label")],
     "data.validation": [data("data.validation", 6)],

@@ -8,7 +8,8 @@ import torchvision.datasets
 
 from vicinal import files
 from vicinal.data import catalogue
-from vicinal.data.catalogue import DATA_SETS, resolve_source, shards, source_files
+from vicinal.data.catalogue import DATA_SETS, resolve_source, source_files
+from vicinal.data.layout import shards
 from vicinal.errors import VicinalError
 
 TORCHVISION = sorted(name for name, known in DATA_SETS.items() if known.torchvision)
@@ -17,6 +18,7 @@ TORCHVISION = sorted(name for name, known in DATA_SETS.items() if known.torchvis
 def touch(folder: Path, *names: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(os.fsencode(name))
     return folder
 
@@ -41,8 +43,10 @@ def test_archives_come_over_https_and_are_pinned(name):
 def test_archives_lie_where_torchvision_looks_for_them(tmp_path):
     theirs = torchvision.datasets.FashionMNIST.__new__(torchvision.datasets.FashionMNIST)
     theirs.root = str(tmp_path)
-    assert source_files("fashion_mnist", tmp_path, "torchvision")[0].parent == Path(theirs.raw_folder)
-    assert source_files("cifar10", tmp_path, "torchvision") == [tmp_path / "cifar-10-python.tar.gz"]
+    found = source_files("fashion_mnist", tmp_path, "torchvision")
+    assert {path.parent for path in found.values()} == {Path(theirs.raw_folder)}
+    [(name, path)] = source_files("cifar10", tmp_path, "torchvision").items()
+    assert path == tmp_path / name == tmp_path / "cifar-10-python.tar.gz"
 
 
 def test_torchvision_identity_needs_no_file_and_holds_no_path(tmp_path):
@@ -57,7 +61,7 @@ def test_torchvision_identity_needs_no_file_and_holds_no_path(tmp_path):
 def test_digits_identity_is_the_file_that_scikit_learn_reads(tmp_path):
     import sklearn.datasets
 
-    [path] = source_files("digits", tmp_path, "digits")
+    [path] = source_files("digits", tmp_path, "digits").values()
     assert path == Path(sklearn.datasets.__file__).parent / "data" / "digits.csv.gz"
     assert resolve_source("digits", tmp_path) == {"source": "digits", "files": {path.name: files.sha256(path)}}
 
@@ -96,19 +100,47 @@ def test_the_cache_saves_the_second_hash_and_sees_a_change(tmp_path, monkeypatch
 
 def test_validation_files_are_the_test_split_only_where_there_is_none(tmp_path):
     alone = touch(tmp_path / "a", "train-0.parquet", "valid-0.parquet")
-    assert {split: [p.name for p in paths] for split, paths in shards(alone).items()} == {
+    assert {split: list(paths) for split, paths in shards(alone).items()} == {
         "train": ["train-0.parquet"],
         "test": ["valid-0.parquet"],
     }
     both = touch(tmp_path / "b", "train-0.parquet", "val-0.parquet", "test-0.parquet")
-    assert [p.name for p in shards(both)["validation"]] == ["val-0.parquet"]
-    assert [p.name for p in shards(both)["test"]] == ["test-0.parquet"]
+    assert list(shards(both)["validation"]) == ["val-0.parquet"]
+    assert list(shards(both)["test"]) == ["test-0.parquet"]
 
 
 def test_shards_are_in_order(tmp_path):
     names = [f"train-{i:05d}-of-00003.parquet" for i in range(3)]
     folder = touch(tmp_path / "own", *reversed(names), "test-00000-of-00001.parquet")
-    assert [path.name for path in shards(folder)["train"]] == names
+    assert list(shards(folder)["train"]) == names
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train.parquet", "test.parquet"),
+        ("data/train-00000-of-00001-b42da673451de62.parquet", "data/test-00000-of-00001-0a.parquet"),
+        ("train/0000.parquet", "train/0001.parquet", "test/0000.parquet"),
+        ("default/train/0000.parquet", "default/test/0000.parquet"),
+    ],
+)
+def test_sets_lie_in_the_folder_or_one_below_and_their_names_are_the_same_either_way(tmp_path, names):
+    junk = ("._train.parquet", "__MACOSX/train.parquet", "__MACOSX/data/train.parquet", "@eaDir/train.parquet")
+    folder = touch(tmp_path / "own", *names, *junk, "README.md", ".git/train.parquet")
+    assert catalogue.resolve_kind("own", tmp_path) == "parquet"
+    expected = {name.removeprefix("data/").removeprefix("default/"): files.sha256(folder / name) for name in names}
+    assert resolve_source("own", tmp_path)["files"] == expected
+    assert set(shards(folder)["train"]) | set(shards(folder)["test"]) == set(expected)
+
+
+@pytest.mark.parametrize(("one", "other"), [("train.parquet", "train-copy.parquet"), ("train.parquet", "test.parquet")])
+def test_one_file_under_two_names_is_refused(tmp_path, one, other):
+    folder = touch(tmp_path / "own", "train.parquet", "test.parquet")
+    (folder / other).write_bytes((folder / one).read_bytes())
+    with pytest.raises(VicinalError, match="are the same file: remove one of them") as error:
+        resolve_source("own", tmp_path)
+    assert one in str(error.value)
+    assert other in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +152,14 @@ def test_shards_are_in_order(tmp_path):
         (("train-0.parquet", "test-0.parquet", "extra.parquet"), "extra.parquet: cannot tell its split"),
         (("train-00001-of-00002.parquet", "test-0.parquet"), "shard 00000 of train-00001-of-00002.parquet"),
         (("train-00000-of-00001.parquet", "train-00001-of-00002.parquet"), "shards of different sets"),
+        (("train-00001-of-00002-b42da673451de62.parquet", "test-0.parquet"), "shard 00000 of train-00001-of-00002-b42"),
+        (("train/0000.parquet", "train/0002.parquet", "test/0000.parquet"), "shard 0001 of train/0000.parquet"),
+        (
+            ("data/train-00000-of-00001 (1).parquet", "data/train-00000-of-00001.parquet", "data/test.parquet"),
+            "train-00000-of-00001 (1).parquet and train-00000-of-00001.parquet are both shard 00000",
+        ),
+        (("a/train.parquet", "a/test.parquet", "b/train/0.parquet"), "a and b both hold Parquet files"),
+        (("._train.parquet", "._test.parquet", "__MACOSX/._train.parquet"), "expected train-*.parquet"),
     ],
 )
 def test_parquet_folders_that_cannot_be_right(tmp_path, names, words):
@@ -185,12 +225,15 @@ def test_imagenet_that_is_not_there_says_what_must_lie_where(tmp_path, there, wr
     assert len(said.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["train-00000-of-00001.parquet", "train/n01440764/a.JPEG"])
+@pytest.mark.parametrize("name", ["train-00000-of-00001.parquet", "data/train.parquet", "train/n01440764/a.JPEG"])
 def test_imagenet_that_is_there_is_read_as_what_it_is(tmp_path, name):
     path = tmp_path / "imagenet" / name
     path.parent.mkdir(parents=True)
     path.touch()
     assert catalogue.resolve_kind("imagenet", tmp_path) == ("parquet" if name.endswith("parquet") else "folder")
+    if name.endswith("JPEG"):
+        touch(tmp_path / "imagenet" / "boxes", "train.parquet")
+        assert catalogue.resolve_kind("imagenet", tmp_path) == "folder"
 
 
 def test_superclasses_are_twenty_of_five():

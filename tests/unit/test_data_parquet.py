@@ -119,8 +119,8 @@ def test_the_only_columns_are_found_whatever_their_names(tmp_path):
 
 
 def test_the_label_column_setting_is_used(tmp_path):
-    encoded = [picture(i) for i in range(4)]
-    for split in ("train", "test"):
+    for split, first in (("train", 0), ("test", 4)):
+        encoded = [picture(first + i) for i in range(4)]
         write(tmp_path / "own" / f"{split}-0.parquet", encoded, [0, 1, 0, 1], names=None, coarse=[1, 1, 0, 0])
     assert read(tmp_path, tmp_path)[1].tolist() == [0, 1, 0, 1] * 2
     assert read(tmp_path, tmp_path, label_column="coarse")[1].tolist() == [1, 1, 0, 0] * 2
@@ -151,19 +151,25 @@ def test_a_file_damaged_in_the_middle_is_named(tmp_path):
     ("columns", "words"),
     [
         ({"text": ["a"]}, ["no image column", "text"]),
-        ({"image": ["a"], "label": [0]}, ["no image column", "image, label"]),
+        ({"image": ["a"], "label": [0]}, ["no image column", "image, label, row"]),
         ({"a": "pictures", "b": "pictures", "label": [0]}, ["several image columns (a, b)", "data.image_column"]),
-        ({"a": "pictures"}, ["no integer label column", "data.label_column"]),
-        ({"a": "pictures", "x": [0], "y": [1]}, ["several integer columns", "data.label_column", "a, x, y"]),
-        ({"a": "pictures", "label": ["cat"]}, ["no integer label column", "a, label"]),
+        ({"a": "pictures"}, ["no label column", "data.label_column"]),
+        (
+            {"a": "pictures", "x": [0], "y": [1]},
+            ["several columns that may be the label (x, y)", "data.label_column", "a, x, y, row"],
+        ),
+        ({"a": "pictures", "species": ["cat"]}, ["no label column", "a, species, row"]),
+        ({"a": "pictures", "label": [[1]], "id": [0]}, ['"label"', "is list<", "not whole numbers, text"]),
     ],
 )
 def test_foreign_parquet_files_are_refused(tmp_path, columns, words):
     folder = tmp_path / "own"
     folder.mkdir()
-    struct = [{"bytes": picture(0), "path": ""}]
-    for split in ("train", "test"):
-        table = {name: struct if values == "pictures" else values for name, values in columns.items()}
+    for i, split in enumerate(("train", "test")):
+        struct = [{"bytes": picture(i), "path": ""}]
+        table = {name: struct if values == "pictures" else values for name, values in columns.items()} | {
+            "row": [i / 3]
+        }
         pq.write_table(pa.table(table), folder / f"{split}-0.parquet")
     refused(tmp_path, tmp_path, str(folder / "train-0.parquet"), *words)
 
@@ -172,9 +178,9 @@ def test_foreign_parquet_files_are_refused(tmp_path, columns, words):
     ("settings", "words"),
     [
         ({"image_column": "imag"}, ['no column "imag"', "did you mean image"]),
-        ({"image_column": "label"}, ['"label"', "is int64, not a struct"]),
+        ({"image_column": "label"}, ['"label"', "is int64, not encoded images"]),
         ({"label_column": "lable"}, ['no column "lable"', "did you mean label"]),
-        ({"label_column": "image"}, ['"image"', "not an integer column"]),
+        ({"label_column": "image"}, ['"image"', "not whole numbers, text"]),
     ],
 )
 def test_wrong_column_settings_are_named(tmp_path, settings, words):
@@ -258,6 +264,6 @@ def test_files_that_changed_since_the_plan_are_named(tmp_path):
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[2J", "half \ud800 of a letter"])
 def test_a_class_name_that_no_table_or_page_could_show_is_refused(tmp_path, name):
     root = own(tmp_path, names=("cat", name))
-    with pytest.raises(VicinalError, match=r"own: the name of a class: .* has a line break") as error:
+    with pytest.raises(VicinalError, match=r"train-0.parquet: the name of a class: .* has a line break") as error:
         read(root, tmp_path)
     assert str(error.value).isprintable()

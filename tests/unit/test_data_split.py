@@ -60,6 +60,33 @@ def test_counts_are_the_rounded_quotas(available, share, seed):
     assert (np.abs(counts - quotas) < 1).all()
 
 
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=12), st.floats(0, 1), st.integers(0, 2), st.integers(0, 2))
+def test_classes_give_the_least_and_keep_the_rest_where_the_size_allows_it(available, share, least, left):
+    available = np.array(available)
+    size, keys = round(share * available.sum()), np.arange(len(available))
+    counts, plain = (stratified_counts(available, size, keys, *bounds) for bounds in ((least, left), (0, 0)))
+    low, high = np.minimum(available, least), np.maximum(available - left, 0)
+    assert counts.sum() == size
+    if low.sum() <= size <= high.sum() and (low <= high).all():
+        assert ((low <= counts) & (counts <= high)).all()
+    if ((low <= plain) & (plain <= high)).all():
+        assert np.array_equal(counts, plain)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_train_keeps_the_only_image_of_a_class(seed):
+    labels = np.concatenate([np.repeat([0, 1, 2], 200), np.arange(3, 303), np.tile(np.arange(303), 2)])
+    given_ = source(labels, 900)
+    for more in ({"validation": 0.1}, {"validation": 0.5}, {"validation": 90, "limit_train": 305}):
+        splits = make_splits(labels, given_, seed=seed, **more)
+        assert (np.bincount(labels[splits["train"]], minlength=303) >= 1).all()
+        assert len(splits["validation"]) == (450 if more["validation"] == 0.5 else 90)
+    train, test = hold_out_test(labels[:900], 500, seed)
+    assert (len(train), len(test)) == (400, 500)
+    assert (np.bincount(labels[train], minlength=303) >= 1).all()
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(0, 4), min_size=10, max_size=80), st.integers(0, 2**64 - 1))
 def test_parts_are_disjoint_sorted_and_of_the_sizes_asked_for(labels, seed):
@@ -164,6 +191,8 @@ def test_hold_out_test_parts_are_all_images():
         ({"limit_train": 451}, ["data.limit_train", "451", "450"]),
         ({"limit_train": 9}, ["data.limit_train", "class", "9 images for 10 classes"]),
         ({"limit_train": 0}, ["data.limit_train", "0"]),
+        ({"limit_test": 10}, ["the test split cannot", "no class has two images", "raise data.limit_test"]),
+        ({"limit_train": 10}, ["the train split cannot", "no class has two images", "raise data.limit_train"]),
         ({"limit_test": 101}, ["data.limit_test", "101", "100", "test split"]),
         ({"limit_test": 2.5}, ["data.limit_test", "2.5"]),
     ],
@@ -172,3 +201,9 @@ def test_impossible_sizes_are_named(more, words):
     with pytest.raises(VicinalError) as error:
         make_splits(LABELS, source(LABELS, 500), **{"seed": 0, "validation": 50, **more})
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_a_test_split_of_one_class_is_refused():
+    labels = np.concatenate([LABELS[:500], np.full(100, 3)])
+    with pytest.raises(VicinalError, match=r"the test split cannot show what happens .* all images are of one class"):
+        make_splits(labels, source(labels, 500), seed=0, validation=50)

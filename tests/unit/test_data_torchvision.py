@@ -73,12 +73,12 @@ def tar_of(contents: dict[str, bytes], links: dict[str, str] | None = None) -> b
 def cifar_archive(monkeypatch) -> tuple[bytes, np.ndarray, list[int]]:
     """Return a small archive in CIFAR-100's format, its images and labels; its checksums become the published ones."""
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (300, 32, 32, 3), dtype=np.uint8)
-    labels = [*range(100)] * 3
-    rows = images.transpose(0, 3, 1, 2).reshape(300, -1)
+    images = rng.integers(0, 256, (500, 32, 32, 3), dtype=np.uint8)
+    labels = [*range(100)] * 5
+    rows = images.transpose(0, 3, 1, 2).reshape(500, -1)
     contents = {
-        "train": {b"data": rows[:200], b"fine_labels": labels[:200], b"coarse_labels": [0] * 200},
-        "test": {b"data": rows[200:], b"fine_labels": labels[200:], b"coarse_labels": [0] * 100},
+        "train": {b"data": rows[:300], b"fine_labels": labels[:300], b"coarse_labels": [0] * 300},
+        "test": {b"data": rows[300:], b"fine_labels": labels[300:], b"coarse_labels": [0] * 200},
         "meta": {b"fine_label_names": [b"class %d" % i for i in range(100)]},
     }
     data = tar_of({f"cifar-100-python/{name}": pickled(content) for name, content in contents.items()})
@@ -154,7 +154,7 @@ def test_cifar_is_read_from_its_archive(tmp_path, monkeypatch):
     store = prepare_images(spec("cifar100", tmp_path, validation=100), tmp_path, tmp_path / "store")
     assert np.array_equal(store.images, images)
     assert store.labels.tolist() == labels
-    assert store.meta["counts"] == {"train": 100, "validation": 100, "test": 100}
+    assert store.meta["counts"] == {"train": 200, "validation": 100, "test": 200}
     assert store.meta["class_names"][7] == "class 7"
     assert store.meta["superclass"] == list(catalogue.CIFAR100_SUPERCLASS)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cifar-100-python.tar.gz", "store"]

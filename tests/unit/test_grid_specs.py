@@ -207,3 +207,14 @@ def test_validation_split_of_the_source_is_used_whole(config, file):
     taken = expanded(config, content={"source": "parquet", "files": files})
     assert "validation" not in next(iter(own.stores.values())).spec
     assert next(iter(taken.stores.values())).spec["validation"] == 5000
+
+
+@pytest.mark.parametrize(("source", "there"), [("parquet", True), ("torchvision", False)])
+def test_images_as_viewed_are_other_data_only_where_files_say_more_than_pixels(source, there):
+    content = {"source": source, "files": {"train.parquet": "1", "test.parquet": "2"}}
+    config = shipped("cifar100")
+    before = expanded(copy.deepcopy(config), content=content)
+    config["data"]["as_viewed"] = True
+    after = expanded(config, content=content)
+    assert (before.stores.keys() != after.stores.keys()) == there
+    assert all(store.spec.get("as_viewed", False) == there for store in after.stores.values())

@@ -21,6 +21,7 @@ from vicinal.data.photos import pack
 from vicinal.data.photos.prepare import prepare_photos
 from vicinal.data.photos.statistics import IMAGENET, photo_statistics
 from vicinal.data.photos.store import PhotoStore
+from vicinal.data.scratch import FOLDER
 from vicinal.data.store import FORMS, PHOTO_FORMAT
 from vicinal.errors import VicinalError
 
@@ -123,7 +124,7 @@ def test_killed_it_goes_on_and_the_store_is_the_same_byte_for_byte(tmp_path, mon
     environment = {**os.environ, "PYTHONPATH": str(Path(vicinal.__file__).parents[1])}
     command = [sys.executable, "-c", SLOW, json.dumps(spec), str(tmp_path), str(tmp_path / "killed")]
     process = subprocess.Popen(command, env=environment)
-    left = tmp_path / "killed" / ".building"
+    left = tmp_path / "killed" / FOLDER
     while not (left / "piece-00002.npz").exists():
         assert process.poll() is None
         time.sleep(0.01)
@@ -152,7 +153,7 @@ def test_what_is_left_of_another_packing_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr(pack, "encode_photo", failing(tmp_path / "own" / "train" / "class1" / "00021.JPEG"))
     with pytest.raises(RuntimeError, match="no more"):
         prepare_photos(photo_spec(tmp_path), tmp_path, tmp_path / "store")
-    assert (tmp_path / "store" / ".building" / "piece-00000.npz").exists()
+    assert (tmp_path / "store" / FOLDER / "piece-00000.npz").exists()
     monkeypatch.undo()
     other = photo_spec(tmp_path, shorter_side=20)
     prepare_photos(other, tmp_path, tmp_path / "store")
@@ -176,7 +177,7 @@ def test_on_a_full_disk_the_file_is_named_and_later_it_goes_on(tmp_path, monkeyp
     monkeypatch.setattr(pack, "PIECE", 10)
     with full_disk(40_000), pytest.raises(OSError, match=r"too large.*photos\.bin"):
         prepare_photos(photo_spec(tmp_path), tmp_path, tmp_path / "store")
-    assert (tmp_path / "store" / ".building" / "piece-00000.npz").exists()
+    assert (tmp_path / "store" / FOLDER / "piece-00000.npz").exists()
     prepare_photos(photo_spec(tmp_path), tmp_path, tmp_path / "store")
     prepare_photos(photo_spec(tmp_path), tmp_path, tmp_path / "fresh")
     assert content(tmp_path / "store") == content(tmp_path / "fresh")
@@ -215,15 +216,16 @@ def test_too_many_bad_files_are_refused_in_one_line_and_nothing_is_left(tmp_path
     assert "more than 1 of 48 photos cannot be read (data.bad_share 0.001)" in line
     assert "train/class1/00001.JPEG" in line
     assert "\n" not in line
-    assert not (tmp_path / "store" / ".building").exists()
+    assert not (tmp_path / "store" / FOLDER).exists()
 
 
 def test_a_class_without_a_readable_photo_is_named(tmp_path):
-    write_photos(tmp_path / "own", [b"x", *[photo(i) for i in range(1, 12)]], [photo(20), photo(21)], classes=2)
+    write_photos(tmp_path / "own", [photo(i) for i in range(12)], [photo(20 + i) for i in range(3)], classes=2)
     for path in (tmp_path / "own" / "train" / "class0").iterdir():
         path.write_bytes(b"x")
     with pytest.raises(VicinalError, match=r'class 0 \("class0"\) has no readable image'):
         prepare_photos(photo_spec(tmp_path, validation=2, bad_share=0.9), tmp_path, tmp_path / "store")
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["bad_files.txt"]
 
 
 def test_names_may_hold_anything(tmp_path):
@@ -250,8 +252,8 @@ def test_names_may_hold_anything(tmp_path):
 
 
 def test_only_photos_of_a_split_are_packed(tmp_path):
-    store = small_store(tmp_path, 40, limit_train=10, limit_test=2)
-    assert store.meta["images"] == 10 + 2 + 2
+    store = small_store(tmp_path, 40, limit_train=10, limit_test=3)
+    assert store.meta["images"] == 10 + 3 + 3
     whole = small_store(tmp_path / "whole", 40)
     assert whole.meta["images"] == 48
     assert store.meta["sha256"] != whole.meta["sha256"]

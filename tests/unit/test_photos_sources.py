@@ -59,20 +59,20 @@ def test_the_bytes_of_parquet_files_are_kept_in_the_order_of_their_rows(tmp_path
 
 
 def test_some_rows_of_parquet_files_can_be_packed_alone(tmp_path):
-    store = prepare_photos(small_parquet(tmp_path, limit_train=4, limit_test=2), tmp_path, tmp_path / "store")
+    store = prepare_photos(small_parquet(tmp_path, limit_train=4, limit_test=3), tmp_path, tmp_path / "store")
     table = pq.read_table(tmp_path / "store" / "splits.parquet").to_pydict()
     for index, name in zip(table["index"], table["source"], strict=True):
         file, _, row = name.rpartition(":")
         rows = pq.read_table(tmp_path / "own" / file)["image"].to_pylist()
         assert bytes(store.read(index)) == rows[int(row)]["bytes"]
-    assert store.meta["images"] == 4 + 2 + 2
+    assert store.meta["images"] == 4 + 2 + 3
 
 
 def test_an_unlabelled_test_split_is_left_out(tmp_path):
     small_parquet(tmp_path)
     write_parquet(tmp_path / "own" / "test-0.parquet", [photo(i) for i in range(30, 33)], [-1, -1, -1], ["a", "b"])
     source = open_photos(parquet_spec(tmp_path), tmp_path)
-    assert source.counts == {"train": 13, "validation": 5}
+    assert source.counts == {"train": 13, "test": 5}
     folder = small_folder(tmp_path / "folder")
     (folder / "test").mkdir()
     (folder / "test" / "1.JPEG").write_bytes(photo(1))
@@ -212,6 +212,107 @@ def test_a_folder_that_is_no_data_set_is_refused_in_one_line(tmp_path, change, m
     with pytest.raises(VicinalError, match=message) as error:
         prepare_photos(photo_spec(tmp_path), tmp_path, tmp_path / "store")
     assert str(error.value).isprintable()
+
+
+def test_what_systems_leave_in_folders_is_passed_over_and_counted(tmp_path):
+    folder = small_folder(tmp_path)
+    before = PhotoFolder(folder)
+    assert before.notes == []
+    a_photo = photo(90)
+    for name in (
+        *("train/@eaDir/0.jpg", "train/class0/@eaDir/0.jpg/SYNOPHOTO_THUMB_M.jpg", "train/class0/@eaDir/1.jpg/M.jpg"),
+        *("train/__MACOSX/class0/a.jpg", "val/__MACOSX/._class0", "train/.ipynb_checkpoints/a.jpg"),
+        *("train/class0/Thumbs.db", "val/class1/desktop.ini", "train/class0/._00000.JPEG", "val/.DS_Store"),
+        *("train/class1/IMG_1.HEIC", "train/class1/IMG_2.heic", "train/class1/notes", "train/stray.jpg"),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"no photo" if name.endswith("notes") else a_photo)
+    after = PhotoFolder(folder)
+    assert (after.class_names, after.paths, after.digests) == (before.class_names, before.paths, before.digests)
+    [note] = after.notes
+    assert note.startswith("files or folders passed over: 3 hidden, 2 ")
+    for words in ("2 @eaDir", "2 __MACOSX", "2 .heic", "1 Thumbs.db", "1 in no folder of a class", "1 desktop.ini"):
+        assert words in note
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF"])
+def test_photos_without_an_ending_are_told_by_their_first_bytes(tmp_path, form):
+    folder = small_folder(tmp_path)
+    for name in ("photo", "photo.0001", "a.b c d"):
+        (folder / "train" / "class0" / name).write_bytes(photo(70, form=form))
+    (folder / "train" / "class0" / "text").write_text("P is no photo, nor BMW, nor II")
+    source = PhotoFolder(folder)
+    assert source.counts == {"train": 27, "validation": 8}
+    assert source.notes == ["files or folders passed over: 1 without an ending"]
+
+
+def tiny_imagenet(
+    folder: Path, annotations: str = "b0.JPEG\tclass1\t0\t0\t9\t9\nb1.JPEG\tclass0\t0\t0\t9\t9\n"
+) -> Path:
+    """Write the folders of tiny-imagenet-200.zip: train/CLASS/images, val/images with a list, test/images alone."""
+    for name in (
+        *("train/class0/images/a0.JPEG", "train/class0/images/a1.JPEG", "train/class1/images/a2.JPEG"),
+        *("val/images/b0.JPEG", "val/images/b1.JPEG", "test/images/c0.JPEG"),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(photo(sum(name.encode())))
+    (folder / "train" / "class0" / "class0_boxes.txt").write_text("a0.JPEG 0 0 9 9")
+    (folder / "val" / "val_annotations.txt").write_text(annotations)
+    (folder / "wnids.txt").write_text("class0\nclass1\n")
+    return folder
+
+
+def test_tiny_imagenet_is_read_as_it_is_and_sorted(tmp_path):
+    folder, cache = tiny_imagenet(tmp_path / "own"), tmp_path / "cache.json"
+    source = open_photos({"name": "own", **folder_identity(folder, cache)}, tmp_path)
+    assert source.class_names == ["class0", "class1"]
+    assert source.counts == {"train": 3, "validation": 2}
+    assert [(source.name(i), int(source.labels[i])) for i in (3, 4)] == [
+        ("val/images/b1.JPEG", 0),
+        ("val/images/b0.JPEG", 1),
+    ]
+    assert "the test split has no labels and is left out" in source.notes
+    before = folder_identity(folder, cache)
+    os.utime(folder / "val" / "val_annotations.txt", (1, 1))
+    assert folder_identity(folder, cache) == before
+    tiny_imagenet(folder, "b0.JPEG\tclass0\nb1.JPEG\tclass1\n")
+    other = folder_identity(folder, cache)
+    assert other["files"]["validation"] != before["files"]["validation"]
+    tiny_imagenet(folder, "b0.JPEG\tclass0\nb1.JPEG\tclass0\n")
+    assert folder_identity(folder)["files"]["validation"] not in {
+        other["files"]["validation"],
+        before["files"]["validation"],
+    }
+    for number, name in enumerate(("class1", "class0")):
+        (folder / "val" / name).mkdir()
+        (folder / "val" / "images" / f"b{number}.JPEG").rename(folder / "val" / name / f"b{number}.JPEG")
+    source = PhotoFolder(folder)
+    assert [(source.name(i), int(source.labels[i])) for i in (3, 4)] == [
+        ("val/class0/b1.JPEG", 0),
+        ("val/class1/b0.JPEG", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("annotations", "message"),
+    [
+        ("b0.JPEG\tclass1\t0\n", r"val_annotations.txt: 'b1.JPEG' is not in it, so its class is not known"),
+        ("b0.JPEG\tclass1\nb1.JPEG\tclass7\n", r"val_annotations.txt: line 2: 'class7' is no class of the train split"),
+        ("b0.JPEG class1\n", r"val_annotations.txt: line 1: '' is no class of the train split"),
+    ],
+)
+def test_annotations_that_name_no_class_are_refused(tmp_path, annotations, message):
+    folder = tiny_imagenet(tmp_path / "own", annotations)
+    with pytest.raises(VicinalError, match=message):
+        PhotoFolder(folder)
+
+
+def test_what_older_rules_found_in_a_folder_is_not_remembered(tmp_path):
+    folder, cache = small_folder(tmp_path), tmp_path / "cache.json"
+    found = folder_identity(folder, cache)
+    [(key, entry)] = json.loads(cache.read_text()).items()
+    cache.write_text(json.dumps({key: {"folders": entry["folders"], "files": {"train": "other"}}}))
+    assert folder_identity(folder, cache) == found
 
 
 def test_the_identity_is_that_of_names_and_sizes_wherever_the_folder_lies(tmp_path):

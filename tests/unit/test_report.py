@@ -143,6 +143,15 @@ def test_a_claim_without_rows_has_no_verdict(folder):
     assert "claims.parquet has no verdict on C5" in Page(page_of(folder)).text
 
 
+@pytest.mark.parametrize("notes", [None, [], 7, ["test images that equal a training image: 8 of 90", HOSTILE]])
+def test_notes_on_the_data_stand_on_top(folder, notes):
+    (folder / "provenance.json").write_text(json.dumps({"spec": {"name": "own"}, "data_notes": notes}))
+    page = page_of(folder)
+    text = Page(page).text
+    assert ("Notes on the data" in text) == ("8 of 90" in text) == (notes is not None and notes not in ([], 7))
+    assert HOSTILE not in page
+
+
 def test_hostile_names_are_text(folder):
     clean = Page(page_of(folder))
     claims_table(title=HOSTILE, cell=HOSTILE).to_parquet(folder / "claims.parquet")

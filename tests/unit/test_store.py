@@ -17,7 +17,7 @@ from vicinal import files
 from vicinal.data import prepare as module
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare_images
-from vicinal.data.statistics import channel_statistics
+from vicinal.data.statistics import channel_statistics, constant_notes
 from vicinal.data.store import FORMAT, FORMS, DataStore
 from vicinal.errors import VicinalError
 from vicinal.jobs.fingerprint import stage_fingerprint
@@ -94,8 +94,12 @@ def test_statistics_are_by_channel_and_of_the_positions_only():
     np.testing.assert_allclose(mean, (images[1::2] / 255.0).mean(axis=(0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(std, (images[1::2] / 255.0).std(axis=(0, 1, 2)), rtol=1e-12)
     images[..., 1] = 7
-    with pytest.raises(VicinalError, match=r"channel 1 .* one value only"):
-        channel_statistics(images, positions)
+    mean, std = channel_statistics(images, positions)
+    assert std[1] == 1
+    assert mean[1] == pytest.approx(7 / 255)
+    assert constant_notes(std) == ["channel 1 has one value in all training images, so it tells nothing"]
+    with pytest.raises(VicinalError, match="all training images are of one colour: there is nothing to learn"):
+        channel_statistics(np.zeros_like(images), positions)
 
 
 def test_the_record_of_the_split_names_every_image(store):

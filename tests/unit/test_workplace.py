@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from vicinal.audit import garbage
+from vicinal.audit.verify.layout import foreign_files
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare_images
 from vicinal.data.scratch import FOLDER
@@ -84,3 +86,14 @@ def test_a_build_that_fails_leaves_nothing(tmp_path, monkeypatch, error):
     with pytest.raises(error):
         prepare_images(SPEC, tmp_path, tmp_path / "store")
     assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_what_a_killed_build_leaves_is_not_foreign_and_gc_finds_it(tmp_path, monkeypatch):
+    folder = tmp_path / "results" / "data" / "digits-0123abcd"
+    (folder / FOLDER).mkdir(parents=True)
+    for path in (folder / FOLDER / "images.npy", folder / f"{FOLDER}.lock"):
+        path.touch()
+    assert list(foreign_files(tmp_path / "results" / "data")) == []
+    monkeypatch.setattr("vicinal.audit.garbage.YOUNG", -1.0)
+    found = garbage._left_over(tmp_path / "results")
+    assert sorted(item.path.name for item in found) == [FOLDER, f"{FOLDER}.lock"]

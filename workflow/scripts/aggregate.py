@@ -25,7 +25,8 @@ def main() -> None:
 
     plan = checked_plan(args.plan, "experiments")
     spec = plan["spec"]
-    tables = make_tables(spec, args.results, read_meta(args.data))
+    meta = read_meta(args.data)
+    tables = make_tables(spec, args.results, meta)
     made_from = {name: sha256(path) for name, path in measurement_records(spec, args.results).items()}
     for line in not_finite(tables):
         warn(f"{line}; what needs it stays open")
@@ -36,7 +37,8 @@ def main() -> None:
     with atomic_path(written[-1]) as temporary:
         tables["summary"].to_csv(temporary, index=False)
     found = corruptions(spec, args.corruptions)
-    write_record(args.output / "provenance.json", spec, plan["code"], watch, written, made_from, corruptions=found)
+    more = {"corruptions": found, "data_notes": meta.get("notes", [])}
+    write_record(args.output / "provenance.json", spec, plan["code"], watch, written, made_from, **more)
     record_key(args.output / "metrics.parquet", plan)
     print(f"{plan['id']}: {len(spec['models'])} models, {len(tables['metrics'])} rows of metrics", flush=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 # A field at its neutral value is left out of a spec, so a new field changes no existing id.
 # The same holds for weights of terms of the loss (``NAME_weight``) that are 0.
-NEUTRAL: dict[str, Any] = {"logit_scale": 1, "nesterov": False, "pretrained": False}
+NEUTRAL: dict[str, Any] = {"logit_scale": 1, "nesterov": False, "pretrained": False, "as_viewed": False}
 # Value of ``store`` in a data spec with photos of any size, kept as JPEGs.
 PHOTOS = "photos"
 # Field of a teacher's spec with the weights that it is given; such a teacher is not trained and has no seed.

@@ -44,8 +44,15 @@ class Data(Section):
     bad_share: Annotated[NotNegative, Field(lt=1)] = Field(
         0.001, description="photos: share that may be unreadable (one photo always may); they are listed and left out"
     )
+    as_viewed: bool = Field(
+        False,
+        description="Parquet and photos: turn images as their EXIF orientation says and put transparent ones on white, "
+        "as viewers show them; false: as torchvision reads them, which published ImageNet numbers rest on",
+    )
     image_column: str | None = Field(None, description="Parquet: column of the images; null: the only one there is")
-    label_column: str | None = Field(None, description="Parquet: column of the labels; null: the only one there is")
+    label_column: str | None = Field(
+        None, description="Parquet: column of the labels; null: the one called label or the like, or the only integers"
+    )
     validation: NotNegative | None = Field(
         None,
         description="validation images: a number ≥ 1, or a share of the training split; null: the data set's default",

@@ -4,22 +4,19 @@ The workflow imports this module whenever it is parsed, so nothing heavy is impo
 """
 
 import importlib.util
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vicinal.data.archive_urls import ARCHIVES, Archive
+from vicinal.data.layout import parquet_files, shards
 from vicinal.errors import VicinalError, check_text, nearest
 from vicinal.files import remembered_sums
 from vicinal.results import is_plain
 
 SOURCES = ("auto", "digits", "parquet", "torchvision", "folder")
 OTHER_VALIDATION = 0.1  # share of the training split, for data sets that are not in DATA_SETS
-
-_SHARD = re.compile(r"(train|test|validation|valid|val)(?:[-_.].*)?\.parquet")
-_OF = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,9 @@ def resolve_source(
     if source == "torchvision":
         hashes = {file: archive.md5 for file, archive in DATA_SETS[name].archives.items()}
     else:
-        hashes = {path.name: sum_ for path, sum_ in remembered_sums(source_files(name, root, source), cache).items()}
+        there = source_files(name, root, source)
+        hashes = dict(zip(there, remembered_sums(there.values(), cache).values(), strict=True))
+        _check_distinct(Path(root) / name, hashes)
     identity: dict[str, Any] = {"source": source, "files": hashes}
     if source == "parquet" and label_column is None and name in DATA_SETS:
         columns["label_column"] = DATA_SETS[name].label_column
@@ -137,7 +136,7 @@ def resolve_kind(name: str, root: Path | str, source: str = "auto") -> str:
     check_text("data.root", str(root))
     folder = Path(root) / name
     try:
-        if source == "parquet" or (source == "auto" and name != "digits" and any(folder.glob("*.parquet"))):
+        if source == "parquet" or (source == "auto" and name != "digits" and parquet_files(folder)):
             return "parquet"
         if source == "folder" or (source == "auto" and (folder / "train").is_dir()):
             return "folder"
@@ -162,8 +161,8 @@ def resolve_kind(name: str, root: Path | str, source: str = "auto") -> str:
     return kind
 
 
-def source_files(name: str, root: Path | str, source: str) -> list[Path]:
-    """Return the files on disk that a data set is read from (torchvision: the expected archives).
+def source_files(name: str, root: Path | str, source: str) -> dict[str, Path]:
+    """Return name → path of the files on disk that a data set is read from (torchvision: the expected archives).
 
     ``source`` is as ``resolve_kind`` returns it.
 
@@ -172,65 +171,27 @@ def source_files(name: str, root: Path | str, source: str) -> list[Path]:
     """
     _check_name(name)
     if source == "parquet":
-        return [path for paths in shards(Path(root) / name).values() for path in paths]
+        return {file: path for part in shards(Path(root) / name).values() for file, path in part.items()}
     if source == "folder":
-        return []  # too many to list and to read
+        return {}  # too many to list and to read
     if source == "torchvision":
-        return [Path(root) / DATA_SETS[name].folder / file for file in DATA_SETS[name].archives]
+        return {file: Path(root) / DATA_SETS[name].folder / file for file in DATA_SETS[name].archives}
     package = importlib.util.find_spec("sklearn")
     if package is None or not package.submodule_search_locations:
         raise VicinalError("data.name: digits is part of scikit-learn, which is not installed")
-    return [Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")]
-
-
-def shards(folder: Path | str) -> dict[str, list[Path]]:
-    """Return the Parquet files of a folder by split (``train``, ``test``, ``validation``), sorted.
-
-    Files are named by split as on the Hugging Face hub. A validation split without a test split is the test split,
-    since it has the only held-out labels.
-
-    Raises:
-        VicinalError: no files, a name without a split, a missing shard, no train or no test split.
-    """
-    folder = Path(folder)
-    paths = sorted(folder.glob("*.parquet"))
-    if not paths:
-        raise VicinalError(f"{folder}: expected train-*.parquet and test-*.parquet here, found none")
-    found: dict[str, list[Path]] = {"train": [], "validation": [], "test": []}
-    for path in paths:
-        check_text(str(folder), path.name)
-        match = _SHARD.fullmatch(path.name)
-        if match is None:
-            raise VicinalError(f"{path}: cannot tell its split: call it train-*, validation-* or test-*.parquet")
-        split = match[1]
-        found["validation" if split.startswith("val") else split].append(path)
-    for part in found.values():
-        _check_complete(part)
-    if not found["test"]:
-        found["test"], found["validation"] = found["validation"], []
-    for split in ("train", "test"):
-        if not found[split]:
-            raise VicinalError(f"{folder}: no {split}-*.parquet here, only {paths[0].name} and such")
-    return {split: part for split, part in found.items() if part}
-
-
-def _check_complete(paths: list[Path]) -> None:
-    """Check that no shard, numbered ``-00000-of-00002``, is missing."""
-    numbers = [match for path in paths if (match := _OF.search(path.name))]
-    if not numbers:
-        return
-    totals = {int(match[2]) for match in numbers}
-    if len(totals) > 1:
-        raise VicinalError(
-            f"{paths[0].parent}: shards of different sets lie together "
-            f"({numbers[0].string} and {numbers[-1].string}): keep one set"
-        )
-    missing = sorted(set(range(totals.pop())) - {int(match[1]) for match in numbers})
-    if missing:
-        raise VicinalError(f"{paths[0].parent}: shard {missing[0]:05d} of {numbers[0].string} and such is missing")
+    path = Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
+    return {path.name: path}
 
 
 def _check_name(name: Any) -> None:
     """Check that a data set's name is a plain folder name, so that no path leads elsewhere."""
     if not is_plain(name):
         raise VicinalError(f"data.name: {name!r} is not valid (letters, digits, dot, dash and underscore only)")
+
+
+def _check_distinct(folder: Path, hashes: Mapping[str, str]) -> None:
+    """Check that no file is there under two names: its images would count twice."""
+    first: dict[str, str] = {}
+    for file, sum_ in hashes.items():
+        if (same := first.setdefault(sum_, file)) != file:
+            raise VicinalError(f"{folder}: {same} and {file} are the same file: remove one of them")

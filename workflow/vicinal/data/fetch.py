@@ -19,8 +19,8 @@ def fetch(name: str, root: Path | str, source: str = "auto", progress: Callable[
     """
     identity = catalogue.resolve_source(name, root, source)
     if identity["source"] == "torchvision":
-        for path in catalogue.source_files(name, root, "torchvision"):
-            archive = catalogue.DATA_SETS[name].archives[path.name]
+        for file, path in catalogue.source_files(name, root, "torchvision").items():
+            archive = catalogue.DATA_SETS[name].archives[file]
             remedy = (
                 f"copy the file with SHA-256 {archive.sha256} there, run fetch_data.py where there is internet, or set "
                 "data.root to a folder with the data set as Parquet files"

@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 
 from vicinal import files
 from vicinal.data import catalogue, sources
+from vicinal.data.equal_images import digest, equal_images, equality_notes
 from vicinal.data.scratch import FOLDER, locked, publish
 from vicinal.data.split import hold_out_test, make_splits, positions_by_split
-from vicinal.data.statistics import channel_statistics
+from vicinal.data.statistics import channel_statistics, constant_notes
 from vicinal.data.store import CONTENT, FORMAT, FORMS, SPLITS, DataStore, check_files, read_meta
 from vicinal.data.stream import ImageSource
-from vicinal.errors import VicinalError, describe
+from vicinal.errors import VicinalError, describe, warn
 from vicinal.jobs.progress import Progress
 from vicinal.jobs.provenance import Stopwatch, provenance
 from vicinal.results import META
@@ -41,7 +42,7 @@ def prepare_images(
 
     Args:
         spec: ``name``, ``source``, ``files`` and perhaps ``image_column``, ``label_column``,
-            ``validation``, ``split_seed`` (0), ``limit_train``, ``limit_test``.
+            ``as_viewed``, ``validation``, ``split_seed`` (0), ``limit_train``, ``limit_test``.
         root: the folder of all data.
         directory: of the store.
         progress: called with a line for each step.
@@ -85,13 +86,18 @@ def keep_or_build(
         code: fingerprint of the code that builds it.
         form: a key of ``FORMS``.
         build: writes the files of the store into a folder, and returns the splits and the fields of ``meta.json`` that
-            not every store has in common; checksums that it knows are in ``files``.
+            not every store has in common; checksums that it knows are in ``files``, and what a user should know, a line
+            each, in ``notes``.
     """
     with locked(directory, say):
         if _is_kept(directory, spec, code, say, form):
             return
         watch, work = Stopwatch(), directory / FOLDER
-        meta, splits = build(work)
+        try:
+            meta, splits = build(work)
+        except VicinalError:  # not so after a kill or a full disk: then the next run may go on from what is there
+            shutil.rmtree(work, ignore_errors=True)
+            raise
         known = meta.get("files", {})
         sizes = {name: (work / name).stat().st_size for name in FORMS[form]}
         meta |= {
@@ -113,6 +119,8 @@ def keep_or_build(
         shutil.rmtree(work, ignore_errors=True)
         counts = ", ".join(f"{count:,} {name}" for name, count in meta["counts"].items())
         say(f"{directory}: {meta['images']:,} images written ({counts})")
+        for note in meta["notes"]:
+            warn(f"data set {spec['name']}: {note}")
 
 
 def _is_kept(directory: Path, spec: Mapping[str, Any], code: str | None, say: Say, form: str) -> bool:
@@ -159,11 +167,14 @@ def _build(spec: Mapping[str, Any], root: Path, work: Path) -> tuple[dict[str, A
     columns = {"source_split": origin_split, "source_row": row, "label": labels}
     write_splits(work / "splits.parquet", splits, columns)
     mean, std = channel_statistics(images, splits["train"])
+    equal = equal_images(np.array([digest(image.tobytes()) for image in images], dtype=np.uint64), splits)
     return {
         "images": len(labels),
         "image_shape": list(images.shape[1:]),
         "class_names": names,
         "superclass": _superclass(spec, len(names)),
+        "equal_to_training": equal,
+        "notes": [*source.notes, *equality_notes(equal, splits), *constant_notes(std)],
         "mean": mean.tolist(),
         "std": std.tolist(),
     }, splits

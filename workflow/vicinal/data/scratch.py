@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vicinal.files import exclusive
+from vicinal.files import LEFT_OVER, exclusive
 
-FOLDER = ".building"
-_LOCK = ".building.lock"
+# Names of what a killed process leaves: ``verify`` does not take it for foreign, and ``gc`` removes it.
+FOLDER = f"{LEFT_OVER[0]}building"
+_LOCK = f"{FOLDER}.lock"
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from vicinal.data import catalogue
 from vicinal.data.archive_readers import CIFAR, read_cifar, read_fashion_mnist
 from vicinal.data.parquet import open_parquet
 from vicinal.data.stream import Chunk, ImageSource
-from vicinal.errors import VicinalError, check_text
+from vicinal.errors import VicinalError
 from vicinal.jobs.download import verify
 
 BATCH = 512
@@ -23,7 +23,7 @@ def open_source(spec: Mapping[str, Any], root: Path | str) -> ImageSource:
     """Open the source of a data spec, whose files ``verify_files`` has checked.
 
     Args:
-        spec: the data spec (``name``, ``source``, ``image_column``, ``label_column``).
+        spec: the data spec (``name``, ``source``, ``image_column``, ``label_column``, ``as_viewed``).
         root: the folder of all data.
 
     Raises:
@@ -31,11 +31,8 @@ def open_source(spec: Mapping[str, Any], root: Path | str) -> ImageSource:
     """
     name, source = spec["name"], spec["source"]
     if source == "parquet":
-        folder = Path(root) / name
-        opened = open_parquet(folder, spec.get("image_column"), spec.get("label_column"), BATCH)
-        for class_name in opened.class_names or []:
-            check_text(f"{folder}: the name of a class", class_name)
-        return opened
+        columns, viewed = (spec.get("image_column"), spec.get("label_column")), spec.get("as_viewed", False)
+        return open_parquet(Path(root) / name, *columns, BATCH, viewed)
     if source == "torchvision":
         return _open_archives(name, Path(root))
     return _open_digits()
@@ -50,15 +47,14 @@ def verify_files(spec: Mapping[str, Any], root: Path | str) -> None:
     name, source, wanted = spec["name"], spec["source"], spec["files"]
     paths = catalogue.source_files(name, root, source)
     if source == "torchvision":
-        for path in paths:
-            verify_archive(path, catalogue.DATA_SETS[name].archives[path.name])
+        for file, path in paths.items():
+            verify_archive(path, catalogue.DATA_SETS[name].archives[file])
         return
-    there = {path.name for path in paths}
-    for file in sorted(there ^ set(wanted)):
-        what = "is new" if file in there else "is gone"
-        raise VicinalError(f"{paths[0].parent / file}: {what} since the run was planned: run again")
-    for path in paths:
-        if files.sha256(path) != wanted[path.name]:
+    for file in sorted(set(paths) ^ set(wanted)):
+        what = "is new" if file in paths else "is gone"
+        raise VicinalError(f"{Path(root) / name / file}: {what} since the run was planned: run again")
+    for file, path in paths.items():
+        if files.sha256(path) != wanted[file]:
             raise VicinalError(f"{path}: has changed since the run was planned: run again")
 
 
@@ -88,7 +84,7 @@ def _open_digits() -> ImageSource:
 
 
 def _open_archives(name: str, root: Path) -> ImageSource:
-    first = catalogue.source_files(name, root, "torchvision")[0]
+    first = next(iter(catalogue.source_files(name, root, "torchvision").values()))
     parts, names = read_cifar(first, CIFAR[name]) if name in CIFAR else read_fashion_mnist(first.parent)
     counts = dict.fromkeys((part.split for part in parts), 0)
     for part in parts:

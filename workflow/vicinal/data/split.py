@@ -15,11 +15,12 @@ from vicinal.errors import VicinalError
 _HOLD_OUT, _VALIDATION, _LIMIT_TRAIN, _LIMIT_TEST, _LIMIT_VALIDATION, _SUBSET = range(6)
 
 
-def stratified_counts(available: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
+def stratified_counts(available: np.ndarray, size: int, keys: np.ndarray, least: int = 0, left: int = 0) -> np.ndarray:
     """Return how many images of each class a subset of ``size`` takes: largest-remainder allocation.
 
     Shares are proportional to ``available`` (K,), rounded down or up, so that classes of one size differ by at most
-    one. ``keys`` (K,) decides between equal remainders.
+    one. ``keys`` (K,) decides between equal remainders. If the size allows it, each class gives ``least`` images and
+    keeps ``left``; what other classes give for that, or take over, is proportional to what they have beyond.
     """
     total = int(available.sum())
     if not 0 <= size <= total:
@@ -28,10 +29,21 @@ def stratified_counts(available: np.ndarray, size: int, keys: np.ndarray) -> np.
     remainders = size * available % max(total, 1)
     first = np.lexsort((keys, -remainders))[: size - int(counts.sum())]
     counts[first] += 1
-    return counts
+    low, high = np.minimum(available, least), np.maximum(available - left, 0)
+    if not low.sum() <= size <= high.sum() or (low > high).any():
+        return counts
+    bounded = np.clip(counts, low, high)
+    missing = size - int(bounded.sum())
+    if missing > 0:
+        bounded += stratified_counts(high - bounded, missing, keys)
+    elif missing < 0:
+        bounded -= stratified_counts(bounded - low, -missing, keys)
+    return bounded
 
 
-def stratified_split(labels: np.ndarray, sizes: Mapping[str, int], seed: int, stream: int = 0) -> dict[str, np.ndarray]:
+def stratified_split(
+    labels: np.ndarray, sizes: Mapping[str, int], seed: int, stream: int = 0, least: int = 0, left: int = 0
+) -> dict[str, np.ndarray]:
     """Draw disjoint stratified parts of the given sizes, one after the other.
 
     Args:
@@ -39,6 +51,8 @@ def stratified_split(labels: np.ndarray, sizes: Mapping[str, int], seed: int, st
         sizes: part → number of images; the other images are in no part.
         seed: 0 to 2⁶⁴ − 1.
         stream: for the same seed, draws from different streams are independent.
+        least: see ``stratified_counts``.
+        left: see ``stratified_counts``.
 
     Returns:
         Part → sorted int64 positions in ``labels``.
@@ -57,7 +71,7 @@ def stratified_split(labels: np.ndarray, sizes: Mapping[str, int], seed: int, st
     taken = np.zeros_like(available)
     parts = {}
     for part, size in sizes.items():
-        counts = stratified_counts(available - taken, size, keys[labels.size :])
+        counts = stratified_counts(available - taken, size, keys[labels.size :], least, left)
         wanted = (rank >= taken[labels]) & (rank < (taken + counts)[labels])
         parts[part] = np.flatnonzero(wanted).astype(np.int64)
         taken += counts
@@ -75,7 +89,7 @@ def positions_by_split(counts: Mapping[str, int]) -> dict[str, np.ndarray]:
 
 def hold_out_test(labels: np.ndarray, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (train, test) positions for a source that has no test split of its own."""
-    test = stratified_split(labels, {"test": size}, seed, _HOLD_OUT)["test"]
+    test = stratified_split(labels, {"test": size}, seed, _HOLD_OUT, left=1)["test"]
     return np.setdiff1d(np.arange(len(labels), dtype=np.int64), test), test
 
 
@@ -92,6 +106,8 @@ def make_splits(
     default_train: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the train, validation and test positions of a data set.
+
+    The train split keeps an image of each class, if the sizes allow it.
 
     Args:
         labels: (N,) of all images.
@@ -117,14 +133,14 @@ def make_splits(
         held = np.asarray(source["validation"])
     else:
         size = validation_size(default_validation if validation is None else validation, len(train))
-        held = _subset(labels, train, size, seed, _VALIDATION)
+        held = _subset(labels, train, size, seed, _VALIDATION, left=1)
         train = np.setdiff1d(train, held)
     if limit_train is None and default_train is not None:
         limit_train = min(default_train, len(train))
     if limit_train is not None:
         size = _count("data.limit_train", limit_train, len(train), "left to train on")
         drawn_by = (seed, _LIMIT_TRAIN) if subset_seed is None else (subset_seed, _SUBSET)
-        train = _subset(labels, train, size, *drawn_by)
+        train = _subset(labels, train, size, *drawn_by, least=1)
     if limit_test is not None:
         size = _count("data.limit_test", limit_test, len(test), "in the test split")
         test = _subset(labels, test, size, seed, _LIMIT_TEST)
@@ -136,11 +152,30 @@ def make_splits(
             f"{field}: class {int(np.argmin(present))} has no training image left "
             f"({len(train)} images for {len(present)} classes): leave more to train on"
         )
+    for split, part in (("train", train), ("test", test)):
+        _check_pairs(split, np.bincount(labels[part]))
     return {"train": train, "validation": held, "test": test}
 
 
-def _subset(labels: np.ndarray, positions: np.ndarray, size: int, seed: int, stream: int) -> np.ndarray:
-    part = stratified_split(labels[positions], {"part": size}, seed, stream)["part"]
+def _check_pairs(split: str, counts: np.ndarray) -> None:
+    """Check that models can be measured between images of one class, and between those of two, before any is trained.
+
+    Raises:
+        VicinalError: a split with these numbers of images by class has no such pairs.
+    """
+    if (counts > 0).sum() < 2:
+        fault = "all images are of one class, and pairs of two classes are wanted: add images of another"
+    elif counts.max() < 2:
+        fault = f"no class has two images, and pairs of one class are wanted: add images, or raise data.limit_{split}"
+    else:
+        return
+    raise VicinalError(f"the {split} split cannot show what happens between images: {fault}")
+
+
+def _subset(
+    labels: np.ndarray, positions: np.ndarray, size: int, seed: int, stream: int, least: int = 0, left: int = 0
+) -> np.ndarray:
+    part = stratified_split(labels[positions], {"part": size}, seed, stream, least, left)["part"]
     return np.sort(positions[part]).astype(np.int64)
 
 

@@ -1,7 +1,7 @@
 """What every reader returns: a stream of uint8 images and integer labels."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -37,8 +37,10 @@ class ImageSource:
         counts: split → number of images, in the order in which they are read.
         class_names: names by label, or None if the source has none.
         chunks: the stream, to be read once.
+        notes: what a user should know of the source, a line each; complete once the stream is read.
     """
 
     counts: dict[str, int]
     class_names: list[str] | None
     chunks: Iterator[Chunk]
+    notes: list[str] = field(default_factory=list)

@@ -40,6 +40,7 @@ def prepared(data: Data, content: dict, seed: int) -> DataSet:
         "limit_train": limit_train,
         "subset_seed": seed if own else None,
         "limit_test": data.limit_test,
+        "as_viewed": data.as_viewed and content["source"] in ("parquet", "folder"),  # others have pixels alone
     }
     if data.store == PHOTOS:
         spec |= {"store": PHOTOS, "shorter_side": data.shorter_side, "quality": data.quality}

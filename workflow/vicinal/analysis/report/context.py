@@ -53,6 +53,7 @@ class Inputs:
     figures: dict[str, Figure] = field(default_factory=dict)
     records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
+    data_notes: list[str] = field(default_factory=list)  # what a user should know of the data set, a line each
     corruptions: dict[str, Any] | None = None  # whether there were corrupted images; None: nobody asked for them
     config: str | None = None  # the settings of this run, YAML
     made_from: dict[str, str] = field(default_factory=dict)  # SHA-256 by file: tables and figures
@@ -73,7 +74,7 @@ def context(inputs: Inputs) -> dict[str, Any]:
         "name": inputs.name,
         "command": "\n".join(commands(inputs)),
         "config": inputs.config,
-        "facts": facts(metrics),
+        "facts": facts(metrics) | ({"Notes on the data": "; ".join(inputs.data_notes)} if inputs.data_notes else {}),
         "tally": tally(sections.values()),
         "sections": list(sections.values()),
         "figures": [_place(name, "", embedded, placed) for name in others],

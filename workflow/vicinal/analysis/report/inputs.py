@@ -56,6 +56,7 @@ def read_inputs(folder: Path, made: Path | None = None, figures: Collection[str]
         figures=drawn,
         records={step: [record for record in found if record] for step, found in records.items()},  # type: ignore[attr-defined]
         spec=spec,
+        data_notes=list(map(str, notes)) if isinstance(notes := own.get("data_notes"), list) else [],
         corruptions=own["corruptions"] if "corruptions" in own else _corruptions(folder / CORRUPTIONS),
         made_from=sums,
     )

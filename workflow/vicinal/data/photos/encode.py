@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from vicinal.data.equal_images import digest
 from vicinal.data.photos.crops import resized_shape
 from vicinal.data.photos.decode import decode
-
-_MODES = {"1", "L", "LA", "RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV"}
+from vicinal.data.pictures import COLOUR, GREY, as_viewed, is_turned, oddities
 
 
 class BadPhotoError(Exception):
@@ -25,25 +25,30 @@ class Encoded:
         height: in pixels.
         width: in pixels.
         kept: whether these are the bytes of the source.
+        odd: the ``pictures.oddities`` of the source.
+        digest: of the bytes, to find equal photos.
     """
 
     data: bytes
     height: int
     width: int
     kept: bool
+    odd: list[str]
+    digest: int
 
 
-def encode_photo(data: bytes, shorter_side: int | None, quality: int) -> Encoded:
+def encode_photo(data: bytes, shorter_side: int | None, quality: int, viewed: bool = False) -> Encoded:
     """Return a picture as a grey or RGB JPEG.
 
     The bytes of a grey or RGB JPEG are kept unless it is to be shrunk. Other pictures are decoded by Pillow, converted
-    to RGB (without alpha channel and EXIF orientation, as in torchvision's ``ImageFolder``), shrunk by Lanczos' filter
-    if they are larger, and encoded with 4:2:0 chroma.
+    to RGB (without alpha channel and EXIF orientation, as in torchvision's ``ImageFolder``, unless ``viewed``), shrunk
+    by Lanczos' filter if they are larger, and encoded with 4:2:0 chroma.
 
     Args:
         data: the file's bytes.
         shorter_side: pixels to which the shorter side is reduced, but never enlarged; None: its own size.
         quality: of a JPEG that is encoded anew, 1 to 100, as libjpeg counts.
+        viewed: take pictures as viewers show them, see ``pictures.as_viewed``; JPEGs that are turned are encoded anew.
 
     Raises:
         BadPhotoError: it cannot be decoded, or is no 8-bit picture.
@@ -52,30 +57,39 @@ def encode_photo(data: bytes, shorter_side: int | None, quality: int) -> Encoded
         picture = Image.open(io.BytesIO(data))
         shrink = shorter_side is not None and min(picture.size) > shorter_side
         # MPO: a JPEG with further pictures behind it, from some cameras.
-        if picture.format in ("JPEG", "MPO") and picture.mode in ("L", "RGB") and not shrink:
+        is_jpeg = picture.format in ("JPEG", "MPO") and picture.mode in ("L", "RGB")
+        if is_jpeg and not shrink and not (viewed and is_turned(picture)):
             height, width = decode(bytearray(data)).shape[:2]
-            return Encoded(data, height, width, True)
-        if picture.mode not in _MODES:
+            return Encoded(data, height, width, True, oddities(picture), digest(data))
+        if picture.mode not in GREY | COLOUR:
             raise BadPhotoError(f"pictures of mode {picture.mode} are not supported, only 8-bit grey and colour ones")
-        return _encoded_anew(picture, shorter_side if shrink else None, quality)
+        return _encoded_anew(picture, shorter_side if shrink else None, quality, viewed)
     except (BadPhotoError, MemoryError):
         raise
     except Exception as error:  # decoders of damaged pictures raise almost anything
         raise BadPhotoError(_reason(error)) from error
 
 
-def _encoded_anew(picture: Image.Image, shorter_side: int | None, quality: int) -> Encoded:
+def _encoded_anew(picture: Image.Image, shorter_side: int | None, quality: int, viewed: bool) -> Encoded:
     width, height = picture.size
     if shorter_side is not None:
         height, width = resized_shape(height, width, shorter_side)
         # JPEGs of more than twice the size are decoded at 1/2, 1/4 or 1/8 of it, which is much faster.
         picture.draft(None, (2 * width, 2 * height))
+    picture.load()
+    odd, size = oddities(picture), picture.size
+    if viewed:
+        picture = as_viewed(picture)
     picture = picture.convert("RGB")
+    if shorter_side is None:
+        width, height = picture.size
+    elif picture.size != size:  # turned by a quarter
+        width, height = height, width
     if picture.size != (width, height):
         picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=quality, subsampling="4:2:0")
-    return Encoded(file.getvalue(), height, width, False)
+    return Encoded(file.getvalue(), height, width, False, odd, digest(file.getvalue()))
 
 
 def _reason(error: Exception) -> str:

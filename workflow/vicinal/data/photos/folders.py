@@ -5,12 +5,15 @@ The workflow imports this module whenever it is parsed, so nothing heavy is impo
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vicinal import files
+from vicinal.data.passed_over import PassedOver
+from vicinal.data.photos.annotations import ANNOTATIONS, read_annotations
 from vicinal.errors import VicinalError, check_text
 
 if TYPE_CHECKING:
@@ -19,6 +22,13 @@ if TYPE_CHECKING:
 # Names of the folders of a split; the first that is there is taken.
 SPLIT_FOLDERS = {"train": ("train",), "validation": ("val", "validation", "valid"), "test": ("test",)}
 ENDINGS = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".gif"}
+_ENDING = re.compile(r"\.[a-z]\w{0,7}", re.IGNORECASE)
+# How files of these formats begin.
+_BEGINNING = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|BM.{4}\0{4}|RIFF.{4}WEBP|II\*\0|MM\0\*|P[56]\s|.{4}ftypavif", re.DOTALL
+)
+_RULES = 2  # of what counts as a photo: what older rules found is not remembered
+_ONE_FOLDER = "images"  # of the photos of a split that is not sorted by class, in Tiny ImageNet
 
 
 def folder_identity(folder: Path | str, cache: Path | None = None) -> dict[str, Any]:
@@ -39,9 +49,10 @@ def folder_identity(folder: Path | str, cache: Path | None = None) -> dict[str, 
     remembered = files.read_object(cache) if cache is not None else {}
     key = str(folder.resolve())
     entry = remembered.get(key)
-    if not (entry and all(files.modified(Path(key, name)) == time for name, time in entry["folders"].items())):
+    known = entry and entry.get("rules") == _RULES
+    if not (known and all(files.modified(Path(key, name)) == time for name, time in entry["folders"].items())):
         source = PhotoFolder(folder)
-        entry = {"files": source.digests, "folders": source.folders}
+        entry = {"rules": _RULES, "files": source.digests, "folders": source.folders}
         if cache is not None:
             files.write_cache(cache, {**remembered, key: entry})
     return {"source": "folder", "files": entry["files"]}
@@ -51,12 +62,15 @@ class PhotoFolder:
     """Photos as files, ``train/CLASS/*.JPEG`` and ``val/CLASS/*.JPEG`` or ``test/CLASS/*.JPEG``.
 
     It is a ``sources.PhotoSource``. Files in subfolders of a class count too. Classes are numbered in order of name,
-    as in torchvision's ``ImageFolder``; hidden files and files with other endings are left out.
+    as in torchvision's ``ImageFolder``. Files without an ending are photos if they begin like one; other files, and
+    what ``passed_over`` lists, are left out. A held-out split whose photos lie in it or in its folder ``images`` alone
+    has the classes of its ``val_annotations.txt``, as in Tiny ImageNet; without this file it is left out.
 
     Attributes:
         paths: of all photos, below the folder.
         folders: path of every folder that was read, below the folder → time of its last change, s since 1970.
         digests: split → SHA-256 over the names and sizes of its files.
+        notes: what a user should know, a line each.
 
     Raises:
         VicinalError: a split or its classes are missing, or the name of a class is not valid text.
@@ -64,30 +78,67 @@ class PhotoFolder:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
+        self._passed_over = PassedOver()
         splits = _split_folders(self.folder)
-        names = _classes(self.folder / splits["train"])
+        self.folders = {name: files.modified(self.folder / name) for name in (".", *splits.values())}
+        names = self._subfolders(splits["train"])
         if len(names) < 2:
             raise VicinalError(f"{self.folder / splits['train']}: expected one folder a class here, found {len(names)}")
         for name in names:
             check_text(f"{self.folder / splits['train']}: the name of a class", name)
         self.class_names: list[str] | None = names
         self.paths: list[str] = []
-        self.folders = {name: files.modified(self.folder / name) for name in (".", *splits.values())}
         self.counts: dict[str, int] = {}
         self.digests: dict[str, str] = {}
+        self.notes: list[str] = []
         self._labels: list[int] = []
         for split, part in splits.items():
-            digest = hashlib.sha256()
-            for name in _classes(self.folder / part):
-                if name not in names:
-                    raise VicinalError(f"{self.folder / part}: {name!a} is no class of the train split")
-                found = sorted(self._walk(f"{part}/{name}"))
-                for path, size in found:
-                    digest.update(os.fsencode(path.removeprefix(part)) + f"\0{size}\n".encode())
-                self.paths += [path for path, _ in found]
-                self._labels += [names.index(name)] * len(found)
-            self.counts[split] = len(self._labels) - sum(self.counts.values())
-            self.digests[split] = digest.hexdigest()
+            photos = self._by_class(part, names if split == "train" else self._subfolders(part), names)
+            if photos is None:
+                self.notes.append(f"the {split} split has no labels and is left out")
+            else:
+                self._add(split, part, photos, names)
+        if len(self.counts) == 1:
+            raise _no_set(self.folder)
+        self.notes += self._passed_over.notes()
+
+    def _subfolders(self, part: str) -> list[str]:
+        """Return the names of the folders in a split's folder, sorted; count what else lies there."""
+        found = []
+        for entry in self._passed_over.entries(self.folder / part):
+            if entry.is_dir():
+                found.append(entry.name)
+            elif entry.name != ANNOTATIONS:
+                self._passed_over.counts["in no folder of a class"] += 1
+        return sorted(found)
+
+    def _by_class(self, part: str, inside: list[str], names: list[str]) -> dict[str, list[tuple[str, int]]] | None:
+        """Return class → path and size of its photos in a split; None if the split has no labels."""
+        if set(inside) <= {_ONE_FOLDER} and not set(inside) & set(names):
+            annotations = self.folder / part / ANNOTATIONS
+            if not annotations.is_file():
+                return None
+            self.folders[f"{part}/{ANNOTATIONS}"] = files.modified(annotations)
+            photos = [photo for name in inside for photo in self._walk(f"{part}/{name}")]
+            return read_annotations(annotations, photos, names)
+        found = {name: list(self._walk(f"{part}/{name}")) for name in inside}
+        for name, photos in found.items():
+            if photos and name not in names:
+                raise VicinalError(f"{self.folder / part}: {name!a} is no class of the train split")
+        return {name: photos for name, photos in found.items() if name in names}
+
+    def _add(self, split: str, part: str, photos: dict[str, list[tuple[str, int]]], names: list[str]) -> None:
+        digest = hashlib.sha256()
+        for name in sorted(photos):
+            found = sorted(photos[name])
+            for path, size in found:
+                is_in_class = path.startswith(f"{part}/{name}/")
+                known = path.removeprefix(part) if is_in_class else f"{path.removeprefix(part)}\0{name}"
+                digest.update(os.fsencode(known) + f"\0{size}\n".encode())
+            self.paths += [path for path, _ in found]
+            self._labels += [names.index(name)] * len(found)
+        self.counts[split] = len(self._labels) - sum(self.counts.values())
+        self.digests[split] = digest.hexdigest()
 
     @cached_property
     def labels(self) -> "np.ndarray":
@@ -99,15 +150,15 @@ class PhotoFolder:
     def _walk(self, folder: str) -> Iterator[tuple[str, int]]:
         """Yield path and size of the pictures in a folder and those below it."""
         self.folders[folder] = files.modified(self.folder / folder)
-        for entry in os.scandir(self.folder / folder):
+        for entry in self._passed_over.entries(self.folder / folder):
             path = f"{folder}/{entry.name}"
-            if entry.name.startswith("."):
-                continue
             if entry.is_dir():
                 yield from self._walk(path)
-            elif path[path.rfind(".") :].lower() in ENDINGS and (entry.is_file() or entry.is_symlink()):
+            elif _is_photo(entry):
                 # A broken link is an unreadable photo.
                 yield path, entry.stat().st_size if entry.is_file() else -1
+            else:
+                self._passed_over.add(entry.name)
 
     def name(self, number: int) -> str:
         """Return the path of a photo below the folder; line breaks and bytes that are not UTF-8 are escaped."""
@@ -123,19 +174,29 @@ def _one_line(text: str) -> str:
     return text if text.isprintable() else ascii(text)[1:-1]
 
 
+def _is_photo(entry: os.DirEntry) -> bool:
+    _, dot, ending = entry.name.rpartition(".")
+    if f".{ending}".lower() in ENDINGS:
+        return entry.is_file() or entry.is_symlink()
+    if dot and _ENDING.fullmatch(f".{ending}"):
+        return False
+    if not entry.is_file():
+        return False
+    with Path(entry.path).open("rb") as file:
+        return _BEGINNING.match(file.read(16)) is not None
+
+
 def _split_folders(folder: Path) -> dict[str, str]:
-    """Return split → name of its folder; a test split without classes is left out if there is a validation split."""
+    """Return split → name of its folder."""
     found = {
         split: next(name for name in names if (folder / name).is_dir())
         for split, names in SPLIT_FOLDERS.items()
         if any((folder / name).is_dir() for name in names)
     }
-    if {"validation", "test"} <= found.keys() and not _classes(folder / found["test"]):
-        del found["test"]
     if "train" not in found or len(found) == 1:
-        raise VicinalError(f"{folder}: expected train/CLASS/*.JPEG and val/CLASS/*.JPEG or test/CLASS/*.JPEG here")
+        raise _no_set(folder)
     return found
 
 
-def _classes(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+def _no_set(folder: Path) -> VicinalError:
+    return VicinalError(f"{folder}: expected train/CLASS/*.JPEG and val/CLASS/*.JPEG or test/CLASS/*.JPEG here")

@@ -7,6 +7,7 @@ in it, and ``key.json``, which says what is packed. A piece is recorded once its
 import hashlib
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -36,11 +37,13 @@ class Packing:
         shorter_side: pixels to which the shorter side of larger photos is reduced; None: the bytes of JPEGs are kept.
         quality: of JPEGs that are encoded anew.
         bad_share: share of the photos that may be unreadable.
+        as_viewed: see ``pictures.as_viewed``.
     """
 
     shorter_side: int | None = None
     quality: int = 95
     bad_share: float = 0.001
+    as_viewed: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Packed:
         sha256: of that file.
         lengths: bytes of each photo, (M,) int64; 0: it is unreadable.
         sizes: height and width, (M, 2) int32.
-        kept: number of photos whose bytes are the source's.
+        digests: of their bytes, (M,) uint64.
+        counts: number of photos that are ``kept`` (the bytes of the source), and of each of ``pictures.oddities``.
         bad: name of an unreadable photo → what is wrong with it.
     """
 
@@ -60,7 +64,8 @@ class Packed:
     sha256: str
     lengths: np.ndarray
     sizes: np.ndarray
-    kept: int
+    digests: np.ndarray
+    counts: Counter[str]
     bad: dict[str, str]
 
 
@@ -75,7 +80,7 @@ def pack(source: PhotoSource, numbers: np.ndarray, folder: Path, packing: Packin
         key: all that determines the result; the rest of a packing with another key is removed.
 
     Raises:
-        VicinalError: too many photos are unreadable; the folder is removed, since they may be repaired.
+        VicinalError: too many photos are unreadable.
     """
     pieces, digest = _resumed(folder, key)
     done = sum(len(piece["lengths"]) for piece in pieces)
@@ -95,7 +100,6 @@ def pack(source: PhotoSource, numbers: np.ndarray, folder: Path, packing: Packin
                 else:
                     bad[source.name(number)] = photo
                     if len(bad) > allowed:
-                        shutil.rmtree(folder, ignore_errors=True)
                         raise _too_many(bad, allowed, len(numbers), packing.bad_share)
                     piece.add_bad(source.name(number), photo)
                 progress.update(done + len(piece.lengths))
@@ -103,10 +107,9 @@ def pack(source: PhotoSource, numbers: np.ndarray, folder: Path, packing: Packin
             os.fsync(file.fileno())
             pieces.append(piece.write(folder / f"piece-{len(pieces):05d}.npz"))
             done += len(piece.lengths)
-    lengths = np.concatenate([piece["lengths"] for piece in pieces])
-    sizes = np.concatenate([piece["sizes"] for piece in pieces])
-    kept = sum(int(piece["kept"]) for piece in pieces)
-    return Packed(path, digest.hexdigest(), lengths, sizes, kept, bad)
+    columns = (np.concatenate([piece[name] for piece in pieces]) for name in ("lengths", "sizes", "digests"))
+    counts = Counter(name for piece in pieces for name in piece["facts"].tolist())
+    return Packed(path, digest.hexdigest(), *columns, counts, bad)
 
 
 def _resumed(folder: Path, key: dict[str, Any]) -> tuple[list[dict[str, np.ndarray]], Any]:
@@ -139,16 +142,19 @@ class _Piece:
         self.lengths: list[int] = []
         self.sizes: list[tuple[int, int]] = []
         self.bad: list[tuple[str, str]] = []
-        self.kept = 0
+        self.digests: list[int] = []
+        self.facts: list[str] = []
 
     def add(self, photo: Encoded) -> None:
         self.lengths.append(len(photo.data))
         self.sizes.append((photo.height, photo.width))
-        self.kept += photo.kept
+        self.digests.append(photo.digest)
+        self.facts += [*photo.odd, *(["kept"] if photo.kept else [])]
 
     def add_bad(self, name: str, reason: str) -> None:
         self.lengths.append(0)
         self.sizes.append((0, 0))
+        self.digests.append(0)
         self.bad.append((name, reason))
 
     def write(self, path: Path) -> dict[str, np.ndarray]:
@@ -157,7 +163,8 @@ class _Piece:
             "lengths": np.array(self.lengths, dtype=np.int64),
             "sizes": np.array(self.sizes, dtype=np.int32),
             "bad": np.array(self.bad, dtype=np.str_).reshape(-1, 2),
-            "kept": np.array(self.kept),
+            "digests": np.array(self.digests, dtype=np.uint64),
+            "facts": np.array(self.facts, dtype=np.str_),
         }
         with files.atomic_path(path) as temporary:
             np.savez(temporary, **content)
@@ -179,7 +186,7 @@ def _encode(source: PhotoSource, numbers: np.ndarray, packing: Packing) -> Itera
 def _encode_one(photo: bytes | Path | None, packing: Packing) -> Encoded | str:
     try:
         data = photo.read_bytes() if isinstance(photo, Path) else photo
-        return encode_photo(data, packing.shorter_side, packing.quality) if data else "empty"
+        return encode_photo(data, packing.shorter_side, packing.quality, packing.as_viewed) if data else "empty"
     except OSError as error:
         return (error.strerror or str(error)).lower()
     except BadPhotoError as error:

@@ -1,6 +1,7 @@
 """Build a photo store from a source."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,15 @@ import numpy as np
 
 from vicinal import files
 from vicinal.data import sources
+from vicinal.data.equal_images import equal_images, equality_notes
 from vicinal.data.photos.pack import Packing, pack
 from vicinal.data.photos.sources import open_photos
 from vicinal.data.photos.splits import photo_splits
 from vicinal.data.photos.statistics import photo_statistics
 from vicinal.data.photos.store import PhotoStore
+from vicinal.data.pictures import oddity_notes
 from vicinal.data.prepare import Say, Splits, check_classes, keep_or_build, write_splits
+from vicinal.data.statistics import constant_notes
 from vicinal.data.store import PHOTO_FORMAT
 
 BAD_FILES = "bad_files.txt"
@@ -60,7 +64,7 @@ def _build(
     source = open_photos(spec, root)
     wanted = photo_splits(source, spec)
     numbers = np.sort(np.concatenate(list(wanted.values())))
-    packing = Packing(**{key: spec[key] for key in ("shorter_side", "quality", "bad_share") if key in spec})
+    packing = Packing(**{key: spec[key] for key in (entry.name for entry in fields(Packing)) if key in spec})
     packed = pack(source, numbers, work, packing, {"spec": spec, "code": code})
     good = packed.lengths > 0
     if packed.bad:
@@ -78,19 +82,27 @@ def _build(
         photos = np.array([source.name(number) for number in numbers[good].tolist()], dtype=object)
         write_splits(work / "splits.parquet", splits, {"source": photos, "label": labels})
     train, seed = splits["train"], spec.get("split_seed", 0)
+    equal = equal_images(packed.digests[good], splits)
     mean, std, origin = photo_statistics(spec["name"], packed.path, offsets, train, seed)
     return {
         "images": int(good.sum()),
         "class_names": names,
         "superclass": None,
+        "equal_to_training": equal,
+        "notes": [
+            *source.notes,
+            *([] if packing.as_viewed else oddity_notes(packed.counts)),
+            *equality_notes(equal, splits),
+            *constant_notes(std),
+        ],
         "mean": mean.tolist(),
         "std": std.tolist(),
         "statistics": origin,
         "encoding": {
             "shorter_side": packing.shorter_side,
             "quality": packing.quality,
-            "kept": packed.kept,
-            "encoded_anew": int(good.sum()) - packed.kept,
+            "kept": packed.counts["kept"],
+            "encoded_anew": int(good.sum()) - packed.counts["kept"],
         },
         "bad": {"count": len(packed.bad), "allowed_share": packing.bad_share},
         "files": {packed.path.name: packed.sha256},

@@ -18,11 +18,13 @@ class PhotoSource(Protocol):
         counts: split → number of photos; a test split without labels (as ImageNet's) is left out.
         labels: (N,) int64 of all photos.
         class_names: names by label, or None if the source has none.
+        notes: what a user should know of the source, a line each.
     """
 
     counts: dict[str, int]
     labels: np.ndarray
     class_names: list[str] | None
+    notes: list[str]
 
     def name(self, number: int) -> str:
         """Return the name of a photo, its place in the source; always one line."""

@@ -31,7 +31,7 @@ def photo_statistics(
         seed: of the sample.
 
     Raises:
-        VicinalError: a channel has one value only, so it cannot be standardised.
+        VicinalError: see ``histogram_statistics``.
     """
     if name == "imagenet":
         return np.array(IMAGENET[0]), np.array(IMAGENET[1]), {"from": "published for ImageNet"}

@@ -97,7 +97,8 @@ def _source(store: DataSet) -> tuple[int, tuple[int, int, int], int, int, int]:
     from vicinal.data.parquet import open_parquet  # pyarrow and Pillow take a while to load
 
     folder = Path(store.root) / spec["name"]
-    source = open_parquet(folder, spec.get("image_column"), spec.get("label_column"), batch_size=1)
+    columns, viewed = (spec.get("image_column"), spec.get("label_column")), spec.get("as_viewed", False)
+    source = open_parquet(folder, *columns, batch_size=1, viewed=viewed)
     first = next(source.chunks)
     counts = source.counts
     classes = len(source.class_names) if source.class_names else _KNOWN.get(spec["name"], (10,))[0]
