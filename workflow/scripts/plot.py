@@ -1,5 +1,6 @@
 """Draw the figures of an experiment: of each a PDF, a PNG (300 dpi), the data behind it as Parquet, and a record."""
 
+from functools import cache
 from pathlib import Path
 
 from vicinal.analysis.figures import FIGURES
@@ -29,12 +30,13 @@ def main() -> None:
 
     # Imported only now: matplotlib loads slowly, and the checks above do not need it.
     from vicinal.analysis.figures.files import write_figure
+    from vicinal.analysis.schema import read_tidy
 
     names = [args.figure] if args.figure else spec["figures"]
-    progress = Progress(plan["id"], len(names), "figures")
+    progress, read = Progress(plan["id"], len(names), "figures"), cache(read_tidy)
     for done, name in enumerate(names, start=1):
         own = {"experiment": spec["experiment"], "figure": name}
-        data = write_figure(name, args.tables, args.output / f"{name}.pdf", own, plan["code"], Stopwatch())
+        data = write_figure(name, args.tables, args.output / f"{name}.pdf", own, plan["code"], Stopwatch(), read)
         progress.update(done, f"{name}: {len(data)} rows")
     if not args.figure:
         record_key(args.output / Path(STAGES["figures"].output).name, plan)

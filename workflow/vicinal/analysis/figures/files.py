@@ -6,7 +6,7 @@ picture and caption where there are no data.
 """
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -37,7 +37,13 @@ def drawn(figure: ModuleType, data: pd.DataFrame) -> tuple[Figure, str]:
 
 
 def write_figure(
-    name: str, tables: Path, output: Path, spec: Mapping[str, Any], code: str, watch: Stopwatch
+    name: str,
+    tables: Path,
+    output: Path,
+    spec: Mapping[str, Any],
+    code: str,
+    watch: Stopwatch,
+    read: Callable[[Path], pd.DataFrame] = read_tidy,
 ) -> pd.DataFrame:
     """Draw a figure from the tables in a folder; write ``output`` (a PDF) and .png, .parquet and .json beside it.
 
@@ -48,6 +54,7 @@ def write_figure(
         spec: of the figure, for the record.
         code: fingerprint of the figure's code, for the record.
         watch: started when the job began.
+        read: reads a table, perhaps once for several figures.
 
     Returns:
         The data behind the figure. Empty where drawing fails: picture, caption and a warning say why.
@@ -57,9 +64,9 @@ def write_figure(
     """
     figure = import_module(f"vicinal.analysis.figures.{name}")
     paths = figure_tables(name, tables)
-    read = {path.stem: read_tidy(path) for path in paths}
+    found = {path.stem: read(path) for path in paths}
     try:
-        data = figure.data(read)
+        data = figure.data(found)
         picture, caption = drawn(figure, data)
     except VicinalError:
         raise
@@ -68,6 +75,7 @@ def write_figure(
         caption = f"This figure cannot be drawn from these tables ({type(error).__name__}: {error})."
         warn(f"figure {name}: {caption}")
         data, picture = pd.DataFrame(), style.message(caption)
+    style.arrange(picture)
     written = [output.with_suffix(ending) for ending in (".pdf", ".png", ".parquet")]
     for path in written[:2]:
         with atomic_path(path) as temporary:

@@ -66,14 +66,19 @@ def look() -> AbstractContextManager:
     return matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "agg", **RC})
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Save a figure as PDF or PNG (300 dpi), by the ending of ``path``; equal figures give equal bytes."""
-    undated = {".pdf": {"CreationDate": None}, ".png": {"Software": None}}
+def arrange(figure: Figure) -> None:
+    """Lay a figure out, once and for all."""
     with look():
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
         for axes in figure.axes:  # the last digits of the layout's solver do not repeat
             axes.set_position([round(value, 6) for value in axes.get_position(original=True).bounds])
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Save an arranged figure as PDF or PNG (300 dpi), by the ending of ``path``; equal figures give equal bytes."""
+    undated = {".pdf": {"CreationDate": None}, ".png": {"Software": None}}
+    with look():
         figure.savefig(path, metadata=undated[path.suffix])
 
 
