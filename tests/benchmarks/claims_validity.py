@@ -207,13 +207,14 @@ def _add_calibration(study: Study, versus: str, under_confident: bool = False) -
         study.add(student(method), "confidence_gap", sign * (0.05 + study.noise(0.001)))
 
 
-def c5(study: Study, effects: tuple[float, float, float, float, float]) -> None:
-    """Add teachers and students with scaled logits; effects on the slope, then on the equivalence at each scale."""
+def c5(study: Study, effects: tuple[float, ...], scales: tuple[float, ...] = SCALES) -> None:
+    """Add teachers and students with scaled logits; effects: on the slope, on the equivalence at each scale but 1."""
     sd_gap, sd_accuracy = 0.01, 0.01 / 3 / 2**0.5
-    theirs = np.array([-0.10, -0.03, 0.05, 0.10, 0.13])
+    gaps = dict(zip(SCALES, (-0.10, -0.03, 0.05, 0.10, 0.13), strict=True))
+    theirs = np.array([gaps[c] for c in scales])
     sd_slope = sd_gap / np.sqrt(((theirs - theirs.mean()) ** 2).sum())
-    equivalence = dict(zip((0.5, 0.75, 1.5, 2.0), effects[1:], strict=True))
-    for c, gap in zip(SCALES, theirs, strict=True):
+    equivalence = dict(zip((c for c in scales if c != 1), effects[1:], strict=True))
+    for c, gap in zip(scales, theirs, strict=True):
         of_teacher = gap + 0.1 * study.shared
         study.add(teacher(), "confidence_gap" if c == 1 else f"confidence_gap_c{c:g}", of_teacher)
         run = student(logit_scale=c)
@@ -223,6 +224,11 @@ def c5(study: Study, effects: tuple[float, float, float, float, float]) -> None:
         study.add(run, "accuracy", 0.75 + study.shared + shift + study.noise(sd_accuracy))
     for run, accuracy in ((teacher(), 0.8), (student("ce"), 0.7)):
         study.add(run, "accuracy", accuracy + study.shared + study.noise(sd_accuracy))
+
+
+def c5_three(study: Study, effects: tuple[float, float, float]) -> None:
+    """Like ``c5``, at three logit scales."""
+    c5(study, effects, scales=(0.5, 1.0, 2.0))
 
 
 def c6(study: Study, effects: tuple[float, float, float], centre: float = 0.3, sds: tuple = (1.0, 1.0)) -> None:
@@ -331,6 +337,10 @@ SCENARIOS = [
     Scenario("C5", "boundary", "accuracy at the margin", c5, (FAR, 3, 3, 3, 0)),
     Scenario("C5", "planted", "slope and equivalence", c5, (3, 3, 3, 3, 3)),
     Scenario("C5", "against", "negative slope", c5, (-FAR, 3, 3, 3, 3)),
+    Scenario("C5", "boundary", "no slope, three scales", c5_three, (0, 3, 3)),
+    Scenario("C5", "boundary", "margin, three scales", c5_three, (FAR, 3, 0)),
+    Scenario("C5", "planted", "both, three scales", c5_three, (3, 3, 3)),
+    Scenario("C5", "against", "negative, three scales", c5_three, (-FAR, 3, 3)),
     Scenario("C6", "boundary", "accuracy alike at every T", c6, (0, FAR, FAR)),
     Scenario("C6", "boundary", "ECE alike at every T", c6, (FAR, 0, FAR)),
     Scenario("C6", "boundary", "no interaction", c6, (FAR, FAR, 0)),
