@@ -4,10 +4,8 @@ import argparse
 import time
 from functools import partial
 
-import yaml
-
 from vicinal.analysis.figures import FIGURES
-from vicinal.config import Execution, Experiment
+from vicinal.config import Execution, Experiment, write_yaml
 from vicinal.errors import VicinalError
 from vicinal.files import write_text
 from vicinal.jobs.gpus import visible_devices
@@ -141,7 +139,7 @@ def select(
 
 
 def _config_text(name: str, experiments: list[Experiment]) -> str:
-    return yaml.safe_dump(dump(name, experiments), sort_keys=False)
+    return write_yaml(dump(name, experiments))
 
 
 def describe(artefacts: Artefacts) -> str:
