@@ -61,12 +61,12 @@ gc.freeze()
 
 STUDIES = list(ARTEFACTS.studies)
 COLLECTIONS = [ARTEFACTS.collection] if ARTEFACTS.collection else []
-# A GPU for every job on the device; on machines without GPUs Snakemake does not count them.
-GPUS = 0 if EXECUTION.device == "cpu" else 1
 # Whole seeds are finished first: jobs that a lower seed needs have the higher priority.
 FIRST_SEEDS = ARTEFACTS.first_seeds()
 # Memory, time and so on of jobs on a cluster.
-CLUSTER = Requests(cluster_of(ARTEFACTS), GPUS)
+CLUSTER = Requests(cluster_of(ARTEFACTS), on_gpu=EXECUTION.device != "cpu")
+# A GPU for every job on the device; on machines without GPUs Snakemake does not count them.
+GPUS = CLUSTER.gpus
 
 
 onstart:

@@ -27,7 +27,14 @@ from vicinal.planning.problems import ERROR, reasons, refuse
 from vicinal.planning.skipped import write_skipped
 from vicinal.running.last_run import is_last_run, write_last_run
 from vicinal.running.preflight import find_problems, unwritable
-from vicinal.running.runner import head_lock, run_snakemake, run_snakemake_as_it_is, unlock_snakemake
+from vicinal.running.runner import (
+    SNAKEMAKE,
+    SNAKEMAKE_ON_SLURM,
+    head_lock,
+    run_snakemake,
+    run_snakemake_as_it_is,
+    unlock_snakemake,
+)
 from vicinal.running.slurm import prepare_cluster, with_cluster
 from vicinal.words import count
 
@@ -89,20 +96,21 @@ def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
         # Snakemake and its jobs read this copy, so that edits during the run only change the next one.
         write_text(SNAPSHOT, _config_text(name, experiments))
         print(describe(artefacts), flush=True)
-        arguments = ["--configfile", str(SNAPSHOT)]
-        unlock_snakemake(lock, [*arguments, "--cores", "1"], args.unlock)
+        config = ["--configfile", str(SNAPSHOT)]
+        unlock_snakemake(lock, [*config, "--cores", "1"], args.unlock)
         if args.accept_code:
             from vicinal.audit.acceptance import accept_code
 
             for line in accept_code(build_plans(artefacts), RESULTS):
                 print(line, flush=True)
         if args.slurm:
-            arguments += prepare_cluster(artefacts, execution, name, args.cores, RESULTS)
+            on_slurm = prepare_cluster(artefacts, execution, name, args.cores, RESULTS)
+            command = [*SNAKEMAKE_ON_SLURM, *config, *on_slurm]
         else:
-            arguments += ["--cores", str(args.cores), *_gpus(execution)]
+            command = [*SNAKEMAKE, *config, "--cores", str(args.cores), *_gpus(execution)]
         if snakemake_arguments:
-            return run_snakemake_as_it_is([*arguments, *snakemake_arguments], lock)
-        status = run_snakemake(arguments, RESULTS / "logs", lock)
+            return run_snakemake_as_it_is([*command, *snakemake_arguments], lock)
+        status = run_snakemake(command, RESULTS / "logs", lock)
         if status == 0:
             write_last_run(_config_text(name, experiments), RESULTS)
     if status == 0:
