@@ -27,6 +27,7 @@ from vicinal.planning.problems import ERROR, reasons, refuse
 from vicinal.planning.skipped import write_skipped
 from vicinal.running.last_run import is_last_run, write_last_run
 from vicinal.running.preflight import find_problems, unwritable
+from vicinal.running.retrain import retrain
 from vicinal.running.runner import (
     SNAKEMAKE,
     SNAKEMAKE_ON_SLURM,
@@ -61,6 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep the results that the present code would make again; their records will say so",
     )
+    parser.add_argument(
+        "--retrain",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="train finished models anew whose ids match, e.g. 'resnet8_*'; says first which, and asks on a terminal; "
+        "repeatable (workflow/docs/changing.md)",
+    )
     parser.add_argument("--unlock", action="store_true", help="remove the lock of a Snakemake that has ended")
     parser.add_argument(
         "--no-venv",
@@ -81,6 +90,9 @@ def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
     name, experiments, where = read_experiments(args)
     if not args.slurm and any(text.startswith("cluster") for text in args.set):
         raise VicinalError("--set cluster: says where --slurm sends its jobs; add --slurm, or leave it out")
+    if args.retrain and (snakemake_arguments or args.accept_code):
+        other = "--accept-code" if args.accept_code else "options for Snakemake"
+        raise VicinalError(f"--retrain: not together with {other}: start two runs, one with each")
     experiments = with_cluster(experiments, args.slurm)
     # With arguments of its own Snakemake may run anything, or nothing; and accepted results need not run.
     checked = args.skip_missing or not (snakemake_arguments or args.accept_code)
@@ -103,6 +115,8 @@ def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
 
             for line in accept_code(build_plans(artefacts), RESULTS):
                 print(line, flush=True)
+        if args.retrain:
+            retrain(build_plans(artefacts), args.retrain, RESULTS)
         if args.slurm:
             on_slurm = prepare_cluster(artefacts, execution, name, args.cores, RESULTS)
             command = [*SNAKEMAKE_ON_SLURM, *config, *on_slurm]
