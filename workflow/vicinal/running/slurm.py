@@ -60,7 +60,7 @@ class Requests:
         """
         if (cluster := self.cluster) is None:
             return {}
-        asked = {
+        asked: dict[str, Any] = {
             "runtime": lambda wildcards, attempt: self.minutes(stage, wildcards[0], attempt),
             "slurm_partition": cluster.partition,
             "slurm_account": cluster.account,
@@ -80,6 +80,7 @@ class Requests:
 
     def memory(self, attempt: int) -> int:
         """Return the memory of a job in MB, doubled at every new attempt, at most the cluster's limit."""
+        assert self.cluster and self.cluster.mem_mb, "only jobs for a cluster ask for memory, and not everywhere"
         return min(self.cluster.max_mem_mb, self.cluster.mem_mb * 2 ** (attempt - 1))
 
     def minutes(self, stage: str, id_: str, attempt: int) -> int:

@@ -214,5 +214,5 @@ def find_failure(plan: Plan, results: Path, beat: dict[str, Any] | None, now: fl
 def slurm_log(folder: Path, since: float | None) -> Path | None:
     """Return Slurm's newest log of a job; None where the script has written since, or there is none."""
     times = {path: modified(path) or 0.0 for path in folder.glob("*.log")}
-    newest = max(times, key=times.get, default=None)
+    newest = max(times, key=lambda path: times[path], default=None)
     return newest if newest and times[newest] > (since or 0.0) else None
