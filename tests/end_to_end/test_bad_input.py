@@ -1,5 +1,6 @@
 """What goes wrong is said in one line, with a non-zero exit, and costs nothing that was there."""
 
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from project import SHORT
         (["cifar1000"], "did you mean cifar100"),
         (["missing.yaml"], "missing.yaml: no such config file"),
         (["--set", "epoch=3"], "epoch: unknown key (did you mean epochs?)"),
-        (["--set", "epochs=many"], "recipe.epochs: must be a whole number"),
+        (["--set", "epochs=many"], "recipe.epochs: 'many' is not a plain number such as 10"),
         (["--set", "temperatures=[0]"], "grids.main.temperatures.0: 0 is not a temperature: it must be > 0 (or std)"),
         (["--set", "alphas=[-0.5]"], "grids.main.alphas.0: must be more than 0, found -0.5"),
         (["--set", "seeds=[]"], "seeds: the list is empty"),
@@ -41,6 +42,40 @@ def test_plain_snakemake_says_it_too(fresh_project):
     result = fresh_project.snakemake("--config", "epoch=3", "--dry-run")
     assert result.returncode == 1
     assert "epoch: unknown key (did you mean epochs?)" in result.stdout + result.stderr
+
+
+def test_plain_snakemake_reads_the_config_as_reproduce_does(fresh_project):
+    config = (fresh_project.folder / "config.yaml").read_text()
+    (fresh_project.folder / "own.yaml").write_text(config + "recipe: {epochs: 2}\n")
+    result = fresh_project.snakemake("--configfile", "own.yaml", "--dry-run")
+    assert result.returncode == 1
+    assert "own.yaml, line " in result.stdout + result.stderr
+    assert "not valid YAML: key 'recipe' is given twice" in result.stdout + result.stderr
+    result = fresh_project.snakemake("--dry-run", "--quiet", "rules", "--config", "temperatures=[2e0]", "seeds=[010]")
+    assert result.returncode == 0, result.stderr
+    plans = [json.loads(path.read_text()) for path in fresh_project.results.glob("plan/cohorts/*.json")]
+    assert {plan["spec"]["seed"] for plan in plans} == {10}
+    temperatures = {own["own"].get("temperature") for plan in plans for own in plan["students"].values()}
+    assert temperatures - {None} == {2.0}
+
+
+def test_the_workflow_runs_in_its_own_folder_only(fresh_project, tmp_path_factory):
+    elsewhere, own = tmp_path_factory.mktemp("elsewhere"), fresh_project.folder / "Snakefile"
+    (elsewhere / "config.yaml").write_text("{}")
+    module = f"module vicinal:\n    snakefile: {str(own)!r}\n    config: config\nuse rule * from vicinal\n"
+    (elsewhere / "Snakefile").write_text(module)
+    for arguments in (
+        ("--snakefile", own, "--directory", elsewhere),
+        ("--directory", elsewhere),
+        ("--snakefile", elsewhere / "Snakefile", "--directory", elsewhere),
+    ):
+        result = fresh_project.snakemake("--dry-run", *arguments)
+        assert result.returncode == 1
+        assert (
+            f"this workflow runs in its own folder only, and not as a module: cd {own.parent}"
+            in result.stdout + result.stderr
+        )
+        assert not (elsewhere / "results").exists()
 
 
 def test_missing_download_names_the_file_and_where_it_belongs(fresh_project):

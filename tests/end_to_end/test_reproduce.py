@@ -1,5 +1,6 @@
 """The whole pipeline on digits, shortened, and what a second run does."""
 
+import itertools
 import json
 import os
 import re
@@ -238,6 +239,28 @@ def test_a_lost_student_is_trained_again_bit_for_bit(finished):
     after = finished.students()
     assert after[lost]["weights.safetensors"][1] == before[lost]["weights.safetensors"][1]
     assert {k: v for k, v in after.items() if k != lost} == {k: v for k, v in before.items() if k != lost}
+
+
+def test_forced_jobs_keep_finished_models_and_retrain_does_not(finished):
+    before = finished.students()
+    forced = finished.snakemake("--configfile", "results/plan/config.yaml", "-R", "distill", "--until", "distill")
+    assert forced.returncode == 0, forced.stderr
+    assert finished.students() == before
+    assert "to train models anew: ./reproduce --retrain PATTERN" in forced.stdout + forced.stderr
+    refused = finished.reproduce("--retrain", "*", "--", "--dry-run")
+    assert (
+        refused.stderr == "error: --retrain: not together with options for Snakemake: start two runs, one with each\n"
+    )
+    result = finished.reproduce("--retrain", "*_from_resnet8_a1_t4_s0-*")
+    assert result.returncode == 0, result.stdout + result.stderr
+    [anew] = (id_ for id_ in before if "_from_resnet8_a1_t4_s0" in id_)
+    assert f"to be trained anew: 0 teachers, 1 student\n  {anew}\n" in result.stdout
+    after = finished.students()
+    assert after[anew]["weights.safetensors"][1] == before[anew]["weights.safetensors"][1]
+    assert after[anew]["weights.safetensors"][0] > before[anew]["weights.safetensors"][0]
+    assert {k: v for k, v in after.items() if k != anew} == {k: v for k, v in before.items() if k != anew}
+    settings = itertools.chain.from_iterable(("--set", setting) for setting in SHORT)
+    assert finished.command("verify", *settings).stdout.endswith("all agree\n")
 
 
 def test_a_damaged_student_is_named_and_kept_out(finished):

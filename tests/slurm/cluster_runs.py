@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import signal
 import sys
 from contextlib import suppress
@@ -37,7 +38,7 @@ MEMORY = ("cluster.mem_mb=2000", "cluster.max_mem_mb=6000")
 HOOKS = """\
 import atexit, os, sys, time
 words = sys.orig_argv
-if "snakemake" in words and "profiles/slurm" in words:
+if "vicinal.running.slurm_executor" in words:
     from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
     RemoteExecutor.next_seconds_between_status_checks = property(lambda self: 0.5, lambda self, value: None)
 elif len(words) > 1 and words[1].startswith("workflow/scripts/") and "SLURM_JOB_ID" in os.environ:
@@ -54,10 +55,19 @@ TABLE_NAMES = (
 )  # fmt: skip
 
 
-def start(project, hooks, *settings, **options):
-    """Start a run on the cluster, up to the tables."""
+def start(project, hooks, *settings, polled=None, **options):
+    """Start a run on the cluster, up to the tables.
+
+    Args:
+        project: where.
+        hooks: folder of what is changed in Snakemake and in scripts, if anything.
+        settings: for ``--set``.
+        polled: every so many seconds, without accounting.
+        options: of the process.
+    """
     arguments = itertools.chain.from_iterable(("--set", setting) for setting in (*SETTINGS, *MEMORY, *settings))
-    return project.start("--slurm", *arguments, "--", TABLES, library=hooks, warm=False, **options)
+    polls = ["--slurm-init-seconds-before-status-checks", str(polled)] if polled else []
+    return project.start("--slurm", *arguments, "--", *polls, TABLES, library=hooks, warm=False, **options)
 
 
 def finish(process):
@@ -65,6 +75,18 @@ def finish(process):
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, out[-5000:] + err[-5000:]
     return out + err
+
+
+def shown(cluster, job):
+    """Return the fields of ``scontrol show job``."""
+    return dict(re.findall(r"(\S+?)=(\S*)", cluster.run("scontrol", "show", "job", job)))
+
+
+def distill_jobs(cluster, project):
+    """Return the jobs that trained students in this project, in their order, as ``scontrol`` shows them."""
+    jobs = [shown(cluster, id_) for id_, _, comment in cluster.jobs("all") if comment.startswith("rule_distill")]
+    ours = [job for job in jobs if job["WorkDir"] == str(project.folder)]
+    return sorted(ours, key=lambda job: int(job["JobId"]))
 
 
 def distill_job(cluster, state="RUNNING"):

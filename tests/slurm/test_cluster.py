@@ -15,7 +15,7 @@ def test_the_default_experiment_shortened(cluster, fresh_project, hooks):
     result = fresh_project.reproduce("--slurm", settings=settings, library=hooks, warm=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stderr == ""
-    assert "cluster: the default partition, 2000 MB and 6 to 6 minutes a job at first" in result.stdout
+    assert "cluster: the default partition; each job at first: 6 minutes, 2000 MB; 100 jobs at a time" in result.stdout
     assert "| grep vicinal-digits-" in result.stdout
     assert (fresh_project.results / "digits/report.html").exists()
     seen = [line.split() for line in (fresh_project.folder / "seen.txt").read_text().splitlines()]

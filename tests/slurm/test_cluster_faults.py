@@ -2,28 +2,15 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import time
 
 import pytest
 from cluster import wait_for
-from cluster_runs import assert_same_tables, distill_job, finish, hold_training, start
+from cluster_runs import assert_same_tables, distill_job, distill_jobs, finish, hold_training, shown, start
 
 pytestmark = pytest.mark.long
-
-
-def shown(cluster, job):
-    """Return the fields of ``scontrol show job``."""
-    return dict(re.findall(r"(\S+?)=(\S*)", cluster.run("scontrol", "show", "job", job)))
-
-
-def distill_jobs(cluster, project):
-    """Return the jobs that trained students in this project, in their order, as ``scontrol`` shows them."""
-    jobs = [shown(cluster, id_) for id_, _, comment in cluster.jobs("all") if comment.startswith("rule_distill")]
-    ours = [job for job in jobs if job["WorkDir"] == str(project.folder)]
-    return sorted(ours, key=lambda job: int(job["JobId"]))
 
 
 def records(project):

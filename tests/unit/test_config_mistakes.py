@@ -18,6 +18,23 @@ def test_unknown_key_at_the_top(config, key, nearest):
     assert nearest in line
 
 
+def test_text_that_is_a_plain_number_is_taken_for_it(config):
+    config["recipe"] |= {"lr": "1e-1", "epochs": "2", "batch_size": "3e1"}
+    config["grids"][0] |= {"temperatures": ["2", "std", "4.0"], "alphas": ["1"]}
+    [experiment] = load(config)
+    assert (experiment.recipe.lr, experiment.recipe.epochs, experiment.recipe.batch_size) == (0.1, 2, 30)
+    assert experiment.grids["0"].temperatures == [2.0, "std", 4.0]
+
+
+@pytest.mark.parametrize("text", ["010", "1_000", "0x10", "0b1", "1:30", "1,5", " 1", "", "inf", "nan", "٣", "1e9999"])
+def test_text_that_is_no_plain_number_is_refused(config, text):
+    config["recipe"]["epochs"] = text
+    config["grids"][0]["temperatures"] = [text]
+    found = problems(config)
+    assert [line.split(":")[0] for line in found] == ["recipe.epochs", "grids.0.temperatures.0"]
+    assert all(f"{text!r} is not a plain number such as 10, 0.5 or 1e-3" in line for line in found)
+
+
 @pytest.mark.parametrize(
     ("section", "key", "nearest"),
     [
@@ -64,7 +81,7 @@ def test_unknown_key_of_a_teacher(config):
 @pytest.mark.parametrize(
     ("section", "key", "value", "says"),
     [
-        ("recipe", "epochs", "many", "whole number"),
+        ("recipe", "epochs", "many", "plain number"),
         ("recipe", "epochs", 2.5, "whole number"),
         ("recipe", "epochs", 0, "at least 1"),
         ("recipe", "batch_size", 1, "at least 2"),
@@ -87,7 +104,7 @@ def test_unknown_key_of_a_teacher(config):
         ("data", "name", 5, "text"),
         ("data", "source", "web", "'auto', 'digits', 'torchvision', 'parquet' or 'folder'"),
         ("data", "limit_train", 1, "at least 2"),
-        ("data", "limit_test", "few", "whole number"),
+        ("data", "limit_test", "few", "plain number"),
         ("data", "validation", -1, "at least 0"),
         ("data", "split_seed", -1, "at least 0"),
         ("evaluation", "pairs", 5, "at least 20"),

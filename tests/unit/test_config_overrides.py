@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from configs import EXPERIMENTS, changed, leaves, load
+from snakemake.cli import parse_config
+from snakemake.common import dict_to_key_value_args
 
-from vicinal.config import GRID_KEYS, SHORT_KEYS, experiment_file, parse_yaml, read_config
+from vicinal.config import GRID_KEYS, SHORT_KEYS, experiment_file, overrides_of_snakemake, parse_yaml, read_config
 from vicinal.errors import VicinalError
 
 
@@ -70,6 +72,25 @@ def test_override_of_a_collection_reaches_all_experiments(override):
     paper = read_config(EXPERIMENTS / "paper.yaml")
     for before, after in zip(load(paper), load(paper, override), strict=True):
         assert changed(before, after) == should_change(experiment_file(before.name, EXPERIMENTS), override)
+
+
+@pytest.mark.parametrize(
+    "override", [*SHORT, "recipe.lr=2e-2", "data.limit_train=null", "grids.main.teachers=[{model: resnet8}]"]
+)
+@pytest.mark.parametrize("name", ["digits", "paper"])
+def test_snakemakes_config_means_what_set_does(name, override):
+    """As Snakemake parses it, and again as it hands it to a job."""
+    config = read_config(experiment_file(name, EXPERIMENTS))
+    wanted = load(config, override)
+    key, _, value = override.partition("=")
+    *sections, field = key.split(".")
+    entry = f"{field}={value}"
+    for section in reversed(sections):
+        entry = f"{section}={{{entry.replace('=', ': ', 1)}}}"
+    for _ in range(2):
+        parsed = parse_config([entry])
+        assert load(config, *overrides_of_snakemake(parsed)) == wanted
+        [entry] = dict_to_key_value_args(parsed, quote_str=False, repr_obj=True)
 
 
 @pytest.mark.parametrize("override", [text for text in SHORT if not text.startswith("data.")])

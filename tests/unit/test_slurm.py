@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vicinal.config import Cluster, read_cluster, validate
 from vicinal.errors import VicinalError
 from vicinal.running import slurm
-from vicinal.running.slurm import Requests, ask_slurm, deadline_options, find_queued, with_cluster
+from vicinal.running.slurm import Requests, ask_slurm, deadline_options, find_queued, find_status_options, with_cluster
 
 SETTINGS = {"partition": "gpu", "account": "a1", "gpu_type": "h100", "mem_mb": 1000, "max_mem_mb": 3000}
 
@@ -21,12 +21,12 @@ def plan(results, minutes=None, after=None):
     slurm.write_planned(results, minutes or {}, after or {})
 
 
-def requests(tmp_path, gpus=1, **settings):
-    return Requests(Cluster(**{**SETTINGS, "max_minutes": 100, **settings}), gpus, tmp_path)
+def requests(tmp_path, on_gpu=True, **settings):
+    return Requests(Cluster(**{**SETTINGS, "max_minutes": 100, **settings}), on_gpu, tmp_path)
 
 
 def test_on_one_machine_jobs_ask_for_nothing(tmp_path):
-    assert Requests(None, 1, tmp_path).resources("cohorts") == {}
+    assert Requests(None, True, tmp_path).resources("cohorts") == {}
     assert deadline_options({}) == []
 
 
@@ -37,7 +37,30 @@ def test_time_and_memory_double_at_every_attempt_up_to_their_limits(tmp_path):
     assert asked == [[30, 60, 100], [1000, 2000, 3000]]
     assert resources["runtime"](["not-planned"], 1) == 100
     assert (resources["slurm_partition"], resources["slurm_account"]) == ("gpu", "a1")
-    assert (resources["gpu_model"], requests(tmp_path, gpus=0).resources("cohorts")["gpu_model"]) == ("h100", None)
+
+
+def test_how_a_gpu_is_asked_for(tmp_path):
+    def asked(**settings):
+        found = requests(tmp_path, **settings)
+        resources = found.resources("cohorts")
+        return found.gpus, resources.get("gpu_model"), resources.get("gres")
+
+    assert asked() == (1, "h100", None)
+    assert asked(gpu_type=None) == (1, None, None)
+    assert asked(gpu_type=None, gres="gpu:h100:1") == (0, None, "gpu:h100:1")
+    assert asked(on_gpu=False) == asked(on_gpu=False, gpu_type=None, gres="gpu:1") == (0, None, None)
+
+
+def test_how_memory_is_asked_for(tmp_path):
+    def asked(**settings):
+        resources = requests(tmp_path, **settings).resources("cohorts")
+        return {name: ask for name, ask in resources.items() if name.startswith("mem")}
+
+    by_core = asked(mem_per_cpu=True)
+    assert by_core.keys() == {"mem_mb_per_cpu"}
+    assert [by_core["mem_mb_per_cpu"](["c-1"], attempt, 3) for attempt in (1, 2, 3)] == [334, 667, 1000]
+    assert asked().keys() == {"mem_mb"}
+    assert asked(mem_mb=None) == asked(mem_mb=None, mem_per_cpu=True) == {}
 
 
 @pytest.mark.parametrize(("runtime", "deadline"), [(1, "0.5"), (4, "2"), (10, "8"), (1440, "1438")])
@@ -66,7 +89,7 @@ def test_a_flag_is_refused_or_reaches_sbatch_as_it_is(flag):
     except ValueError as error:
         assert "extra" in str(error)
         return
-    quoted = Requests(cluster, 1).flags("cohorts", "c-1", 1)
+    quoted = Requests(cluster, True).flags("cohorts", "c-1", 1)
     assert shlex.split(quoted) == [flag]
     # as the executor hands it to a shell
     printed = subprocess.run(f"printf '%s' {quoted}", shell=True, capture_output=True, check=True).stdout.decode()
@@ -83,16 +106,20 @@ def test_a_flag_is_refused_or_reaches_sbatch_as_it_is(flag):
         ("extra", ["-p gpu"], "by its long name"),
         ("extra", ["--partition=gpu"], "set cluster.partition instead"),
         ("extra", ["--mem=4G"], "set cluster.mem_mb instead"),
-        ("extra", ["--gres=gpu:2"], "the workflow sets it"),
+        ("extra", ["--gres=gpu:2"], "set cluster.gres instead"),
+        ("extra", ["--mem-per-cpu=2000"], "set cluster.mem_per_cpu instead"),
+        ("extra", ["--gpus-per-node=1"], "the workflow sets it"),
+        ("gres", "gpu:1 --wrap=x", "pattern"),
         ("extra", ["--cpus-per-gpu=4"], "the workflow sets it"),
         ("max_minutes", 0, "must be at least 1"),
         ("mem_mb", 100_000, "is more than max_mem_mb"),
         ("partitions", "gpu", "did you mean partition"),
+        (None, {"gres": "gpu:1", "gpu_type": "h100"}, "gres and gpu_type: give one of them, e.g. gres: gpu:h100:1"),
     ],
 )
 def test_a_wrong_setting_is_told_by_its_name(config, field, value, says):
     with pytest.raises(VicinalError, match=says) as told:
-        validate({**config, "cluster": {field: value}}, "here")
+        validate({**config, "cluster": {field: value} if field else value}, "here")
     assert len(str(told.value).splitlines()) == 1
     assert str(told.value).startswith("here: cluster")
 
@@ -148,18 +175,54 @@ def test_a_slurm_that_does_not_answer(error, says):
 
 
 @pytest.mark.parametrize(
-    ("configured", "setting", "accounting"),
+    ("sacct", "age", "setting", "options"),
     [
-        ("AccountingStorageType   = accounting_storage/slurmdbd", None, True),
-        ("AccountingStorageType   = accounting_storage/none", None, False),
-        ("AccountingStorageType   = (null)", None, False),
-        ("AccountingStorageType   = accounting_storage/none", True, True),
-        ("AccountingStorageType   = accounting_storage/slurmdbd", False, False),
+        (True, "300 sec", None, "sacct"),
+        (True, "300 sec", True, "sacct"),
+        (True, "300 sec", False, "squeue 20"),
+        (False, "300 sec", None, "squeue 20"),
+        (False, "30 sec", None, "squeue 10"),
+        (False, "2 sec", None, "squeue 1"),
+        (False, "0 sec", False, "squeue 20"),
     ],
 )
-def test_whether_there_is_accounting(monkeypatch, configured, setting, accounting):
-    monkeypatch.setattr(slurm, "ask_slurm", lambda *command: f"A = 1\n{configured}\nB = 2\n")
-    assert slurm._has_accounting(Cluster(accounting=setting)) is accounting
+def test_how_the_end_of_a_job_is_found_out(monkeypatch, sacct, age, setting, options):
+    def answer(*command):
+        if command[0] == "sacct" and not sacct:
+            raise VicinalError("--slurm: sacct: Slurm accounting storage is disabled")
+        return f"A = 1\nMinJobAge               = {age}\n"
+
+    monkeypatch.setattr(slurm, "ask_slurm", answer)
+    command, _, seconds = options.partition(" ")
+    wanted = ["--slurm-status-command", command]
+    wanted += ["--slurm-init-seconds-before-status-checks", seconds] if seconds else []
+    assert find_status_options(Cluster(accounting=setting)) == wanted
+    if not sacct:
+        with pytest.raises(VicinalError, match=r"sacct: .* disabled; or set cluster.accounting"):
+            find_status_options(Cluster(accounting=True))
+
+
+def test_a_python_that_snakemake_would_not_find(monkeypatch):
+    monkeypatch.setattr(slurm.sys, "executable", "/home/me/two words/.venv/bin/python")
+    with pytest.raises(VicinalError, match=r"two words/.venv/bin/python: Snakemake does not quote .* without spaces"):
+        slurm.prepare_cluster(None, None, "x", 2, slurm.Path("results"))
+
+
+@pytest.mark.parametrize(
+    ("minutes", "settings", "says"),
+    [
+        ({}, {}, "cluster: the default partition; no job to submit"),
+        ({"a": 6, "b": 6}, {}, "the default partition; each job at first: 6 minutes, 8000 MB; 100 jobs at a time"),
+        (
+            {"a": 6, "b": 999},
+            {"max_minutes": 90, "partition": "gpu"},
+            "partition gpu; each job at first: 6 to 90 minutes,",
+        ),
+        ({"a": 6}, {"mem_mb": None, "max_jobs": 5}, "6 minutes, no memory asked for; 5 jobs at a time"),
+    ],
+)
+def test_what_is_said_of_the_jobs(minutes, settings, says):
+    assert says in slurm._describe(Cluster(**settings), minutes)
 
 
 def test_long_trainings_get_as_many_attempts_as_their_time_needs(monkeypatch, tmp_path, capsys):
@@ -170,9 +233,9 @@ def test_long_trainings_get_as_many_attempts_as_their_time_needs(monkeypatch, tm
     artefacts = SimpleNamespace(studies={"x": study})
     arguments = slurm.prepare_cluster(artefacts, None, "x", 2, tmp_path)
     assert arguments[arguments.index("--retries") + 1] == "5"
-    assert arguments[arguments.index("--slurm-status-command") + 1] == "squeue"
+    assert arguments[arguments.index("--slurm-status-command") + 1] == "sacct"
     said = capsys.readouterr().out
-    assert "10 to 100 minutes a job" in said
+    assert "10 to 100 minutes" in said
     assert f"| grep {arguments[arguments.index('--slurm-jobname-prefix') + 1]}\n" in said
     assert json.loads((tmp_path / "plan/cluster.json").read_text())["minutes"] == {
         "cohorts/c-1": 250,

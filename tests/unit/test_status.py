@@ -279,3 +279,20 @@ def test_the_command_shows_the_last_run_and_writes_nothing(results, plans, capsy
     assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
     (results.parent / "mine.yaml").write_text(text)
     assert "digits (mine.yaml)" in run(capsys, "mine.yaml")
+
+
+def test_a_job_that_died_before_its_script_on_a_cluster_is_told_by_slurms_log(results, plans):
+    write_plans(plans, results)
+    plan, other = of_stage(plans, "cohorts")[:2]
+    folder = results / "logs/slurm/rule_distill"
+    died = "PermissionError: '/h'\nsrun: error: n1: task 0: Exited with exit code 1\n"
+    for job, text in ((plan, died), (other, "Building DAG of jobs...\n")):
+        (folder / job.id).mkdir(parents=True)
+        (folder / job.id / "31.log").write_text(text)
+    write_log(results, plan, "", age=-5)  # as Snakemake makes it
+    [failure] = Monitor("digits", "config.yaml", plans, results).look().failed
+    assert (failure["id"], failure["error"]) == (plan.id, "PermissionError: '/h'")
+    assert failure["log"] == str(folder / plan.id / "31.log")
+    write_log(results, plan, "error: by the script\n", age=-5)
+    [failure] = Monitor("digits", "config.yaml", plans, results).look().failed
+    assert failure["error"] == "by the script"

@@ -130,9 +130,50 @@ def test_a_job_that_is_tried_again_is_no_failure(tmp_path):
     run, _ = take(started(path), failed("node failure"))
     assert (run.news, run.running) == ([], {})
     run.take(started(path))
-    assert run.news == ["distill       c-1: node failure (epoch 3 of 9); trying again"]
+    assert run.news == [f"distill       c-1: node failure (epoch 3 of 9) (log: {path}); trying again"]
     assert run.take(FINISHED) == Job("distill", "c-1", path)
     assert (run.failed, run.done) == ({}, 1)
+
+
+BEGAN = "SNAKEMAKE\n=====\nBuilding DAG of jobs...\n"
+
+
+@pytest.mark.parametrize(
+    ("slurm_log", "cause"),
+    [
+        ("/var/slurm_script: line 4: /a/two: No such file or directory\n", "line 4: /a/two: No such file or directory"),
+        (f"{BEGAN}Traceback:\nPermissionError: '/h'\nsrun: error: n1: task 0: Exited with exit code 1\n", "'/h'"),
+        ("slurmstepd: error: Detected 1 oom-kill event\n", "Detected 1 oom-kill event"),
+        (BEGAN, "Building DAG of jobs..."),
+    ],
+)
+@pytest.mark.parametrize("former", [None, "", "epoch 3 of 9\nerror: of the attempt before\n"])
+def test_a_job_that_died_before_its_script_is_told_in_the_words_of_slurms_log(tmp_path, slurm_log, cause, former):
+    log, slurms = tmp_path / "distill.log", tmp_path / "31.log"
+    if former:
+        log.write_text(former)
+    slurms.write_text(slurm_log)
+    run, _ = take(started(log))
+    if former is None:
+        log.touch()  # as Snakemake does then
+    run.take({**failed("SLURM-job '31' failed."), "log": [str(log), str(slurms)]})
+    [line] = run.failures()
+    assert line.startswith("distill: SLURM-job '31' failed. (")
+    assert line.endswith(f"{cause}) (log: {slurms})")
+
+
+def test_a_job_whose_script_began_is_told_in_its_own_words(tmp_path):
+    log, slurms = tmp_path / "distill.log", tmp_path / "31.log"
+    run, _ = take(started(log))
+    log.write_text("epoch 3 of 9\n")
+    slurms.write_text("slurmstepd: error: JOB 31 CANCELLED DUE TO TIME LIMIT\n")
+    run.take({**failed("SLURM-job '31' failed: TIMEOUT."), "log": [str(log), str(slurms)]})
+    assert run.failures() == [f"distill: SLURM-job '31' failed: TIMEOUT. (epoch 3 of 9) (log: {log})"]
+
+
+def test_what_the_slurm_executor_waits_for_is_news():
+    run, _ = take({"event": "slurm", "msg": "Slurm takes no job now (a limit): waiting"})
+    assert run.news == ["Slurm takes no job now (a limit): waiting"]
 
 
 def warnings_of(log, end=FINISHED):

@@ -6,17 +6,32 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.utils import update_config
 
-LIBRARY = str(Path(workflow.basedir) / "workflow")
+# Of this file, wherever Snakemake was started and whichever workflow includes it.
+PROJECT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parents[1]
+LIBRARY = str(PROJECT / "workflow")
 sys.path.insert(0, LIBRARY)
 if "{" in LIBRARY or "}" in LIBRARY:
     raise WorkflowError(
-        f"{workflow.basedir}: Snakemake reads braces in a path as variables; move the project to a folder without"
+        f"{PROJECT}: Snakemake reads braces in a path as variables; move the project to a folder without"
     )
+# results/, data/ and the scripts are found from there, by jobs and by ./reproduce alike.
+if not PROJECT.samefile("."):
+    raise WorkflowError(
+        f"this workflow runs in its own folder only, and not as a module: cd {shlex.quote(str(PROJECT))}, "
+        "and start snakemake there, without --directory"
+    )
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
 # Jobs find the library even if it is not installed.
 shell.prefix(f"export PYTHONPATH={shlex.quote(LIBRARY)}:$PYTHONPATH; ")
 
 from vicinal.analysis.figures import FIGURES
+from vicinal.config import overrides_of_snakemake, read_config
 from vicinal.errors import VicinalError, describe
 from vicinal.files import read_object
 from vicinal.planning.files import keep_plans
@@ -25,10 +40,15 @@ from vicinal.running.slurm import Requests, cluster_of, deadline_options
 from vicinal.training.numerics import numerics_options
 
 try:
+    # Snakemake has read them too, as YAML 1.1 and with the last of two equal keys.
+    settings = {}
+    for file in workflow.configfiles:
+        update_config(settings, read_config(file))
     ARTEFACTS, EXECUTION = plan_experiments(
-        config,
-        where=", ".join(map(str, workflow.configfiles)) or "config",
-        folder=Path(workflow.basedir) / "experiments",
+        settings,
+        where=", ".join(map(str, workflow.configfiles)),
+        folder=PROJECT / "experiments",
+        overrides=list(overrides_of_snakemake(workflow.config_settings.config)),
     )
     # Jobs parse the workflow too, but must not change the plans.
     if workflow.is_main_process:
@@ -41,12 +61,21 @@ gc.freeze()
 
 STUDIES = list(ARTEFACTS.studies)
 COLLECTIONS = [ARTEFACTS.collection] if ARTEFACTS.collection else []
-# A GPU for every job on the device; on machines without GPUs Snakemake does not count them.
-GPUS = 0 if EXECUTION.device == "cpu" else 1
 # Whole seeds are finished first: jobs that a lower seed needs have the higher priority.
 FIRST_SEEDS = ARTEFACTS.first_seeds()
 # Memory, time and so on of jobs on a cluster.
-CLUSTER = Requests(cluster_of(ARTEFACTS), GPUS)
+CLUSTER = Requests(cluster_of(ARTEFACTS), on_gpu=EXECUTION.device != "cpu")
+# A GPU for every job on the device; on machines without GPUs Snakemake does not count them.
+GPUS = CLUSTER.gpus
+
+
+onstart:
+    forced = workflow.dag_settings
+    if forced.forceall or forced.forcetargets or forced.forcerun:
+        logger.warning(
+            "-F, -R and -f start jobs again, but jobs keep all models and measurements that are finished and whole; "
+            "to train models anew: ./reproduce --retrain PATTERN"
+        )
 
 
 # Only used with --sdm apptainer; see envs/apptainer.def.

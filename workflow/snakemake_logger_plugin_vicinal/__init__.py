@@ -18,8 +18,10 @@ FIELDS = {
     LogEvent.RUN_INFO: ("stats",),
     LogEvent.JOB_INFO: ("jobid", "rule_name", "wildcards", "log"),
     LogEvent.JOB_FINISHED: ("job_id",),
-    LogEvent.JOB_ERROR: ("jobid", "rule_msg"),
+    LogEvent.JOB_ERROR: ("jobid", "rule_msg", "log"),
     LogEvent.ERROR: ("msg",),
+    # of our executor (vicinal.running.slurm_executor)
+    "slurm": ("msg",),
 }
 
 

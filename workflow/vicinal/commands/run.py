@@ -4,10 +4,8 @@ import argparse
 import time
 from functools import partial
 
-import yaml
-
 from vicinal.analysis.figures import FIGURES
-from vicinal.config import Execution, Experiment
+from vicinal.config import Execution, Experiment, write_yaml
 from vicinal.errors import VicinalError
 from vicinal.files import write_text
 from vicinal.jobs.gpus import visible_devices
@@ -29,7 +27,15 @@ from vicinal.planning.problems import ERROR, reasons, refuse
 from vicinal.planning.skipped import write_skipped
 from vicinal.running.last_run import is_last_run, write_last_run
 from vicinal.running.preflight import find_problems, unwritable
-from vicinal.running.runner import head_lock, run_snakemake, run_snakemake_as_it_is, unlock_snakemake
+from vicinal.running.retrain import retrain
+from vicinal.running.runner import (
+    SNAKEMAKE,
+    SNAKEMAKE_ON_SLURM,
+    head_lock,
+    run_snakemake,
+    run_snakemake_as_it_is,
+    unlock_snakemake,
+)
 from vicinal.running.slurm import prepare_cluster, with_cluster
 from vicinal.words import count
 
@@ -56,6 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep the results that the present code would make again; their records will say so",
     )
+    parser.add_argument(
+        "--retrain",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="train finished models anew whose ids match, e.g. 'resnet8_*'; says first which, and asks on a terminal; "
+        "repeatable (workflow/docs/changing.md)",
+    )
     parser.add_argument("--unlock", action="store_true", help="remove the lock of a Snakemake that has ended")
     parser.add_argument(
         "--no-venv",
@@ -76,6 +90,9 @@ def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
     name, experiments, where = read_experiments(args)
     if not args.slurm and any(text.startswith("cluster") for text in args.set):
         raise VicinalError("--set cluster: says where --slurm sends its jobs; add --slurm, or leave it out")
+    if args.retrain and (snakemake_arguments or args.accept_code):
+        other = "--accept-code" if args.accept_code else "options for Snakemake"
+        raise VicinalError(f"--retrain: not together with {other}: start two runs, one with each")
     experiments = with_cluster(experiments, args.slurm)
     # With arguments of its own Snakemake may run anything, or nothing; and accepted results need not run.
     checked = args.skip_missing or not (snakemake_arguments or args.accept_code)
@@ -91,20 +108,23 @@ def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
         # Snakemake and its jobs read this copy, so that edits during the run only change the next one.
         write_text(SNAPSHOT, _config_text(name, experiments))
         print(describe(artefacts), flush=True)
-        arguments = ["--configfile", str(SNAPSHOT)]
-        unlock_snakemake(lock, [*arguments, "--cores", "1"], args.unlock)
+        config = ["--configfile", str(SNAPSHOT)]
+        unlock_snakemake(lock, [*config, "--cores", "1"], args.unlock)
         if args.accept_code:
             from vicinal.audit.acceptance import accept_code
 
             for line in accept_code(build_plans(artefacts), RESULTS):
                 print(line, flush=True)
+        if args.retrain:
+            retrain(build_plans(artefacts), args.retrain, RESULTS)
         if args.slurm:
-            arguments += prepare_cluster(artefacts, execution, name, args.cores, RESULTS)
+            on_slurm = prepare_cluster(artefacts, execution, name, args.cores, RESULTS)
+            command = [*SNAKEMAKE_ON_SLURM, *config, *on_slurm]
         else:
-            arguments += ["--cores", str(args.cores), *_gpus(execution)]
+            command = [*SNAKEMAKE, *config, "--cores", str(args.cores), *_gpus(execution)]
         if snakemake_arguments:
-            return run_snakemake_as_it_is([*arguments, *snakemake_arguments], lock)
-        status = run_snakemake(arguments, RESULTS / "logs", lock)
+            return run_snakemake_as_it_is([*command, *snakemake_arguments], lock)
+        status = run_snakemake(command, RESULTS / "logs", lock)
         if status == 0:
             write_last_run(_config_text(name, experiments), RESULTS)
     if status == 0:
@@ -141,7 +161,7 @@ def select(
 
 
 def _config_text(name: str, experiments: list[Experiment]) -> str:
-    return yaml.safe_dump(dump(name, experiments), sort_keys=False)
+    return write_yaml(dump(name, experiments))
 
 
 def describe(artefacts: Artefacts) -> str:

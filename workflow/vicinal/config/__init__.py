@@ -8,14 +8,15 @@ from vicinal.config.cluster import Cluster
 from vicinal.config.load import (
     GRID_KEYS,
     SHORT_KEYS,
+    Override,
     experiment_file,
     json_schema,
-    parse_yaml,
+    overrides_of_snakemake,
     read_cluster,
-    read_config,
     validate,
     validate_cluster,
 )
+from vicinal.config.reading import parse_yaml, read_config, write_yaml
 from vicinal.config.schema import Data, Energy, Execution, Experiment, Recipe
 from vicinal.config.teacher import PUBLISHED, TeacherEntry
 from vicinal.config.values import METHODS, RESERVED_NAMES
@@ -33,13 +34,16 @@ __all__ = [
     "Experiment",
     "Grid",
     "Loss",
+    "Override",
     "Recipe",
     "TeacherEntry",
     "experiment_file",
     "json_schema",
+    "overrides_of_snakemake",
     "parse_yaml",
     "read_cluster",
     "read_config",
     "validate",
     "validate_cluster",
+    "write_yaml",
 ]

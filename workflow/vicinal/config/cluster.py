@@ -10,11 +10,11 @@ from vicinal.config.section import Int, Section
 # Flags of sbatch that are set by a field of the cluster, and those that the workflow sets.
 OWN_FIELDS = {
     "partition": "partition", "account": "account", "qos": "qos", "constraint": "constraint", "mem": "mem_mb",
-    "time": "max_minutes",
+    "time": "max_minutes", "gres": "gres", "gpus": "gres", "mem-per-cpu": "mem_per_cpu",
 }  # fmt: skip
 SBATCH_SET = OWN_FIELDS.keys() | {
-    "job-name", "output", "error", "parsable", "export", "comment", "chdir", "workdir", "nodes", "clusters", "gres",
-    "gpus", "requeue", "no-requeue", "dependency", "array", "wrap", "wait", "test-only", "help", "usage", "version",
+    "job-name", "output", "error", "parsable", "export", "comment", "chdir", "workdir", "nodes", "clusters",
+    "requeue", "no-requeue", "dependency", "array", "wrap", "wait", "test-only", "help", "usage", "version",
 }  # fmt: skip
 
 
@@ -48,7 +48,13 @@ class Cluster(Section):
     constraint: Annotated[str, Field(pattern=r"^[\w.|&*()\[\]-]{1,200}$")] | None = Field(
         None, description="features that a node must have, e.g. a100|h100"
     )
-    mem_mb: Int = Field(8_000, ge=100, description="memory of a job, MB; doubled on every new attempt")
+    gres: Annotated[str, Field(pattern=r"^\w+(:[\w.]+)?(:\d+)?$")] | None = Field(
+        None, description="the GPU of a job as --gres asks for it, e.g. gpu:1 or gpu:a100:1; null: as --gpus=1 does"
+    )
+    mem_mb: Int | None = Field(
+        8_000, ge=100, description="memory of a job, MB; doubled on every new attempt; null: none is asked for"
+    )
+    mem_per_cpu: bool = Field(False, description="ask for the memory by --mem-per-cpu, a share for each CPU core")
     max_mem_mb: Int = Field(64_000, ge=100, description="no attempt asks for more memory than this, MB")
     max_minutes: Int = Field(
         1_440, ge=1, description="no job asks for more time than this; a longer training resumes in its next attempt"
@@ -64,6 +70,12 @@ class Cluster(Section):
 
     @model_validator(mode="after")
     def _memory_below_its_limit(self) -> "Cluster":
-        if self.mem_mb > self.max_mem_mb:
+        if self.mem_mb is not None and self.mem_mb > self.max_mem_mb:
             raise ValueError(f"mem_mb {self.mem_mb} is more than max_mem_mb {self.max_mem_mb}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_gpu_type(self) -> "Cluster":
+        if self.gres and self.gpu_type:
+            raise ValueError(f"gres and gpu_type: give one of them, e.g. gres: gpu:{self.gpu_type}:1")
         return self

@@ -1,16 +1,16 @@
 """From a config file and overrides to validated experiments."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from vicinal.config.blocks import named_blocks
 from vicinal.config.cluster import Cluster
 from vicinal.config.messages import explain
+from vicinal.config.reading import parse_yaml, read_config
 from vicinal.config.schema import Collection, Execution, Experiment
 from vicinal.errors import VicinalError, nearest
 
@@ -26,88 +26,19 @@ GRID_KEYS = ("teachers", "students", "methods", "alphas", "temperatures", "logit
 MAIN = "main"
 # Keys that are valid at the top beside the fields.
 TOP_KEYS = (*SHORT_KEYS, *GRID_KEYS)
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML; a key that is given twice is an error (PyYAML would silently keep the last one)."""
-
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(problem="a key must be a word", problem_mark=key_node.start_mark)
-            if key_node.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key_node.value!r} is given twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key_node.value)
-        return node
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        try:
-            return super().construct_object(node, deep)
-        except (ValueError, KeyError, AttributeError):  # PyYAML: 2001-99-99, 0x_, !!int a, !!bool a, !!timestamp a
-            kind = node.tag.rpartition(":")[2]
-            raise yaml.MarkedYAMLError(
-                problem=f"not a valid {kind} (quote it if it is text)", problem_mark=node.start_mark
-            ) from None
-
-
-# YAML 1.1 reads 1e-3 as text; scientists write it as a number.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
-
-
-def parse_yaml(text: str, where: str) -> Any:
-    """Parse YAML safely.
-
-    Raises:
-        VicinalError: the text, called ``where``, is not YAML, or has a key twice.
-    """
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise VicinalError(f"{where}{line}: not valid YAML: {problem}") from None
-    except RecursionError:
-        raise VicinalError(f"{where}: not valid YAML: nested too deeply") from None
-
-
-def read_config(path: Path | str) -> dict:
-    """Read a config file into a mapping, not yet validated.
-
-    Raises:
-        VicinalError: the file is missing or not a YAML mapping.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise VicinalError(f"{path}: no such config file") from None
-    except OSError as error:
-        raise VicinalError(f"{path}: {str(error.strerror).lower()}; expected a config file") from None
-    except UnicodeDecodeError:
-        raise VicinalError(f"{path}: not a text file in UTF-8") from None
-    config = parse_yaml(text, str(path))
-    if not isinstance(config, dict):
-        raise VicinalError(f"{path}: expected a mapping of settings, found {type(config).__name__}")
-    return config
+# A field by its path or short key, and its value.
+Override = tuple[str, Any]
 
 
 def validate(
-    config: Mapping, where: str, overrides: Iterable[str] = (), folder: Path | str = "experiments"
+    config: Mapping, where: str, overrides: Iterable[str | Override] = (), folder: Path | str = "experiments"
 ) -> list[Experiment]:
     """Return the validated experiments of a config: one, or all of a collection.
 
     Args:
-        config: the settings; short keys at the top (``snakemake --config epochs=2`` puts them there) are overrides.
+        config: the settings; short keys at the top are overrides.
         where: what to call the config in messages, e.g. the file's name.
-        overrides: ``KEY=VALUE`` texts, values in YAML form, applied to each experiment.
+        overrides: ``KEY=VALUE`` texts with values in YAML form, or pairs; applied to each experiment.
         folder: of the experiments that a collection names.
 
     Raises:
@@ -116,7 +47,7 @@ def validate(
     config = dict(config)
     known = Collection.model_fields if "experiments" in config else Experiment.model_fields
     settings = [(key, config.pop(key)) for key in [*SHORT_KEYS, *GRID_KEYS] if key in config and key not in known]
-    settings += [_split_override(text) for text in overrides]
+    settings += [_split_override(given) if isinstance(given, str) else given for given in overrides]
     if "experiments" not in config:
         return [_validated(Experiment, _override(config, settings), where)]
     if not isinstance(config["experiments"], list):
@@ -137,6 +68,33 @@ def validate(
         experiments.append(_validated(Experiment, entry, place))
     _distinct_names(experiments, where, config.get("name"))
     return _validated(Collection, {**config, "experiments": experiments}, where).experiments
+
+
+def overrides_of_snakemake(config: Mapping, path: str = "") -> Iterator[Override]:
+    """Yield what ``snakemake --config`` was given as overrides, with the meaning that ``--set`` gives them.
+
+    Snakemake leaves words within lists and mappings as text, and adds a mapping to that of the file.
+
+    Args:
+        config: as Snakemake has parsed it.
+        path: of the fields above, with a dot behind it.
+
+    Raises:
+        VicinalError: a value is not YAML.
+    """
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from overrides_of_snakemake(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", _read_words(value, f"--config {path}{key}")
+
+
+def _read_words(value: Any, where: str) -> Any:
+    if isinstance(value, list):
+        return [_read_words(entry, where) for entry in value]
+    if isinstance(value, Mapping):
+        return {key: _read_words(entry, where) for key, entry in value.items()}
+    return parse_yaml(value, where) if isinstance(value, str) else value
 
 
 def read_cluster(path: Path | str) -> Cluster:
@@ -184,7 +142,7 @@ def _distinct_names(experiments: list[Experiment], where: str, collection: Any) 
             raise VicinalError(f"{where}: experiments: {name!r} is listed twice")
 
 
-def _split_override(text: str) -> tuple[str, Any]:
+def _split_override(text: str) -> Override:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise VicinalError(f"--set {_one_line(text)}: expected KEY=VALUE, e.g. epochs=2 or 'temperatures=[1,4]'")
@@ -195,7 +153,7 @@ def _one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _override(config: dict, settings: list[tuple[str, Any]]) -> dict:
+def _override(config: dict, settings: list[Override]) -> dict:
     """Return a copy of an experiment's mapping with the overrides applied."""
     if "grids" in config:
         config = {**config, "grids": named_blocks(config["grids"])}

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from vicinal.config.section import Float, Int
+from vicinal.config.section import Float, Int, as_number
 from vicinal.errors import nearest
 from vicinal.models.registry import ARCHITECTURES
 from vicinal.results import SHARED_FOLDERS
@@ -33,7 +33,11 @@ def _method(name: Any) -> Any:
 def _temperature(value: Any) -> Any:
     if value == "std":
         return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    try:
+        value = as_number(value)
+    except ValueError as error:
+        raise ValueError(f"{error}: it must be a number > 0, or std") from None
+    if not isinstance(value, int | float):
         raise ValueError(f"{value!r} is not a temperature: it must be a number > 0, or std")
     if not 0 < value <= sys.float_info.max:
         raise ValueError(f"{value} is not a temperature: it must be > 0 (or std)")

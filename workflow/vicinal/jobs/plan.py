@@ -13,6 +13,8 @@ from typing import Any
 from vicinal.errors import VicinalError
 from vicinal.files import read_json, write_text
 
+# In place of a key, and of the code in a model's record: the user wants it trained anew.
+RETRAIN = "retrain"
 PARTS = ("code", "students", "units", "upstream", "files")
 
 
@@ -43,6 +45,12 @@ def record_key(output: Path, plan: dict) -> None:
 def forget_key(output: Path) -> None:
     """Remove the key beside ``output``, so that the next run makes the output anew."""
     _key_file(output).unlink(missing_ok=True)
+
+
+def ask_again(output: Path) -> None:
+    """Let a finished ``output`` count as stale, because the user wants what it lists trained anew; keep its parts."""
+    if lines := _key_lines(output):
+        write_text(_key_file(output), "\n".join([RETRAIN, *lines[1:]]) + "\n")
 
 
 def _key_lines(output: Path) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vicinal.files import modified, read_object
-from vicinal.jobs.plan import recorded_key, recorded_parts
+from vicinal.jobs.plan import RETRAIN, recorded_key, recorded_parts
 from vicinal.planning.plans import Plan, Ref
 from vicinal.planning.reasons import Relatives, student_reason
 from vicinal.results import STAGES, TRAINED
@@ -64,6 +64,8 @@ def stale_reasons(plan: Plan, results: Path, relatives: Relatives) -> list[str]:
             return [f"missing: {output}"]
         is_planned = read_object(results / plan.path).get("key") == plan.key
         return [UNFINISHED] if is_planned else relatives.reasons(plan)
+    if recorded_key(output) == RETRAIN:
+        return ["--retrain"]
     if recorded_key(output) != plan.key:
         return _changed_parts(plan, parts) or ["settings"]
     gone = [directory for directory in plan.directories if not (results / directory).is_dir()]

@@ -8,13 +8,13 @@ differ the output is stale, whatever Snakemake's own records say.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vicinal.analysis.figures import FIGURES
-from vicinal.config import Execution, Experiment, validate
+from vicinal.config import Execution, Experiment, Override, validate
 from vicinal.data.corruptions.catalogue import ARCHIVES, planned_state
 from vicinal.errors import VicinalError
 from vicinal.files import WORKFLOW, sha256
@@ -145,7 +145,7 @@ def resolve(
 
 
 def plan_experiments(
-    config: Mapping, where: str, folder: Path, results: Path = Path("results")
+    config: Mapping, where: str, folder: Path, results: Path = Path("results"), overrides: Sequence[Override] = ()
 ) -> tuple[Artefacts, Execution]:
     """Return what a config asks for, and how it runs.
 
@@ -154,11 +154,12 @@ def plan_experiments(
         where: what to call the config in messages.
         folder: of the experiments that a collection names.
         results: the results folder.
+        overrides: of settings, see ``validate``.
 
     Raises:
         VicinalError: the config is wrong, or its data cannot be found.
     """
-    experiments = validate(config, where, folder=folder)
+    experiments = validate(config, where, overrides, folder)
     return resolve(experiments, where, results, collection_name(config["name"], [e.name for e in experiments], results))
 
 

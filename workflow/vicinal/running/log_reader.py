@@ -1,17 +1,23 @@
 """Follows the jobs of a run by Snakemake's events, and finds in their logs what went wrong."""
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vicinal.files import modified
+
 # Lines of a job's log that its user should see even if all went well.
 WARNING = "warning: "
 SHOWN_WARNINGS = 3
 # An executor ends its message with this advice, which does not help here.
 ADVICE = "For further error details"
+# In a log of Slurm's: a line that names an error, and one that only says that something ended by it.
+CAUSE = re.compile(r"error|exception|not found|no such|denied|cannot|killed|exceeded", re.IGNORECASE)
+CONSEQUENCE = re.compile(r"^(srun: error: .*(Exited|Terminated)|Error in rule |.*returned non-zero|Exiting because)")
 # The rule that asks for everything and makes nothing itself.
 TARGET = "all"
 
@@ -33,14 +39,32 @@ def find_errors(lines: Iterable[str]) -> list[str]:
     return [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
 
 
+def find_cause(lines: Iterable[str]) -> str | None:
+    """Return the line of a log of Slurm's or Snakemake's that names an error best; None if there is none."""
+    named = [line.strip() for line in lines if CAUSE.search(line)]
+    return next((line for line in reversed(named) if not CONSEQUENCE.search(line)), named[-1] if named else None)
+
+
 @dataclass
 class Job:
-    """A job that Snakemake has started or submitted; if it failed, ``message`` is what the executor says of it."""
+    """A job that Snakemake has started or submitted.
+
+    Attributes:
+        rule, wildcards: what it makes.
+        log: of its script.
+        message: if it failed, what the executor says of it.
+        slurm_log: if it failed on a cluster, what came before its script or around it.
+    """
 
     rule: str
     wildcards: str
     log: Path
     message: str = ""
+    slurm_log: Path | None = None
+
+    def __post_init__(self) -> None:
+        # Until the script begins, the log is that of an earlier attempt, or there is none.
+        self._former = modified(self.log)
 
     @property
     def label(self) -> str:
@@ -52,13 +76,20 @@ class Job:
         return (tail(self.log) or [self.label])[-1]
 
     def problems(self) -> list[str]:
-        """Return what went wrong, a line each: the errors in the job's log, else the executor's message."""
-        lines = tail(self.log)
+        """Return what went wrong, a line each: the errors in the job's log, else the executor's message.
+
+        A job that Slurm ended, or never took, writes no error; of one that died before its script began, Slurm's log
+        tells why.
+        """
+        lines, log = tail(self.log), self.log
+        # Where there is no log, Snakemake makes an empty one.
+        has_begun = lines and modified(log) != self._former
+        if self.slurm_log and not has_begun and (found := tail(self.slurm_log)):
+            lines, log = [find_cause(found) or found[-1]], self.slurm_log
         if errors := find_errors(lines):
-            return errors
-        # A job that Slurm ended, or never took, writes no error.
+            return [f"{error} (log: {log})" for error in errors]
         last = lines[-1] if lines else "failed, and left no message"
-        return [f"{self.message} ({last})" if self.message else last]
+        return [f"{self.message} ({last}) (log: {log})" if self.message else f"{last} (log: {log})"]
 
     def warnings(self) -> list[str]:
         """Return the warnings in the job's log, all in one line; none if there are none."""
@@ -105,6 +136,9 @@ class Run:
                 # The indented lines are the call of sbatch.
                 lines = (message or "").partition(ADVICE)[0].splitlines()
                 job.message = " ".join(line for line in lines if line and not line.startswith(" "))
+                job.slurm_log = Path(logs[1]) if len(logs := event.get("log") or []) > 1 else None
+            case {"event": "slurm", "msg": message}:
+                self.news.append(message)
             case {"event": "error", "msg": message}:
                 self.errors += [line.strip() for line in message.splitlines() if line.strip()]
         return None
@@ -117,4 +151,4 @@ class Run:
 
     def failures(self) -> list[str]:
         """Return what went wrong in the failed jobs, a line each."""
-        return [f"{job.rule}: {words} (log: {job.log})" for job in self.failed.values() for words in job.problems()]
+        return [f"{job.rule}: {words}" for job in self.failed.values() for words in job.problems()]

@@ -23,6 +23,7 @@ from vicinal.files import write_text
 from vicinal.running.log_reader import Run, tail
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+SNAKEMAKE_ON_SLURM = [sys.executable, "-m", "vicinal.running.slurm_executor"]
 # Without a terminal, the running jobs are shown after so many seconds without news.
 QUIET_SECONDS = 20
 SHOWN_JOBS = 4
@@ -138,9 +139,9 @@ def _confirmed() -> bool:
     return input("Has it ended, and shall its lock be removed? [y/N] ").strip().lower() in ("y", "yes")
 
 
-def run_snakemake_as_it_is(arguments: list[str], lock: int) -> int:
+def run_snakemake_as_it_is(command: list[str], lock: int) -> int:
     """Run Snakemake with its own output, and return its exit status."""
-    process = subprocess.Popen([*SNAKEMAKE, *arguments], pass_fds=(lock,))
+    process = subprocess.Popen(command, pass_fds=(lock,))
     signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
     while True:
         try:
@@ -149,11 +150,11 @@ def run_snakemake_as_it_is(arguments: list[str], lock: int) -> int:
             continue
 
 
-def run_snakemake(arguments: list[str], logs: Path, lock: int) -> int:
+def run_snakemake(command: list[str], logs: Path, lock: int) -> int:
     """Run Snakemake on the workflow of this folder, show progress, and return its exit status.
 
     Args:
-        arguments: of Snakemake.
+        command: Snakemake and its arguments.
         logs: folder for its output, with one file for each run.
         lock: descriptor that Snakemake inherits.
     """
@@ -163,7 +164,7 @@ def run_snakemake(arguments: list[str], logs: Path, lock: int) -> int:
     plugin = ["--logger", "vicinal", "--logger-vicinal-pipe", str(writing)]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*SNAKEMAKE, *arguments, *plugin], stdout=output, stderr=subprocess.STDOUT, pass_fds=(lock, writing)
+            [*command, *plugin], stdout=output, stderr=subprocess.STDOUT, pass_fds=(lock, writing)
         )
     os.close(writing)
     signal.signal(signal.SIGTERM, _raise_terminated)

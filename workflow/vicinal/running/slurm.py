@@ -9,6 +9,7 @@ import math
 import re
 import shlex
 import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,6 +32,8 @@ START_MINUTES = 5
 # So many minutes before its time limit a job stops by itself, as its clock starts later than Slurm's.
 BEFORE_LIMIT = 2
 SLURM_SECONDS = 60
+# From one look at the jobs to the next without accounting, at most, s.
+STATUS_SECONDS = 20
 
 
 class Requests:
@@ -38,31 +41,47 @@ class Requests:
 
     Args:
         cluster: its settings; None: the jobs run on this machine.
-        gpus: of a job.
+        on_gpu: whether a job needs a GPU.
         results: the results folder.
+
+    Attributes:
+        gpus: the resource ``gpu`` of a job, which becomes ``--gpus``; 0 where the cluster wants ``--gres``.
     """
 
-    def __init__(self, cluster: "Cluster | None", gpus: int, results: Path = Path("results")) -> None:
-        self.cluster, self.gpus, self.results = cluster, gpus, results
+    def __init__(self, cluster: "Cluster | None", on_gpu: bool, results: Path = Path("results")) -> None:
+        self.cluster, self.on_gpu, self.results = cluster, on_gpu, results
+        self.gpus = int(on_gpu and not (cluster and cluster.gres))
         self._planned = read_planned(results) if cluster else {}
 
     def resources(self, stage: str) -> dict[str, Any]:
-        """Return what the rule of ``stage`` asks the cluster for, besides the GPU; nothing on one machine.
+        """Return what the rule of ``stage`` asks the cluster for, besides ``gpus``; nothing on one machine.
 
         Snakemake calls the functions again for every attempt, counted from 1.
         """
         if (cluster := self.cluster) is None:
             return {}
-        return {
-            "mem_mb": lambda wildcards, attempt: min(cluster.max_mem_mb, cluster.mem_mb * 2 ** (attempt - 1)),
+        asked: dict[str, Any] = {
             "runtime": lambda wildcards, attempt: self.minutes(stage, wildcards[0], attempt),
             "slurm_partition": cluster.partition,
             "slurm_account": cluster.account,
-            "gpu_model": cluster.gpu_type if self.gpus else None,
             "constraint": cluster.constraint,
             "qos": cluster.qos,
             "slurm_extra": lambda wildcards, attempt: self.flags(stage, wildcards[0], attempt),
         }
+        if self.gpus and cluster.gpu_type:
+            asked["gpu_model"] = cluster.gpu_type
+        elif self.on_gpu and cluster.gres:
+            asked["gres"] = cluster.gres
+        if cluster.mem_mb and cluster.mem_per_cpu:
+            asked["mem_mb_per_cpu"] = lambda wildcards, attempt, threads: math.ceil(self.memory(attempt) / threads)
+        elif cluster.mem_mb:
+            asked["mem_mb"] = lambda wildcards, attempt: self.memory(attempt)
+        return asked
+
+    def memory(self, attempt: int) -> int:
+        """Return the memory of a job in MB, doubled at every new attempt, at most the cluster's limit."""
+        assert self.cluster and self.cluster.mem_mb, "only jobs for a cluster ask for memory, and not everywhere"
+        return min(self.cluster.max_mem_mb, self.cluster.mem_mb * 2 ** (attempt - 1))
 
     def minutes(self, stage: str, id_: str, attempt: int) -> int:
         """Return the time limit of a job: as planned, doubled at every new attempt, at most the cluster's limit."""
@@ -130,9 +149,14 @@ def prepare_cluster(artefacts: "Artefacts", execution: "Execution", name: str, c
     Raises:
         VicinalError: Slurm does not answer.
     """
+    if shlex.quote(sys.executable) != sys.executable:
+        raise VicinalError(
+            f"--slurm: {sys.executable}: Snakemake does not quote the path of Python for its jobs; move the project to "
+            "a path without spaces and special characters"
+        )
     cluster = cluster_of(artefacts)
     assert cluster, "with_cluster gave it to each experiment"
-    status_command = "sacct" if _has_accounting(cluster) else "squeue"
+    status_options = find_status_options(cluster)
     prefix = job_prefix(name, results)
     minutes = estimate_minutes(artefacts, execution, results)
     after = {made: ids for made, ids in find_queued(results).items() if made in minutes}
@@ -147,15 +171,18 @@ def prepare_cluster(artefacts: "Artefacts", execution: "Execution", name: str, c
     retries = cluster.retries + math.ceil(longest / cluster.max_minutes) - 1
     return [
         "--profile", str(PROFILE), "--jobs", str(cluster.max_jobs), "--local-cores", str(cores),
-        "--retries", str(retries), "--slurm-jobname-prefix", prefix, "--slurm-status-command", status_command,
+        "--retries", str(retries), "--slurm-jobname-prefix", prefix, *status_options,
     ]  # fmt: skip
 
 
 def _describe(cluster: "Cluster", minutes: Mapping[str, int]) -> str:
-    asked = [min(cluster.max_minutes, value) for value in minutes.values()]
-    times = f"{min(asked)} to {max(asked)} minutes" if asked else "no job"
-    place = f"partition {cluster.partition}" if cluster.partition else "the default partition"
-    return f"cluster: {place}, {cluster.mem_mb} MB and {times} a job at first, {cluster.max_jobs} jobs at a time"
+    place = f"cluster: {f'partition {cluster.partition}' if cluster.partition else 'the default partition'}"
+    if not minutes:
+        return f"{place}; no job to submit"
+    asked = sorted({min(cluster.max_minutes, value) for value in minutes.values()})
+    times = " to ".join(map(str, dict.fromkeys((asked[0], asked[-1]))))
+    memory = f"{cluster.mem_mb} MB" if cluster.mem_mb else "no memory asked for"
+    return f"{place}; each job at first: {times} minutes, {memory}; {cluster.max_jobs} jobs at a time"
 
 
 def estimate_minutes(artefacts: "Artefacts", execution: "Execution", results: Path) -> dict[str, int]:
@@ -220,13 +247,26 @@ def find_queued(results: Path) -> dict[str, list[str]]:
     return dict(found)
 
 
-def _has_accounting(cluster: "Cluster") -> bool:
-    """Return whether sacct knows what became of a job."""
+def find_status_options(cluster: "Cluster") -> list[str]:
+    """Return Snakemake's arguments for how the end of a job is found out: by sacct, or where it does not work, squeue.
+
+    Raises:
+        VicinalError: Slurm does not answer, or has no accounting although the cluster's settings say so.
+    """
     config = ask_slurm("scontrol", "show", "config")  # even if it is not needed: Slurm must answer
-    if cluster.accounting is not None:
-        return cluster.accounting
-    found = re.search(r"^AccountingStorageType\s*=\s*(\S+)", config, re.M)
-    return found is not None and found[1] not in ("(null)", "none", "accounting_storage/none")
+    if cluster.accounting is not False:
+        try:
+            ask_slurm("sacct", "--noheader", "--name=vicinal")
+            return ["--slurm-status-command", "sacct"]
+        except VicinalError as error:
+            if cluster.accounting:
+                raise VicinalError(f"{error}; or set cluster.accounting to null or false") from None
+    # Slurm forgets a job so many seconds after its end; 0: never.
+    found = re.search(r"^MinJobAge\s*=\s*(\d+)", config, re.M)
+    age = int(found[1]) if found else 0
+    seconds = max(1, min(STATUS_SECONDS, age // 3)) if age else STATUS_SECONDS
+    print(f"this cluster keeps no accounts of jobs: squeue is asked every {seconds} s", flush=True)
+    return ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", str(seconds)]
 
 
 def ask_slurm(*command: str, run: Callable[..., Any] = subprocess.run) -> str:

@@ -15,8 +15,10 @@ from vicinal.planning.changes import Change, find_changes
 from vicinal.planning.plans import Plan, Ref
 from vicinal.results import STAGES
 from vicinal.running.estimate.recorded import benchmark_seconds
-from vicinal.running.log_reader import find_errors, tail
+from vicinal.running.log_reader import find_cause, find_errors, tail
 
+# As profiles/slurm/config.yaml says.
+SLURM_LOGS = "logs/slurm"
 # What a run would still do is found out every so many seconds, more rarely where that takes long.
 REFRESH_SECONDS = 10.0
 REFRESH_SHARE = 20
@@ -188,10 +190,16 @@ def find_head(results: Path) -> Head:
 
 def find_failure(plan: Plan, results: Path, beat: dict[str, Any] | None, now: float) -> dict[str, Any] | None:
     """Return how a job that does not run failed the last time; None if it did not."""
-    path = results / STAGES[plan.stage].log_of(plan.id)
+    stage = STAGES[plan.stage]
+    path = results / stage.log_of(plan.id)
     lines, logged = tail(path), modified(path)
-    failure = {"stage": plan.stage, "id": plan.id, "log": str(path), "lines": lines[-LOG_LINES:]}
     errors = find_errors(lines)
+    # Where there is no log, Snakemake makes an empty one.
+    since = logged if lines else None
+    if beat is None and (before := slurm_log(results / SLURM_LOGS / f"rule_{stage.rule}" / plan.id, since)):
+        path, lines, logged = before, tail(before), modified(before)
+        errors = [cause] if (cause := find_cause(lines)) else []
+    failure = {"stage": plan.stage, "id": plan.id, "log": str(path), "lines": lines[-LOG_LINES:]}
     if beat is not None:
         words = "stopped without a word: killed, or out of memory?" if beat["gone"] else beat.get("error", "failed")
         return {**failure, "error": errors[0] if errors else words, "age": beat["age"]}
@@ -201,3 +209,10 @@ def find_failure(plan: Plan, results: Path, beat: dict[str, Any] | None, now: fl
     if not errors and not any(line.startswith("Traceback (most recent call last)") for line in lines):
         return None
     return {**failure, "error": errors[0] if errors else lines[-1], "age": max(0.0, now - logged)}
+
+
+def slurm_log(folder: Path, since: float | None) -> Path | None:
+    """Return Slurm's newest log of a job; None where the script has written since, or there is none."""
+    times = {path: modified(path) or 0.0 for path in folder.glob("*.log")}
+    newest = max(times, key=lambda path: times[path], default=None)
+    return newest if newest and times[newest] > (since or 0.0) else None
