@@ -28,7 +28,10 @@ if not workflow.overwrite_configfiles:
 
 
 # Jobs find the library even if it is not installed.
-shell.prefix(f"export PYTHONPATH={shlex.quote(LIBRARY)}:$PYTHONPATH; ")
+# An empty part of PYTHONPATH would be the working folder.
+shell.prefix(
+    f"export PYTHONPATH={shlex.quote(LIBRARY)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+)
 
 from vicinal.analysis.figures import FIGURES
 from vicinal.config import overrides_of_snakemake, read_config
