@@ -109,7 +109,7 @@ def test_a_flag_is_refused_or_reaches_sbatch_as_it_is(flag):
         ("extra", ["--gres=gpu:2"], "set cluster.gres instead"),
         ("extra", ["--mem-per-cpu=2000"], "set cluster.mem_per_cpu instead"),
         ("extra", ["--gpus-per-node=1"], "the workflow sets it"),
-        ("gres", "gpu:1 --wrap=x", "pattern"),
+        ("gres", "gpu:1 --wrap=x", "as --gres asks for it"),
         ("extra", ["--cpus-per-gpu=4"], "the workflow sets it"),
         ("max_minutes", 0, "must be at least 1"),
         ("mem_mb", 100_000, "is more than max_mem_mb"),
