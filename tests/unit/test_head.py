@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vicinal.running.runner import INTERRUPTED, TERMINATED, _leaves, head_lock, run_snakemake
+from vicinal.running.runner import INTERRUPTED, SNAKEMAKE, TERMINATED, _leaves, head_lock, run_snakemake
 
 WORKFLOW = Path(__file__).resolve().parents[2] / "workflow"
 SNAKEFILE = """
@@ -35,7 +35,7 @@ def run(tmp_path, monkeypatch, capsys):
     def run(snakefile, *arguments):
         Path("Snakefile").write_text(snakefile)
         with head_lock(Path("results")) as lock:
-            status = run_snakemake(["--cores", "2", *arguments], Path("results/logs"), lock)
+            status = run_snakemake([*SNAKEMAKE, "--cores", "2", *arguments], Path("results"), lock)
         out, err = capsys.readouterr()
         return status, out.splitlines(), err.splitlines()
 
@@ -46,7 +46,7 @@ def run(tmp_path, monkeypatch, capsys):
 def test_jobs_are_counted_and_a_second_run_has_nothing_to_do(run):
     status, out, err = run(SNAKEFILE % "echo; touch {output}")
     assert (status, err) == (0, [])
-    assert [re.sub(r"\d:\d\d:\d\d", "T", line) for line in out[:1]] == [f"[1/2] T make          {out[0][-1]}"]
+    assert [re.sub(r"\d:\d\d:\d\d", "T", line) for line in out[:1]] == [f"[1/2] T make  {out[0][-1]}"]
     assert [line[:5] for line in out] == ["[1/2]", "[2/2]"]
     assert sorted(line[-1] for line in out) == ["a", "b"]
     [log] = Path("results/logs").glob("run-*.log")
@@ -57,7 +57,7 @@ def test_jobs_are_counted_and_a_second_run_has_nothing_to_do(run):
 def test_a_failed_job_is_told_in_its_own_words(run):
     status, out, err = run(SNAKEFILE % "echo 'warning: odd'; echo 'error: {wildcards.name}: wrong'; false", "-k")
     assert status == 1
-    assert sorted(out) == [f"warning: make          {n}: odd (log: logs/{n}.log)" for n in "ab"]
+    assert sorted(out) == [f"warning: make  {n}: odd (log: logs/{n}.log)" for n in "ab"]
     assert sorted(err[:2]) == [f"error: make: {n}: wrong (log: logs/{n}.log)" for n in "ab"]
     assert err[2].startswith("not finished (all output: results/logs/run-")
     assert len(err) == 3
@@ -114,9 +114,9 @@ while True:
 HEAD = """
 import sys
 from pathlib import Path
-from vicinal.running.runner import head_lock, run_snakemake
+from vicinal.running.runner import SNAKEMAKE, head_lock, run_snakemake
 with head_lock(Path("results")) as lock:
-    sys.exit(run_snakemake(["--cores", "2"], Path("results/logs"), lock))
+    sys.exit(run_snakemake([*SNAKEMAKE, "--cores", "2"], Path("results"), lock))
 """
 
 

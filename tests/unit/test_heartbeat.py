@@ -14,7 +14,9 @@ import pytest
 from vicinal.errors import VicinalError
 from vicinal.jobs import progress
 from vicinal.jobs.heartbeat import EVERY, GONE_SECONDS, SILENT_SECONDS, Heartbeat, lives, read_beats, update_heartbeat
+from vicinal.jobs.plan import student_labels
 from vicinal.jobs.progress import QUIET_SECONDS, Progress
+from vicinal.jobs.script import heartbeat_of
 
 
 def wait_for(condition, seconds=10.0):
@@ -196,3 +198,44 @@ def test_progress_fills_the_heartbeat_and_speaks_after_a_silence(tmp_path, monke
     meter.update(2, "loss 0.5", {"a": {"loss": 0.5, "accuracy": None}})
     assert capsys.readouterr().err == "job: 2/10 epochs, 0.1 epochs/s, 20 s, about 80 s left, loss 0.5\n"
     assert heartbeat._content["models"] == {"a": {"loss": 0.5, "accuracy": None}}
+
+
+def test_students_are_told_apart_by_what_differs_among_them(tmp_path, monkeypatch, capsys):
+    own = {
+        "a": {"temperature": 2, "loss": {"kd_weight": 1}},
+        "b": {"temperature": 2, "alpha": 1, "loss": {"kd_weight": 1}},
+        "c": {"temperature": 2, "alpha": 1, "logit_scale": 0.5, "loss": {"kd_weight": 1}},
+        "d": {"temperature": "std", "alpha": 1, "loss": {"kd_weight": 0.9, "ce_weight": 0.1}},
+        "e": {"temperature": 4, "alpha": 0.4, "loss": {"kd_weight": 1}},
+    }
+    plan = {
+        "stage": "cohorts",
+        "id": "c-1",
+        "spec": {"teacher": {}},
+        "students": {k: {"own": v} for k, v in own.items()},
+    }
+    labels = student_labels(plan)
+    assert labels == {
+        "a": "KD T=2 kd=1",
+        "b": "KD + mixup α=1 T=2 kd=1",
+        "c": "KD + mixup α=1 T=2 c=0.5 kd=1",
+        "d": "KD + mixup α=1 T=std kd=0.9 ce=0.1",
+        "e": "KD + mixup α=0.4 T=4 kd=1",
+    }
+    same = {k: own[k] for k in "abc"}
+    assert student_labels({**plan, "students": {k: {"own": v} for k, v in same.items()}}) == {
+        "a": "KD", "b": "KD + mixup", "c": "KD + mixup c=0.5"
+    }  # fmt: skip
+    alone = {"x": {"own": {"loss": {"ce_weight": 1}}}, "y": {"own": {"alpha": 1, "loss": {"ce_weight": 1}}}}
+    assert student_labels({"spec": {}, "students": alone}) == {"x": "CE", "y": "CE + mixup"}
+    assert student_labels({"stage": "teachers", "id": "t", "spec": {}}) == {}
+
+    with heartbeat_of(tmp_path, plan) as heartbeat:
+        meter = Progress("c-1", 10, "epochs")
+        curves = {"c": {"loss": 0.5, "accuracy": 0.75}, "e": {"loss": None, "accuracy": None}}
+        meter.update(10, "T=2 loss 0.5, T=4", curves)
+        assert read(heartbeat.path)["labels"] == labels
+    line = capsys.readouterr().err
+    assert line.endswith(
+        "left, KD + mixup α=1 T=2 c=0.5 kd=1: loss 0.5000 val 75.0%, KD + mixup α=0.4 T=4 kd=1: no finite loss\n"
+    )

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def plans(results):
-    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0]"])
+    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0,1]", "data.subset=fixed"])
     # As a run does: the hashes of data files are remembered.
     artefacts, _ = resolve([experiment], "config.yaml", results)
     return list(build_plans(artefacts))
@@ -76,7 +76,7 @@ def test_before_during_and_after(results, plans):
     write_plans(plans, results)
     status = Monitor("digits", "config.yaml", plans, results).look()
     assert (status.done, status.wanted, status.over) == (0, len(plans), False)
-    assert status.stages["cohorts"] == {"done": 0, "wanted": 6}
+    assert status.stages["cohorts"] == {"done": 0, "wanted": 4}
     assert (status.running, status.finished, status.failed, status.seconds_left) == ([], [], [], None)
 
     finish(results, plans[0], 3.5)
@@ -127,7 +127,7 @@ def test_time_left_is_work_over_rate(results, plans):
             finish(results, plan, 50.0)
         status = Monitor("digits", "config.yaml", plans, results).look()
         left = sum(plan.ref in find_changes(plans, results) for plan in cohorts)
-        done = 20 + 180 + 50 * (6 - left)
+        done = 20 + 180 + 50 * (4 - left)
         assert status.seconds_left == pytest.approx((60 + 50 * left) / (done / 100), rel=0.02)
 
 
@@ -267,7 +267,12 @@ def test_the_command_where_nothing_ran(results, capsys):
 def test_the_command_shows_the_last_run_and_writes_nothing(results, plans, capsys):
     write_plans(plans, results)
     snapshot = results / "plan" / "config.yaml"
-    text = (ROOT / "config.yaml").read_text().replace("seeds: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]", "seeds: [0]")
+    text = (
+        (ROOT / "config.yaml")
+        .read_text()
+        .replace("seeds: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]", "seeds: [0, 1]")
+        .replace("limit_train: 40", "limit_train: 40, subset: fixed")
+    )
     snapshot.write_text(text)
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
     status = json.loads(run(capsys, "--json"))

@@ -67,7 +67,7 @@ def test_a_failure_told_twice_is_one_failure_and_warns_once(tmp_path):
     log = tmp_path / "a.log"
     log.write_text("warning: x\nerror: y\n")
     run, _ = take(started(log), failed(), failed())
-    assert run.news == [f"warning: distill       c-1: x (log: {log})"]
+    assert run.news == [f"warning: distill  c-1: x (log: {log})"]
     assert run.failures() == [f"distill: y (log: {log})"]
 
 
@@ -79,7 +79,7 @@ def test_snakemakes_own_errors():
 
 def test_the_last_line_of_a_running_job(tmp_path):
     job = Job("distill", "c-1", tmp_path / "x.log")
-    assert job.last_line() == "distill       c-1"
+    assert job.last_line() == "distill  c-1"
     job.log.write_text("first\nepoch 2\n\n")
     assert job.last_line() == "epoch 2"
 
@@ -130,7 +130,7 @@ def test_a_job_that_is_tried_again_is_no_failure(tmp_path):
     run, _ = take(started(path), failed("node failure"))
     assert (run.news, run.running) == ([], {})
     run.take(started(path))
-    assert run.news == [f"distill       c-1: node failure (epoch 3 of 9) (log: {path}); trying again"]
+    assert run.news == [f"distill  c-1: node failure (epoch 3 of 9) (log: {path}); trying again"]
     assert run.take(FINISHED) == Job("distill", "c-1", path)
     assert (run.failed, run.done) == ({}, 1)
 
@@ -189,9 +189,7 @@ def test_a_damaged_checkpoint_is_told_in_one_line_when_the_job_ends(tmp_path, ca
     assert find_checkpoint(folder, []) is None
     log.write_text(f"c-1: 2 students to train\n{capsys.readouterr().err}1/30 epochs\n")
     [line] = warnings_of(log)
-    assert line.startswith(
-        f"warning: distill       c-1: {folder}/host-1-2-ab.0.safetensors: a damaged checkpoint, left "
-    )
+    assert line.startswith(f"warning: distill  c-1: {folder}/host-1-2-ab.0.safetensors: a damaged checkpoint, left ")
     assert f"; {folder}: no checkpoint is whole; starting from the beginning (log: {log})" in line
     assert warnings_of(log, failed()) == [line]
     assert warnings_of(log, {"event": "job_finished", "job_id": 8}) == []
@@ -217,5 +215,5 @@ def test_what_a_job_warns_of_is_told_once(tmp_path, text, says):
     found = warnings_of(log)
     assert len(found) == len(says)
     for line, words in zip(found, says, strict=True):
-        assert line.startswith(f"warning: distill       c-1: {words}")
+        assert line.startswith(f"warning: distill  c-1: {words}")
         assert line.endswith(f" (log: {log})")

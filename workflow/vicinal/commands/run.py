@@ -37,6 +37,7 @@ from vicinal.running.runner import (
     unlock_snakemake,
 )
 from vicinal.running.slurm import prepare_cluster, with_cluster
+from vicinal.running.time_left import planned_seconds
 from vicinal.words import count
 
 EPILOG = f"Anything after -- goes to Snakemake as it is, e.g. -- --dry-run. {SETTINGS}"
@@ -122,9 +123,10 @@ def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
             command = [*SNAKEMAKE_ON_SLURM, *config, *on_slurm]
         else:
             command = [*SNAKEMAKE, *config, "--cores", str(args.cores), *_gpus(execution)]
+        planned = dict if args.slurm else partial(planned_seconds, artefacts, execution, args.cores, RESULTS)
         if snakemake_arguments:
             return run_snakemake_as_it_is([*command, *snakemake_arguments], lock)
-        status = run_snakemake(command, RESULTS / "logs", lock)
+        status = run_snakemake(command, RESULTS, lock, planned)
         if status == 0:
             write_last_run(_config_text(name, experiments), RESULTS)
     if status == 0:

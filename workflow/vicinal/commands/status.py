@@ -3,7 +3,6 @@
 import argparse
 import json
 import time
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -17,6 +16,7 @@ from vicinal.planning.experiments import RESULTS, SNAPSHOT, add_experiment_argum
 from vicinal.planning.plans import build_plans
 from vicinal.results import STAGES
 from vicinal.running.console import make_console
+from vicinal.running.live import describe_count, value_range
 from vicinal.running.status import Monitor, Status
 from vicinal.words import duration
 
@@ -148,9 +148,9 @@ def _running(beats: list[dict[str, Any]]) -> Table:
         rate = beat.get("images_per_second")
         table.add_row(
             job,
-            _count(beat),
-            _range((model.get("loss") for model in models), "{:.3f}"),
-            _range((model.get("accuracy") for model in models), "{:.1%}"),
+            describe_count(beat),
+            value_range(models, "loss", "{:.3f}"),
+            value_range(models, "accuracy", "{:.1%}"),
             "" if rate is None else f"{rate:,.0f}",
             "" if beat["seconds_left"] is None else duration(beat["seconds_left"]),
         )
@@ -161,22 +161,6 @@ def _where(beat: dict[str, Any]) -> str:
     slurm = f", SLURM job {beat['slurm_job_id']}" if beat.get("slurm_job_id") else ""
     device = f" {beat['device']}" if beat.get("device") else ""
     return f"{STAGES[beat['stage']].rule} on {beat.get('host')}:{beat['pid']}{device}{slurm}"
-
-
-def _count(beat: dict[str, Any]) -> str:
-    done, total = beat.get("done"), beat.get("total")
-    if done is None or total is None:
-        return ""
-    return f"{done if isinstance(done, int) else f'{done:.1f}'}/{total} {beat.get('unit')}"
-
-
-def _range(values: Iterable[float | None], form: str) -> str:
-    """Return the values of a cohort as one, or from the lowest to the highest."""
-    known = sorted(value for value in values if value is not None)
-    if not known:
-        return ""
-    low, high = form.format(known[0]), form.format(known[-1])
-    return low if low == high else f"{low.removesuffix('%')}–{high}"
 
 
 def _finished(jobs: list[dict[str, Any]]) -> Table:

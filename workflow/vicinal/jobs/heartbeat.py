@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,13 +41,17 @@ class Heartbeat:
     - ``began``, ``updated``: UTC, ISO 8601; ``seconds`` since the start by the monotonic clock,
     - ``done``, ``total``, ``unit`` (epochs, models, images; None until something is counted), ``seconds_left``,
       ``images_per_second`` (None if the job trains nothing),
-    - ``models``: model id → ``loss`` and ``accuracy`` (of the validation split, a fraction), None if unknown.
+    - ``models``: model id → ``loss`` and ``accuracy`` (of the validation split, a fraction), None if unknown,
+    - ``labels``: model id → what tells a student of the job from the others (``student_labels``).
 
     If the file cannot be written, one line in the log says so, and the job goes on.
     """
 
-    def __init__(self, results: Path, stage: str, id_: str, every: float = EVERY) -> None:
+    def __init__(
+        self, results: Path, stage: str, id_: str, every: float = EVERY, labels: Mapping[str, str] | None = None
+    ) -> None:
         self.path = results / HEARTBEATS / f"{stage}-{id_}.json"
+        self.labels = dict(labels or {})
         self._every = every
         self._start = monotonic()
         self._stop = Event()
@@ -67,6 +72,7 @@ class Heartbeat:
             "seconds_left": None,
             "images_per_second": None,
             "models": {},
+            "labels": self.labels,
         }
 
     def __enter__(self) -> "Heartbeat":
@@ -117,6 +123,11 @@ class Heartbeat:
             print(
                 f"{self.path}: {error.strerror}; ./reproduce status cannot follow this job", file=sys.stderr, flush=True
             )
+
+
+def current_labels() -> dict[str, str]:
+    """Return the labels of the models of this process's job; empty if it has no heartbeat."""
+    return _current[-1].labels if _current else {}
 
 
 def update_heartbeat(**fields: Any) -> None:

@@ -97,6 +97,34 @@ def measured_models(plan: Mapping[str, Any]) -> list[str]:
     return [id_ for unit in plan.get("units", {}).values() for id_ in unit["models"]]
 
 
+def student_labels(plan: Mapping[str, Any]) -> dict[str, str]:
+    """Return student id → what tells it from the other students of a plan's job, e.g. ``KD + mixup T=2 c=0.5``.
+
+    The method always stands there; mixup strength α, temperature T, logit scale c and the weights of the loss only
+    where they differ within the job.
+    """
+    method = "KD" if "teacher" in plan.get("spec", {}) else "CE"
+    settings = {id_: _settings(student["own"]) for id_, student in plan.get("students", {}).items()}
+    values: dict[str, set[Any]] = {}
+    for name in {name for own in settings.values() for name in own}:
+        # Without mixup there is no α; the method says so.
+        values[name] = {own.get(name) for own in settings.values() if name != "α" or name in own}
+    return {
+        id_: " ".join(
+            [f"{method} + mixup" if "α" in own else method]
+            + [f"{name}={value}" for name, value in own.items() if len(values[name]) > 1]
+        )
+        for id_, own in settings.items()
+    }
+
+
+def _settings(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return in which settings a student may differ from the others of its cohort, by the signs they are shown with."""
+    signs = {"alpha": "α", "temperature": "T", "logit_scale": "c"}
+    weights = {name.removesuffix("_weight"): weight for name, weight in own.get("loss", {}).items()}
+    return {sign: own[name] for name, sign in signs.items() if name in own} | weights
+
+
 def check_id(id_: Any, where: str) -> None:
     """Check that an id that was read from a file is a plain file name, so that no path leads elsewhere.
 

@@ -2,8 +2,9 @@
 
 import sys
 import time
+from collections.abc import Mapping
 
-from vicinal.jobs.heartbeat import update_heartbeat
+from vicinal.jobs.heartbeat import current_labels, update_heartbeat
 
 # Seconds without a line after which one is printed within an epoch, too.
 QUIET_SECONDS = 15.0
@@ -35,12 +36,15 @@ class Progress:
 
         Args:
             done: number of units.
-            note: end of the line.
+            note: end of the line, where the models have no labels.
             models: for the heartbeat: model id → ``loss`` and ``accuracy``.
         """
+        labels = current_labels()
         self._note = note
         if models is not None:
             update_heartbeat(models=models)
+            if labels.keys() >= models.keys():
+                self._note = ", ".join(f"{labels[id_]}: {describe_curves(curves)}" for id_, curves in models.items())
         self._report(done, self.every if done < self.total else 0)
 
     def within(self, done: float) -> None:
@@ -66,3 +70,10 @@ class Progress:
             file=sys.stderr,
             flush=True,
         )
+
+
+def describe_curves(curves: Mapping[str, float | None]) -> str:
+    """Return the last ``loss`` and validation ``accuracy`` of a model, as far as they are known."""
+    loss, accuracy = curves.get("loss"), curves.get("accuracy")
+    words = ["" if loss is None else f"loss {loss:.4f}", "" if accuracy is None else f"val {accuracy:.1%}"]
+    return " ".join(filter(None, words)) or "no finite loss"

@@ -11,7 +11,7 @@ from vicinal.files import write_json
 from vicinal.jobs.fingerprint import named_modules, stage_fingerprint
 from vicinal.jobs.heartbeat import Heartbeat
 from vicinal.jobs.lease import lease
-from vicinal.jobs.plan import check_code, read_plan, record_key
+from vicinal.jobs.plan import check_code, read_plan, record_key, student_labels
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -82,7 +82,7 @@ def say(line: str) -> None:
 
 def heartbeat_of(results: Path, plan: dict[str, Any]) -> Heartbeat:
     """Return the heartbeat of a plan's job, which beats within its ``with`` block."""
-    return Heartbeat(results, plan["stage"], plan["id"])
+    return Heartbeat(results, plan["stage"], plan["id"], labels=student_labels(plan))
 
 
 @contextmanager

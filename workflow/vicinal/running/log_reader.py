@@ -3,6 +3,8 @@
 import os
 import re
 import sys
+import time
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,15 +54,19 @@ class Job:
     Attributes:
         rule, wildcards: what it makes.
         log: of its script.
+        width: letters of the longest rule of the run.
         message: if it failed, what the executor says of it.
         slurm_log: if it failed on a cluster, what came before its script or around it.
+        began: by the monotonic clock, s.
     """
 
     rule: str
     wildcards: str
     log: Path
+    width: int = field(default=0, compare=False)
     message: str = ""
     slurm_log: Path | None = None
+    began: float = field(default_factory=lambda: time.monotonic(), compare=False)
 
     def __post_init__(self) -> None:
         # Until the script begins, the log is that of an earlier attempt, or there is none.
@@ -68,8 +74,13 @@ class Job:
 
     @property
     def label(self) -> str:
-        """Return the rule and what it works on."""
-        return f"{self.rule:<14}{self.wildcards}"
+        """Return the rule and what it works on, in columns."""
+        return f"{self.rule:<{self.width}}  {self.wildcards}"
+
+    @property
+    def seconds(self) -> float:
+        """Return how long ago the job began, s."""
+        return time.monotonic() - self.began
 
     def last_line(self) -> str:
         """Return the last line of the job's log, or its label where the log is empty."""
@@ -107,6 +118,8 @@ class Run:
     Attributes:
         running, failed: id → job.
         done, total: numbers of jobs; ``total`` is 0 where there is nothing to do.
+        waiting: rule → number of jobs that have not begun.
+        took: rule → seconds of the jobs that ended well.
         news: lines that the user has not seen yet.
         errors: lines of Snakemake's own errors.
     """
@@ -115,6 +128,8 @@ class Run:
     failed: dict[int, Job] = field(default_factory=dict)
     done: int = 0
     total: int = 0
+    waiting: Counter[str] = field(default_factory=Counter)
+    took: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     news: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
@@ -122,15 +137,20 @@ class Run:
         """Take in one event (``snakemake_logger_plugin_vicinal``); return the job that has finished by it, if any."""
         match event:
             case {"event": "run_info", "stats": stats}:
-                self.total = stats["total"] - stats.get(TARGET, 0)
+                self.waiting = Counter({rule: n for rule, n in stats.items() if rule not in (TARGET, "total")})
+                self.total = self.waiting.total()
             case {"event": "job_info", "jobid": id_, "rule_name": rule} if rule != TARGET:
                 if failed := self.failed.pop(id_, None):
                     self.news += [f"{failed.label}: {words}; trying again" for words in failed.problems()]
-                wildcards = ", ".join(event["wildcards"].values())
-                self.running[id_] = Job(rule, wildcards, Path(event["log"][0]))
+                else:
+                    self.waiting[rule] -= 1
+                wildcards, width = ", ".join(event["wildcards"].values()), max(map(len, self.waiting))
+                self.running[id_] = Job(rule, wildcards, Path(event["log"][0]), width)
             case {"event": "job_finished", "job_id": id_} if id_ in self.running:
                 self.done += 1
-                return self._end(id_)
+                job = self._end(id_)
+                self.took[job.rule].append(job.seconds)
+                return job
             case {"event": "job_error", "jobid": id_, "rule_msg": message} if id_ in self.running:
                 self.failed[id_] = job = self._end(id_)
                 # The indented lines are the call of sbatch.

@@ -1,7 +1,6 @@
 """The head of a run: starts Snakemake, shows how far it is, and reports what failed."""
 
 import fcntl
-import json
 import os
 import signal
 import subprocess
@@ -9,24 +8,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Thread
 
 import psutil
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vicinal.errors import VicinalError
 from vicinal.files import write_text
-from vicinal.running.log_reader import Run, tail
+from vicinal.running.live import LiveView, Planned, follow
+from vicinal.running.log_reader import tail
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 SNAKEMAKE_ON_SLURM = [sys.executable, "-m", "vicinal.running.slurm_executor"]
-# Without a terminal, the running jobs are shown after so many seconds without news.
-QUIET_SECONDS = 20
-SHOWN_JOBS = 4
 # If Snakemake fails without a failed job, so many of its last lines are shown.
 SHOWN_LINES = 15
 # While Snakemake stops, jobs that it has just started are looked for so often, s.
@@ -150,14 +144,16 @@ def run_snakemake_as_it_is(command: list[str], lock: int) -> int:
             continue
 
 
-def run_snakemake(command: list[str], logs: Path, lock: int) -> int:
+def run_snakemake(command: list[str], results: Path, lock: int, planned: Planned = dict) -> int:
     """Run Snakemake on the workflow of this folder, show progress, and return its exit status.
 
     Args:
         command: Snakemake and its arguments.
-        logs: folder for its output, with one file for each run.
+        results: the results folder; its output goes to ``logs`` there, with one file for each run.
         lock: descriptor that Snakemake inherits.
+        planned: returns rule → seconds of a job by the plan.
     """
+    logs = results / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"run-{datetime.now():%Y%m%d-%H%M%S}.log"
     reading, writing = os.pipe()
@@ -168,9 +164,10 @@ def run_snakemake(command: list[str], logs: Path, lock: int) -> int:
         )
     os.close(writing)
     signal.signal(signal.SIGTERM, _raise_terminated)
-    run = Run()
+    view = LiveView(Console(highlight=False), results, planned)
+    run = view.run
     try:
-        _follow(reading, run)
+        follow(reading, view)
     except KeyboardInterrupt as stop:
         is_terminated = isinstance(stop, _Terminated)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -229,53 +226,3 @@ def _leaves(pid: int) -> set[psutil.Process]:
                     living.add(process)
                     parents.add(process.ppid())
     return {process for process in living if process.pid not in parents}
-
-
-def _follow(pipe: int, run: Run) -> None:
-    """Take in Snakemake's events until it has ended; show what happens."""
-    lines: Queue[str] = Queue()
-    Thread(target=_read_lines, args=(pipe, lines), daemon=True).start()
-    console = Console(highlight=False)
-    news = TextColumn("{task.description}", markup=False)
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("jobs"), TimeElapsedColumn(), news)
-    began = last_news = time.monotonic()
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("", total=None)
-        while True:
-            try:
-                line = lines.get(timeout=0.5)
-            except Empty:
-                jobs = list(run.running.values())
-                shown = [job.last_line() for job in jobs[:SHOWN_JOBS]]
-                width = max(20, console.width - 2)
-                progress.update(task, description="\n" + "\n".join(line[:width] for line in shown))
-                if not console.is_terminal and jobs and time.monotonic() - last_news > QUIET_SECONDS:
-                    last_news = time.monotonic()
-                    if len(jobs) > SHOWN_JOBS:  # on a cluster there are many
-                        shown.append(f"and {len(jobs) - SHOWN_JOBS} more jobs, queued or running")
-                    for line in shown:
-                        print(f"        {_clock(last_news - began)} … {line}", flush=True)
-                continue
-            if not line.endswith("\n"):  # Snakemake ended, or was killed within a line
-                return
-            finished = run.take(json.loads(line))
-            while run.news:
-                progress.console.print(run.news.pop(0), markup=False, soft_wrap=True)
-            progress.update(task, completed=run.done, total=run.total or None)
-            if finished is not None:
-                last_news = time.monotonic()
-                count = f"[{run.done:>{len(str(run.total))}}/{run.total}]"
-                line = f"{count} {_clock(last_news - began)} {finished.label}"
-                progress.console.print(line, markup=False, soft_wrap=True)
-
-
-def _read_lines(pipe: int, lines: Queue[str]) -> None:
-    """Put the lines of a pipe into a queue, and at its end one without a line break."""
-    with os.fdopen(pipe, encoding="utf-8") as events:
-        for line in events:
-            lines.put(line)
-    lines.put("")
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=int(seconds)))

@@ -3,10 +3,9 @@
 import fcntl
 import os
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from vicinal.files import modified
@@ -16,6 +15,7 @@ from vicinal.planning.plans import Plan, Ref
 from vicinal.results import STAGES
 from vicinal.running.estimate.recorded import benchmark_seconds
 from vicinal.running.log_reader import find_cause, find_errors, tail
+from vicinal.running.time_left import RECENT, Running, work_left
 
 # As profiles/slurm/config.yaml says.
 SLURM_LOGS = "logs/slurm"
@@ -24,8 +24,6 @@ REFRESH_SECONDS = 10.0
 REFRESH_SHARE = 20
 SHOWN_FINISHED = 5
 LOG_LINES = 5
-# The time of a job is estimated by the mean of so many last jobs of its stage.
-RECENT = 20
 
 
 @dataclass
@@ -153,18 +151,11 @@ class Monitor:
             if (in_this_run or len(took[ref[0]]) < RECENT) and (seconds := self._seconds(ref)) is not None:
                 took[ref[0]].append(seconds)
                 done += seconds if in_this_run else 0.0
-        for beat in status.running:
-            if not took[beat["stage"]] and beat["seconds_left"] is not None:
-                took[beat["stage"]].append(beat["seconds"] + beat["seconds_left"])
-        typical = {stage: fmean(seconds[:RECENT]) for stage, seconds in took.items() if seconds}
-        work = sum(typical.get(stage, 0.0) for stage in waiting)
-        for beat in status.running:
-            by_others = max(0.0, typical.get(beat["stage"], 0.0) - beat["seconds"])
-            work += by_others if beat["seconds_left"] is None else beat["seconds_left"]
+        running = [Running(beat["stage"], beat["seconds"], beat["seconds_left"]) for beat in status.running]
+        work, status.at_least = work_left(Counter(waiting), running, took)
         rate = float(max(1, len(status.running)))
         if done and began is not None and now > began:  # until a job has finished, each running job counts as a worker
             rate = (done + sum(beat["seconds"] for beat in status.running)) / (now - began)
-        status.at_least = not typical.keys() >= set(waiting)
         status.seconds_left = work / rate if work or not status.at_least else None
 
 
