@@ -226,6 +226,43 @@ def test_it_fits_the_terminal(width):
         assert "998877" in text
 
 
+STUDENTS = {"s0": "KD + mixup T=2", "s1": "KD + mixup T=2 c=0.5"}
+
+
+def training(**more):
+    """Return the heartbeat of a cohort of two students."""
+    curves = {"s0": {"loss": 0.5, "accuracy": 0.7}, "s1": {"loss": 1.5, "accuracy": None}}
+    return {
+        "stage": "cohorts", "id": "c_s0-1f3c9a2e", "host": "here", "pid": 1, "done": 1, "total": 2, "unit": "epochs",
+        "seconds_left": 8.0, "models": curves, "labels": STUDENTS, "age": 1.2, "silent": False, **more,
+    }  # fmt: skip
+
+
+def test_the_students_of_a_job_are_told_apart():
+    status = Status("digits", "config.yaml", running=[training()], wanted=3)
+    lines = [line.split("  ") for line in shown(status, 100).splitlines()]
+    rows = [[word.strip() for word in line if word] for line in lines]
+    assert ["KD + mixup T=2", "0.500", "70.0%"] in rows
+    assert ["KD + mixup T=2 c=0.5", "1.500"] in rows
+    # With many students, and for one model alone, the range must do.
+    for beats in ([training()] * 13, [training(labels={})], [training(models={"s0": {"loss": 1.0, "accuracy": None}})]):
+        status.running = beats
+        assert "KD" not in shown(status, 100)
+
+
+def test_the_page_is_the_view_and_refreshes_itself(tmp_path):
+    page = tmp_path / "status.html"
+    status = Status("<digits>", "config.yaml", running=[training(id="<b>&")], wanted=3, done=1)
+    command.write_page(status, page)
+    text = page.read_text()
+    assert f'<meta http-equiv="refresh" content="{command.PAGE_SECONDS}">' in text
+    assert "<title>&lt;digits&gt;: 1 of 3 jobs done</title>" in text
+    for words in ("&lt;b&gt;&amp;", "KD + mixup T=2 c=0.5", "1/2 epochs", "no run is working here"):
+        assert words in text
+    assert "<b>" not in text
+    assert "src=" not in text and "href=" not in text
+
+
 def run(capsys, *arguments):
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
@@ -254,6 +291,26 @@ def test_live_it_ends_when_all_is_done_or_at_ctrl_c(results, plans, monkeypatch,
     command.follow(Monitor("digits", "config.yaml", plans, results), console, parser.parse_args([]))
     assert len(naps) == 3
     assert f"all {len(plans)} jobs done" in capsys.readouterr().out
+
+
+def test_a_page_is_written_again_and_again_without_a_terminal(results, plans, monkeypatch, capsys):
+    write_plans(plans, results)
+    (results / "plan" / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+    page, seen = results.parent / "status.html", []
+
+    def sleep(seconds):
+        seen.append((seconds, page.read_text()))
+        page.unlink()
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(command.time, "sleep", sleep)
+    run(capsys, "--html", str(page))
+    assert [seconds for seconds, _ in seen] == [command.PAGE_SECONDS] * 2
+    assert all("jobs done" in text for _, text in seen)
+    assert "digits" in run(capsys, "--once", "--html", str(page))
+    assert len(seen) == 2
+    assert "jobs done" in page.read_text()
 
 
 def test_the_command_where_nothing_ran(results, capsys):

@@ -26,6 +26,7 @@ from vicinal.planning.plans import build_plans
 from vicinal.planning.problems import ERROR, reasons, refuse
 from vicinal.planning.skipped import write_skipped
 from vicinal.running.last_run import is_last_run, write_last_run
+from vicinal.running.notify import VARIABLES, notify
 from vicinal.running.preflight import find_problems, unwritable
 from vicinal.running.retrain import retrain
 from vicinal.running.runner import (
@@ -73,6 +74,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--unlock", action="store_true", help="remove the lock of a Snakemake that has ended")
     parser.add_argument(
+        "--notify",
+        metavar="COMMAND",
+        help=f"a line of the shell to run when the run ends; in its environment: {VARIABLES}",
+    )
+    parser.add_argument(
         "--no-venv",
         action="store_true",
         help="use the active environment, if it satisfies the lock file; the other commands know this option too",
@@ -81,12 +87,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
-    """Run an experiment; return the exit status.
+    """Run an experiment, and the command of ``--notify`` when it ends; return the exit status.
 
     Args:
         args: see ``add_arguments``.
         snakemake_arguments: if there are any, Snakemake runs with them and shows its own output.
     """
+    if args.notify is None:
+        return run(args, snakemake_arguments)
+    name, experiments, _ = read_experiments(args)
+    status = 1
+    try:
+        status = run(args, snakemake_arguments)
+        return status
+    finally:
+        notify(args.notify, name, status, [RESULTS / experiment.name for experiment in experiments])
+
+
+def run(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
+    """Run an experiment; return the exit status. The arguments are those of ``main``."""
     began = time.monotonic()
     name, experiments, where = read_experiments(args)
     if not args.slurm and any(text.startswith("cluster") for text in args.set):

@@ -1,9 +1,13 @@
 """Show what runs, what is finished and what failed; from any shell, during a run or after it."""
 
 import argparse
+import io
 import json
 import time
 from dataclasses import asdict
+from datetime import datetime
+from html import escape
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -12,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from vicinal.files import write_text
 from vicinal.planning.experiments import RESULTS, SNAPSHOT, add_experiment_arguments, read_experiments, resolve_named
 from vicinal.planning.plans import build_plans
 from vicinal.results import STAGES
@@ -21,6 +26,27 @@ from vicinal.running.status import Monitor, Status
 from vicinal.words import duration
 
 SHOWN_RUNNING, SHOWN_FAILED = 16, 5
+# Students of the running jobs are listed where there are no more than this.
+SHOWN_STUDENTS = 24
+# The page is written, and read again by a browser, every so many seconds; it is so many letters wide.
+PAGE_SECONDS, PAGE_WIDTH = 5, 120
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="refresh" content="{seconds}">
+<meta name="color-scheme" content="light dark">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>pre {{ font: 14px/1.4 monospace; overflow-x: auto }}</style>
+</head>
+<body>
+<pre>{view}</pre>
+<p>Written {time}, every {seconds} s while <code>./reproduce status --html</code> runs.</p>
+</body>
+</html>
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_experiment_arguments(parser)
     parser.add_argument("--once", action="store_true", help="print once; the default without a terminal")
     json_help = "print one JSON object (fields: vicinal.running.status.Status)"
-    parser.add_argument("--json", action="store_true", help=json_help)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help=json_help)
+    form.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help=f"write a page that a browser reads again every {PAGE_SECONDS} s, until all is done (with --once: once)",
+    )
     parser.epilog = "Without EXPERIMENT: the last run, or the one that is working. Changes nothing."
 
 
@@ -40,8 +73,11 @@ def main(args: argparse.Namespace) -> int:
         print(json.dumps(asdict(Status()), indent=1) if args.json else "nothing has run here yet: ./reproduce")
     elif args.json:
         print(json.dumps(asdict(monitor.look()), indent=1))
-    elif args.once or not console.is_terminal:
-        console.print(render(monitor.look(), console.width))
+    elif args.once or not (console.is_terminal or args.html):
+        status = monitor.look()
+        if args.html:
+            write_page(status, args.html)
+        console.print(render(status, console.width))
     else:
         follow(monitor, console, args)
     return 0
@@ -66,7 +102,7 @@ def find_monitor(args: argparse.Namespace) -> Monitor | None:
 
 
 def follow(monitor: Monitor, console: Console, args: argparse.Namespace) -> None:
-    """Show the status every second, until all is done or somebody presses Ctrl-C."""
+    """Show the status every second, until all is done or somebody presses Ctrl-C; keep a page with it up to date."""
     seen = _age_of_snapshot()
     with Live(console=console, auto_refresh=False, transient=False) as live:
         try:
@@ -75,15 +111,28 @@ def follow(monitor: Monitor, console: Console, args: argparse.Namespace) -> None
                     seen, monitor = now, find_monitor(args) or monitor
                 status = monitor.look()
                 live.update(render(status, console.width), refresh=True)
+                if args.html:
+                    write_page(status, args.html)
                 if status.over:
                     return
-                time.sleep(1)
+                time.sleep(PAGE_SECONDS if args.html else 1)
         except KeyboardInterrupt:
             return
 
 
 def _age_of_snapshot() -> float | None:
     return SNAPSHOT.stat().st_mtime if SNAPSHOT.exists() else None
+
+
+def write_page(status: Status, path: Path) -> None:
+    """Write what a terminal shows as an HTML page that a browser reads again and again."""
+    console = Console(record=True, width=PAGE_WIDTH, file=io.StringIO(), highlight=False)
+    console.print(render(status, PAGE_WIDTH))
+    view = console.export_html(inline_styles=True, code_format="{code}")
+    title = escape(f"{status.name}: {status.done} of {status.wanted} jobs done")
+    write_text(
+        path, PAGE.format(title=title, view=view, seconds=PAGE_SECONDS, time=f"{datetime.now():%d %B, %H:%M:%S}")
+    )
 
 
 def render(status: Status, width: int) -> RenderableType:
@@ -140,6 +189,7 @@ def _running(beats: list[dict[str, Any]]) -> Table:
     table.add_column("job", overflow="fold", ratio=1)
     for name in ("done", "loss", "accuracy", "images/s", "left"):
         table.add_column(name, justify="right", no_wrap=True)
+    with_students = sum(len(_students(beat)) for beat in beats) <= SHOWN_STUDENTS
     for beat in beats:
         job = Text.assemble(beat["id"], ("\n" + _where(beat), "dim"), "\n")
         age = duration(beat["age"])
@@ -154,7 +204,18 @@ def _running(beats: list[dict[str, Any]]) -> Table:
             "" if rate is None else f"{rate:,.0f}",
             "" if beat["seconds_left"] is None else duration(beat["seconds_left"]),
         )
+        for label, curves in _students(beat) if with_students else ():
+            table.add_row(
+                f"  {label}", "", value_range([curves], "loss", "{:.3f}"), value_range([curves], "accuracy", "{:.1%}")
+            )
     return table
+
+
+def _students(beat: dict[str, Any]) -> list[tuple[str, dict[str, float | None]]]:
+    """Return the label and the last curves of each student that a job trains; none where there is only one model."""
+    labels = beat.get("labels") or {}
+    found = [(labels[id_], curves) for id_, curves in (beat.get("models") or {}).items() if id_ in labels]
+    return found if len(found) > 1 else []
 
 
 def _where(beat: dict[str, Any]) -> str:

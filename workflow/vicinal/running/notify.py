@@ -1,0 +1,50 @@
+"""The command of ``--notify``: tells somebody that a run ended."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from vicinal.files import read_object
+
+# The environment of the command, beside that of the run; shown by ./reproduce --help.
+VARIABLES = (
+    "VICINAL_EXPERIMENT (its name), VICINAL_STATUS (the exit status; 0: all is done), VICINAL_REPRODUCED, "
+    "VICINAL_NOT_REPRODUCED and VICINAL_INCONCLUSIVE (numbers of claims; 0 unless all is done)"
+)
+# Those of ``vicinal.analysis.claims``, which a run does not import: it would load pandas and scipy.
+VERDICTS = ("reproduced", "not reproduced", "inconclusive")
+# A command that hangs must not keep a run from ending.
+SECONDS = 60
+
+
+def notify(command: str, name: str, status: int, folders: Iterable[Path]) -> None:
+    """Run a command of the user in a shell; print a warning if it fails.
+
+    Args:
+        command: a line of the shell.
+        name: of the experiment or collection.
+        status: exit status of the run.
+        folders: of the tables of each experiment. After a run that did not finish they may hold older claims.
+    """
+    verdicts = count_verdicts(folders if status == 0 else [])
+    variables = {
+        "VICINAL_EXPERIMENT": name,
+        "VICINAL_STATUS": str(status),
+        **{f"VICINAL_{verdict.upper().replace(' ', '_')}": str(verdicts[verdict]) for verdict in VERDICTS},
+    }
+    try:
+        failed = subprocess.run(command, shell=True, env={**os.environ, **variables}, timeout=SECONDS).returncode
+        problem = f"exit status {failed}" if failed else ""
+    except subprocess.TimeoutExpired:
+        problem = f"has not ended in {SECONDS} s"
+    if problem:
+        print(f"warning: --notify: {command}: {problem}", file=sys.stderr, flush=True)
+
+
+def count_verdicts(folders: Iterable[Path]) -> Counter[str]:
+    """Return verdict → number of claims in the folders of experiments; those without claims do not count."""
+    records = (read_object(folder / "claims.json") for folder in folders)
+    return Counter(verdict for record in records for verdict in record.get("verdicts", {}).values())
