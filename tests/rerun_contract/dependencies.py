@@ -238,6 +238,7 @@ FIELDS: dict[str, list[Effect]] = {
     "execution.cohort_size": [Effect("execution.cohort_size", 2)],
     "execution.gpu_slots": [Effect("execution.gpu_slots", 2)],
     "execution.checkpoint_seconds": [Effect("execution.checkpoint_seconds", 30)],
+    "execution.track": [Effect("execution.track", "tensorboard")],
     "execution.energy.watts": [Effect("execution.energy.watts", 300)],
     "execution.energy.co2_grams": [Effect("execution.energy.co2_grams", 400, also={"execution.energy.watts": 300})],
     "execution.energy.price": [Effect("execution.energy.price", 0.3, also={"execution.energy.watts": 300})],

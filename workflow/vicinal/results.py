@@ -81,8 +81,9 @@ ON_DEVICE = TRAINED + MEASURED
 # The folders of artefacts, named by id. ``students`` is not a stage: cohorts make them.
 FOLDERS = ("data", "teachers", "students", "cohorts", *MEASURED)
 PLAN, LOCKS, HEARTBEATS, CHECKPOINTS, PUBLISHED = "plan", "locks", "heartbeats", "checkpoints", "published"
+TRACKED = "tensorboard"
 # All folders but those of experiments and collections.
-SHARED_FOLDERS = {*FOLDERS, PLAN, "weights", LOCKS, HEARTBEATS, CHECKPOINTS, "logs", "benchmarks", PUBLISHED}
+SHARED_FOLDERS = {*FOLDERS, PLAN, "weights", LOCKS, HEARTBEATS, CHECKPOINTS, "logs", "benchmarks", PUBLISHED, TRACKED}
 
 # Files in the folder of a trained model; the records of a measured one and of a data store.
 WEIGHTS, HISTORY, RECORD = "weights.safetensors", "history.parquet", "model.json"

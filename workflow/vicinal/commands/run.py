@@ -39,6 +39,7 @@ from vicinal.running.runner import (
 )
 from vicinal.running.slurm import prepare_cluster, with_cluster
 from vicinal.running.time_left import planned_seconds
+from vicinal.running.tracking import Tracker
 from vicinal.words import count
 
 EPILOG = f"Anything after -- goes to Snakemake as it is, e.g. -- --dry-run. {SETTINGS}"
@@ -125,6 +126,7 @@ def run(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
             if name != experiments[0].name:
                 write_skipped(RESULTS, name, skipped)
         artefacts, execution = resolve_named(name, experiments, where)
+        tracker = Tracker(RESULTS) if execution.track and not snakemake_arguments else None
         # Snakemake and its jobs read this copy, so that edits during the run only change the next one.
         write_text(SNAPSHOT, _config_text(name, experiments))
         print(describe(artefacts), flush=True)
@@ -145,7 +147,7 @@ def run(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
         planned = dict if args.slurm else partial(planned_seconds, artefacts, execution, args.cores, RESULTS)
         if snakemake_arguments:
             return run_snakemake_as_it_is([*command, *snakemake_arguments], lock)
-        status = run_snakemake(command, RESULTS, lock, planned)
+        status = run_snakemake(command, RESULTS, lock, planned, tracker)
         if status == 0:
             write_last_run(_config_text(name, experiments), RESULTS)
     if status == 0:

@@ -219,6 +219,11 @@ class Execution(Section):
     cohort_size: Int | None = Field(None, ge=1, description="most students trained at once; null: whole cohorts")
     gpu_slots: Int = Field(1, ge=1, description="jobs that share a GPU")
     checkpoint_seconds: Positive = Field(60.0, description="seconds from one checkpoint of a training to the next")
+    track: Literal["tensorboard"] | None = Field(
+        None,
+        description="tensorboard: the curves of trainings are written to results/tensorboard too (needs the extra "
+        "tensorboard); null: not",
+    )
     energy: Energy = Field(Energy(), description="what a plan says of energy, CO₂ and money")
 
 

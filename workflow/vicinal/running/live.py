@@ -16,10 +16,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from vicinal.errors import VicinalError, describe
 from vicinal.jobs.heartbeat import EVERY, read_beats
 from vicinal.results import STAGES
 from vicinal.running.log_reader import Job, Run
 from vicinal.running.time_left import Running, work_left
+from vicinal.running.tracking import Tracker
 from vicinal.words import duration
 
 # Without a terminal, the running jobs are shown after so many seconds without news.
@@ -41,11 +43,15 @@ class LiveView:
         console: where.
         results: the results folder, with the heartbeats of the jobs.
         planned: returns rule → seconds of a job, before any has finished.
+        tracker: is told of the jobs too, if there is one.
     """
 
-    def __init__(self, console: Console, results: Path, planned: Planned = dict) -> None:
+    def __init__(
+        self, console: Console, results: Path, planned: Planned = dict, tracker: Tracker | None = None
+    ) -> None:
         self.run = Run()
         self._console, self._results, self._find_planned = console, results, planned
+        self._tracker = tracker
         self._planned: dict[str, float] = {}
         self._beats: dict[tuple[str, str], dict[str, Any]] = {}
         self._began = self._last_news = time.monotonic()
@@ -60,6 +66,8 @@ class LiveView:
 
     def __exit__(self, *problem: object) -> None:
         self._live.stop()
+        if self._tracker:
+            self._tracker.close()
 
     def take(self, event: dict[str, Any]) -> None:
         """Take in one of Snakemake's events, and print what is new by it."""
@@ -71,6 +79,7 @@ class LiveView:
         while self.run.news:
             self._say(self.run.news.pop(0))
         if finished is not None:
+            self._track(lambda tracker: tracker.finish(finished.rule, finished.wildcards))
             self._last_news = time.monotonic()
             count = f"[{self.run.done:>{len(str(self.run.total))}}/{self.run.total}]"
             self._say(f"{count} {self._clock()} {finished.label}")
@@ -81,10 +90,10 @@ class LiveView:
     def show(self) -> None:
         """Show the present state, if it is time to."""
         now = time.monotonic()
+        if now >= self._next_look and (self._console.is_terminal or self._tracker):
+            self._look()
         if self._console.is_terminal and now >= self._next_drawing:
             self._next_drawing = now + DRAW_SECONDS
-            if now >= self._next_look:
-                self._look()
             self._live.update(self.render(), refresh=True)
         elif not self._console.is_terminal and self.run.running and now - self._last_news > QUIET_SECONDS:
             self._last_news = now
@@ -98,6 +107,16 @@ class LiveView:
     def _look(self) -> None:
         self._next_look = time.monotonic() + EVERY
         self._beats = {(beat["stage"], beat["id"]): beat for beat in read_beats(self._results, time.time())}
+        self._track(lambda tracker: tracker.look(self._beats.values()))
+
+    def _track(self, tell: Callable[[Tracker], None]) -> None:
+        """Tell the tracker; if it fails, e.g. as the disk is full, the run goes on without it."""
+        try:
+            if self._tracker:
+                tell(self._tracker)
+        except (VicinalError, OSError) as error:
+            self._tracker = None
+            self._say(f"warning: execution.track: {describe(error)}; going on without it")
 
     def render(self) -> RenderableType:
         """Return the jobs, a line each, and below them the bar, the count, the clock and the time left for all."""

@@ -18,6 +18,7 @@ from vicinal.errors import VicinalError
 from vicinal.files import write_text
 from vicinal.running.live import LiveView, Planned, follow
 from vicinal.running.log_reader import tail
+from vicinal.running.tracking import Tracker
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 SNAKEMAKE_ON_SLURM = [sys.executable, "-m", "vicinal.running.slurm_executor"]
@@ -144,7 +145,9 @@ def run_snakemake_as_it_is(command: list[str], lock: int) -> int:
             continue
 
 
-def run_snakemake(command: list[str], results: Path, lock: int, planned: Planned = dict) -> int:
+def run_snakemake(
+    command: list[str], results: Path, lock: int, planned: Planned = dict, tracker: Tracker | None = None
+) -> int:
     """Run Snakemake on the workflow of this folder, show progress, and return its exit status.
 
     Args:
@@ -152,6 +155,7 @@ def run_snakemake(command: list[str], results: Path, lock: int, planned: Planned
         results: the results folder; its output goes to ``logs`` there, with one file for each run.
         lock: descriptor that Snakemake inherits.
         planned: returns rule → seconds of a job by the plan.
+        tracker: is told of the jobs, if there is one.
     """
     logs = results / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -164,7 +168,7 @@ def run_snakemake(command: list[str], results: Path, lock: int, planned: Planned
         )
     os.close(writing)
     signal.signal(signal.SIGTERM, _raise_terminated)
-    view = LiveView(Console(highlight=False), results, planned)
+    view = LiveView(Console(highlight=False), results, planned, tracker)
     run = view.run
     try:
         follow(reading, view)
