@@ -14,6 +14,7 @@ from vicinal.jobs.heartbeat import Heartbeat
 from vicinal.results import STAGES
 from vicinal.running import live
 from vicinal.running.live import LiveView, follow, shorten
+from vicinal.running.time_left import Running, work_left
 
 COHORT = "resnet8x4_from_resnet32x4_s{}-1f3c9a2e"
 STATS = {"train_teacher": 3, "distill": 1430, "combine_reports": 1, "all": 1, "total": 1435}
@@ -148,13 +149,24 @@ def test_without_a_plan_the_time_left_is_a_least_one(tmp_path):
     assert view._time_left() == "  at least 30 s left"
 
 
+def test_a_job_that_takes_longer_than_those_before_makes_it_a_least_one():
+    waiting, took = {"plot_figures": 0, "make_report": 1}, {"plot_figures": [4.0], "make_report": [3.0]}
+    assert work_left(waiting, [Running("plot_figures", 3.0, None)], took) == (4.0, False)
+    assert work_left(waiting, [Running("plot_figures", 9.0, None)], took) == (3.0, True)
+    assert work_left(waiting, [Running("plot_figures", 9.0, 1.0)], took) == (4.0, False)
+    assert work_left({"distill": 2}, [], took) == (0.0, True)
+    assert work_left({"distill": 2}, [Running("distill", 3.0, 7.0)], {}, {"distill": 99.0}) == (27.0, False)
+
+
 def test_a_job_that_does_not_count_shows_the_end_of_its_log(view, tmp_path):
     log = tmp_path / "a.log"
-    log.write_text("d-1: reading\n")
     view, terminal = view(60)
     with view:
         view.take({"event": "run_info", "stats": {"prepare_data": 1, "all": 1, "total": 2}})
         view.take(begins(1, "prepare_data", str(log), data="d-1"))
+        view.show()
+        assert terminal.screen[0] == "prepare_data  d-1"
+        log.write_text("d-1: reading\n")
         view.show()
         assert terminal.screen[0] == "prepare_data  d-1  reading"
 

@@ -100,7 +100,7 @@ class LiveView:
             self._look()
             self._say(f"        {self._clock()} … {self._count()}{self._time_left()}")
             for job in list(self.run.running.values())[:SHOWN_JOBS]:
-                self._say(f"        {self._clock()} … {job.last_line()}")
+                self._say(f"        {self._clock()} … {job.last_line() or job.label}")
             if more := self._more(SHOWN_JOBS):
                 self._say(f"        {self._clock()} … {more}")
 

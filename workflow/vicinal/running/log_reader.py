@@ -83,8 +83,8 @@ class Job:
         return time.monotonic() - self.began
 
     def last_line(self) -> str:
-        """Return the last line of the job's log, or its label where the log is empty."""
-        return (tail(self.log) or [self.label])[-1]
+        """Return the last line of the job's log; empty where the log is."""
+        return (tail(self.log) or [""])[-1]
 
     def problems(self) -> list[str]:
         """Return what went wrong, a line each: the errors in the job's log, else the executor's message.

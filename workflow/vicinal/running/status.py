@@ -45,7 +45,7 @@ class Status:
         stages: stage → ``done`` and ``wanted``, numbers of jobs.
         done, wanted: the same for all stages together.
         seconds_left: until everything is done, s; None where no run is working or nothing is known.
-        at_least: whether ``seconds_left`` leaves out jobs of a stage that never ran here.
+        at_least: whether it will be more than ``seconds_left`` (``work_left``).
         running: heartbeats (see ``Heartbeat``) with ``age``, s since the last sign of life, and ``silent``
             where that is long ago.
         finished: the last finished jobs, newest first: ``stage``, ``id``, ``seconds`` they took (None where not known)

@@ -34,7 +34,9 @@ def work_left(
     took: Mapping[str, Sequence[float]],
     planned: Mapping[str, float] | None = None,
 ) -> tuple[float, bool]:
-    """Return the seconds of all jobs that run or wait, one after another, and whether some could not be counted.
+    """Return the seconds of all jobs that run or wait, one after another, and whether it will be more.
+
+    It will where nothing is known of a kind, and where a job takes longer than those before.
 
     Args:
         waiting: kind (a stage or rule) → number of jobs.
@@ -46,9 +48,12 @@ def work_left(
     typical |= {job.kind: job.seconds + job.left for job in running if job.left is not None}
     typical |= {kind: fmean(seconds[:RECENT]) for kind, seconds in took.items() if seconds}
     work = sum(number * typical.get(kind, 0.0) for kind, number in waiting.items())
+    more = not typical.keys() >= {kind for kind, number in waiting.items() if number}
     for job in running:
-        work += max(0.0, typical.get(job.kind, 0.0) - job.seconds) if job.left is None else job.left
-    return work, not typical.keys() >= {kind for kind, number in waiting.items() if number}
+        left = typical.get(job.kind, 0.0) - job.seconds if job.left is None else job.left
+        work += max(0.0, left)
+        more |= left < 0
+    return work, more
 
 
 def planned_seconds(artefacts: Artefacts, execution: Execution, cores: int, results: Path) -> dict[str, float]:
