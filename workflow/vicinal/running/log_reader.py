@@ -142,7 +142,7 @@ class Run:
             case {"event": "job_info", "jobid": id_, "rule_name": rule} if rule != TARGET:
                 if failed := self.failed.pop(id_, None):
                     self.news += [f"{failed.label}: {words}; trying again" for words in failed.problems()]
-                else:
+                elif id_ not in self.running:
                     self.waiting[rule] -= 1
                 wildcards, width = ", ".join(event["wildcards"].values()), max(map(len, self.waiting))
                 self.running[id_] = Job(rule, wildcards, Path(event["log"][0]), width)

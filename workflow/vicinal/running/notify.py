@@ -36,7 +36,7 @@ def notify(command: str, name: str, status: int, folders: Iterable[Path]) -> Non
         **{f"VICINAL_{verdict.upper().replace(' ', '_')}": str(verdicts[verdict]) for verdict in VERDICTS},
     }
     try:
-        failed = subprocess.run(command, shell=True, env={**os.environ, **variables}, timeout=SECONDS).returncode
+        failed = subprocess.run(["sh", "-c", command], env={**os.environ, **variables}, timeout=SECONDS).returncode
         problem = f"exit status {failed}" if failed else ""
     except subprocess.TimeoutExpired:
         problem = f"has not ended in {SECONDS} s"
