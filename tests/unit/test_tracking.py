@@ -14,6 +14,7 @@ from virtual_terminal import VirtualTerminal
 from vicinal.config import read_config, validate
 from vicinal.errors import VicinalError
 from vicinal.jobs.heartbeat import Heartbeat
+from vicinal.planning.plans import build_plans, resolve
 from vicinal.running import live
 from vicinal.running.live import LiveView
 from vicinal.running.tracking import Tracker
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Writer:
-    """Stands for tensorboard.summary.Writer, of which it has the part that is used: events go to text files, each its own."""
+    """Stands for tensorboard.summary.Writer, as far as it is used; each writes a text file of its own."""
 
     full, made = False, 0
 
@@ -150,3 +151,11 @@ def test_the_setting():
     assert (track("null"), track("tensorboard")) == (None, "tensorboard")
     with pytest.raises(VicinalError, match=r"execution\.track"):
         track("wandb")
+
+
+def test_it_changes_no_plan(tmp_path):
+    def keys(*settings):
+        experiments = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0]", *settings])
+        return {plan.ref: plan.key for plan in build_plans(resolve(experiments, "config.yaml", tmp_path)[0])}
+
+    assert keys("execution.track=tensorboard") == keys()
