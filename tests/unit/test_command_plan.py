@@ -232,7 +232,7 @@ def test_the_grid_of_the_paper_is_planned_in_seconds(say, monkeypatch):
 
 def test_photos_that_are_not_there_are_planned_with_and_named(say, say_json):
     text = say("imagenet", *ON_GPU)
-    assert row(text, "cohorts of students")[:4] == ["60", "0", "60", "0"]
+    assert row(text, "cohorts of students")[:4] == ["30", "0", "60", "0"]
     assert "error: imagenet: data/imagenet: no such folder" in text
     found = say_json("imagenet", *ON_GPU)
     assert found["disk"]["parts"]["data"] > 100e9
