@@ -3,7 +3,6 @@
 import importlib.metadata
 import os
 import runpy
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -108,13 +107,11 @@ def test_a_record_has_the_version_of_what_is_imported_not_of_what_it_hides(tmp_p
 def test_pip_keeps_the_settings_of_where_packages_come_from_and_no_others(tmp_path, monkeypatch):
     """With the real pip, which only lists its settings here."""
     install = runpy.run_path(str(ROOT / "envs" / "install.py"))
-    calls, run = [], subprocess.run
+    calls = []
 
-    def list_only(command, env, **options):
-        if "install" not in command:
-            return run(command, env=env, **options)
-        calls.append(({name: value for name, value in env.items() if name.startswith("PIP_")}, command))
-        return subprocess.CompletedProcess(command, 0)
+    def install_nothing(words, environment, log):
+        calls.append(({name: value for name, value in environment.items() if name.startswith("PIP_")}, words))
+        return 0
 
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
@@ -125,8 +122,9 @@ def test_pip_keeps_the_settings_of_where_packages_come_from_and_no_others(tmp_pa
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
     monkeypatch.setenv("PIP_TARGET", "/t")
     monkeypatch.setenv("PIP_CERT", "/c")
-    monkeypatch.setattr(subprocess, "run", list_only)
-    assert install["main"]() == 0
+    main = install["main"]
+    main.__globals__.update(run_pip=install_nothing, LOG=tmp_path / "install.log")
+    assert main() == 0
     first, second = (command for _, command in calls)
     assert first[-3:] == ["--require-hashes", "-r", "requirements.lock"]
     assert second[-1] == "-e."

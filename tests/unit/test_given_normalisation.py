@@ -69,7 +69,7 @@ def artefacts_of(*teachers):
         ({"r": 0.5}, "", "{'r': 0.5}: give a list"),
         ([], "", "[]: give a list of 3"), ([0.5, 0.5], "", "[0.5, 0.5]: give a list of 3"),
         ([0.5] * 4, "", "[0.5, 0.5, 0.5, 0.5]: give a list of 3"),
-        (["grey"], ".0", "must be a number"),
+        (["grey"], ".0", "'grey' is not a plain number"),
         ([[0.5]], ".0", "must be a number, found [0.5]"),
         ([None], ".0", "must be a number, found None"), ([True], ".0", "true is not a number"),
         ([float("nan")], ".0", "must be at least"),

@@ -102,9 +102,9 @@ def test_adding_an_entry_is_enough(monkeypatch):
         ("resnet21", "resnet20"),
         ("wrn-40-2", "wrn_40_2"),
         ("shufflenetv2", "shufflenet_v2"),
-        (20, "valid: resnet8, "),
+        (20, "are valid, e.g. resnet8, "),
         (["resnet20"], "resnet20"),
-        (None, "valid: resnet8, "),
+        (None, "are valid, e.g. resnet8, "),
     ],
 )
 def test_unknown_name_suggests_the_nearest(name, suggestion):

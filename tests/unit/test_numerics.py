@@ -82,14 +82,16 @@ def test_a_resumed_training_keeps_its_precision_unless_the_user_chose_another():
 
 
 def test_a_job_trains_all_its_models_in_the_precision_of_its_checkpoint_and_says_so(monkeypatch, tmp_path, capsys):
-    found = SimpleNamespace(info={"made": {"precision": "bf16"}}, holds=lambda record: record == "held")
+    found = SimpleNamespace(info={"made": {"precision": "bf16"}}, holds=lambda record: record["id"] == "held")
     trained_in = []
     monkeypatch.setattr(cohort, "find_checkpoint", lambda folder, wanted: found)
     monkeypatch.setattr(cohort, "remove_checkpoints", lambda *_: None)
     monkeypatch.setattr(cohort, "_train_in_parts", lambda job, *_: trained_in.append(job.numerics.precision) or [])
     job = cohort.TrainingJob("unit", tmp_path, None, CPU, Numerics("fp32", auto=True), None, 60.0, tmp_path)
-    cohort.train_models(job, {tmp_path / "a": "held", tmp_path / "b": "new"})
-    assert trained_in == ["bf16", "bf16"]
+    alphas = {"held": None, "new": None, "mixed": 1.0}
+    records = {tmp_path / id_: {"id": id_, "spec": {"alpha": alpha}} for id_, alpha in alphas.items()}
+    cohort.train_models(job, records)
+    assert trained_in == ["bf16", "bf16", "bf16"]  # one α after another
     assert "unit: computing in bf16 (auto)" in capsys.readouterr().out
 
 
