@@ -13,9 +13,9 @@ _INTRODUCTION = """# Claims
 
 The replicate is the seed, and runs are paired by seed. A claim is *reproduced* where the 95 % interval lies above the
 threshold in all primary tests, *not reproduced* where the interval corrected for their number (Bonferroni) lies below
-it in some, else *inconclusive*. A primary test whose precondition is not shown to hold, by the same interval, is left out;
-where none is left the claim is *not testable here*. Where nothing was distilled it is *not judged*. p is one-sided (the
-estimand is not above the threshold); secondary tests are corrected by Holm within the claim and decide nothing."""
+it in some, else *inconclusive*. A primary test whose precondition is not shown to hold, by the same interval, is left
+out; where none is left the claim is *not testable here*. Where nothing was distilled it is *not judged*. p is one-sided
+(the estimand is not above the threshold); secondary tests are corrected by Holm within the claim and decide nothing."""
 _KINDS = {"precondition": "Preconditions", "primary": "Primary tests", "secondary": "Secondary tests"}
 SCORECARD = ("Claim", "Verdict", "Effect [95 % interval]", "Needed", "Seeds")
 
@@ -68,7 +68,7 @@ def markdown(table: pd.DataFrame) -> str:
 def _tests(kind: str, rows: list[dict[str, Any]]) -> list[str]:
     """Return the table of the tests of a kind; of primary ones with the corrected intervals."""
     corrected, p = kind == "primary", "p_holm" if kind == "secondary" else "p"
-    head = ["Cell", "Estimand", "Estimate", "95 % interval", "Threshold", "Unit", "Seeds", p.replace("_", " "), "Note"]
+    head = ["Cell", "Estimand", "Estimate", "95 % interval", "Threshold", "Seeds", p.replace("_", " "), "Note"]
     if corrected:
         head.insert(4, "Corrected interval")
     lines = []
@@ -80,7 +80,6 @@ def _tests(kind: str, rows: list[dict[str, Any]]) -> list[str]:
             number(row["estimate"]),
             *intervals,
             number(row["threshold"]),
-            row["unit"],
             row["n"],
             p_value(row[p]),
         ]

@@ -15,6 +15,11 @@ class Unit:
     name: str = ""
     of: Callable[[float], float] = float
 
+    @property
+    def suffix(self) -> str:
+        """What stands behind the name of a quantity; a ratio has no unit."""
+        return f",{self.name}" if self.name.startswith(" ") else ""
+
     def show(self, value: float) -> str:
         """Return a value of the analysis with its unit, e.g. ``1.14-fold``."""
         return number(self.of(value)) + self.name

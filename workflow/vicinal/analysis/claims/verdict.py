@@ -191,7 +191,7 @@ def _row(test: Test, kind: str, cells: int = 1) -> dict[str, Any]:
     return {
         "kind": kind,
         "cell": test.cell,
-        "estimand": test.estimand,
+        "estimand": test.estimand + test.unit.suffix,
         **numbers,
         "n": test.n,
         "threshold": test.threshold,
