@@ -31,7 +31,7 @@ MODEL = "workflow/vicinal/models/all_conv.py"
 # One pair, one seed, two methods; of the temperatures one is that of the claims' primary cells.
 FEW = (*(s for s in SHORT if not s.startswith("temperatures")), "temperatures=[1,2]", "methods=[ce, kd_mixup]")
 # Of the block with the new term, as little.
-WITH_TERM = ("grids.divergence.teachers=[resnet8]", "grids.divergence.methods=[kd_mixup]")
+WITH_TERM = ("name=jsd", "grids.divergence.teachers=[resnet8]", "grids.divergence.methods=[kd_mixup]")
 WITH_TERM += ("grids.divergence.temperatures=[1,2]", "grids.divergence.students=[all_conv]")
 STUDENTS = "students=[all_conv]"
 
