@@ -15,7 +15,7 @@ from vicinal.results import SHARED_FOLDERS
 Method = Literal["ce", "ce_mixup", "kd", "kd_mixup"]
 METHODS: tuple[str, ...] = get_args(Method)
 # No experiment may have the name of a command of ./reproduce (``vicinal.commands``), or of a shared folder of results/.
-COMMAND_WORDS = {"run", "plan", "status", "report", "verify", "gc", "new", "completion"}
+COMMAND_WORDS = {"run", "plan", "status", "report", "diff", "verify", "gc", "new", "completion"}
 RESERVED_NAMES = SHARED_FOLDERS | COMMAND_WORDS
 
 

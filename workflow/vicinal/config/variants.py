@@ -33,7 +33,7 @@ def variant_name(name: str, changes: Iterable[tuple[str, Any]]) -> str:
 
 def same_results(first: BaseModel, second: BaseModel) -> bool:
     """Return whether two configs ask for the same results: they differ in neutral settings at most."""
-    neutral = {"name": True, "variant_of": True, "data": {"root"}, "execution": True, "cluster": True}
+    neutral: Any = {"name": True, "variant_of": True, "data": {"root"}, "execution": True, "cluster": True}
     return first.model_dump(exclude=neutral) == second.model_dump(exclude=neutral)
 
 
