@@ -44,7 +44,9 @@ def project(made, tmp_path, monkeypatch):
 
 
 def configure(grid, path="config.yaml"):
-    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0]", f"grids={grid}"])
+    [experiment] = validate(
+        read_config(ROOT / "config.yaml"), "config.yaml", ["name=digits", "seeds=[0]", f"grids={grid}"]
+    )
     Path(path).parent.mkdir(exist_ok=True)
     Path(path).write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
 

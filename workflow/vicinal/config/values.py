@@ -64,7 +64,7 @@ def check_variant(name: str, variant_of: str | None) -> None:
     """
     root, plus, _ = name.partition(PLUS)
     if variant_of != (root if plus else None):
-        said = f"variant_of: {variant_of}" if variant_of else "no variant_of"
+        said = f"variant_of: {variant_of!r}" if variant_of is not None else "no variant_of"
         raise ValueError(
             f"name: {name!r} with {said}: what stands behind a + is what --set changed, and variant_of is what stands "
             "before it; leave out both"
