@@ -48,7 +48,7 @@ def _share(runs: Runs, s: Setting, t: float, primary: bool) -> Test:
     """Return the test of the share that the better of the two linear references explains, seed by seed."""
     shares = [runs.confusion(s, name, t) for name in REFERENCES]
     sample = paired(shares, lambda *both: LIMIT - np.maximum(*both))
-    says = f"the better linear mixture explains {{}} less than {PERCENT} of its answers on mixed inputs"
+    says = f"the better linear mixture explains {{}} less than {PERCENT} of the teacher's answers on mixed inputs"
     return _test(runs, s, t, f"{PERCENT} − explained share", sample, POINTS, primary, says)
 
 
