@@ -31,7 +31,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def plans(results):
-    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0,1]", "data.subset=fixed"])
+    settings = ["name=digits", "seeds=[0,1]", "data.subset=fixed"]
+    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", settings)
     # As a run does: the hashes of data files are remembered.
     artefacts, _ = resolve([experiment], "config.yaml", results)
     return list(build_plans(artefacts))
