@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vicinal.config import read_config, run_name, validate
+from vicinal.config import experiment_file, read_config, run_name, validate
 from vicinal.config.variants import LONGEST, variant_name
 from vicinal.errors import VicinalError
 from vicinal.planning.experiments import dump
@@ -84,6 +84,13 @@ def test_a_collection_and_its_experiments_are_named_too():
 def test_nobody_names_an_experiment_like_a_variant(names):
     with pytest.raises(VicinalError, match=r"what stands behind a \+ is what --set changed"):
         validate({**DIGITS, **names}, "own.yaml")
+
+
+def test_a_variant_is_asked_for_by_its_experiment_and_set():
+    with pytest.raises(
+        VicinalError, match=r"digits\+epochs1: a run of digits with --set: give digits and the same --set"
+    ):
+        experiment_file("digits+epochs1", ROOT / "experiments")
 
 
 @pytest.mark.parametrize("name", ["a+", "a+b/c", "a+" + "b" * 60, "status+epochs1"])

@@ -90,8 +90,9 @@ def show(references: References, everything: bool) -> list[Item]:
         for item in sorted(items, key=lambda item: -item.bytes):
             print(f"{size(item.bytes):>10}  {item.path}")
     for item in unknown_experiments(RESULTS, references):
+        whose = "a run with --set" if "+" in item.path.name else "no config names it"
         print(
-            f"kept: {item.path} ({size(item.bytes)}): no config names it; "
+            f"kept: {item.path} ({size(item.bytes)}): {whose}; "
             f"to remove it, and then the models behind it: rm -r {item.path}"
         )
     if items:

@@ -152,6 +152,9 @@ def experiment_file(name: str, folder: Path | str = "experiments") -> Path:
         VicinalError: there is none; the nearest names are suggested.
     """
     folder = Path(folder)
+    root, plus, _ = name.partition(PLUS)
+    if plus:
+        raise VicinalError(f"{name}: a run of {root} with --set: give {root} and the same --set")
     file = folder / f"{name}.yaml"
     if name in (names := [path.stem for path in sorted(folder.glob("*.yaml"))]):
         return file
