@@ -62,6 +62,7 @@ def test_a_folder_of_images_becomes_an_experiment(fresh_project):
     assert script[0] == "python"
     assert fresh_project.python(*script[1:]).returncode == 0
     few = (
+        "name=flowers",
         "epochs=1", "seeds=[0]", "recipe.batch_size=16", "teachers=[resnet8]", "students=[resnet8_narrow]",
         "temperatures=[2]", "methods=[ce]", "pairs=100",
     )  # fmt: skip
