@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("Snakefile", "config.yaml", "requirements.lock", "experiments", "profiles", "workflow", "envs")
 # One student pair, one seed, two epochs: a second a job.
 SHORT = (
+    "name=digits",  # so that all changes of a test write to one folder
     "grids.calibration=null",
     "seeds=[0]",
     "epochs=2",

@@ -31,7 +31,7 @@ MODEL = "workflow/vicinal/models/all_conv.py"
 # One pair, one seed, two methods; of the temperatures one is that of the claims' primary cells.
 FEW = (*(s for s in SHORT if not s.startswith("temperatures")), "temperatures=[1,2]", "methods=[ce, kd_mixup]")
 # Of the block with the new term, as little.
-WITH_TERM = ("grids.divergence.teachers=[resnet8]", "grids.divergence.methods=[kd_mixup]")
+WITH_TERM = ("name=jsd", "grids.divergence.teachers=[resnet8]", "grids.divergence.methods=[kd_mixup]")
 WITH_TERM += ("grids.divergence.temperatures=[1,2]", "grids.divergence.students=[all_conv]")
 STUDENTS = "students=[all_conv]"
 
@@ -62,6 +62,7 @@ def test_a_folder_of_images_becomes_an_experiment(fresh_project):
     assert script[0] == "python"
     assert fresh_project.python(*script[1:]).returncode == 0
     few = (
+        "name=flowers",
         "epochs=1", "seeds=[0]", "recipe.batch_size=16", "teachers=[resnet8]", "students=[resnet8_narrow]",
         "temperatures=[2]", "methods=[ce]", "pairs=100",
     )  # fmt: skip

@@ -32,7 +32,8 @@ def jobs(output):
 def test_first_run_says_what_it_does_and_where_the_results_are(first):
     # ce, ce_mixup; kd and kd_mixup at two temperatures.
     assert "digits: digits, 1 teacher, 6 students, seeds 0" in first.stdout
-    assert "figures in results/digits/figures" in first.stdout
+    assert "digits: report in results/digits/report.html" in first.stdout
+    assert re.search(r"C3-CE: Higher accuracy than without a teacher +inconclusive ", first.stdout)
     assert "finished after" in first.stdout
     assert len(trained(first)) == 1 + 4
     assert first.stderr == ""

@@ -104,7 +104,14 @@ def test_a_missing_plan_is_one_line(answers, script):
 
 
 def test_the_whole_chain_by_hand(run, tmp_path):
-    settings = ["seeds=[0]", "teachers=[resnet8]", "methods=[kd_mixup]", "temperatures=[2]", "grids.calibration=null"]
+    settings = [
+        "name=digits",
+        "seeds=[0]",
+        "teachers=[resnet8]",
+        "methods=[kd_mixup]",
+        "temperatures=[2]",
+        "grids.calibration=null",
+    ]
     settings += ["epochs=1", "limit_train=40", "limit_test=60", "pairs=40"]
     [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", settings)
     plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))])))
@@ -146,7 +153,7 @@ def test_the_whole_chain_by_hand(run, tmp_path):
 
 
 def test_a_device_that_is_not_there(run, tmp_path):
-    settings = ["seeds=[0]", "methods=[ce]", "epochs=1", "limit_train=40"]
+    settings = ["name=digits", "seeds=[0]", "methods=[ce]", "epochs=1", "limit_train=40"]
     [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", settings)
     plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))])))
     write_plans(plans, tmp_path / "results")

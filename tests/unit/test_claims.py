@@ -9,6 +9,7 @@ from planted_claims import NAMES, changed, planted, rows, simulation, verdict
 from vicinal.analysis import claims
 from vicinal.analysis.claims import evaluate_claims, statistics
 from vicinal.errors import VicinalError
+from vicinal.words import number
 
 
 @pytest.mark.parametrize("claim", NAMES)
@@ -36,9 +37,10 @@ def test_numbers_of_c3_are_those_of_scipy(method):
     [row] = rows(tables, claim, "primary").itertuples()
     test = scipy.stats.ttest_rel(values["kd_mixup"], values[method])
     interval = test.confidence_interval(0.95)
-    assert row.cell == f"resnet32x4 → resnet8x4, T = 2, vs {method}"
-    assert row.estimate == pytest.approx((values["kd_mixup"] - values[method]).mean())
-    assert (row.low, row.high) == pytest.approx((interval.low, interval.high))
+    assert row.cell == f"resnet32x4 → resnet8x4, T = 2, vs {method.upper()}"
+    assert row.unit == "points"
+    assert row.estimate == pytest.approx(100 * (values["kd_mixup"] - values[method]).mean())
+    assert (row.low, row.high) == pytest.approx((100 * interval.low, 100 * interval.high))
     assert row.p == pytest.approx(test.pvalue / 2)
 
 
@@ -72,18 +74,18 @@ def test_no_tables_no_claim_and_no_crash():
         ("C1", lambda t: t["metric"] == "explained_share_logits", "explained_share_logits of the teacher resnet32x4"),
         ("C2", lambda t: t["role"] == "teacher", "nonlinearity of the teacher resnet32x4"),
         ("C2", lambda t: t["metric"] == "nonlinearity_matched", "nonlinearity_matched"),
-        ("C2", lambda t: t["method"] == "kd", "imitation_weight of kd resnet32x4 → resnet8x4 (T = 2)"),
-        ("C3-KD", lambda t: t["method"] == "kd", "kd resnet32x4 → resnet8x4 (T = 2)"),
-        ("C3-CE", lambda t: t["method"] == "kd_mixup", "kd_mixup resnet32x4 → resnet8x4 with α = 1 at T = 2"),
+        ("C2", lambda t: t["method"] == "kd", "imitation_weight of KD resnet32x4 → resnet8x4 (T = 2)"),
+        ("C3-KD", lambda t: t["method"] == "kd", "KD resnet32x4 → resnet8x4 (T = 2)"),
+        ("C3-CE", lambda t: t["method"] == "kd_mixup", "KD + mixup resnet32x4 → resnet8x4 with α = 1 at T = 2"),
         ("C3-CE", lambda t: t["role"] == "teacher", "accuracy of the teacher resnet32x4"),
-        ("C4-CE", lambda t: t["method"] == "ce", "oe of ce resnet8x4"),
-        ("C4-KD", lambda t: t["method"] == "kd", "oe of kd resnet32x4 → resnet8x4 (T = 2)"),
+        ("C4-CE", lambda t: t["method"] == "ce", "oe of CE resnet8x4"),
+        ("C4-KD", lambda t: t["method"] == "kd", "oe of KD resnet32x4 → resnet8x4 (T = 2)"),
         ("C5", lambda t: t["metric"] == "confidence_gap_c0.5", "confidence_gap_c0.5 of the teacher resnet32x4"),
         ("C5", lambda t: (t["logit_scale"] == 1.5) & (t["metric"] == "accuracy"),
-         "accuracy of kd_mixup resnet32x4 → resnet8x4 (α = 1, T = 2, logit_scale 1.5)"),
-        ("C5", lambda t: t["logit_scale"].isin([0.5, 0.75, 1.5]), "(α = 1, T = 2, logit_scale 0.5)"),
-        ("C5", lambda t: (t["logit_scale"] != 1) & (t["role"] == "student"), "logit_scales 0.5, 0.75, 1, 1.5, 2"),
-        ("C6", lambda t: t["method"] == "kd", "kd resnet32x4 → resnet8x4 (T = 1)"),
+         "accuracy of KD + mixup resnet32x4 → resnet8x4 (α = 1, T = 2, logit scale 1.5)"),
+        ("C5", lambda t: t["logit_scale"].isin([0.5, 0.75, 1.5]), "(α = 1, T = 2, logit scale 0.5)"),
+        ("C5", lambda t: (t["logit_scale"] != 1) & (t["role"] == "student"), "logit scales 0.5, 0.75, 1, 1.5, 2"),
+        ("C6", lambda t: t["method"] == "kd", "KD resnet32x4 → resnet8x4 (T = 1)"),
         ("C6", lambda t: ~t["temperature"].isin(["1", "2"]), "at least 3 numeric temperatures"),
         ("C7", lambda t: (t["role"] == "teacher") & (t["model"] == "resnet56"), "accuracy of the teacher resnet56"),
         ("C7", lambda t: (t["model"] != "resnet20") | ~t["teacher"].isin([None, "resnet20"]),
@@ -144,12 +146,12 @@ def test_runs_are_paired_by_seed_and_what_is_left_out_is_said():
     of_ce = (frame["method"] == "ce") & (frame["role"] == "student")
     kept = frame[~(of_ce & frame["seed"].isin([1, 3]))].sample(frac=1, random_state=0)
     found = rows({"metrics": kept}, "C3-CE", "primary").set_index("estimand")
-    row = found.loc["accuracy(kd_mixup) − accuracy(ce)"]
+    row = found.loc["accuracy(KD + mixup) − accuracy(CE), points"]
     assert row["n"] == 3
     assert row["warning"] == "seeds 1, 3 left out: not in every run compared"
     of_students = frame[frame["role"] == "student"]
     values = of_students.pivot(index="seed", columns="method", values="value").loc[[0, 2, 4]]
-    assert row["estimate"] == pytest.approx((values["kd_mixup"] - values["ce"]).mean())
+    assert row["estimate"] == pytest.approx(100 * (values["kd_mixup"] - values["ce"]).mean())
     assert rows({"metrics": kept}, "C3-KD", "primary")["n"].tolist() == [5]
     assert verdict({"metrics": kept}, "C3-CE")["n"] == 3
 
@@ -160,8 +162,9 @@ def test_one_refuted_cell_refutes_and_is_named():
     tables = changed(tables, lambda t: of_kd, tables["vicinal"]["value"] + 0.5, "vicinal")
     row = verdict(tables, "C2")
     assert row["verdict"] == claims.NOT_REPRODUCED
-    assert "vs kd: " in row["reason"]
-    assert row["estimand"] == "imitation weight α(kd_mixup) − α(kd)"
+    assert "vs KD: " in row["reason"]
+    assert f"corrected for 3 primary tests, {number(row['high_bonferroni'])}, is below" in row["reason"]
+    assert row["estimand"] == "imitation weight α(KD + mixup) − α(KD)"
 
 
 def test_raw_linearity_alone_is_not_enough_for_c2():

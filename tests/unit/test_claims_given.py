@@ -82,7 +82,7 @@ def test_one_teacher_alone_has_a_number_and_no_interval():
     for test in rows(tables, "C1", "primary").to_dict("records"):
         table = tables["confusion"]
         share = table.loc[table["model"] == test["cell"].split(",")[0], "value"].max()
-        assert test["estimate"] == pytest.approx(0.5 - share)
+        assert test["estimate"] == pytest.approx(100 * (0.5 - share))
         assert all(math.isnan(test[name]) for name in ("low", "high", "p"))
 
 

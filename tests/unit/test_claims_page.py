@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from planted_claims import NAMES, ROOT, load, planted
 
-from vicinal.analysis.claims import evaluate_claims
-from vicinal.analysis.claims.report import markdown
+from vicinal.analysis.claims import NOT_REPRODUCED, evaluate_claims
+from vicinal.analysis.claims.report import markdown, scorecard
 from vicinal.errors import VicinalError
 from vicinal.jobs import fingerprint
 from vicinal.jobs.plan import recorded_key
+from vicinal.words import number, p_value
 
 
 def test_page_has_the_scorecard_and_every_row():
@@ -19,13 +20,44 @@ def test_page_has_the_scorecard_and_every_row():
     page = markdown(found)
     score, *sections = page.split("\n## ")
     assert [section.partition(":")[0] for section in sections] == NAMES
-    assert "| C6 | Temperature trades accuracy against calibration | **reproduced** | 5 |" in score
+    assert "| C6: Temperature trades accuracy against calibration | **reproduced** | " in score
     lines = [line for line in page.splitlines() if line.startswith("|")]
     widths = {line.replace("\\|", "").count("|") for line in lines}
-    assert widths == {7, 9}
+    assert widths == {6, 9, 10}  # scorecard; tests; primary tests, with corrected intervals
     assert "nan" not in page
     heads = 2 * (1 + sum(1 for section in sections for kind in ("### Pre", "### Pri", "### S") if kind in section))
     assert len(lines) == len(found) + heads
+
+
+def test_a_sentence_is_in_natural_units_and_its_numbers_stand_in_the_table():
+    tables = planted("C4-CE")
+    metrics = tables["metrics"]
+    found = evaluate_claims({**tables, "metrics": metrics.assign(value=metrics["value"].where(
+        ~((metrics["method"] == "kd_mixup") & (metrics["metric"] == "oe")), metrics["value"] * 5))})  # fmt: skip
+    found = found[found["claim"] == "C4-CE"]
+    row, primary = (found[found["kind"] == kind].iloc[0] for kind in ("verdict", "primary"))
+    effect = f"{number(primary['estimate'])}-fold [{number(primary['low'])}, {number(primary['high'])}]"
+    assert row["verdict"] == NOT_REPRODUCED
+    assert row["reason"] == (
+        f"{primary['cell']}: overconfidence falls {effect}; the claim needs more than 3.16-fold "
+        "(√10, half an order of magnitude on the log scale)"
+    )
+    assert 1 < primary["low"] < primary["high"] < primary["threshold"]
+    [line] = scorecard(found)
+    assert line == (f"C4-CE: {row['title']}", NOT_REPRODUCED, f"overconfidence falls {effect}", "> 3.16-fold", "5")
+    assert f"| {number(primary['estimate'])} | [{number(primary['low'])}" in markdown(found)
+
+
+def test_a_claim_without_a_test_has_no_effect_and_an_older_table_is_refused():
+    lines = {claim: rest for claim, *rest in scorecard(evaluate_claims({}))}
+    assert all(rest == ["inconclusive", "–", "–", "–"] for rest in lines.values())
+    with pytest.raises(VicinalError, match="older version"):
+        scorecard(evaluate_claims({}).drop(columns="finding"))
+
+
+@pytest.mark.parametrize(("p", "shown"), [(0.0123, "0.012"), (1.0, "1"), (3.15e-5, "< 0.0001"), (float("nan"), "")])
+def test_a_p_value_is_shown_without_an_exponent(p, shown):
+    assert p_value(p) == shown
 
 
 def run_script(monkeypatch, tmp_path, tables, key="k"):

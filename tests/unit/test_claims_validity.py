@@ -69,7 +69,7 @@ def test_an_under_confident_student_never_passes_c4_without_a_warning():
     for row in rows:
         warnings = row["warning"].split("; ")
         assert len(warnings) == 2
-        assert all(warning.startswith("resnet32x4 → resnet8x4, T = 2, vs ce: ") for warning in warnings)
+        assert all(warning.startswith("resnet32x4 → resnet8x4, T = 2, vs CE: ") for warning in warnings)
         assert "under-confident" in warnings[0]
         assert "ECE is not lower" in warnings[1]
 

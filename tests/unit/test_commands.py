@@ -40,7 +40,7 @@ def test_no_experiment_may_have_the_name_of_a_command():
 def test_each_command_has_its_module_and_its_options_are_written_out(name, capsys):
     module, parser = command_of(name)
     assert callable(module.main)
-    required = {"new": ["x"], "completion": ["bash"], "report": ["--from", "x"]}.get(name, [])
+    required = {"new": ["x"], "completion": ["bash"], "report": ["--from", "x"], "diff": ["x", "y"]}.get(name, [])
     for option in set(parser.long_options) - {"--help", "--version"}:
         with pytest.raises(SystemExit):
             parser.parse_args([*required, option[:-1]])

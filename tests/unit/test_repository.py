@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from vicinal import __version__
+from vicinal.analysis.claims import CLAIMS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -104,3 +105,11 @@ def test_links_lead_to_files_and_headings(page):
         if heading:
             titles = re.findall(r"^#+ (.*)$", file.read_text(), re.M)
             assert heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, target
+
+
+def test_the_verdicts_of_the_readme_are_those_that_are_published():
+    """If this fails: copy the first table of the page to README.md."""
+    page = (ROOT / "results/published/digits/claims.md").read_text()
+    table = page[page.index("| Claim | Verdict |") :].partition("\n\n")[0]
+    assert len(table.splitlines()) == 2 + len(CLAIMS)
+    assert f"claims.md. -->\n{table}\n\n" in (ROOT / "README.md").read_text()

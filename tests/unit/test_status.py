@@ -10,8 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from planted_claims import planted
 from rich.console import Console
 
+from vicinal.analysis.claims import evaluate_claims
 from vicinal.commands import status as command
 from vicinal.config import read_config, validate
 from vicinal.errors import VicinalError
@@ -29,7 +31,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def plans(results):
-    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0,1]", "data.subset=fixed"])
+    settings = ["name=digits", "seeds=[0,1]", "data.subset=fixed"]
+    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", settings)
     # As a run does: the hashes of data files are remembered.
     artefacts, _ = resolve([experiment], "config.yaml", results)
     return list(build_plans(artefacts))
@@ -358,3 +361,20 @@ def test_a_job_that_died_before_its_script_on_a_cluster_is_told_by_slurms_log(re
     write_log(results, plan, "error: by the script\n", age=-5)
     [failure] = Monitor("digits", "config.yaml", plans, results).look().failed
     assert failure["error"] == "by the script"
+
+
+def test_verdicts_are_shown_once_the_claims_are_judged(results, plans):
+    write_plans(plans, results)
+    [claims] = of_stage(plans, "claims")
+    for plan in plans:
+        finish(results, plan)
+    assert Monitor("digits", "config.yaml", plans, results).look().verdicts == {}  # what ``finish`` wrote is no table
+    evaluate_claims(planted("C3-CE")).to_parquet(results / claims.output)
+    status = Monitor("digits", "config.yaml", plans, results).look()
+    line = next(line for line in status.verdicts["digits"] if line["claim"].startswith("C3-CE: "))
+    assert (line["verdict"], line["needed"], line["seeds"]) == ("reproduced", "> 0", "5")
+    text = " ".join(shown(status, 200).split())
+    assert f"{line['claim']} reproduced {line['effect']} > 0 5" in text
+    assert max(map(len, shown(status, 80).splitlines())) <= 80
+    (results / claims.output).with_suffix(".parquet.key").unlink()
+    assert Monitor("digits", "config.yaml", plans, results).look().verdicts == {}

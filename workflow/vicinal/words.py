@@ -42,3 +42,8 @@ def number(value: float | None, form: str = ".3g") -> str:
     if value is None or math.isnan(value):
         return ""
     return format(value, form).replace("-", "−")
+
+
+def p_value(value: float) -> str:
+    """Return a p-value with two significant digits, ``< 0.0001`` below that; an empty text if it is NaN."""
+    return "< 0.0001" if value < 1e-4 else number(value, ".2g")

@@ -15,6 +15,7 @@ COMMANDS = {
     "plan": "show what would run and why, how long it would take and the disk it needs",
     "status": "show what runs, what is finished and what failed, from any shell",
     "report": "make claims, figures and report again, from the tables only",
+    "diff": "show what differs between two experiments, or between one and a run of it with --set",
     "verify": "trace every table and figure to results whose records and checksums agree",
     "gc": "list results that no experiment refers to; remove them on request",
     "new": "write a commented experiment to start from",

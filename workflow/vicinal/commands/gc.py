@@ -1,8 +1,8 @@
 """List results that no experiment refers to, with their sizes; remove them with --delete.
 
 An experiment counts if config.yaml, experiments/*.yaml, the last run or a config given here asks for it, or if its
-tables lie in results/. So the models of a run with --set are not referred to once another run was the last one and its
-tables are gone; a CONFIG with its settings keeps them. Nothing is removed while a run or a job works here, and never
+tables lie in results/. So the models of a run with --set are kept as long as its folder, e.g. results/digits+epochs1.
+Nothing is removed while a run or a job works here, and never
 anything in results/published or outside of results/.
 """
 
@@ -90,8 +90,9 @@ def show(references: References, everything: bool) -> list[Item]:
         for item in sorted(items, key=lambda item: -item.bytes):
             print(f"{size(item.bytes):>10}  {item.path}")
     for item in unknown_experiments(RESULTS, references):
+        whose = "a run with --set" if "+" in item.path.name else "no config names it"
         print(
-            f"kept: {item.path} ({size(item.bytes)}): no config names it; "
+            f"kept: {item.path} ({size(item.bytes)}): {whose}; "
             f"to remove it, and then the models behind it: rm -r {item.path}"
         )
     if items:
@@ -99,7 +100,6 @@ def show(references: References, everything: bool) -> list[Item]:
         print(f"{len(items):,} files and folders, {total}, are not referred to by {sources}")
         if hours := sum(row[-1] for row in rows):
             print(f"training and measuring them took {duration(3600 * hours)}")
-        print("what only an earlier run with --set asked for counts as not referred to (see --help)")
     else:
         print("every result here is referred to: nothing to remove")
     return items

@@ -4,7 +4,6 @@ import argparse
 import time
 from functools import partial
 
-from vicinal.analysis.figures import FIGURES
 from vicinal.config import Execution, Experiment, write_yaml
 from vicinal.errors import VicinalError
 from vicinal.files import write_text
@@ -25,6 +24,7 @@ from vicinal.planning.experiments import (
 from vicinal.planning.plans import build_plans
 from vicinal.planning.problems import ERROR, reasons, refuse
 from vicinal.planning.skipped import write_skipped
+from vicinal.running.console import make_console
 from vicinal.running.last_run import is_last_run, write_last_run
 from vicinal.running.notify import VARIABLES, notify
 from vicinal.running.preflight import find_problems, unwritable
@@ -40,6 +40,7 @@ from vicinal.running.runner import (
 from vicinal.running.slurm import prepare_cluster, with_cluster
 from vicinal.running.time_left import planned_seconds
 from vicinal.running.tracking import Tracker
+from vicinal.running.verdicts import read_verdicts, verdict_table
 from vicinal.words import count
 
 EPILOG = f"Anything after -- goes to Snakemake as it is, e.g. -- --dry-run. {SETTINGS}"
@@ -151,7 +152,7 @@ def run(args: argparse.Namespace, snakemake_arguments: list[str]) -> int:
         if status == 0:
             write_last_run(_config_text(name, experiments), RESULTS)
     if status == 0:
-        _say_where(artefacts, time.monotonic() - began)
+        _show_results(artefacts, time.monotonic() - began)
     return status
 
 
@@ -208,12 +209,13 @@ def _gpus(execution: Execution) -> list[str]:
     return ["--resources", f"gpu={used * execution.gpu_slots}"] if used else []
 
 
-def _say_where(artefacts: Artefacts, seconds: float) -> None:
+def _show_results(artefacts: Artefacts, seconds: float) -> None:
+    """Print the verdicts, and where everything is."""
+    console = make_console()
     for name in artefacts.studies:
         folder = RESULTS / name
-        print(f"{name}: figures in {folder}/figures ({', '.join(FIGURES)}; PDF, PNG and their data)")
-        print(f"{name}: report in {folder}/report.html, verdicts on the claims in {folder}/claims.md")
-        print(f"{name}: tables in {folder}: summary.csv (mean, sd, n over seeds), metrics.parquet, vicinal.parquet, …")
+        console.print(verdict_table(name, read_verdicts(folder / "claims.parquet")))
+        print(f"{name}: report in {folder}/report.html, every test in claims.md beside it, figures in figures/, tables")
     if artefacts.collection:
         print(f"{artefacts.collection}: report over all of them in {RESULTS / artefacts.collection}/report.html")
     print(f"finished after {seconds // 60:.0f} min {seconds % 60:.0f} s", flush=True)

@@ -23,6 +23,7 @@ from vicinal.results import STAGES
 from vicinal.running.console import make_console
 from vicinal.running.live import describe_count, value_range
 from vicinal.running.status import Monitor, Status
+from vicinal.running.verdicts import verdict_table
 from vicinal.words import duration
 
 SHOWN_RUNNING, SHOWN_FAILED = 16, 5
@@ -150,6 +151,8 @@ def render(status: Status, width: int) -> RenderableType:
         for failure in status.failed[:SHOWN_FAILED]:
             parts += _failure(failure)
         parts += _more(len(status.failed) - SHOWN_FAILED)
+    for experiment, lines in status.verdicts.items():
+        parts += [Text(), verdict_table(experiment, lines)]
     return Group(*parts)
 
 

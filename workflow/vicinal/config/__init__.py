@@ -13,6 +13,7 @@ from vicinal.config.load import (
     json_schema,
     overrides_of_snakemake,
     read_cluster,
+    run_name,
     validate,
     validate_cluster,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "parse_yaml",
     "read_cluster",
     "read_config",
+    "run_name",
     "validate",
     "validate_cluster",
     "write_yaml",

@@ -1,7 +1,7 @@
 """From a config file and overrides to validated experiments."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from vicinal.config.cluster import Cluster
 from vicinal.config.messages import explain
 from vicinal.config.reading import parse_yaml, read_config
 from vicinal.config.schema import Collection, Execution, Experiment
+from vicinal.config.variants import PLUS, same_results, variant_name
 from vicinal.errors import VicinalError, nearest
 
 # --set NAME=VALUE: short names, and the fields that they stand for. GRID_KEYS are fields of the block MAIN.
@@ -46,10 +47,10 @@ def validate(
     """
     config = dict(config)
     known = Collection.model_fields if "experiments" in config else Experiment.model_fields
-    settings = [(key, config.pop(key)) for key in [*SHORT_KEYS, *GRID_KEYS] if key in config and key not in known]
-    settings += [_split_override(given) if isinstance(given, str) else given for given in overrides]
+    own = [(key, config.pop(key)) for key in [*SHORT_KEYS, *GRID_KEYS] if key in config and key not in known]
+    changes = read_overrides(overrides)
     if "experiments" not in config:
-        return [_validated(Experiment, _override(config, settings), where)]
+        return [_experiment(_override(config, own), changes, where)]
     if not isinstance(config["experiments"], list):
         _validated(Collection, config, where)
     common = {} if config.get("execution") is None else {"execution": config["execution"]}
@@ -64,10 +65,39 @@ def validate(
         if isinstance(entry, dict) and "experiments" in entry:
             raise VicinalError(f"{place}: a collection of experiments cannot hold another one; list its experiments")
         if isinstance(entry, dict):
-            entry = _override({**entry, **common}, settings)
-        experiments.append(_validated(Experiment, entry, place))
+            experiments.append(_experiment(_override({**entry, **common}, own), changes, place))
+        else:
+            experiments.append(_validated(Experiment, entry, place))
     _distinct_names(experiments, where, config.get("name"))
     return _validated(Collection, {**config, "experiments": experiments}, where).experiments
+
+
+def run_name(config: Mapping, experiments: Sequence[Experiment], overrides: Iterable[str | Override] = ()) -> str:
+    """Return the name of what a config runs: that of its one experiment, or of the collection.
+
+    Args:
+        config: not yet validated.
+        experiments: validated with ``overrides``.
+        overrides: see ``validate``.
+    """
+    if "experiments" not in config:
+        return experiments[0].name
+    changed = any(experiment.variant_of for experiment in experiments) and not config.get("variant_of")
+    return variant_name(config["name"], read_overrides(overrides)) if changed else config["name"]
+
+
+def _experiment(config: dict, changes: list[Override], where: str) -> Experiment:
+    """Return an experiment with overrides; if they change its results and do not name it, it gets a variant's name."""
+    experiment = _validated(Experiment, _override(config, changes), where)
+    if not changes or any(key == "name" for key, _ in changes):
+        return experiment
+    try:
+        if same_results(_validated(Experiment, config, where), experiment):
+            return experiment
+    except VicinalError:  # only the overrides make it valid
+        pass
+    name = variant_name(experiment.name, changes)
+    return experiment.model_copy(update={"name": name, "variant_of": name.partition(PLUS)[0]})
 
 
 def overrides_of_snakemake(config: Mapping, path: str = "") -> Iterator[Override]:
@@ -122,6 +152,9 @@ def experiment_file(name: str, folder: Path | str = "experiments") -> Path:
         VicinalError: there is none; the nearest names are suggested.
     """
     folder = Path(folder)
+    root, plus, _ = name.partition(PLUS)
+    if plus:
+        raise VicinalError(f"{name}: a run of {root} with --set: give {root} and the same --set")
     file = folder / f"{name}.yaml"
     if name in (names := [path.stem for path in sorted(folder.glob("*.yaml"))]):
         return file
@@ -140,6 +173,15 @@ def _distinct_names(experiments: list[Experiment], where: str, collection: Any) 
     for name in names:
         if names.count(name) > 1:
             raise VicinalError(f"{where}: experiments: {name!r} is listed twice")
+
+
+def read_overrides(given: Iterable[str | Override]) -> list[Override]:
+    """Return overrides as pairs: those of ``--set`` are KEY=VALUE texts, with values in YAML form.
+
+    Raises:
+        VicinalError: a text is not of this form.
+    """
+    return [_split_override(one) if isinstance(one, str) else one for one in given]
 
 
 def _split_override(text: str) -> Override:

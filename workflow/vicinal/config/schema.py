@@ -16,6 +16,7 @@ from vicinal.config.values import (
     Positive,
     ResultsName,
     Seed,
+    check_variant,
 )
 from vicinal.data.catalogue import DATA_SETS
 
@@ -227,10 +228,14 @@ class Execution(Section):
     energy: Energy = Field(Energy(), description="what a plan says of energy, CO₂ and money")
 
 
+VARIANT_OF = "written by a run with --set, of whose name it is what stands before the +; null: no variant"
+
+
 class Experiment(Section):
     """One experiment: a data set, a recipe and grids of students."""
 
     name: ResultsName = Field(description="name of the folder below results/")
+    variant_of: str | None = Field(None, description=VARIANT_OF)
     data: Data = Field(Data(), description="which images, from where, and how they are split")
     recipe: Recipe = Field(Recipe(), description="how students (and teachers) are trained")
     teacher_recipe: RecipeChanges = Field(
@@ -249,6 +254,11 @@ class Experiment(Section):
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description="what is measured on the trained models")
     execution: Execution = Field(Execution(), description="where and how it runs")
     cluster: Cluster | None = Field(None, description="the SLURM cluster of --slurm; null: profiles/slurm/cluster.yaml")
+
+    @model_validator(mode="after")
+    def _variants_are_told_apart(self) -> "Experiment":
+        check_variant(self.name, self.variant_of)
+        return self
 
     @model_validator(mode="after")
     def _one_teacher_a_model_and_alpha(self) -> "Experiment":
@@ -284,8 +294,14 @@ class Collection(Section):
     """Several experiments run as one, in one graph of jobs: what they share is made once."""
 
     name: ResultsName = Field(description="name of the collection")
+    variant_of: str | None = Field(None, description=VARIANT_OF)
     # Before validation, names are replaced by what stands in their files.
     experiments: list[
         Annotated[Experiment, BeforeValidator(lambda entry: entry, json_schema_input_type=str | Experiment)]
     ] = Field(min_length=1, description="names of files in experiments/, or whole experiments")
     execution: Execution | None = Field(None, description="in place of the execution of each experiment")
+
+    @model_validator(mode="after")
+    def _variants_are_told_apart(self) -> "Collection":
+        check_variant(self.name, self.variant_of)
+        return self

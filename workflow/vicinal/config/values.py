@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from vicinal.config.section import Float, Int, as_number
+from vicinal.config.variants import LONGEST, PLUS
 from vicinal.errors import nearest
 from vicinal.models.registry import ARCHITECTURES
 from vicinal.results import SHARED_FOLDERS
@@ -14,7 +15,7 @@ from vicinal.results import SHARED_FOLDERS
 Method = Literal["ce", "ce_mixup", "kd", "kd_mixup"]
 METHODS: tuple[str, ...] = get_args(Method)
 # No experiment may have the name of a command of ./reproduce (``vicinal.commands``), or of a shared folder of results/.
-COMMAND_WORDS = {"run", "plan", "status", "report", "verify", "gc", "new", "completion"}
+COMMAND_WORDS = {"run", "plan", "status", "report", "diff", "verify", "gc", "new", "completion"}
 RESERVED_NAMES = SHARED_FOLDERS | COMMAND_WORDS
 
 
@@ -45,11 +46,29 @@ def _temperature(value: Any) -> Any:
 
 
 def _results_name(name: str) -> str:
+    name, plus, change = name.partition(PLUS)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise ValueError(f"{name!r}: use letters, digits, '.', '_', '-', at most 64, starting with a letter or digit")
     if name in RESERVED_NAMES:
         raise ValueError(f"{name!r} is a folder of results/ or a command of ./reproduce; choose another name")
-    return name
+    if plus and not re.fullmatch(rf"[A-Za-z0-9._+-]{{1,{LONGEST}}}", change):
+        raise ValueError(f"{change!r}: behind the + use letters, digits, '.', '_', '-', '+', at most {LONGEST}")
+    return name + plus + change
+
+
+def check_variant(name: str, variant_of: str | None) -> None:
+    """Refuse a name with a + where no run with ``--set`` gave it.
+
+    Raises:
+        ValueError: the name is that of a variant, and ``variant_of`` is not what stands before its +.
+    """
+    root, plus, _ = name.partition(PLUS)
+    if variant_of != (root if plus else None):
+        said = f"variant_of: {variant_of!r}" if variant_of is not None else "no variant_of"
+        raise ValueError(
+            f"name: {name!r} with {said}: what stands behind a + is what --set changed, and variant_of is what stands "
+            "before it; leave out both"
+        )
 
 
 ModelName = Annotated[str, AfterValidator(_architecture)]

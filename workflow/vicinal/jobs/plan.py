@@ -131,8 +131,8 @@ def check_id(id_: Any, where: str) -> None:
     Raises:
         VicinalError: it is not; ``where`` names the file.
     """
-    if not isinstance(id_, str) or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", id_, re.ASCII):
-        raise VicinalError(f"{where}: {id_!r} is no id (letters, digits, '.', '_' and '-'); make it with ./reproduce")
+    if not isinstance(id_, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", id_, re.ASCII):
+        raise VicinalError(f"{where}: {id_!r} is no id (letters, digits, '.', '_', '-', '+'); make it with ./reproduce")
 
 
 def check_code(plan: dict, wanted: str, present: str) -> None:

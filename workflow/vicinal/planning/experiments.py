@@ -6,7 +6,16 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from vicinal.config import GRID_KEYS, SHORT_KEYS, Execution, Experiment, experiment_file, read_config, validate
+from vicinal.config import (
+    GRID_KEYS,
+    SHORT_KEYS,
+    Execution,
+    Experiment,
+    experiment_file,
+    read_config,
+    run_name,
+    validate,
+)
 from vicinal.errors import VicinalError, describe
 from vicinal.planning.artefacts import Artefacts
 from vicinal.planning.plans import resolve
@@ -56,8 +65,7 @@ def read_experiments(args: argparse.Namespace) -> tuple[str, list[Experiment], s
     where = f"{file} with --set" if args.set else str(file)
     config = read_config(file)
     experiments = validate(config, where, args.set)
-    name = config["name"] if "experiments" in config else experiments[0].name
-    return name, experiments, where
+    return run_name(config, experiments, args.set), experiments, where
 
 
 def config_file(experiment: str | None) -> Path:
@@ -82,7 +90,10 @@ def run_command(args: argparse.Namespace) -> str:
 def dump(name: str, experiments: list[Experiment]) -> dict[str, Any]:
     """Return the config of validated experiments, defaults filled in, as it is written and read again."""
     dumped = [experiment.model_dump(mode="json") for experiment in experiments]
-    return dumped[0] if name == experiments[0].name else {"name": name, "experiments": dumped}
+    if name == experiments[0].name:
+        return dumped[0]
+    root, plus, _ = name.partition("+")
+    return {"name": name, "variant_of": root if plus else None, "experiments": dumped}
 
 
 def read_artefacts(args: argparse.Namespace) -> tuple[str, Artefacts, Execution]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vicinal.analysis.figures import FIGURES
-from vicinal.config import Execution, Experiment, Override, validate
+from vicinal.config import Execution, Experiment, Override, run_name, validate
 from vicinal.data.corruptions.catalogue import ARCHIVES, planned_state
 from vicinal.errors import VicinalError
 from vicinal.files import WORKFLOW, sha256
@@ -160,7 +160,8 @@ def plan_experiments(
         VicinalError: the config is wrong, or its data cannot be found.
     """
     experiments = validate(config, where, overrides, folder)
-    return resolve(experiments, where, results, collection_name(config["name"], [e.name for e in experiments], results))
+    name = run_name(config, experiments, overrides)
+    return resolve(experiments, where, results, collection_name(name, [e.name for e in experiments], results))
 
 
 def build_plans(artefacts: Artefacts) -> Iterator[Plan]:

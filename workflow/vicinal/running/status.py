@@ -4,10 +4,12 @@ import fcntl
 import os
 import time
 from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vicinal.errors import VicinalError
 from vicinal.files import modified
 from vicinal.jobs.heartbeat import lives, read_beats
 from vicinal.planning.changes import Change, find_changes
@@ -16,6 +18,7 @@ from vicinal.results import STAGES
 from vicinal.running.estimate.recorded import benchmark_seconds
 from vicinal.running.log_reader import find_cause, find_errors, tail
 from vicinal.running.time_left import RECENT, Running, work_left
+from vicinal.running.verdicts import read_verdicts
 
 # As profiles/slurm/config.yaml says.
 SLURM_LOGS = "logs/slurm"
@@ -52,6 +55,8 @@ class Status:
             and ``age``, s since they ended.
         failed: jobs that are still wanted: ``stage``, ``id``, ``error``, ``log`` (its path), ``lines`` (its last ones)
             and ``age``.
+        verdicts: experiment → a line for each claim: ``claim``, ``verdict``, ``effect``, ``needed`` and ``seeds``, as
+            text. Only of experiments whose claims are up to date and readable (``verify`` names damaged files).
     """
 
     name: str | None = None
@@ -65,6 +70,7 @@ class Status:
     running: list[dict[str, Any]] = field(default_factory=list)
     finished: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, Any]] = field(default_factory=list)
+    verdicts: dict[str, list[dict[str, str]]] = field(default_factory=dict)
 
     @property
     def over(self) -> bool:
@@ -88,6 +94,7 @@ class Monitor:
         # When each finished job ended, s since 1970, the newest first; and what it took, by its end too.
         self._ended: dict[Ref, float] = {}
         self._took: dict[tuple[Ref, float], float | None] = {}
+        self._verdicts: dict[str, list[dict[str, str]]] = {}
         self._next_look = 0.0
 
     def look(self) -> Status:
@@ -96,6 +103,7 @@ class Monitor:
             self._find_changes()
         now = time.time()
         status = Status(self.name, self.source, find_head(self.results), wanted=len(self.plans))
+        status.verdicts = self._verdicts
         beats = {(beat["stage"], beat["id"]): beat for beat in read_beats(self.results, now)}
         # A living job of another experiment is shown too.
         status.running = [
@@ -124,6 +132,11 @@ class Monitor:
         ended = {plan.ref: modified(self.results / plan.output) for plan in self.plans}
         finished = [(time_, ref) for ref, time_ in ended.items() if ref not in self._changes and time_ is not None]
         self._ended = {ref: time_ for time_, ref in sorted(finished, reverse=True)}
+        self._verdicts = {}
+        for plan in self.plans:
+            if plan.stage == "claims" and plan.ref not in self._changes:
+                with suppress(VicinalError):
+                    self._verdicts[plan.id] = read_verdicts(self.results / plan.output)
         took = time.monotonic() - began
         self._next_look = began + took + max(REFRESH_SECONDS, REFRESH_SHARE * took)
 

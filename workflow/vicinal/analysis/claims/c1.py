@@ -5,6 +5,7 @@ import numpy as np
 from vicinal.analysis.claims.cells import Runs
 from vicinal.analysis.claims.samples import Sample, paired
 from vicinal.analysis.claims.settings import PRIMARY_TEMPERATURE, Setting
+from vicinal.analysis.claims.units import NATS, PLAIN, POINTS, Unit
 from vicinal.analysis.claims.verdict import Test, decidable
 
 TITLE = "Distributional confusion, not dark knowledge"
@@ -12,7 +13,10 @@ SENTENCE = (
     "On mixed inputs a teacher trained without mixup passes on its confusion about unfamiliar inputs, not the "
     "similarity of classes that it passes on for clean ones."
 )
-LIMIT = 0.5  # of the explained share and of the correlation; a perfectly linear teacher scores 1 in both
+LIMIT, PERCENT = (
+    0.5,
+    "50 %",
+)  # of the explained share and of the correlation; a perfectly linear teacher scores 1 in both
 REFERENCES = {"explained_share": "probabilities", "explained_share_logits": "logits"}
 
 
@@ -44,7 +48,8 @@ def _share(runs: Runs, s: Setting, t: float, primary: bool) -> Test:
     """Return the test of the share that the better of the two linear references explains, seed by seed."""
     shares = [runs.confusion(s, name, t) for name in REFERENCES]
     sample = paired(shares, lambda *both: LIMIT - np.maximum(*both))
-    return _test(runs, s, t, f"{LIMIT:g} − explained share", sample, primary)
+    says = f"the better linear mixture explains {{}} less than {PERCENT} of the teacher's answers on mixed inputs"
+    return _test(runs, s, t, f"{PERCENT} − explained share", sample, POINTS, primary, says)
 
 
 def _similarity(runs: Runs, s: Setting) -> Test:
@@ -65,20 +70,23 @@ def _parts(runs: Runs, s: Setting) -> list[Test]:
     found = []
     for name, of in REFERENCES.items():
         sample = paired([runs.confusion(s, name, t)], lambda share: LIMIT - share)
-        found.append(_test(runs, s, t, f"{LIMIT:g} − share explained by the linear mixture of {of}", sample))
+        found.append(_test(runs, s, t, f"{PERCENT} − share explained by the linear mixture of {of}", sample, POINTS))
     for name, words in (
-        ("entropy_increase", "entropy on mixed − on clean inputs (nats)"),
-        ("entropy_excess", "entropy on mixed inputs − of the linear mixture (nats)"),
+        ("entropy_increase", "entropy on mixed − on clean inputs"),
+        ("entropy_excess", "entropy on mixed inputs − of the linear mixture"),
     ):
-        found.append(_test(runs, s, t, words, paired([runs.confusion(s, name, t)], lambda value: value)))
+        found.append(_test(runs, s, t, words, paired([runs.confusion(s, name, t)], lambda value: value), NATS))
     masses = [runs.confusion(s, f"source_mass_{kind}", t) for kind in ("clean", "mixed")]
     words = "source mass of the linear mixture − on mixed inputs"
     found.append(_test(runs, s, t, words, paired(masses, lambda linear, mixed: linear - mixed)))
     return found
 
 
-def _test(runs: Runs, s: Setting, t: float, estimand: str, sample: Sample, primary: bool = False) -> Test:
+def _test(
+    runs: Runs, s: Setting, t: float, estimand: str, sample: Sample, unit: Unit = PLAIN, primary: bool = False,
+    says: str = "",
+) -> Test:  # fmt: skip
     mixup = "" if s.alpha is None else f" (teacher with mixup α = {s.alpha:g})"
     cell = f"{runs.label(s._replace(alpha=None))}{mixup}, T = {t:g}"
     warning = runs.pretraining_warning(s, "mixed inputs are not new to it, as the claim supposes")
-    return Test(cell, estimand, sample, primary=primary, warning=warning)
+    return Test(cell, estimand, sample, unit=unit, says=says, primary=primary, warning=warning)

@@ -3,7 +3,9 @@
 from vicinal.analysis.claims.cells import Runs, missing_primary, primary_students
 from vicinal.analysis.claims.samples import paired
 from vicinal.analysis.claims.settings import Setting, baseline, is_primary
+from vicinal.analysis.claims.units import NATS
 from vicinal.analysis.claims.verdict import Test, decidable
+from vicinal.analysis.schema import METHOD_NAMES
 
 TITLE = "More linear than the teacher"
 SENTENCE = (
@@ -45,17 +47,20 @@ def _test(
     series = [runs.vicinal(setting, name, split, pairs) for setting in (other, s)]
     sample = paired(series, lambda theirs, own: theirs - own)
     where = ", ".join((["train pairs"] if split == "train" else []) + (["λ ≈ 1/2"] if pairs == "different" else []))
-    estimand = f"L_NL({versus}) − L_NL(student), nats{', temperature-matched' if name == _MATCHED else ''}"
+    other_name, matched = METHOD_NAMES.get(versus, versus), ", temperature-matched" if name == _MATCHED else ""
+    estimand = f"L_NL({other_name}) − L_NL(student){matched}"
+    says = f"non-linearity is {{}} lower than that of {'the teacher' if versus == 'teacher' else other_name}{matched}"
     cell = runs.label(s, versus) + (f", {where}" if where else "")
-    return Test(cell, estimand, sample, primary=primary, warning=_pretrained(runs, s))
+    return Test(cell, estimand, sample, unit=NATS, says=says, primary=primary, warning=_pretrained(runs, s))
 
 
 def _imitation(runs: Runs, s: Setting, primary: bool = False) -> Test:
     """Return the test that mixup moves the student from its teacher's answers towards its own linear mixture."""
     series = [runs.vicinal(setting, "imitation_weight") for setting in (s, baseline(s, "kd"))]
     sample = paired(series, lambda own, theirs: own - theirs)
-    estimand = "imitation weight α(kd_mixup) − α(kd)"
-    return Test(runs.label(s, "kd"), estimand, sample, primary=primary, warning=_pretrained(runs, s))
+    estimand = "imitation weight α(KD + mixup) − α(KD)"
+    says = "mixup changes the weight of the student's own linear mixture in its answers by {}"
+    return Test(runs.label(s, "kd"), estimand, sample, says=says, primary=primary, warning=_pretrained(runs, s))
 
 
 def _pretrained(runs: Runs, s: Setting) -> str:

@@ -4,7 +4,9 @@ from vicinal.analysis.claims.cells import Runs, missing_primary, primary_student
 from vicinal.analysis.claims.preconditions import better_teacher
 from vicinal.analysis.claims.samples import paired
 from vicinal.analysis.claims.settings import Setting, baseline
+from vicinal.analysis.claims.units import POINTS
 from vicinal.analysis.claims.verdict import Test, decidable
+from vicinal.analysis.schema import METHOD_NAMES
 
 TITLES = {"ce": "Higher accuracy than without a teacher", "kd": "Higher accuracy than standard distillation"}
 SENTENCES = {
@@ -28,6 +30,9 @@ def tests(runs: Runs, versus: str) -> tuple[list[Test], str]:
 def _test(runs: Runs, s: Setting, method: str, primary: bool) -> Test:
     series = [runs.metric(s, "accuracy"), runs.metric(baseline(s, method), "accuracy")]
     sample = paired(series, lambda own, theirs: own - theirs)
-    estimand = f"accuracy(kd_mixup) − accuracy({method})"
+    estimand = f"accuracy(KD + mixup) − accuracy({METHOD_NAMES[method]})"
     requires = (better_teacher(runs, s),) if primary else ()
-    return Test(runs.label(s, method), estimand, sample, primary=primary, requires=requires)
+    says = "accuracy changes by {}"
+    return Test(
+        runs.label(s, method), estimand, sample, unit=POINTS, says=says, primary=primary, requires=requires
+    )  # fmt: skip

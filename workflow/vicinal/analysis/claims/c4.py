@@ -8,8 +8,10 @@ import numpy as np
 from vicinal.analysis.claims.cells import Runs, missing_primary, primary_students
 from vicinal.analysis.claims.samples import Series, paired
 from vicinal.analysis.claims.settings import Setting, baseline, is_primary
+from vicinal.analysis.claims.units import FOLD, POINTS
 from vicinal.analysis.claims.verdict import Test, decidable
-from vicinal.analysis.schema import STD
+from vicinal.analysis.schema import METHOD_NAMES, STD
+from vicinal.words import number
 
 TITLES = {
     "ce": "An order of magnitude less overconfidence than without a teacher",
@@ -45,8 +47,11 @@ def _test(runs: Runs, s: Setting, method: str, threshold: float, primary: bool =
     sample = paired([runs.metric(other, "oe"), _with_floor(runs, s)], lambda theirs, own: np.log(theirs / own))
     cell = runs.label(s, method)
     warning = "" if sample.needs or not sample.seeds else _under_confident(runs, s, other, sample.seeds, cell)
-    return Test(cell, f"ln(OE({method}) / OE(kd_mixup))", sample, threshold=threshold, primary=primary, warning=warning,
-                requires=(_above_floor(runs, other),) if primary else ())  # fmt: skip
+    return Test(
+        cell, f"OE({METHOD_NAMES[method]}) / OE(KD + mixup)", sample, threshold=threshold, unit=FOLD,
+        says="overconfidence falls {}", scale="√10, half an order of magnitude on the log scale", primary=primary,
+        warning=warning, requires=(_above_floor(runs, other),) if primary else (),
+    )  # fmt: skip
 
 
 def _with_floor(runs: Runs, s: Setting) -> Series:
@@ -78,8 +83,9 @@ def _above_floor(runs: Runs, other: Setting) -> Test:
     """Return the test that the baseline's OE is so far above its floor that a student can cut it by √10."""
     series = [runs.metric(other, "oe"), _floors(runs, other)]
     sample = paired(series, lambda oe, floor: oe - RATIO * floor)
-    why = f"{other.method} is so little overconfident that no student could cut its OE by √10 and show it"
-    return Test(runs.label(other), f"OE({other.method}) − √10 × floor", sample, otherwise=why)
+    name = METHOD_NAMES[other.method]
+    why = f"{name} is so little overconfident that no student could cut its OE by √10 and show it"
+    return Test(runs.label(other), f"OE({name}) − √10 × floor", sample, unit=POINTS, otherwise=why)
 
 
 @lru_cache(maxsize=4096)
@@ -105,11 +111,15 @@ def _under_confident(runs: Runs, s: Setting, other: Setting, seeds: list[int], c
     parts = []
     gap, own, theirs = mean(s, "confidence_gap"), mean(s, "ece"), mean(other, "ece")
     if math.isnan(gap):
-        parts.append("the confidence gap of kd_mixup is not known at every seed, so it may be under-confident")
+        parts.append("the confidence gap of KD + mixup is not known at every seed, so it may be under-confident")
     elif gap < 0:
-        parts.append(f"kd_mixup is under-confident (mean confidence − accuracy = {gap:.3g}), which alone lowers OE")
+        parts.append(
+            f"KD + mixup is under-confident (mean confidence − accuracy = {POINTS.show(gap)}), which alone lowers OE"
+        )
     if math.isnan(own) or math.isnan(theirs):
         parts.append("ECE is not known at every seed, so it may not be lower")
     elif own >= theirs:
-        parts.append(f"ECE is not lower ({own:.3g} against {theirs:.3g} of {other.method})")
+        parts.append(
+            f"ECE is not lower ({number(100 * own)} % against {number(100 * theirs)} % of {METHOD_NAMES[other.method]})"
+        )
     return "; ".join(f"{cell}: {part}" for part in parts)

@@ -7,6 +7,7 @@ from vicinal.analysis.claims.preconditions import better_teacher
 from vicinal.analysis.claims.samples import Series, paired
 from vicinal.analysis.claims.settings import PRIMARY_ALPHA, PRIMARY_TEMPERATURE, Setting, is_primary
 from vicinal.analysis.claims.statistics import Within, partial_correlation, slopes
+from vicinal.analysis.claims.units import POINTS
 from vicinal.analysis.claims.verdict import Test, decidable
 from vicinal.analysis.schema import STD
 
@@ -17,7 +18,7 @@ SENTENCE = (
 )
 SCALES = (0.5, 0.75, 1.0, 1.5, 2.0)
 FEWEST = 3
-MARGIN = 0.01
+MARGIN = 0.01  # of accuracy: 1 point
 
 
 def tests(runs: Runs) -> tuple[list[Test], str]:
@@ -31,8 +32,8 @@ def tests(runs: Runs) -> tuple[list[Test], str]:
     if not primary:
         scales = ", ".join(f"{c:g}" for c in SCALES)
         return [], (
-            f"kd_mixup at α = {PRIMARY_ALPHA:g}, T = {PRIMARY_TEMPERATURE:g} with logit_scales {scales}, kd_weight 1, "
-            "ce_weight 0, teachers without mixup"
+            f"KD + mixup at α = {PRIMARY_ALPHA:g}, T = {PRIMARY_TEMPERATURE:g} with logit scales {scales}, "
+            "kd_weight 1, ce_weight 0, teachers without mixup"
         )
     found = []
     # Those that were run; where these are too few, all: what is missing is then named.
@@ -64,15 +65,19 @@ def _slope(runs: Runs, s: Setting, scales: tuple[float, ...], primary: bool) -> 
 
     estimand = "slope of the student's confidence gap on the teacher's"
     sample = paired(_gaps(runs, s, scales), contrast)
-    return Test(runs.label(s), estimand, sample, primary=primary, requires=_required(runs, s, primary))
+    says = "each point of the teacher's confidence gap adds {} points to the student's"
+    return Test(runs.label(s), estimand, sample, says=says, primary=primary, requires=_required(runs, s, primary))
 
 
 def _accuracy(runs: Runs, s: Setting, scale: float, primary: bool) -> Test:
     series = [runs.metric(s._replace(logit_scale=c), "accuracy") for c in (scale, 1.0)]
-    estimand = f"{MARGIN:g} − |accuracy(logit_scale {scale:g}) − accuracy(logit_scale 1)|"
+    estimand = f"1 point − |accuracy(logit scale {scale:g}) − accuracy(logit scale 1)|"
+    says = f"with a logit scale of {scale:g} accuracy stays {{}} within the margin of ±1 point"
     sample = paired(series, lambda scaled, plain: scaled - plain)
     requires = _required(runs, s, primary)
-    return Test(runs.label(s), estimand, sample, Within(MARGIN), primary=primary, requires=requires)
+    return Test(
+        runs.label(s), estimand, sample, Within(MARGIN), unit=POINTS, says=says, primary=primary, requires=requires
+    )  # fmt: skip
 
 
 def _required(runs: Runs, s: Setting, primary: bool) -> tuple[Test, ...]:

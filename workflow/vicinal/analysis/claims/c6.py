@@ -8,8 +8,9 @@ from vicinal.analysis.claims.cells import Runs, lost_pairs, missing_primary
 from vicinal.analysis.claims.samples import Sample, Series, paired
 from vicinal.analysis.claims.settings import PRIMARY_ALPHA, Setting, baseline, is_default
 from vicinal.analysis.claims.statistics import SameSign, slopes
+from vicinal.analysis.claims.units import POINTS
 from vicinal.analysis.claims.verdict import Test, decidable
-from vicinal.analysis.schema import STD
+from vicinal.analysis.schema import METHOD_NAMES, STD
 
 TITLE = "Temperature trades accuracy against calibration"
 SENTENCE = (
@@ -26,7 +27,7 @@ def tests(runs: Runs) -> tuple[list[Test], str]:
     grids = {s: grid for s, grid in _temperatures(runs.students()).items() if len(grid) >= MIN_TEMPERATURES}
     found = _short_grids(runs, grids)
     if not any(_is_primary(s) for s in grids) and not found:
-        what = f"and at least {MIN_TEMPERATURES} numeric temperatures, and kd likewise"
+        what = f"and at least {MIN_TEMPERATURES} numeric temperatures, and KD likewise"
         return [], missing_primary(runs, what)
     for s, grid in grids.items():
         found += _tests(runs, s, grid, _is_primary(s))
@@ -92,20 +93,22 @@ def _tests(runs: Runs, s: Setting, grid: list[float], primary: bool) -> list[Tes
         return np.stack([mixed - ordinary, mixed + ordinary], axis=1)
 
     series = _series(runs, s, grid, "accuracy") + _series(runs, s, grid, "ece")
-    found = [Test(own, _OPPOSITE, paired(series, opposite), SameSign(), primary=primary)]
+    says = "with each doubling of T accuracy and ECE move the same way, by at least {}"
+    found = [Test(own, _OPPOSITE, paired(series, opposite), SameSign(), unit=POINTS, says=says, primary=primary)]
     for metric, name in _NAMES.items():
         # |a| − |b| is the smaller magnitude of a − b and a + b where these have the same sign, else it is not above 0.
         # The mean over seeds of the |a| and |b| themselves would depend on their noise.
         sample = paired(_series(runs, s, shared, metric) + _series(runs, plain, shared, metric), steeper)
-        estimand = f"|slope of {name} on log2 T|: kd_mixup − kd"
+        estimand = f"|slope of {name} on log2 T|: KD + mixup − KD"
+        says = f"each doubling of T moves {name} by {{}} more with mixup than without"
         decides = primary and metric == "confidence_gap"
-        found.append(Test(f"{common}, vs kd", estimand, sample, SameSign(), primary=decides))
+        found.append(Test(f"{common}, vs KD", estimand, sample, SameSign(), unit=POINTS, says=says, primary=decides))
     for setting, temperatures, cell in ((s, grid, own), (plain, shared, common)):
         for metric, name in _NAMES.items():
             series = _series(runs, setting, temperatures, metric)
             sample = paired(series, lambda *columns, t=temperatures: _slopes(t, columns))
-            estimand = f"slope of {name} on log2 T, {setting.method}"
-            found.append(Test(cell, estimand, sample, descriptive=True))
+            estimand = f"slope of {name} on log2 T, {METHOD_NAMES[setting.method]}"
+            found.append(Test(cell, estimand, sample, unit=POINTS, descriptive=True))
     return found
 
 

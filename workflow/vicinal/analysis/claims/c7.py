@@ -13,6 +13,7 @@ from vicinal.analysis.claims.preconditions import better_teacher
 from vicinal.analysis.claims.samples import Series, paired
 from vicinal.analysis.claims.settings import Setting, is_primary
 from vicinal.analysis.claims.statistics import Largest, Mean, Rule
+from vicinal.analysis.claims.units import POINTS
 from vicinal.analysis.claims.verdict import Test
 
 TITLE = "Bigger teachers are not simply better"
@@ -81,7 +82,7 @@ class _Ladder:
         accuracy = {s: _mean(runs.metric(runs.teacher_of(s), "accuracy")) for s in self.rungs}
         ordered = sorted(self.rungs, key=accuracy.__getitem__)
         if ordered != self.rungs and np.isfinite(list(accuracy.values())).all():
-            listed = ", ".join(f"{s.teacher} {accuracy[s]:.4g}" for s in self.rungs)
+            listed = ", ".join(f"{s.teacher} {100 * accuracy[s]:.2f} %" for s in self.rungs)
             notes.append(f"teachers in the order of their accuracy, which is not that of their size: {listed}")
             self.rungs = ordered
         self.warning = "; ".join(notes)
@@ -92,9 +93,13 @@ class _Ladder:
         def contrast(*accuracy: np.ndarray) -> np.ndarray:
             return np.stack([lower - accuracy[-1] for lower in accuracy[:-1]], axis=1)
 
-        estimand = f"best accuracy of a student of a lower teacher − accuracy(student | {self.rungs[-1].teacher})"
+        top = self.rungs[-1].teacher
+        estimand = f"best accuracy of a student of a lower teacher − accuracy(student | {top})"
         requires = self.requires if self.primary else ()
-        return self._test(estimand, self.rungs, contrast, Largest(), primary=self.primary, requires=requires)
+        says = f"the best student of a lower teacher is {{}} more accurate than that of the top one, {top}"
+        return self._test(
+            estimand, self.rungs, contrast, Largest(), says=says, primary=self.primary, requires=requires
+        )  # fmt: skip
 
     def anywhere(self) -> Test:
         """Return the test of the largest fall."""
@@ -120,7 +125,7 @@ class _Ladder:
         sample = paired([self.runs.metric(s, "accuracy") for s in students], contrast)
         names = " < ".join(str(s.teacher) for s in self.rungs)
         cell = self.runs.label(self.rungs[0]._replace(teacher=f"({names})"))
-        return Test(cell, estimand, sample, rule, warning=self.warning, **more)
+        return Test(cell, estimand, sample, rule, unit=POINTS, warning=self.warning, **more)
 
 
 def _mean(series: Series) -> float:

@@ -22,7 +22,7 @@ from vicinal.analysis.claims.settings import (
     primary_of,
     read_setting,
 )
-from vicinal.analysis.schema import PRETRAINED, STUDENT, TEACHER, TEACHER_PRETRAINED, VARIANT
+from vicinal.analysis.schema import METHOD_NAMES, PRETRAINED, STUDENT, TEACHER, TEACHER_PRETRAINED, VARIANT
 from vicinal.spec import more_weights
 
 WHOLE, PEAK = ("all", 0.0, 1.0), ("different", 0.45, 0.55)
@@ -158,8 +158,8 @@ class Runs:
     def label(self, setting: Setting, versus: str = "") -> str:
         """Return a setting as a cell of the scorecard."""
         parts = [self._prefix(setting) + (arrow(setting) if setting.teacher else setting.model)]
-        parts += in_words(setting, brief=True) + (["kd"] if setting.method == "kd" else [])
-        return ", ".join([*parts, f"vs {versus}"] if versus else parts)
+        parts += in_words(setting, brief=True) + (["KD"] if setting.method == "kd" else [])
+        return ", ".join([*parts, f"vs {METHOD_NAMES.get(versus, versus)}"] if versus else parts)
 
     def describe(self, setting: Setting) -> str:
         """Return a setting as a run that can be asked for."""
@@ -167,7 +167,8 @@ class Runs:
             with_mixup = f" trained with mixup (α = {setting.alpha:g})" if setting.alpha is not None else ""
             return f"{self._prefix(setting)}the teacher {setting.model}{with_mixup}"
         details = ", ".join(in_words(setting, brief=False))
-        return f"{self._prefix(setting)}{setting.method} {arrow(setting)}" + (f" ({details})" if details else "")
+        method = METHOD_NAMES.get(setting.method, setting.method)
+        return f"{self._prefix(setting)}{method} {arrow(setting)}" + (f" ({details})" if details else "")
 
     def _prefix(self, setting: Setting) -> str:
         parts = [setting.data] if self._several else []
@@ -203,12 +204,12 @@ def lost_pairs(runs: Runs) -> list[Setting]:
 
 
 def missing_primary(runs: Runs, what: str = "") -> str:
-    """Return the runs that a claim without a primary cell needs; ``what`` replaces "at T = 2, logit_scale 1"."""
+    """Return the runs that a claim without a primary cell needs; ``what`` replaces "at T = 2, logit scale 1"."""
     pairs = sorted({arrow(s) for s in runs.students("kd_mixup") + runs.students("kd")})
     of = f" {', '.join(pairs)}" if pairs else " students"
     weights = f"kd_weight {PRIMARY_WEIGHTS[0]:g}, ce_weight {PRIMARY_WEIGHTS[1]:g}"
-    where = what or f"at T = {PRIMARY_TEMPERATURE:g}, logit_scale 1"
-    return f"kd_mixup{of} with α = {PRIMARY_ALPHA:g} {where}, {weights}, teachers without mixup"
+    where = what or f"at T = {PRIMARY_TEMPERATURE:g}, logit scale 1"
+    return f"KD + mixup{of} with α = {PRIMARY_ALPHA:g} {where}, {weights}, teachers without mixup"
 
 
 def _usable(low: np.ndarray, high: np.ndarray, count: np.ndarray, confidence: np.ndarray) -> bool:

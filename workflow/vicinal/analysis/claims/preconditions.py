@@ -3,6 +3,7 @@
 from vicinal.analysis.claims.cells import Runs
 from vicinal.analysis.claims.samples import paired
 from vicinal.analysis.claims.settings import Setting, baseline
+from vicinal.analysis.claims.units import POINTS
 from vicinal.analysis.claims.verdict import Test
 
 
@@ -12,4 +13,4 @@ def better_teacher(runs: Runs, s: Setting) -> Test:
     sample = paired(series, lambda theirs, alone: theirs - alone)
     cell = runs.label(s._replace(alpha=None, temperature=None, logit_scale=None))
     why = "the teacher is not more accurate than the student trained alone"
-    return Test(cell, "accuracy(teacher) − accuracy(ce)", sample, otherwise=why)
+    return Test(cell, "accuracy(teacher) − accuracy(CE)", sample, unit=POINTS, otherwise=why)

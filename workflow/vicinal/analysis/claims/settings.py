@@ -96,7 +96,7 @@ def in_words(setting: Setting, brief: bool) -> list[str]:
         t = setting.temperature
         parts.append(f"T = {t if isinstance(t, str) else format(t, 'g')}")
     if setting.logit_scale not in (None, 1):
-        parts.append(f"logit_scale {setting.logit_scale:g}")
+        parts.append(f"logit scale {setting.logit_scale:g}")
     weights = {"kd_weight": setting.kd_weight, "ce_weight": setting.ce_weight, **dict(setting.others)}
     if setting.teacher and None not in weights.values() and not _has_primary_weights(setting):
         parts += [f"{name} {weight:g}" for name, weight in weights.items()]

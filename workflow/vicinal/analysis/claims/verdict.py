@@ -19,15 +19,17 @@ from vicinal.analysis.claims.statistics import (
     seeds_needed,
     summary,
 )
+from vicinal.analysis.claims.units import PLAIN, Unit
 
 MIN_SEEDS = 3
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE = "reproduced", "not reproduced", "inconclusive"
 NOT_TESTABLE = "not testable here"  # in an experiment where a precondition does not hold
 NOT_JUDGED = "not judged"  # in an experiment that no claim is about
-_NUMBERS = ("estimate", "low", "high", "low_bonferroni", "high_bonferroni", "p", "p_holm")
+_IN_UNITS = ("estimate", "low", "high", "low_bonferroni", "high_bonferroni", "threshold")
+_NUMBERS = (*_IN_UNITS, "p", "p_holm")
 COLUMNS = [
     "claim", "title", "sentence", "kind", "cell", "estimand", "estimate", "low", "high", "low_bonferroni",
-    "high_bonferroni", "n", "threshold", "p", "p_holm", "verdict", "reason", "warning",
+    "high_bonferroni", "n", "threshold", "unit", "p", "p_holm", "verdict", "finding", "reason", "warning",
 ]  # fmt: skip
 
 
@@ -35,8 +37,10 @@ COLUMNS = [
 class Test:
     """One number over seeds and the threshold that it has to exceed.
 
-    A ``descriptive`` test has no p-value. A primary test may have preconditions, ``requires``: tests whose
-    ``otherwise`` says what is the case where they fail. ``barred`` says why no numbers could decide it.
+    Its numbers are fractions and logarithms, its rows have them in its ``unit``. ``says`` says in words what was found,
+    with {} for the effect; ``scale`` explains the threshold. A ``descriptive`` test has no p-value. A primary test may
+    have preconditions, ``requires``: tests whose ``otherwise`` says what is the case where they fail. ``barred`` says
+    why no numbers could decide it.
     """
 
     __test__ = False  # not for pytest
@@ -46,6 +50,9 @@ class Test:
     sample: Sample
     rule: Rule = field(default_factory=Mean)
     threshold: float = 0.0
+    unit: Unit = PLAIN
+    says: str = ""
+    scale: str = ""
     primary: bool = False
     descriptive: bool = False
     warning: str = ""
@@ -89,6 +96,23 @@ class Test:
         return int(self.interval.low > self.threshold) - int(self.interval.high < self.threshold)
 
     @property
+    def effect(self) -> str:
+        """The estimate with its 95 % interval, in its unit."""
+        return self.unit.show_effect(self.rule.estimate(summary(self.sample.values)), self.interval)
+
+    @property
+    def finding(self) -> str:
+        """What was found, in words; empty where there is an obstacle."""
+        return "" if self.obstacle else (self.says or f"{self.estimand}: {{}}").format(self.effect)
+
+    @property
+    def outcome(self) -> str:
+        """Where, what was found, and what the claim needs."""
+        scale = f" ({self.scale})" if self.scale else ""
+        needed = self.unit.show(self.threshold) if self.threshold else "0"
+        return f"{self.cell}: {self.finding}; the claim needs more than {needed}{scale}"
+
+    @property
     def fails(self) -> bool:
         """Whether a precondition can be tested and is not shown to hold."""
         return not self.obstacle and self.side < 1
@@ -96,8 +120,7 @@ class Test:
     @property
     def failure(self) -> str:
         """What is the case where a precondition fails, with its interval."""
-        low, high = self.interval
-        return f"{self.cell}: {self.otherwise} ({self.estimand}: 95 % interval [{low:.3g}, {high:.3g}], not above 0)"
+        return f"{self.cell}: {self.otherwise} ({self.estimand}: {self.effect}, not above 0)"
 
     @property
     def untestable(self) -> str:
@@ -115,7 +138,8 @@ class Test:
             words = "the estimate is not above the threshold"
         else:
             words = f"the estimate would need {needed or f'more than {MOST_SEEDS:,}'} seeds"
-        return f"with {self.n} seeds a true {value:.3g} would be found in {POWER:.0%}, {words}".replace("%", " %")
+        true = self.unit.show(value)
+        return f"with {self.n} seeds a true effect of {true} would be found in {100 * POWER:.0f} %, {words}"
 
 
 def decidable(tests: list[Test]) -> list[Test]:
@@ -139,7 +163,14 @@ def rows(tests: list[Test], needs: str) -> list[dict[str, Any]]:
     for i, adjusted in zip(np.flatnonzero(~np.isnan(p)), holm(p[~np.isnan(p)]), strict=True):
         secondary_rows[i]["p_holm"] = float(adjusted)
     preconditions = [_row(test, "precondition") for test in required]
-    return [_verdict(primary, primary_rows, needs), *preconditions, *primary_rows, *secondary_rows]
+    found = [_verdict(primary, primary_rows, needs), *preconditions, *primary_rows, *secondary_rows]
+    return [_in_unit(row) for row in found]
+
+
+def _in_unit(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its numbers in its unit, and the unit's name."""
+    unit = row["unit"]
+    return row | {name: unit.of(row[name]) for name in _IN_UNITS} | {"unit": unit.name.lstrip(" -")}
 
 
 def _row(test: Test, kind: str, cells: int = 1) -> dict[str, Any]:
@@ -160,11 +191,13 @@ def _row(test: Test, kind: str, cells: int = 1) -> dict[str, Any]:
     return {
         "kind": kind,
         "cell": test.cell,
-        "estimand": test.estimand,
+        "estimand": test.estimand + test.unit.suffix,
         **numbers,
         "n": test.n,
         "threshold": test.threshold,
+        "unit": test.unit,
         "verdict": "",
+        "finding": test.finding,
         "reason": f"{NOT_TESTABLE}: {test.untestable}" if test.untestable else test.obstacle,
         "warning": "; ".join(filter(None, (test.warning, s.note))),
     }
@@ -172,13 +205,13 @@ def _row(test: Test, kind: str, cells: int = 1) -> dict[str, Any]:
 
 def unjudged() -> list[dict[str, Any]]:
     """Return the one row of a claim in an experiment where nothing was distilled."""
-    return [_without_test(NOT_JUDGED, "the claims are about distillation, and there is none here")]
+    return [_in_unit(_without_test(NOT_JUDGED, "the claims are about distillation, and there is none here"))]
 
 
 def _without_test(verdict: str, reason: str) -> dict[str, Any]:
     """Return the verdict row of a claim without a test."""
-    row = {"kind": "verdict", "cell": "", "estimand": "", "n": 0, "verdict": verdict, "reason": reason, "warning": ""}
-    return row | dict.fromkeys((*_NUMBERS, "threshold"), math.nan)
+    texts = {"cell": "", "estimand": "", "unit": PLAIN, "finding": "", "reason": reason, "warning": ""}
+    return {"kind": "verdict", "n": 0, "verdict": verdict, **texts, **dict.fromkeys(_NUMBERS, math.nan)}
 
 
 def _verdict(tests: list[Test], primary: list[dict[str, Any]], needs: str) -> dict[str, Any]:
@@ -209,8 +242,11 @@ def _decide(tests: tuple[Test, ...], primary: tuple[dict[str, Any], ...]) -> tup
     refuted = [at for at in usable if primary[at]["high_bonferroni"] < primary[at]["threshold"]]
     if refuted:
         at = min(refuted, key=lambda i: primary[i]["high_bonferroni"] - primary[i]["threshold"])
-        bound, threshold = primary[at]["high_bonferroni"], primary[at]["threshold"]
-        return NOT_REPRODUCED, at, f"{tests[at].name}: the upper bound {bound:.3g} is below {threshold:.3g}"
+        reason = tests[at].outcome
+        if len(tests) > 1:
+            bound = tests[at].unit.show(primary[at]["high_bonferroni"])
+            reason += f"; the upper bound corrected for {len(tests)} primary tests, {bound}, is below that too"
+        return NOT_REPRODUCED, at, reason
     needs = [(at, one.sample.needs) for at, test in enumerate(tests) for one in (test, *test.requires)]
     missing = [(at, run) for at, text in needs for run in text.split("; ") if run]
     if missing:
@@ -219,10 +255,7 @@ def _decide(tests: tuple[Test, ...], primary: tuple[dict[str, Any], ...]) -> tup
     if stopped:
         return INCONCLUSIVE, stopped[0], f"{tests[stopped[0]].name}: {tests[stopped[0]].obstacle}"
     at = min(usable, key=lambda i: primary[i]["low"] - primary[i]["threshold"])
-    low, threshold = primary[at]["low"], primary[at]["threshold"]
-    if low > threshold:
-        cells = f"all {len(tests)} primary tests" if len(tests) > 1 else "the primary test"
-        return REPRODUCED, at, f"{cells}: the lower bound exceeds {threshold:.3g} (smallest margin: {tests[at].name})"
-    interval = f"[{low:.3g}, {primary[at]['high']:.3g}]"
-    reason = f"{tests[at].name}: the 95 % interval {interval} does not exceed {threshold:.3g}; {tests[at].power}"
-    return INCONCLUSIVE, at, reason
+    if primary[at]["low"] > primary[at]["threshold"]:
+        others = f"; of {len(tests)} primary tests, which all pass, this one is the closest" if len(tests) > 1 else ""
+        return REPRODUCED, at, tests[at].outcome + others
+    return INCONCLUSIVE, at, f"{tests[at].outcome}; {tests[at].power}"

@@ -7,7 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from vicinal.files import WORKFLOW
-from vicinal.words import duration, number
+from vicinal.words import duration, number, p_value
 
 TEMPLATES = WORKFLOW / "report"
 
@@ -26,7 +26,13 @@ def render(context: dict[str, Any], template: str = "report.html.j2") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "minus": minus, "duration": duration, "revision": revision}
+    environment.filters |= {
+        "number": number,
+        "p_value": p_value,
+        "minus": minus,
+        "duration": duration,
+        "revision": revision,
+    }
     assets = {name: Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("report.css", "report.js")}
     page = environment.get_template(template).render(context, style=assets["report.css"], behaviour=assets["report.js"])
     return page.encode("utf-8", "replace").decode("utf-8")  # JSON can hold halves of letters, which UTF-8 cannot

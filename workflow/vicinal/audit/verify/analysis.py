@@ -116,7 +116,8 @@ def source_paths(record: Path, made_from: Any) -> dict[str, Path]:
     return {
         name: (folder if len(found) == 1 or found[0] == "figures" else folder.parent) / name
         for name, found in parts.items()
-        if all(map(is_plain, found)) and len(found) <= 2
+        # The folder of a variant has a + in its name.
+        if all(is_plain(part.replace("+", "-")) for part in found) and len(found) <= 2
     }
 
 

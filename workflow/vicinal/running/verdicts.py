@@ -1,0 +1,37 @@
+"""The verdicts of finished experiments as a table on the terminal."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+KEYS = ("claim", "verdict", "effect", "needed", "seeds")
+STYLES = {"reproduced": "bold green", "not reproduced": "bold red"}
+
+
+def read_verdicts(claims: Path) -> list[dict[str, str]]:
+    """Return a line for each claim, with ``KEYS``: those of the scorecard.
+
+    Raises:
+        VicinalError: claims.parquet is missing or unreadable, or older code made it.
+    """
+    from vicinal.analysis.claims.report import scorecard  # pandas and SciPy take a while to load
+    from vicinal.files import read_table
+
+    return [dict(zip(KEYS, line, strict=True)) for line in scorecard(read_table(claims))]
+
+
+def verdict_table(experiment: str, lines: list[dict[str, str]]) -> Table:
+    """Return the lines of an experiment as a table."""
+    heads = {"claim": experiment, "effect": "effect [95 % interval]"}
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for key in KEYS:
+        table.add_column(heads.get(key, key), justify="right" if key == "seeds" else "left", overflow="fold")
+    for line in lines:
+        table.add_row(*(Text(line[key], style=_style(key, line)) for key in KEYS))
+    return table
+
+
+def _style(key: str, line: Mapping[str, str]) -> str:
+    return STYLES.get(line["verdict"], "bold") if key == "verdict" else ""
