@@ -23,6 +23,8 @@ PRETRAINED, TEACHER_PRETRAINED = "pretraining_mixup", "teacher_pretraining_mixup
 VARIANT = ("recipe_", "data_")
 STD = "std"
 TEACHER, STUDENT = "teacher", "student"
+# What people read instead of the id of a method.
+METHOD_NAMES = {"ce": "CE", "ce_mixup": "CE + mixup", "kd": "KD", "kd_mixup": "KD + mixup"}
 _TEXTS = {
     "model_id", "role", "data", "model", "method", "teacher", "temperature", "split", "pairs", "metric", "kind", "name",
     "corruption",

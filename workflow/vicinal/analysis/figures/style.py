@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
 
+from vicinal.analysis.schema import METHOD_NAMES
+
 # Print widths in inches: one column and a full page of two columns.
 COLUMN = 3.4
 PAGE = 6.9
@@ -50,7 +52,7 @@ RC = {
 TEACHER = "teacher"
 # The order in which methods are drawn and listed.
 METHODS = (TEACHER, "ce", "ce_mixup", "kd", "kd_mixup")
-LABELS = {TEACHER: "Teacher", "ce": "CE", "ce_mixup": "CE + mixup", "kd": "KD", "kd_mixup": "KD + mixup"}
+LABELS = {TEACHER: "Teacher", **METHOD_NAMES}
 # Colours that colour-blind readers tell apart: warm without mixup, cool with it.
 _PALETTE = sns.color_palette("colorblind").as_hex()
 COLOURS = {TEACHER: "#000000", "ce": _PALETTE[1], "ce_mixup": _PALETTE[9], "kd": _PALETTE[3], "kd_mixup": _PALETTE[0]}
