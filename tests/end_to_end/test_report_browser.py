@@ -193,7 +193,8 @@ def test_what_is_printed(tmp_path, page):
       const lines = (e) => { const r = document.createRange(); r.selectNodeContents(e);
                              return new Set([...r.getClientRects()].map((box) => Math.round(box.bottom / 6))).size; };
       const heads = [...document.querySelectorAll("#runs thead th")].filter((e) => e.offsetWidth);
-      const broken = [...document.querySelectorAll("#runs td.n, .tests td.n")].filter((e) => e.offsetWidth && lines(e) > 1);
+      const numbers = [...document.querySelectorAll("#runs td.n, .tests td.n")].filter((e) => e.offsetWidth);
+      const broken = numbers.filter((e) => lines(e) > 1);
       const image = document.querySelector("figure img");
       return [heads.map((e) => e.textContent), broken.map((e) => e.textContent), image.getBoundingClientRect().width];
     """

@@ -12,6 +12,7 @@ from report_tables import WORDS, Page, claims_table, metrics_table, png, record,
 from scripts import run_script
 from vicinal.analysis.claims import CLAIMS
 from vicinal.analysis.report import context, read_config, read_inputs, render
+from vicinal.analysis.report.context import came_out
 from vicinal.analysis.report.figures import BUDGET, Figure, embed, must_shrink
 from vicinal.analysis.report.page import minus
 from vicinal.analysis.report.records import provenance_context, revision_of
@@ -43,6 +44,25 @@ def test_the_page_says_what_the_tables_say(folder):
     assert "interval [−0.5, 1]" in page.text
     assert page.text.count("[−0.5, 1]") >= 18 + 9  # the primary and secondary tables, the reasons
     assert len(page.ids) == len(set(page.ids))
+
+
+def test_title_and_head_say_what_came_out(folder):
+    html = page_of(folder)
+    assert "<title>cifar100: 3 of 9 reproduced on cifar100</title>" in html
+    assert "<h1>3 of 9 reproduced on cifar100</h1>" in html
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        (["reproduced", "inconclusive"], "1 of 2 reproduced"),
+        (["not judged", "not reproduced"], "0 of 2 reproduced"),
+        (["no verdict", "no verdict"], "no verdict"),
+        (["not judged", "not judged"], "nothing distilled"),
+    ],
+)
+def test_what_came_out_in_a_few_words(verdicts, said):
+    assert came_out([{"verdict": verdict} for verdict in verdicts]) == said
 
 
 def test_every_figure_is_there_once_with_caption_and_alt_text(folder):

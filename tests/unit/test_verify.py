@@ -306,11 +306,13 @@ def test_first_difference():
 def test_sources_never_lead_elsewhere(tmp_path):
     record = tmp_path / "digits/figures/plane.json"
     names = ("metrics.parquet", "figures/a.png", "cifar10/claims.parquet", "../x", "/etc/passwd", "a/../b", "a/b/c")
+    names += ("cifar10/figures/a.png", "cifar10/figures/x/a.png")
     found = source_paths(record, dict.fromkeys(names, ""))
     assert found["metrics.parquet"] == tmp_path / "digits/metrics.parquet"
     assert found["figures/a.png"] == tmp_path / "digits/figures/a.png"
     assert found["cifar10/claims.parquet"] == tmp_path / "cifar10/claims.parquet"
-    assert len(found) == 3
+    assert found["cifar10/figures/a.png"] == tmp_path / "cifar10/figures/a.png"
+    assert len(found) == 4
 
 
 @pytest.fixture

@@ -114,9 +114,9 @@ def source_paths(record: Path, made_from: Any) -> dict[str, Path]:
     folder = record.parent.parent if record.parent.name == "figures" else record.parent
     parts = {name: str(name).split("/") for name in (made_from if isinstance(made_from, dict) else ())}
     return {
-        name: (folder if len(found) == 1 or found[0] == "figures" else folder.parent) / name
+        name: (folder if len(found) == 1 or found[:-1] == ["figures"] else folder.parent) / name
         for name, found in parts.items()
-        if all(map(is_plain, found)) and len(found) <= 2
+        if all(map(is_plain, found)) and (len(found) <= 2 or found[1:-1] == ["figures"])
     }
 
 
