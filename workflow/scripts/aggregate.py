@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from vicinal.analysis.dictionary import described
 from vicinal.analysis.origin import measurement_records, write_record
 from vicinal.analysis.tables import make_tables, not_finite
 from vicinal.data.corruptions.catalogue import unpublished
@@ -32,7 +33,7 @@ def main() -> None:
         warn(f"{line}; what needs it stays open")
     written = [args.output / f"{name}.parquet" for name in tables]
     for path in written:
-        write_table(path, tables[path.stem])
+        write_table(path, described(path.stem, tables[path.stem]))
     written.append(args.output / "summary.csv")
     with atomic_path(written[-1]) as temporary:
         tables["summary"].to_csv(temporary, index=False)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from vicinal.analysis.claims import TABLES, evaluate_claims
 from vicinal.analysis.claims.report import markdown
+from vicinal.analysis.dictionary import described
 from vicinal.analysis.origin import write_record
 from vicinal.files import read_table, sha256, write_table, write_text
 from vicinal.jobs.provenance import Stopwatch
@@ -32,7 +33,7 @@ def write_claims(tables: Path, output: Path, spec: Mapping[str, Any], code: str,
         VicinalError: metrics.parquet is missing, or a table is unreadable or not what it should be.
     """
     table = judged(tables)
-    write_table(output, table)
+    write_table(output, described(output.stem, table))
     page = output.with_suffix(".md")
     write_text(page, markdown(table))
     verdicts = verdicts_of(table).set_index("claim")["verdict"].to_dict()
