@@ -7,6 +7,7 @@ import statistics
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from measured_models import MODELS, SEEDS, columns, metric, tables_of, write, write_files
 
@@ -267,8 +268,11 @@ def aggregated(results):
 def test_script_records_what_it_wrote_and_from_what(results):
     assert aggregated(results).returncode == 0
     record = json.loads((results / "made_up" / "provenance.json").read_text())
-    tables = {path.name for path in (results / "made_up").iterdir() if path.suffix in (".parquet", ".csv")}
-    assert set(record["sha256"]) == tables == {f"{name}.parquet" for name in TABLES} | {"summary.csv"}
+    tables = {path.name for path in (results / "made_up").iterdir() if path.suffix not in (".json", ".key")}
+    paper = {f"summary.{ending}" for ending in ("csv", "tex", "md")}
+    assert set(record["sha256"]) == tables == {f"{name}.parquet" for name in TABLES} | paper
+    assert pq.read_schema(results / "made_up" / "metrics.parquet").field("alpha").metadata[b"meaning"]
+    assert "big → small, KD + mixup, T = 2" in (results / "made_up" / "summary.md").read_text()
     for name, expected in record["sha256"].items():
         assert hashlib.sha256((results / "made_up" / name).read_bytes()).hexdigest() == expected
     records = {path.parent.name: path for path in results.glob("evaluations/*/*/evaluation.json")}

@@ -104,7 +104,7 @@ def test_everything_is_rebuilt_without_torch(rebuilt):
     output, said = rebuilt
     found = {str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()}
     figures = {f"figures/{name}.{ending}" for name in SOME for ending in ("pdf", "png", "parquet", "json")}
-    claims = {"claims.parquet", "claims.md", "claims.json"}
+    claims = {"claims.parquet", "claims.md", "claims.tex", "claims.json"}
     assert found == figures | claims | {"report.html", "report.json"}
     lines = said.splitlines()
     assert len(lines) == 2 + len(SOME)

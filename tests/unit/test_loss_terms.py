@@ -16,7 +16,7 @@ from vicinal.analysis.claims import evaluate_claims
 from vicinal.analysis.claims.settings import in_words, is_primary, read_setting
 from vicinal.analysis.figures.runs import main_students, models_of
 from vicinal.analysis.published import compare, read_published
-from vicinal.analysis.report.runs import runs_context
+from vicinal.analysis.runs import runs_context
 from vicinal.analysis.schema import tidy
 from vicinal.analysis.tables import corruption_table, model_table
 from vicinal.config import Experiment, Loss, read_config, validate

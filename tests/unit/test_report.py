@@ -16,7 +16,7 @@ from vicinal.analysis.report.context import came_out
 from vicinal.analysis.report.figures import BUDGET, Figure, embed, must_shrink
 from vicinal.analysis.report.page import minus
 from vicinal.analysis.report.records import provenance_context, revision_of
-from vicinal.analysis.report.runs import runs_context
+from vicinal.analysis.runs import runs_context
 from vicinal.errors import VicinalError
 from vicinal.jobs import fingerprint
 

@@ -164,7 +164,8 @@ _HEAD = """# The columns of the tables
 
 Each table is `results/EXPERIMENT/TABLE.parquet`. Its fields carry unit and meaning as metadata:
 `pyarrow.parquet.read_schema("results/digits/metrics.parquet").field("temperature").metadata`.
-[results.ipynb](results.ipynb) reads and draws the tables. This page is written by `python workflow/scripts/export_columns.py`.
+[results.ipynb](results.ipynb) reads and draws the tables.
+This page is written by `python workflow/scripts/export_columns.py`.
 
 ## Tables
 """

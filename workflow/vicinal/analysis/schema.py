@@ -117,9 +117,18 @@ def validated(name: str, table: pd.DataFrame) -> pd.DataFrame:
     numbers = [column for column in (*columns, *more_weights(table)) if column not in _TEXTS]
     table = table.assign(**{column: _numbers(name, table[column]) for column in numbers})
     if "temperature" in columns:
-        table = table.assign(temperature=_temperatures(name, table)).drop(columns=TEMPERATURE_STD, errors="ignore")
+        table = one_temperature(name, table)
         _check_models(name, table)
     return table
+
+
+def one_temperature(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with the temperature as one text, equal numbers alike (2.0 as ``2``), without ``TEMPERATURE_STD``.
+
+    Raises:
+        VicinalError: a temperature is no number above 0 and not ``std``.
+    """
+    return table.assign(temperature=_temperatures(name, table)).drop(columns=TEMPERATURE_STD, errors="ignore")
 
 
 def plain_text(table: pd.DataFrame) -> pd.DataFrame:
@@ -137,7 +146,6 @@ def _numbers(name: str, values: pd.Series) -> pd.Series:
 
 
 def _temperatures(name: str, table: pd.DataFrame) -> pd.Series:
-    """Return temperatures as text, equal numbers alike: 2.0 as ``2``."""
     alike, column = {}, table["temperature"].astype(object)
     if TEMPERATURE_STD in table:
         column = column.mask(table[TEMPERATURE_STD].eq(True), STD)

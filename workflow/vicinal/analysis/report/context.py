@@ -13,7 +13,7 @@ from vicinal.analysis.claims import CLAIMS, INCONCLUSIVE, NOT_JUDGED, NOT_REPROD
 from vicinal.analysis.report.figures import Figure, embed, must_shrink
 from vicinal.analysis.report.published import published_context
 from vicinal.analysis.report.records import provenance_context, revision_of
-from vicinal.analysis.report.runs import runs_context
+from vicinal.analysis.runs import runs_context
 from vicinal.analysis.schema import STUDENT, TEACHER
 
 # The figures of each claim's section; a figure of two claims is shown at the first and linked from the second.

@@ -1,4 +1,4 @@
-"""The tables of a report over all runs: one row a setting with mean and sd over seeds, one row a model."""
+"""The tables over all runs for report and paper: one row a setting with mean and sd over seeds, one row a model."""
 
 import re
 from typing import Any
@@ -17,7 +17,8 @@ SETTINGS = (
 RANKS = {"role": ("teacher", "student"), "method": ("ce", "ce_mixup", "kd", "kd_mixup")}
 FIXED = ("role", "model", "method", "teacher", "temperature")
 OF_DISTILLED = {"logit_scale", "kd_weight", "ce_weight"}  # compared among models with a teacher only
-# Metric, heading, factor, format, whether a table is wide enough for it before one asks for all columns.
+# Metric, heading, factor, format, whether a table is wide enough for it before one asks for all columns. In ``BEST``:
+# which end of it is the better one.
 METRICS = (
     ("accuracy", "Accuracy, %", 100, ".2f", True), ("nll", "NLL", 1, ".3f", True), ("ece", "ECE, %", 100, ".2f", True),
     ("oe", "OE, %", 100, ".2f", True), ("confidence_gap", "Confidence gap, pp", 100, ".2f", False),
@@ -25,6 +26,9 @@ METRICS = (
     ("aurc", "AURC", 1, ".4f", False), ("entropy", "Entropy, nats", 1, ".3f", False),
     ("agreement", "Agreement", 1, ".3f", True),
 )  # fmt: skip
+BEST = dict.fromkeys(("accuracy", "agreement", "auroc"), max) | dict.fromkeys(
+    ("nll", "ece", "classwise_ece", "oe", "aurc"), min
+)
 OOD = {"ood_auroc_": "AUROC, {} apart", "ood_fpr95_": "FPR at 95 %, {} apart"}  # beginning of a metric, heading
 
 
@@ -32,7 +36,8 @@ def runs_context(metrics: pd.DataFrame) -> dict[str, Any]:
     """Return the tables over runs on the test split.
 
     Returns:
-        ``settings``: heading by column; ``metrics``: ``heading``, ``format`` and whether it is a ``main`` one.
+        ``settings``: heading by column; ``metrics``: ``heading``, ``format``, whether it is a ``main`` one, and
+        ``best``: max, min or None.
         ``runs``: one row a model (``id``, ``name``, ``seed``, ``settings``, ``values``). ``ood``: whether other data
         were told apart. ``summary``: one row a setting (``name``, ``settings``, ``n``, ``means``, ``sds``). A ``name``
         says the setting in words. Numbers are in the unit of the heading, NaN if there is none; every list is in the
@@ -68,7 +73,10 @@ def runs_context(metrics: pd.DataFrame) -> dict[str, Any]:
     runs.sort(key=lambda run: [*map(_order, settings, run["settings"]), _order("", str(run["seed"]))])
     return {
         "settings": settings,
-        "metrics": [{"heading": heading, "format": form, "main": main} for _, heading, _, form, main in shown],
+        "metrics": [
+            {"heading": heading, "format": form, "main": main, "best": BEST.get(name)}
+            for name, heading, _, form, main in shown
+        ],
         "runs": runs,
         "summary": _summary(runs),
         "recipe": _recipe(table),
