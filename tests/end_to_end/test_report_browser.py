@@ -1,5 +1,6 @@
 """The report in a browser: headless Chromium, driven by its command line alone."""
 
+import io
 import json
 import re
 import shutil
@@ -15,6 +16,8 @@ from PIL import Image
 from vicinal.analysis.claims import CLAIMS
 from vicinal.analysis.claims.verdict import COLUMNS
 from vicinal.analysis.report import combined_context, context, read_inputs, render
+from vicinal.analysis.report.context import OF_CLAIM
+from vicinal.analysis.report.figures import Figure
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -285,6 +288,21 @@ def test_it_prints(tmp_path, request, which):
     boxes = re.findall(rb"/MediaBox \[0 0 (\d+)[\d.]* (\d+)[\d.]*\]", (tmp_path / "report.pdf").read_bytes())
     a4, landscape = boxes.count((b"594", b"841")), boxes.count((b"841", b"594"))
     assert a4 + landscape == len(boxes) and a4 and landscape
+
+
+def test_an_experiment_of_200_runs_prints_on_15_pages(tmp_path, page):
+    inputs = read_inputs(page.parent)
+    table = inputs.metrics.astype({"model_id": object})
+    parts = [table.assign(model_id=table["model_id"] + f"_{i}", seed=table["seed"] + 4 * i) for i in range(12)]
+    inputs.metrics = pd.concat(parts)
+    assert inputs.metrics["model_id"].nunique() == 12 * 17
+    picture = io.BytesIO()
+    Image.new("RGB", (2067, 1170), "white").save(picture, "PNG")
+    names = {name for names in OF_CLAIM.values() for name in names} | {"training", "projection"}
+    inputs.figures = {name: Figure(name, picture.getvalue(), "What it shows. " * 50) for name in names}
+    (tmp_path / "large.html").write_text(render(context(inputs)), encoding="utf-8")
+    chromium(tmp_path, tmp_path / "large.html", f"--print-to-pdf={tmp_path / 'large.pdf'}")
+    assert (tmp_path / "large.pdf").read_bytes().count(b"/MediaBox") <= 15
 
 
 @pytest.mark.parametrize("which", ["page", "combined"])
