@@ -24,7 +24,7 @@ from vicinal.analysis.figures import FIGURES
 from vicinal.analysis.figures.files import write_figure
 from vicinal.analysis.report import read_inputs
 from vicinal.analysis.report.files import write_report
-from vicinal.analysis.tables import MODEL_COLUMNS, SOFTMAX_TEMPERATURE, model_table, summarise
+from vicinal.analysis.tables import OF_MODELS, SOFTMAX_TEMPERATURE, model_table, summarise
 from vicinal.config import read_config, validate
 from vicinal.data.corruptions.catalogue import NAMES, SEVERITIES
 from vicinal.files import write_json
@@ -79,7 +79,7 @@ def rows_of(models: pd.DataFrame, rng: np.random.Generator, **axes: list) -> pd.
 def tables_of(models: pd.DataFrame, seed: int = 0) -> dict[str, pd.DataFrame]:
     """Return all tables that aggregate writes, with made-up values."""
     rng = np.random.default_rng(seed)
-    known, teachers = models[MODEL_COLUMNS], models[models["role"] == "teacher"]
+    known, teachers = models[OF_MODELS], models[models["role"] == "teacher"]
     metrics = pd.concat(
         [
             rows_of(models, rng, split=["validation", "test"], metric=list(CLEAN)),
@@ -111,7 +111,7 @@ def tables_of(models: pd.DataFrame, seed: int = 0) -> dict[str, pd.DataFrame]:
         ignore_index=True,
     ).rename(columns={"at": SOFTMAX_TEMPERATURE})
     spread = rows_of(
-        teachers[MODEL_COLUMNS],
+        teachers[OF_MODELS],
         rng,
         split=["train", "test"],
         lam=range(len(LAM) - 1),

@@ -1,5 +1,6 @@
 """The report in a browser: headless Chromium, driven by its command line alone."""
 
+import io
 import json
 import re
 import shutil
@@ -15,6 +16,8 @@ from PIL import Image
 from vicinal.analysis.claims import CLAIMS
 from vicinal.analysis.claims.verdict import COLUMNS
 from vicinal.analysis.report import combined_context, context, read_inputs, render
+from vicinal.analysis.report.context import OF_CLAIM
+from vicinal.analysis.report.figures import Figure
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -47,6 +50,12 @@ def page(tmp_path_factory):
             own |= {"teacher_mixup_alpha": np.nan, "kd_weight": 0.0, "ce_weight": 1.0}
             own |= {"alpha": 1.0 if method == "ce_mixup" else np.nan}
             own |= {"split": "test", "metric": "accuracy", "value": accuracy}
+            runs += [own, own | {"metric": "aurc"}]
+        for t in ("2", "20") if seed else ("2", "20", "std"):
+            own = {"model_id": "kd_std" if t == "std" else f"kd_t{t}_s{seed}", "role": "student", "data": "digits"}
+            own |= {"model": "m", "method": "kd", "seed": seed, "teacher": "m2", "temperature": t, "logit_scale": 1.0}
+            own |= {"logit_scale": 2.0 if seed == 3 else 1.0, "teacher_mixup_alpha": np.nan, "kd_weight": 1.0}
+            own |= {"ce_weight": 0.0, "alpha": np.nan, "split": "test", "metric": "accuracy", "value": accuracy}
             runs.append(own)
     pd.DataFrame(runs).to_parquet(folder / "metrics.parquet")
     (folder / "figures").mkdir()
@@ -99,7 +108,7 @@ def test_a_column_sorts_by_value_both_ways(tmp_path, page):
       button.click(); return [up, read(), sorted];
     """
     up, down, sorted_ = ask(tmp_path, page, script)
-    assert up == [value for value in ("10.00", "51.00", "90.00", "100.00") for _ in range(2)]
+    assert up == sorted(up, key=float) and set(up) == {"10.00", "51.00", "90.00", "100.00"}
     assert down == up[::-1]
     assert sorted_ == "ascending"
 
@@ -107,14 +116,95 @@ def test_a_column_sorts_by_value_both_ways(tmp_path, page):
 def test_the_filter_hides_runs_and_says_how_many_are_left(tmp_path, page):
     script = """
       const input = document.querySelector(".filter input");
-      input.value = "CE_mixup s3"; input.dispatchEvent(new Event("input"));
+      input.value = "CE_mixup seed=3"; input.dispatchEvent(new Event("input"));
       return [[...document.querySelectorAll("#runs tbody tr")].filter((r) => r.offsetHeight).map((r) => r.textContent),
               document.querySelector(".filter output").textContent];
     """
     rows, said = ask(tmp_path, page, script)
     assert len(rows) == 1
     assert "ce_mixup_s3" in rows[0]
-    assert said == "1 of 8 runs"
+    assert said == "1 of 7 settings, 1 of 17 runs"
+
+
+@pytest.mark.parametrize(
+    ("words", "ids"),
+    [
+        ("ce", {f"ce_s{seed}" for seed in range(4)}),  # and not ce_mixup
+        ("CE + mixup", {f"ce_mixup_s{seed}" for seed in range(4)}),
+        ("method = CE + mixup", {f"ce_mixup_s{seed}" for seed in range(4)}),
+        ("T=2", {f"kd_t2_s{seed}" for seed in range(4)}),  # and not T = 20, logit scale 2 or seed 2
+        ("T = 2.0", {f"kd_t2_s{seed}" for seed in range(4)}),
+        ("temperature=20", {f"kd_t20_s{seed}" for seed in range(4)}),
+        ("T=std", {"kd_std"}),
+        ("20 seed=1", {"kd_t20_s1"}),
+        ("teacher=m2", {f"kd_t{t}_s{seed}" for t in (2, 20) for seed in range(4)} | {"kd_std"}),
+        ("kd_t20_s3", {"kd_t20_s3"}),
+        ("ce_mix seed=0", {"ce_mixup_s0"}),  # no entry is called so: it is looked for within
+        ("T=3", set()),
+        ("colour=red", set()),
+    ],
+)
+def test_a_word_of_the_filter_selects_what_it_says(tmp_path, page, words, ids):
+    script = f"""
+      const input = document.querySelector(".filter input");
+      input.value = {json.dumps(words)}; input.dispatchEvent(new Event("input"));
+      const rows = [...document.querySelectorAll("#runs tbody tr")].filter((r) => r.offsetHeight);
+      return rows.map((row) => row.lastElementChild.textContent);
+    """
+    assert set(ask(tmp_path, page, script)) == ids
+
+
+def test_the_filter_offers_the_entries_of_the_columns(tmp_path, page):
+    script = 'return [...document.querySelectorAll("#choices option")].map((option) => option.value);'
+    offered = ask(tmp_path, page, script)
+    assert {"T=2", "T=20", "T=std", "Method=kd", "Teacher=m2", "logit_scale=2"} <= set(offered)
+
+
+@pytest.mark.parametrize("width", [390, 768])
+def test_the_first_column_stays_and_all_columns_come_when_asked_for(tmp_path, page, width):
+    script = """
+      const table = document.querySelector("#runs"), part = table.parentElement, first = table.rows[1].cells[0];
+      const shown = () => [...table.rows[0].cells].filter((e) => e.offsetWidth).map((e) => e.textContent);
+      const few = shown();
+      document.querySelector(".all-columns").click();
+      part.scrollLeft = 10000;
+      const left = Math.round(first.getBoundingClientRect().left - part.getBoundingClientRect().left);
+      return [few, shown(), part.scrollLeft, left, getComputedStyle(first).backgroundColor];
+    """
+    few, all_, moved, left, background = ask(tmp_path, page, script, width)
+    assert few == ["Run", "Seed", "Accuracy, %"]
+    assert all_ == [*few, "AURC", "Role", "Model", "Method", "Teacher", "T", "Logit scale", "Id"]
+    assert moved > 50 and left == 1  # the border
+    assert background == "rgb(252, 252, 250)"  # or what moves below it would be read with it
+
+
+def test_a_figure_that_is_cut_says_so(tmp_path, page):
+    script = """
+      const card = document.querySelector(".card");
+      return [card.scrollWidth > card.clientWidth, getComputedStyle(card, "::after").content];
+    """
+    cut, hint = ask(tmp_path, page, script, 390)
+    assert cut and "swipe" in hint
+    assert ask(tmp_path, page, script, 1280) == [False, "none"]
+
+
+def test_what_is_printed(tmp_path, page):
+    printed = tmp_path / "printed.html"
+    html = page.read_text(encoding="utf-8")
+    printed.write_text(re.sub("@media print", "@media all", html).replace("@media screen", "@media none"), "utf-8")
+    script = """
+      const lines = (e) => { const r = document.createRange(); r.selectNodeContents(e);
+                             return new Set([...r.getClientRects()].map((box) => Math.round(box.bottom / 6))).size; };
+      const heads = [...document.querySelectorAll("#runs thead th")].filter((e) => e.offsetWidth);
+      const numbers = [...document.querySelectorAll("#runs td.n, .tests td.n")].filter((e) => e.offsetWidth);
+      const broken = numbers.filter((e) => lines(e) > 1);
+      const image = document.querySelector("figure img");
+      return [heads.map((e) => e.textContent), broken.map((e) => e.textContent), image.getBoundingClientRect().width];
+    """
+    heads, broken, width = ask(tmp_path, printed, script, 700)
+    assert heads == ["Run", "Seed", "Accuracy, %", "AURC"]
+    assert broken == []
+    assert width * 2.54 / 96 == pytest.approx(2400 / 300 * 2.54 * 0.64, abs=0.1)  # cm
 
 
 @pytest.mark.parametrize("width", [390, 768, 1280])
@@ -178,7 +268,7 @@ def test_it_reads_without_its_script(tmp_path, page):
       const shown = (selector) => [...document.querySelectorAll(selector)].filter((e) => e.offsetHeight).length;
       return [shown("#runs tbody tr"), shown(".filter"), shown("th button"), shown(".scores li"), shown("summary")];
     """
-    assert ask(tmp_path, bare, script) == [8, 0, 0, len(CLAIMS), 1 + len(CLAIMS)]
+    assert ask(tmp_path, bare, script) == [17, 0, 0, len(CLAIMS), 1 + len(CLAIMS)]
 
 
 def test_light_and_dark(tmp_path, page):
@@ -195,7 +285,24 @@ def test_light_and_dark(tmp_path, page):
 @pytest.mark.parametrize("which", ["page", "combined"])
 def test_it_prints(tmp_path, request, which):
     chromium(tmp_path, request.getfixturevalue(which), f"--print-to-pdf={tmp_path / 'report.pdf'}")
-    assert (tmp_path / "report.pdf").read_bytes()[:5] == b"%PDF-"
+    boxes = re.findall(rb"/MediaBox \[0 0 (\d+)[\d.]* (\d+)[\d.]*\]", (tmp_path / "report.pdf").read_bytes())
+    a4, landscape = boxes.count((b"594", b"841")), boxes.count((b"841", b"594"))
+    assert a4 + landscape == len(boxes) and a4 and landscape
+
+
+def test_an_experiment_of_200_runs_prints_on_15_pages(tmp_path, page):
+    inputs = read_inputs(page.parent)
+    table = inputs.metrics.astype({"model_id": object})
+    parts = [table.assign(model_id=table["model_id"] + f"_{i}", seed=table["seed"] + 4 * i) for i in range(12)]
+    inputs.metrics = pd.concat(parts)
+    assert inputs.metrics["model_id"].nunique() == 12 * 17
+    picture = io.BytesIO()
+    Image.new("RGB", (2067, 1170), "white").save(picture, "PNG")
+    names = {name for names in OF_CLAIM.values() for name in names} | {"training", "projection"}
+    inputs.figures = {name: Figure(name, picture.getvalue(), "What it shows. " * 50) for name in names}
+    (tmp_path / "large.html").write_text(render(context(inputs)), encoding="utf-8")
+    chromium(tmp_path, tmp_path / "large.html", f"--print-to-pdf={tmp_path / 'large.pdf'}")
+    assert (tmp_path / "large.pdf").read_bytes().count(b"/MediaBox") <= 15
 
 
 @pytest.mark.parametrize("which", ["page", "combined"])

@@ -32,9 +32,9 @@ BESIDE = {
     "experiments": [
         "vicinal.parquet", "confusion.parquet", "spread.parquet", "similarity.parquet",
         "projection.parquet", "classes.parquet", "reliability.parquet", "history.parquet", "corruptions.parquet",
-        "summary.parquet", "summary.csv",
+        "summary.parquet", "summary.csv", "summary.tex", "summary.md",
     ],
-    "claims": ["claims.md", "claims.json"],
+    "claims": ["claims.md", "claims.tex", "claims.json"],
     "reports": ["report.json"],
     "collections": ["report.json"],
     "figures": [f"{name}.{ending}" for name in FIGURES for ending in ("pdf", "png", "parquet", "json")],

@@ -7,11 +7,12 @@ import statistics
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from measured_models import MODELS, SEEDS, columns, metric, tables_of, write, write_files
 
 from scripts import run_script
-from vicinal.analysis.tables import MODEL_COLUMNS, class_table, collect, model_table, not_finite, reliability, summarise
+from vicinal.analysis.tables import OF_MODELS, class_table, collect, model_table, not_finite, reliability, summarise
 from vicinal.data.store import FORMAT
 from vicinal.errors import VicinalError
 from vicinal.jobs import fingerprint
@@ -39,11 +40,12 @@ def collected(folders, models=MODELS):
 def test_the_model_table_has_a_row_a_model_and_every_column():
     table = model_table(MODELS)
     assert table["model_id"].tolist() == list(MODELS)
-    assert table.columns[: len(MODEL_COLUMNS)].tolist() == MODEL_COLUMNS
+    assert table.columns[: len(OF_MODELS)].tolist() == OF_MODELS
     assert "recipe_lr" in table
     assert not {"evaluation", "slug"} & set(table)
     teacher, student = table.iloc[0], table.iloc[1]
-    assert (student["temperature"], student["alpha"], student["teacher"]) == ("2", 1.0, "big")
+    assert (student["temperature"], student["alpha"], student["teacher"]) == (2.0, 1.0, "big")
+    assert table["temperature"].dtype == float and table["temperature_std"].dtype == bool
     assert pd.isna(teacher["temperature"])
     assert math.isnan(teacher["alpha"])
 
@@ -63,7 +65,7 @@ def test_tables_are_tidy_and_lose_no_row(places):
     }
     for name, table in tables.items():
         if name not in ("similarity", "projection"):
-            assert set(MODEL_COLUMNS) < set(table), name
+            assert set(OF_MODELS) < set(table), name
             found = {id_: model["seed"] for id_, model in MODELS.items() if name != "spread" or "teacher" in id_}
             by_id = table.drop_duplicates("model_id").set_index("model_id")
             assert by_id["seed"].to_dict() == found, name
@@ -84,7 +86,7 @@ def test_the_temperature_of_measuring_stands_beside_that_of_distillation(places)
     found = collected(places)["confusion"]
     student = found[found["model_id"] == "student_s1"]
     assert student["softmax_temperature"].tolist() == [1.0, 2.0, 16.0]
-    assert student["temperature"].tolist() == ["2", "2", "2"]
+    assert student["temperature"].tolist() == [2.0, 2.0, 2.0]
     assert student["value"].tolist() == [0.1, 0.2, 0.3]
     assert found[found["role"] == "teacher"]["temperature"].isna().all()
 
@@ -107,7 +109,7 @@ def test_points_stay_with_their_model(places):
 def test_spread_is_of_teachers(places):
     found = collected(places)["spread"]
     own = ["split", "lam_low", "lam_high", "metric", "quantile", "value", "count"]
-    assert found.columns.tolist() == [*MODEL_COLUMNS, *own]
+    assert found.columns.tolist() == [*OF_MODELS, *own]
     assert found["model_id"].tolist() == [f"teacher_s{seed}" for seed in SEEDS for _ in range(3)]
     assert set(found["role"]) == {"teacher"}
     assert found["quantile"].tolist() == [0.05, 0.5, 0.95] * 3
@@ -181,7 +183,7 @@ def test_joined_files_give_exactly_the_tables_that_a_file_each_gave(places, tmp_
                 parts[name].append(pd.read_parquet(tmp_path / "one.parquet").assign(model_id=id_))
     found = collected(places)
     for name, tables in parts.items():
-        shared = models if name == "metrics" else models[MODEL_COLUMNS]
+        shared = models if name == "metrics" else models[OF_MODELS]
         own = pd.concat(tables, ignore_index=True)
         wanted = shared.merge(own.rename(columns={"temperature": "softmax_temperature"}), on="model_id")
         texts = [c for c in wanted if wanted[c].dtype == object or isinstance(wanted[c].dtype, pd.StringDtype)]
@@ -208,10 +210,10 @@ def test_one_seed_has_no_standard_deviation_and_settings_stay_apart(places):
     }
     summary = summarise(collected(places, models)["metrics"])
     of = summary[(summary["split"] == "test") & (summary["metric"] == "accuracy")].set_index("temperature")
-    assert of["n"].to_dict() == {"2": 1, "4": 2}
-    assert math.isnan(of.loc["2", "sd"])
+    assert of["n"].to_dict() == {2: 1, 4: 2}
+    assert math.isnan(of.loc[2, "sd"])
     values = [metric(f"student_s{seed}", "test", "accuracy") for seed in (1, 2)]
-    assert of.loc["4", "sd"] == pytest.approx(statistics.stdev(values))
+    assert of.loc[4, "sd"] == pytest.approx(statistics.stdev(values))
 
 
 def test_reliability_has_fifteen_bins_of_the_predictions(places):
@@ -266,8 +268,11 @@ def aggregated(results):
 def test_script_records_what_it_wrote_and_from_what(results):
     assert aggregated(results).returncode == 0
     record = json.loads((results / "made_up" / "provenance.json").read_text())
-    tables = {path.name for path in (results / "made_up").iterdir() if path.suffix in (".parquet", ".csv")}
-    assert set(record["sha256"]) == tables == {f"{name}.parquet" for name in TABLES} | {"summary.csv"}
+    tables = {path.name for path in (results / "made_up").iterdir() if path.suffix not in (".json", ".key")}
+    paper = {f"summary.{ending}" for ending in ("csv", "tex", "md")}
+    assert set(record["sha256"]) == tables == {f"{name}.parquet" for name in TABLES} | paper
+    assert pq.read_schema(results / "made_up" / "metrics.parquet").field("alpha").metadata[b"meaning"]
+    assert "big → small, KD + mixup, T = 2" in (results / "made_up" / "summary.md").read_text()
     for name, expected in record["sha256"].items():
         assert hashlib.sha256((results / "made_up" / name).read_bytes()).hexdigest() == expected
     records = {path.parent.name: path for path in results.glob("evaluations/*/*/evaluation.json")}

@@ -8,7 +8,7 @@ import pytest
 import test_figures_claims
 from figure_tables import grid, make, model
 
-from vicinal.analysis.report.runs import runs_context
+from vicinal.analysis.runs import runs_context
 from vicinal.analysis.schema import tidy
 
 SEEDS, SCALES = 3, (0.5, 1.0, 2.0)

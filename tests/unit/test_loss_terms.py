@@ -16,7 +16,7 @@ from vicinal.analysis.claims import evaluate_claims
 from vicinal.analysis.claims.settings import in_words, is_primary, read_setting
 from vicinal.analysis.figures.runs import main_students, models_of
 from vicinal.analysis.published import compare, read_published
-from vicinal.analysis.report.runs import runs_context
+from vicinal.analysis.runs import runs_context
 from vicinal.analysis.schema import tidy
 from vicinal.analysis.tables import corruption_table, model_table
 from vicinal.config import Experiment, Loss, read_config, validate
@@ -205,10 +205,10 @@ def test_a_column_of_weights_is_checked():
 
 def test_the_report_has_a_column_of_the_term_where_it_differs():
     table = metrics_table()
-    assert "EXTRA weight" not in runs_context(table.assign(extra_weight=0.0))["settings"]
+    assert "extra_weight" not in runs_context(table.assign(extra_weight=0.0))["settings"]
     mixup = table["method"].astype(object).eq("kd_mixup")
     context = runs_context(table.assign(extra_weight=mixup.astype(float)))
-    assert context["settings"][-1] == "EXTRA weight"
+    assert list(context["settings"].items())[-1] == ("extra_weight", "EXTRA weight")
     assert {run["settings"][-1] for run in context["runs"]} == {"0", "1"}
 
 

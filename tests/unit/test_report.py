@@ -12,10 +12,11 @@ from report_tables import WORDS, Page, claims_table, metrics_table, png, record,
 from scripts import run_script
 from vicinal.analysis.claims import CLAIMS
 from vicinal.analysis.report import context, read_config, read_inputs, render
+from vicinal.analysis.report.context import came_out
 from vicinal.analysis.report.figures import BUDGET, Figure, embed, must_shrink
 from vicinal.analysis.report.page import minus
 from vicinal.analysis.report.records import provenance_context, revision_of
-from vicinal.analysis.report.runs import runs_context
+from vicinal.analysis.runs import runs_context
 from vicinal.errors import VicinalError
 from vicinal.jobs import fingerprint
 
@@ -43,6 +44,25 @@ def test_the_page_says_what_the_tables_say(folder):
     assert "interval [−0.5, 1]" in page.text
     assert page.text.count("[−0.5, 1]") >= 18 + 9  # the primary and secondary tables, the reasons
     assert len(page.ids) == len(set(page.ids))
+
+
+def test_title_and_head_say_what_came_out(folder):
+    html = page_of(folder)
+    assert "<title>cifar100: 3 of 9 reproduced on cifar100</title>" in html
+    assert "<h1>3 of 9 reproduced on cifar100</h1>" in html
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        (["reproduced", "inconclusive"], "1 of 2 reproduced"),
+        (["not judged", "not reproduced"], "0 of 2 reproduced"),
+        (["no verdict", "no verdict"], "no verdict"),
+        (["not judged", "not judged"], "nothing distilled"),
+    ],
+)
+def test_what_came_out_in_a_few_words(verdicts, said):
+    assert came_out([{"verdict": verdict} for verdict in verdicts]) == said
 
 
 def test_every_figure_is_there_once_with_caption_and_alt_text(folder):
@@ -176,13 +196,31 @@ def test_equal_inputs_give_equal_bytes(folder):
 
 def test_runs_table_and_summary():
     found = runs_context(metrics_table())
-    assert found["settings"] == ["Role", "Model", "Method", "Teacher", "T"]  # α is the same wherever there is one
+    assert list(found["settings"].values()) == [
+        "Role",
+        "Model",
+        "Method",
+        "Teacher",
+        "T",
+    ]  # α is the same wherever there is one
     assert [run["settings"][2] for run in found["runs"]] == ["ce"] * 3 + ["kd"] * 3 + ["kd_mixup"] * 3
     row = found["summary"][1]
     assert (row["n"], row["settings"]) == (3, ["student", "resnet20", "kd", "resnet56", "4"])
-    assert row["means"] == pytest.approx([71, 0.06])
-    assert row["sds"] == pytest.approx([1, 0.01])
+    assert row["means"] == pytest.approx([71, 6])
+    assert row["sds"] == pytest.approx([1, 1])
+    assert [row["name"] for row in found["summary"]] == [
+        "resnet56, teacher", "resnet56 → resnet20, KD, T = 4", "resnet56 → resnet20, KD + mixup, T = 16",
+    ]  # fmt: skip
     assert ("recipe: epochs", "240") in found["recipe"]
+
+
+def test_the_name_of_a_run_says_what_differs_among_runs():
+    table = metrics_table().astype({"model_id": object})
+    scaled = table[table["method"].eq("kd")].assign(logit_scale=0.5)
+    scaled["model_id"] += "_c"
+    names = [row["name"] for row in runs_context(pd.concat([table, scaled]))["summary"]]
+    assert "resnet56 → resnet20, KD, T = 4, logit scale = 0.5" in names and "resnet56 → resnet20, KD, T = 4" in names
+    assert len(set(names)) == len(names)
 
 
 def test_one_seed_has_no_sd():

@@ -15,6 +15,7 @@ from scripts import run_script
 from vicinal.analysis.claims import CLAIMS, evaluate_claims
 from vicinal.analysis.report import combined_context, read_inputs, render
 from vicinal.analysis.report.combined import agreement
+from vicinal.analysis.report.context import OF_CLAIM
 from vicinal.jobs import fingerprint
 
 HOSTILE = "<script>alert('x')</script>\"&"
@@ -110,7 +111,10 @@ def test_the_page_stands_alone(folders):
         assert page.text.count(claim.sentence) == 1
     assert page.text.count("a → b, T = 2: interval [−0.5, 1]") == 2 * len(CLAIMS)  # the reasons
     assert sum(attributes.get("class") == "tests" for _, attributes in page.tags) == 2 * len(CLAIMS)
-    assert page.count("img") == 0
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == 2 * (len({name for names in OF_CLAIM.values() for name in names}) - 1)  # without confusion
+    assert page.text.count("Caption of temperature. And more.") == 2
+    assert page.text.count("Figure temperature is shown at C3-CE.") == 4
     assert "70.66" in page.text  # Tian et al. 2020
     assert page.text.count("Some CPU, 1 thread") >= 2 * 3  # tables, claims and figures of each experiment
     assert "One set of versions, one device and one revision made all of these results." in page.text
@@ -160,7 +164,7 @@ def test_links_lead_to_the_experiments_own_reports(folders):
         assert target[1:] in page.ids if target.startswith("#") else target == "https://arxiv.org/abs/2606.12171"
     for tag, attributes in page.tags:
         assert tag != "link"
-        assert "src" not in attributes
+        assert attributes.get("src", "data:").startswith("data:")
     elsewhere = Page(page_of(folders, links={"cifar100": "a b/report.html", "cifar10": "c/report.html"}))
     assert "a%20b/report.html#C3-CE" in [attributes.get("href") for _, attributes in elsewhere.tags]
 
@@ -186,6 +190,21 @@ def test_experiments_of_different_code_are_flagged(folders, tmp_path):
         f"git checkout {'a' * 40}", "./reproduce cifar100", "./reproduce cifar10",
         f"git checkout {'b' * 40}", "./reproduce other",
     ]  # fmt: skip
+
+
+def test_title_and_head_say_what_came_out(folders):
+    html = page_of(folders)
+    assert "<title>paper: 3 of 9 reproduced in cifar100, 9 of 9 reproduced in cifar10</title>" in html
+    assert "<h1>3 of 9 reproduced in cifar100, 9 of 9 reproduced in cifar10</h1>" in html
+
+
+def test_a_claim_stands_side_by_side_with_its_figures(folders):
+    html = page_of(folders)
+    section = html[html.index('<section id="C3-CE"') : html.index('<section id="C3-KD"')]
+    each = section[section.index('<div class="each">') : section.index("<h3>Primary tests in cifar100</h3>")]
+    articles = each.split("<article>")[1:]
+    assert [("cifar100</a>" in one, "cifar10</a>" in one) for one in articles] == [(True, False), (False, True)]
+    assert [f'id="figure-{at}-temperature"' in one for at, one in enumerate(articles, start=1)] == [True, True]
 
 
 def test_one_experiment_alone(folders):
@@ -249,10 +268,11 @@ def test_script_writes_page_record_and_key(evaluated):
     assert (place / "report.html.key").read_text().startswith("k\n")
     made = json.loads((place / "report.json").read_text())
     assert made["sha256"] == {"report.html": hashlib.sha256((place / "report.html").read_bytes()).hexdigest()}
+    figures = {name for names in OF_CLAIM.values() for name in names} - {"confusion"}
     assert made["made_from"] == {
         f"{folder.name}/{table}": hashlib.sha256((folder / table).read_bytes()).hexdigest()
         for folder in folders
-        for table in ("claims.parquet", "metrics.parquet")
+        for table in ("claims.parquet", "metrics.parquet", *(f"figures/{name}.png" for name in figures))
     }
     assert made["code"] == fingerprint.stage_fingerprint("collections")
     assert made["provenance"]["packages"]["pandas"] == pd.__version__

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -16,6 +17,8 @@ from vicinal.errors import VicinalError
 from vicinal.files import sha256, write_json
 from vicinal.jobs.plan import record_key
 from vicinal.planning.plans import Plan
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -307,12 +310,14 @@ def test_sources_never_lead_elsewhere(tmp_path):
     record = tmp_path / "digits/figures/plane.json"
     names = ("metrics.parquet", "figures/a.png", "cifar10/claims.parquet", "../x", "/etc/passwd", "a/../b", "a/b/c")
     names += ("cifar10+epochs1/claims.parquet",)
+    names += ("cifar10/figures/a.png", "cifar10/figures/x/a.png")
     found = source_paths(record, dict.fromkeys(names, ""))
     assert found["metrics.parquet"] == tmp_path / "digits/metrics.parquet"
     assert found["figures/a.png"] == tmp_path / "digits/figures/a.png"
     assert found["cifar10/claims.parquet"] == tmp_path / "cifar10/claims.parquet"
     assert found["cifar10+epochs1/claims.parquet"] == tmp_path / "cifar10+epochs1/claims.parquet"
-    assert len(found) == 4
+    assert found["cifar10/figures/a.png"] == tmp_path / "cifar10/figures/a.png"
+    assert len(found) == 5
 
 
 @pytest.fixture
@@ -333,7 +338,7 @@ def test_a_bare_folder_is_checked_as_far_as_its_records_go(bare):
     assert ledger.problems == []
     assert len(ledger.sums) == 1
     notes = "\n".join(ledger.notes)
-    assert "provenance.json lists files that are not here: metrics.parquet" in notes
+    assert "not here, though the records list them: metrics.parquet" in notes
     assert "no record here lists them: claims.md" in notes
     assert "models and measurements behind the tables do not lie here" in notes
     (bare / "summary.csv").write_text("a\n2\n")
@@ -347,6 +352,31 @@ def test_a_bare_folder_whose_claims_are_of_another_table(bare):
     [problem] = verify_folder(bare).problems
     assert problem.path == bare / "claims.json"
     assert problem.fault == "its checksum of summary.csv is not that of what lies here now"
+
+
+def test_a_bare_folder_whose_figure_is_of_tables_that_are_not_here(bare):
+    (bare / "figures").mkdir()
+    (bare / "figures" / "plane.png").write_bytes(b"picture")
+    figure = {"sha256": {"plane.png": sha256(bare / "figures" / "plane.png")}, "code": "c"}
+    write_json(bare / "figures" / "plane.json", figure | {"made_from": {"metrics.parquet": "0", "spread.parquet": "1"}})
+    assert verify_folder(bare).problems == []  # as provenance.json lists it, and nothing is known of the other
+    write_json(bare / "figures" / "plane.json", figure | {"made_from": {"metrics.parquet": "9"}})
+    [problem] = verify_folder(bare).problems
+    assert problem.path == bare / "figures" / "plane.json"
+    assert problem.fault == "made from another metrics.parquet than the records beside it list"
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "results/published").iterdir()), ids=lambda path: path.name)
+def test_all_that_is_published_is_checked(folder, tmp_path):
+    ledger = verify_folder(folder)
+    assert ledger.problems == []
+    assert not any("not checked" in note for note in ledger.notes)
+    checked = {path.relative_to(folder).as_posix() for path, sum_ in ledger.sums.items() if sum_}
+    assert {"claims.md", "summary.csv", "figures/temperature.png"} <= checked
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    for name in ("claims.md", "figures/temperature.png"):
+        (copy / name).write_bytes((copy / name).read_bytes() + b" ")
+    assert {problem.path.name for problem in verify_folder(copy).problems} == {"claims.md", "temperature.png"}
 
 
 def test_no_folder_and_no_record(tmp_path):

@@ -29,6 +29,8 @@ rule aggregate:
             category="Tables",
             labels={"experiment": "{experiment}", "table": "summary"},
         ),
+        tex="results/{experiment}/summary.tex",
+        markdown="results/{experiment}/summary.md",
     log:
         "results/logs/aggregate/{experiment}.log",
     benchmark:
@@ -55,6 +57,7 @@ rule judge_claims:
             category="Tables",
             labels={"experiment": "{experiment}", "table": "claims"},
         ),
+        tex="results/{experiment}/claims.tex",
         record="results/{experiment}/claims.json",
     log:
         "results/logs/judge_claims/{experiment}.log",

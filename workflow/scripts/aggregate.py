@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+from vicinal.analysis.dictionary import described
 from vicinal.analysis.origin import measurement_records, write_record
+from vicinal.analysis.paper import summary_tables
+from vicinal.analysis.schema import one_temperature
 from vicinal.analysis.tables import make_tables, not_finite
 from vicinal.data.corruptions.catalogue import unpublished
 from vicinal.data.store import read_meta
 from vicinal.errors import run, warn
-from vicinal.files import atomic_path, read_json, sha256, write_table
+from vicinal.files import atomic_path, read_json, sha256, write_table, write_text
 from vicinal.jobs.plan import record_key
 from vicinal.jobs.provenance import Stopwatch
 from vicinal.jobs.script import checked_plan, job_parser
@@ -32,10 +35,14 @@ def main() -> None:
         warn(f"{line}; what needs it stays open")
     written = [args.output / f"{name}.parquet" for name in tables]
     for path in written:
-        write_table(path, tables[path.stem])
-    written.append(args.output / "summary.csv")
-    with atomic_path(written[-1]) as temporary:
+        write_table(path, described(path.stem, tables[path.stem]))
+    written += [args.output / f"summary.{ending}" for ending in ("csv", "tex", "md")]
+    with atomic_path(written[-3]) as temporary:
         tables["summary"].to_csv(temporary, index=False)
+    for path, text in zip(
+        written[-2:], summary_tables(one_temperature("metrics", tables["metrics"]), plan["id"]), strict=True
+    ):
+        write_text(path, text)
     found = corruptions(spec, args.corruptions)
     more = {"corruptions": found, "data_notes": meta.get("notes", [])}
     write_record(args.output / "provenance.json", spec, plan["code"], watch, written, made_from, **more)

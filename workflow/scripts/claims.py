@@ -13,7 +13,7 @@ def main() -> None:
     watch = Stopwatch()
     parser = job_parser(__doc__, "claims")
     parser.add_argument("--tables", type=Path, required=True, help="folder of the experiment's tables (results/NAME)")
-    parser.add_argument("--output", type=Path, required=True, help="claims.parquet; .md and .json go beside it")
+    parser.add_argument("--output", type=Path, required=True, help="claims.parquet; .md, .tex and .json go beside it")
     args = parser.parse_args()
 
     plan = checked_plan(args.plan, "claims")

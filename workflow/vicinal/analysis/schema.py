@@ -12,7 +12,8 @@ from vicinal.errors import VicinalError
 from vicinal.files import read_table
 from vicinal.spec import more_weights
 
-# What every table says of a model, one model a row or more.
+# What every table says of a model, one model a row or more. In the files ``TEMPERATURE_STD`` follows the temperature,
+# which is a number; ``validated`` makes one text of the two.
 MODEL_COLUMNS = [
     "model_id", "role", "data", "model", "method", "seed", "alpha", "teacher", "teacher_mixup_alpha", "temperature",
     "logit_scale", "kd_weight", "ce_weight",
@@ -22,6 +23,7 @@ PRETRAINED, TEACHER_PRETRAINED = "pretraining_mixup", "teacher_pretraining_mixup
 # Columns whose names start so are settings of the recipe and of the data.
 VARIANT = ("recipe_", "data_")
 STD = "std"
+TEMPERATURE_STD = "temperature_std"
 TEACHER, STUDENT = "teacher", "student"
 # What people read instead of the id of a method.
 METHOD_NAMES = {"ce": "CE", "ce_mixup": "CE + mixup", "kd": "KD", "kd_mixup": "KD + mixup"}
@@ -97,7 +99,9 @@ def tidy(name: str, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def validated(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Return a known table with its numbers as NumPy's, and with temperatures as text, equal ones alike.
+    """Return a known table with its numbers as NumPy's, and each temperature as one text, equal ones alike.
+
+    A temperature is a number, or text; ``std`` where ``TEMPERATURE_STD`` says so.
 
     Raises:
         VicinalError: a column is missing or empty, a value is no number, two runs have one id, or the settings of a run
@@ -113,9 +117,18 @@ def validated(name: str, table: pd.DataFrame) -> pd.DataFrame:
     numbers = [column for column in (*columns, *more_weights(table)) if column not in _TEXTS]
     table = table.assign(**{column: _numbers(name, table[column]) for column in numbers})
     if "temperature" in columns:
-        table = table.assign(temperature=_temperatures(name, table["temperature"]))
+        table = one_temperature(name, table)
         _check_models(name, table)
     return table
+
+
+def one_temperature(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with the temperature as one text, equal numbers alike (2.0 as ``2``), without ``TEMPERATURE_STD``.
+
+    Raises:
+        VicinalError: a temperature is no number above 0 and not ``std``.
+    """
+    return table.assign(temperature=_temperatures(name, table)).drop(columns=TEMPERATURE_STD, errors="ignore")
 
 
 def plain_text(table: pd.DataFrame) -> pd.DataFrame:
@@ -132,15 +145,16 @@ def _numbers(name: str, values: pd.Series) -> pd.Series:
         raise VicinalError(f"table {name}: column {values.name}: {error}; {_AGAIN}") from None
 
 
-def _temperatures(name: str, column: pd.Series) -> pd.Series:
-    """Return temperatures as text, equal numbers alike: 2.0 as ``2``."""
-    alike = {}
+def _temperatures(name: str, table: pd.DataFrame) -> pd.Series:
+    alike, column = {}, table["temperature"].astype(object)
+    if TEMPERATURE_STD in table:
+        column = column.mask(table[TEMPERATURE_STD].eq(True), STD)
     for value in column.dropna().unique():
         number = pd.to_numeric(value, errors="coerce")
         if value != STD and not 0 < number < math.inf:
             raise VicinalError(f"table {name}: temperature: {value!r} is no number above 0 and not {STD}")
         alike[value] = STD if value == STD else f"{number:g}"
-    return column.astype(object).map(alike)
+    return column.map(alike)
 
 
 def _check_models(name: str, table: pd.DataFrame) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from vicinal.analysis.origin import evaluations, on_corruptions
-from vicinal.analysis.schema import MODEL_COLUMNS, PRETRAINED, TEACHER, TEACHER_PRETRAINED
+from vicinal.analysis.schema import MODEL_COLUMNS, PRETRAINED, STD, TEACHER, TEACHER_PRETRAINED, TEMPERATURE_STD
 from vicinal.evaluation import metrics
 from vicinal.evaluation.files import PREDICTIONS, PROJECTION, SIMILARITIES, TABLES, measure_anew, read_measures
 from vicinal.evaluation.projection import COLUMNS as POINTS
@@ -19,6 +19,9 @@ from vicinal.results import model_folder
 from vicinal.spec import more_weights
 from vicinal.training.history import training_history
 
+# What all tables have of a model, as they are written.
+_AT = MODEL_COLUMNS.index("temperature") + 1
+OF_MODELS = [*MODEL_COLUMNS[:_AT], TEMPERATURE_STD, *MODEL_COLUMNS[_AT:]]
 # Columns that tell apart the replicates of a setting; a summary is over them.
 REPLICATE = ["model_id", "seed", "teacher_id"]
 # The temperature that a model's logits were divided by to measure it, beside the one it was distilled at.
@@ -50,18 +53,24 @@ def make_tables(spec: Mapping[str, Any], results: Path, meta: Mapping[str, Any])
 
 
 def model_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Return one row a model: its id and every setting of its spec."""
+    """Return one row a model: its id and every setting of its spec.
+
+    ``temperature`` is a number, missing where it is ``std``; ``TEMPERATURE_STD`` tells these models.
+    """
     table = pd.DataFrame([{"model_id": id_, **columns} for id_, columns in models.items()])
     table = table.drop(columns=["evaluation", "slug"], errors="ignore")
     for column in MODEL_COLUMNS:
         if column not in table:
             table[column] = None
-    table = table[MODEL_COLUMNS + [column for column in table if column not in MODEL_COLUMNS]]
-    for column in ("alpha", "teacher_mixup_alpha", "logit_scale"):
+    is_std = table["temperature"].eq(STD)
+    table["temperature"] = table["temperature"].mask(is_std, None)
+    table[TEMPERATURE_STD] = is_std.astype(bool)
+    table = table[[*OF_MODELS, *(column for column in table if column not in OF_MODELS)]]
+    for column in ("alpha", "teacher_mixup_alpha", "temperature", "logit_scale"):
         table[column] = table[column].astype("float64")
     if table["seed"].isna().any():  # a given teacher is one for all seeds
         table["seed"] = table["seed"].astype("Int64")
-    return table.astype(dict.fromkeys(("teacher", "temperature"), "string"))
+    return table.astype({"teacher": "string"})
 
 
 def collect(models: pd.DataFrame, folders: Mapping[str, Path], trained: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
@@ -111,7 +120,7 @@ def collect(models: pd.DataFrame, folders: Mapping[str, Path], trained: Mapping[
 
 def _shared(models: pd.DataFrame) -> list[str]:
     """Return the columns that all tables have: those of every experiment, and the weights of more terms of the loss."""
-    return [*MODEL_COLUMNS, *more_weights(models)]
+    return [*OF_MODELS, *more_weights(models)]
 
 
 def _with_ids(tables: Mapping[str, pd.DataFrame], columns: Mapping[str, str]) -> pd.DataFrame:

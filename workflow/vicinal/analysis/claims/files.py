@@ -1,4 +1,4 @@
-"""The files of the claims: the tables of an experiment in; verdicts as Parquet, Markdown and a JSON record out."""
+"""The files of the claims: the tables of an experiment in; verdicts as Parquet, Markdown, LaTeX and a record out."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,13 +8,15 @@ import pandas as pd
 
 from vicinal.analysis.claims import TABLES, evaluate_claims
 from vicinal.analysis.claims.report import markdown
+from vicinal.analysis.dictionary import described
 from vicinal.analysis.origin import write_record
+from vicinal.analysis.paper import claims_table
 from vicinal.files import read_table, sha256, write_table, write_text
 from vicinal.jobs.provenance import Stopwatch
 
 
 def write_claims(tables: Path, output: Path, spec: Mapping[str, Any], code: str, watch: Stopwatch) -> pd.DataFrame:
-    """Test the claims on the tables in a folder; write ``output`` (claims.parquet) and .md and .json beside it.
+    """Test the claims on the tables in a folder; write ``output`` (claims.parquet) and .md, .tex, .json beside it.
 
     Claims that need a missing table are inconclusive; metrics.parquet must be there.
 
@@ -32,12 +34,14 @@ def write_claims(tables: Path, output: Path, spec: Mapping[str, Any], code: str,
         VicinalError: metrics.parquet is missing, or a table is unreadable or not what it should be.
     """
     table = judged(tables)
-    write_table(output, table)
+    write_table(output, described(output.stem, table))
     page = output.with_suffix(".md")
     write_text(page, markdown(table))
+    paper = output.with_suffix(".tex")
+    write_text(paper, claims_table(table, str(spec.get("experiment", tables.name))))
     verdicts = verdicts_of(table).set_index("claim")["verdict"].to_dict()
     made_from = {path.name: sha256(path) for path in _sources(tables).values()}
-    write_record(output.with_suffix(".json"), spec, code, watch, (output, page), made_from, verdicts=verdicts)
+    write_record(output.with_suffix(".json"), spec, code, watch, (output, page, paper), made_from, verdicts=verdicts)
     return table
 
 

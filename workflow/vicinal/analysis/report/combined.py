@@ -5,7 +5,18 @@ from typing import Any
 from urllib.parse import quote
 
 from vicinal.analysis.claims import CLAIMS, INCONCLUSIVE, NOT_JUDGED, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED
-from vicinal.analysis.report.context import MISSING, Inputs, claim_section, commands, facts, tally
+from vicinal.analysis.report.context import (
+    MISSING,
+    OF_CLAIM,
+    Inputs,
+    came_out,
+    claim_section,
+    commands,
+    facts,
+    place_figures,
+    tally,
+)
+from vicinal.analysis.report.figures import embed, must_shrink
 from vicinal.analysis.report.published import published_context
 from vicinal.analysis.report.records import STEPS, provenance_context
 
@@ -29,6 +40,11 @@ def combined_context(
     links = links or {experiment.name: f"../{experiment.name}/report.html" for experiment in inputs}
     links = {key: quote(path) for key, path in links.items()}
     sections = {experiment.name: [claim_section(claim, experiment) for claim in CLAIMS] for experiment in inputs}
+    drawn = {own.name: {name: own.figures[name] for name in claimed_figures(own)} for own in inputs}
+    shrink = must_shrink([figure for figures in drawn.values() for figure in figures.values()])
+    for at, (key, figures) in enumerate(drawn.items(), start=1):
+        embedded = {name: {**embed(figure, shrink), "id": f"{at}-{name}"} for name, figure in figures.items()}
+        place_figures(dict(zip(CLAIMS, sections[key], strict=True)), embedded)
     # An experiment that no claim is about is only compared with the published numbers.
     judged = [key for key, own in sections.items() if any(section["verdict"] != NOT_JUDGED for section in own)]
     shown = judged or list(sections)
@@ -41,6 +57,7 @@ def combined_context(
     records = {step: [record for own in inputs for record in own.records.get(step, [])] for step in STEPS}
     return {
         "name": name,
+        "headline": ", ".join(f"{came_out(sections[key])} in {key}" for key in shown),
         "experiments": [
             {
                 "name": own.name,
@@ -65,6 +82,13 @@ def combined_context(
         "command": "\n".join(_commands(inputs)),
         "provenance": provenance_context(records),
     }
+
+
+def claimed_figures(inputs: Inputs) -> list[str]:
+    """Return the names of those figures of an experiment that the claims are shown with, in their order."""
+    return [
+        name for name in dict.fromkeys(name for names in OF_CLAIM.values() for name in names) if name in inputs.figures
+    ]
 
 
 def agreement(verdicts: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from vicinal.analysis.claims import CLAIMS, INCONCLUSIVE, NOT_JUDGED, NOT_REPROD
 from vicinal.analysis.report.figures import Figure, embed, must_shrink
 from vicinal.analysis.report.published import published_context
 from vicinal.analysis.report.records import provenance_context, revision_of
-from vicinal.analysis.report.runs import runs_context
+from vicinal.analysis.runs import runs_context
 from vicinal.analysis.schema import STUDENT, TEACHER
 
 # The figures of each claim's section; a figure of two claims is shown at the first and linked from the second.
@@ -63,15 +63,14 @@ def context(inputs: Inputs) -> dict[str, Any]:
     """Return the context of ``report.html.j2``."""
     sections = {name: claim_section(name, inputs) for name in CLAIMS}
     shrink = must_shrink(list(inputs.figures.values()))
-    embedded = {name: embed(figure, shrink) for name, figure in inputs.figures.items()}
-    placed: dict[str, str] = {}
-    for claim, section in sections.items():
-        section["figures"] = [_place(name, claim, embedded, placed) for name in OF_CLAIM[claim]]
+    embedded = {name: {**embed(figure, shrink), "id": name} for name, figure in inputs.figures.items()}
+    placed = place_figures(sections, embedded)
     claimed = {name for names in OF_CLAIM.values() for name in names}
     others = sorted({*inputs.figures, "training"} - claimed - {CORRUPTIONS})
     metrics = inputs.metrics
     return {
         "name": inputs.name,
+        "headline": f"{came_out(sections.values())} on {facts(metrics).get('Data', inputs.name)}",
         "command": "\n".join(commands(inputs)),
         "config": inputs.config,
         "facts": facts(metrics) | ({"Notes on the data": "; ".join(inputs.data_notes)} if inputs.data_notes else {}),
@@ -107,6 +106,22 @@ def claim_section(name: str, inputs: Inputs) -> dict[str, Any]:
     # A verdict that this code does not know is shown as it is, undecided.
     section["mark"], section["symbol"] = MARKS.get(section["verdict"], MARKS[MISSING])
     return section
+
+
+def place_figures(sections: Mapping[str, dict[str, Any]], embedded: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """Give the section of each claim its ``figures``; return the claim at which each figure is shown, by its name."""
+    placed: dict[str, str] = {}
+    for claim, section in sections.items():
+        section["figures"] = [_place(name, claim, embedded, placed) for name in OF_CLAIM[claim]]
+    return placed
+
+
+def came_out(sections: Iterable[Mapping[str, Any]]) -> str:
+    """Return in a few words what came out: ``1 of 9 reproduced``."""
+    verdicts = [section["verdict"] for section in sections]
+    if set(verdicts) <= {NOT_JUDGED, MISSING}:
+        return "no verdict" if MISSING in verdicts else "nothing distilled"
+    return f"{verdicts.count(REPRODUCED)} of {len(verdicts)} reproduced"
 
 
 def tally(sections: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str, int]]:
@@ -152,10 +167,10 @@ def _draw_intervals(tests: list[dict[str, Any]]) -> None:
             test["plot"] = {key: round(8 + 84 * (test[key] - min(values)) / width, 1) for key in DRAWN}
 
 
-def _place(name: str, claim: str, embedded: dict[str, dict], placed: dict[str, str]) -> dict[str, Any]:
+def _place(name: str, claim: str, embedded: Mapping[str, dict], placed: dict[str, str]) -> dict[str, Any]:
     """Return the figure if this is its first place, else where that is."""
     if name in placed:
-        return {"name": name, "shown_in": placed[name]}
+        return {"name": name, "id": embedded[name]["id"], "shown_in": placed[name]}
     found = embedded.get(name)
     if found is None or found["url"] is None:
         return {"name": name, "missing": f"figures/{name}.png is missing"}

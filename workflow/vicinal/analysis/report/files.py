@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vicinal.analysis.origin import write_record
-from vicinal.analysis.report.combined import combined_context
+from vicinal.analysis.report.combined import claimed_figures, combined_context
 from vicinal.analysis.report.context import Inputs, context
 from vicinal.analysis.report.inputs import CLAIMS, METRICS, read_inputs, read_records
 from vicinal.analysis.report.page import render
@@ -62,7 +62,8 @@ def write_combined(
         own.records |= read_records(results or folder.parent, own.spec, required=results is not None)
         inputs.append(own)
         links[own.name] = Path(os.path.relpath(made / "report.html", output.parent)).as_posix()
-        made_from |= {f"{own.name}/{file}": own.made_from[file] for file in (CLAIMS, METRICS) if file in own.made_from}
+        sources = (CLAIMS, METRICS, *(f"figures/{figure}.png" for figure in claimed_figures(own)))
+        made_from |= {f"{own.name}/{file}": own.made_from[file] for file in sources if file in own.made_from}
     write_text(output, render(combined_context(inputs, name, links, spec.get("skipped")), "combined.html.j2"))
     write_record(output.with_suffix(".json"), spec, code, watch, [output], made_from)
     return list(links)

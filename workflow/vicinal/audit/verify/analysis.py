@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vicinal.analysis.origin import measurement_records
-from vicinal.audit.verify.findings import RUN, Ledger
+from vicinal.audit.verify.findings import RUN, SHOWN, Ledger
 from vicinal.audit.verify.layout import foreign_files
 from vicinal.audit.verify.mixtures import mixture_notes
 from vicinal.errors import VicinalError, describe
@@ -74,6 +74,9 @@ def verify_folder(folder: Path) -> Ledger:
     if not records:
         raise VicinalError(f"--from {folder}: none of {', '.join(RECORDS)} is in it, so nothing can be checked")
     ledger = Ledger()
+    # What the records say of files that may not be here: all of them must speak of the same ones.
+    listed = {path.parent / name: sum_ for path in records for name, sum_ in _sums(ledger.record(path, COPY)).items()}
+    absent: list[str] = []
     for path in records:
         if not (record := ledger.record(path, COPY)):
             continue
@@ -81,21 +84,32 @@ def verify_folder(folder: Path) -> Ledger:
         sums: Any = record.get("sha256")
         made_from: Any = record.get("made_from")
         if isinstance(sums, dict):
-            absent = [name for name in sums if is_plain(name) and not (path.parent / name).exists()]
-            sums = {name: sums[name] for name in sums if name not in absent}
-            if absent:
-                ledger.notes.append(f"{path.name} lists files that are not here: {', '.join(absent)}")
+            missing = [name for name in sums if is_plain(name) and not (path.parent / name).exists()]
+            sums = {name: sums[name] for name in sums if name not in missing}
+            absent += missing
         ledger.check_sums(path, sums, COPY)
         if path.name == "provenance.json":
             ledger.models = len((record.get("spec") or {}).get("models", {}))
         else:
-            present = {name: source for name, source in source_paths(path, made_from).items() if source.exists()}
+            sources = source_paths(path, made_from)
+            present = {name: source for name, source in sources.items() if source.exists()}
             check_sources(ledger, path, {name: made_from[name] for name in present}, present, COPY)
+            for name in sources.keys() - present:
+                if listed.get(sources[name], made_from[name]) != made_from[name]:
+                    ledger.add(path, f"made from another {name} than the records beside it list", COPY)
+    if absent:
+        more = f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else ""
+        ledger.notes.append(f"not here, though the records list them: {', '.join(absent[:SHOWN])}{more}")
     if unknown := [str(path.relative_to(folder)) for path in foreign_files(folder)]:
         ledger.notes.append(f"not checked, since no record here lists them: {', '.join(unknown)}")
     ledger.notes.append("models and measurements behind the tables do not lie here: ./reproduce verify there")
     ledger.mixtures = mixture_notes(ledger.made)
     return ledger
+
+
+def _sums(record: Mapping[str, Any]) -> dict[str, Any]:
+    sums = record.get("sha256")
+    return sums if isinstance(sums, dict) and all(map(is_plain, sums)) else {}
 
 
 def check_sources(ledger: Ledger, path: Path, made_from: Any, sources: Mapping[str, Path], remedy: str) -> None:
@@ -114,10 +128,10 @@ def source_paths(record: Path, made_from: Any) -> dict[str, Path]:
     folder = record.parent.parent if record.parent.name == "figures" else record.parent
     parts = {name: str(name).split("/") for name in (made_from if isinstance(made_from, dict) else ())}
     return {
-        name: (folder if len(found) == 1 or found[0] == "figures" else folder.parent) / name
+        name: (folder if len(found) == 1 or found[:-1] == ["figures"] else folder.parent) / name
         for name, found in parts.items()
         # The folder of a variant has a + in its name.
-        if all(is_plain(part.replace("+", "-")) for part in found) and len(found) <= 2
+        if all(is_plain(part.replace("+", "-")) for part in found) and (len(found) <= 2 or found[1:-1] == ["figures"])
     }
 
 
