@@ -75,12 +75,12 @@ def test_one_seed_has_no_sd_and_a_hole_is_empty():
 
 
 def test_the_verdicts_as_latex():
-    table = made_up_claims(title="100 % of _all_ {T} & more")
+    table = made_up_claims(title="100 % of _all_ {T} & more").assign(unit="points")
     heads, *rows = rows_of(claims_table(table, "digits"))
     assert heads[0] == "Claim" and len(rows) == 9
     title = r"100 \% of \_all\_ \{T\} \& more"
     assert rows[0][:3] == ["C1", title, "reproduced"]
-    assert rows[0][-3:] == ["0.25 [$-$0.5, 1]", "0", "5"]
+    assert rows[0][-4:] == ["0.25 [$-$0.5, 1]", "0", "points", "5"]
 
 
 def test_every_special_letter_is_escaped():

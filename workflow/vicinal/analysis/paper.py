@@ -57,14 +57,15 @@ def claims_table(claims: pd.DataFrame, name: str) -> str:
         claims: the rows of ``evaluate_claims``.
         name: of the experiment.
     """
-    heads = ["Claim", "", "Verdict", "Estimate [95 % interval]", "Threshold", "Seeds"]
+    heads = ["Claim", "", "Verdict", "Estimate [95 % interval]", "Threshold", "Unit", "Seeds"]
     lines = []
     for row in claims[claims["kind"] == "verdict"].to_dict("records"):
         bounds = "" if math.isnan(row["low"]) else f" [{number(row['low'])}, {number(row['high'])}]"
-        own = [row["claim"], row["title"], row["verdict"], number(row["estimate"]) + bounds, number(row["threshold"])]
+        own = [row["claim"], row["title"], row["verdict"], number(row["estimate"]) + bounds]
+        own += [number(row["threshold"]), row["unit"]]
         lines.append([*map(latex, own), str(row["n"])])
     what = "The estimate is that of the primary test that decides."
-    return _tabular([_HEAD.format(what=what, name=latex(name))], "lllrrr", heads, lines, [])
+    return _tabular([_HEAD.format(what=what, name=latex(name))], "lllrrlr", heads, lines, [])
 
 
 def markdown_table(heads: list[str], rows: list[list[Any]]) -> str:
