@@ -63,8 +63,8 @@ def test_one_experiment_of_it_alone_trains_and_measures_nothing_anew(both, tmp_p
     config = yaml.safe_load((project.folder / "both.yaml").read_text())["experiments"][1]
     (project.folder / "mixed.yaml").write_text(yaml.safe_dump(config))
     plan = json.loads(project.command("plan", "mixed.yaml", "--json").stdout)
-    # Its measurements are those of fewer students: their jobs only look what is there.
-    rules = {"evaluate", "aggregate", "judge_claims", "plot_figures", "make_report"}
+    # Its jobs train and measure fewer students: they only look what is there.
+    rules = {"distill", "evaluate", "aggregate", "judge_claims", "plot_figures", "make_report"}
     assert {job["rule"] for job in plan["jobs"]} == rules
     assert not any(job["train"] for job in plan["jobs"])
     before = {path: path.stat().st_mtime_ns for path in project.results.glob("evaluations/*/*/*")}

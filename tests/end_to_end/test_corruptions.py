@@ -102,7 +102,7 @@ def test_corrupted_images_absent_then_there(prepared):
     # as workflow/docs/scale.md counts them
     for student in project.results.glob("students/*"):
         assert len(list(student.iterdir())) == 3
-        assert len(list(project.results.glob(f"evaluations/*/{student.name}/*"))) == 3
+        assert len(list(project.results.glob(f"evaluations/*/{student.name}/*"))) == 4
         assert len(list(project.results.glob(f"robustness/*/{student.name}/*"))) == 1
     for stage in ("cohorts", "evaluations", "robustness"):
         for unit in project.results.glob(f"{stage}/*"):

@@ -56,6 +56,7 @@ def test_a_run_from_a_hostile_folder_does_no_harm(tmp_path):
         f"data.root={json.dumps(ROOT)}",
         "data.name=own",
         "data.source=parquet",
+        "data.validation=20",
         "name=own",
     ]
     done = project.reproduce(settings=settings)

@@ -30,12 +30,12 @@ def jobs(output):
 
 
 def test_first_run_says_what_it_does_and_where_the_results_are(first):
-    # ce, ce_mixup; kd and kd_mixup at two temperatures.
+    # ce, ce_mixup; kd and kd_mixup at two temperatures. A job trains those without a teacher, one those with it.
     assert "digits: digits, 1 teacher, 6 students, seeds 0" in first.stdout
     assert "digits: report in results/digits/report.html" in first.stdout
     assert re.search(r"C3-CE: Higher accuracy than without a teacher +inconclusive ", first.stdout)
     assert "finished after" in first.stdout
-    assert len(trained(first)) == 1 + 4
+    assert len(trained(first)) == 1 + 2
     assert first.stderr == ""
 
 
@@ -187,7 +187,7 @@ def test_plain_snakemake_agrees(finished):
     assert result.returncode == 0, result.stderr
     assert "Nothing to be done" in result.stdout + result.stderr
     result = finished.snakemake("--dry-run", "--quiet", "rules")
-    assert jobs(result.stdout)["distill"] == 60
+    assert jobs(result.stdout)["distill"] == 20
 
 
 def test_the_grid_of_the_paper_is_planned_in_seconds(fresh_project):
@@ -220,7 +220,6 @@ def test_one_more_temperature_trains_its_students_only_and_changed_back_nothing_
     assert {id_: after[id_] for id_ in before} == before
     assert sorted(id_.rpartition("_s0-")[0] for id_, time in manifests(finished).items() if time != cohorts[id_]) == [
         "resnet8_narrow_from_resnet8",
-        "resnet8_narrow_from_resnet8_a1",
     ]
     assert pd.read_parquet(finished.results / "digits/metrics.parquet")["model_id"].nunique() == 9
     back = finished.until("aggregate")

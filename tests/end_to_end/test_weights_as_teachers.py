@@ -21,7 +21,7 @@ from vicinal.models.registry import architecture
 FILE = "data/weights/own.safetensors"
 GIVEN = {
     "name": "given",
-    "data": {"name": "digits", "limit_train": 60, "limit_test": 120},
+    "data": {"name": "digits", "limit_train": 60, "limit_test": 120, "validation": 200},
     "recipe": {"epochs": 2, "batch_size": 32, "lr": 0.1, "crop_padding": 0, "flip": False},
     "seeds": [0, 1],
     "evaluation": {"pairs": 100},

@@ -10,7 +10,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "end_to_end"))
 from project import Project, make_project
 
 # One teacher and one cohort of a single student.
-SMALL = ("seeds=[0]", "epochs=20", "limit_train=60", "limit_test=120", "teachers=[resnet8]", "methods=[ce]")
+SMALL = (
+    "name=digits",
+    "seeds=[0]",
+    "epochs=20",
+    "limit_train=60",
+    "limit_test=120",
+    "teachers=[resnet8]",
+    "methods=[ce]",
+)
 SMALL += ("grids.calibration=null", "pairs=100", "execution.device=cpu", "execution.checkpoint_seconds=0.05")
 
 

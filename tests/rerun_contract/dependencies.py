@@ -108,6 +108,8 @@ PHOTOS = {"data.store": "photos", "recipe.crop": 8, "recipe.crop_padding": 0}
 
 FIELDS: dict[str, list[Effect]] = {
     "name": [Effect("name", "other", renames=True)],
+    # Only the snapshot of a run with changes has it.
+    "variant_of": [],
     "data.name": [data("data.name", "other")],
     "data.root": [Effect("data.root", "moved")],
     "data.source": [Effect("data.source", "parquet")],

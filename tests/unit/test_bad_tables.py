@@ -142,7 +142,7 @@ CASES = {
     "runs twice": (twice, tuple(STUDENTS), "occurs 2 times"),
     "a constant value": (constant("value", 0.5), tuple(CLAIMS), "the same number for all 5 seeds"),
     "a constant seed": (constant("seed", 0), tuple(CLAIMS), "occurs 5 times"),
-    "a constant method": (constant("method", "KD + mixup"), None, "method kd_mixup with no alpha"),
+    "a constant method": (constant("method", "kd_mixup"), None, "method kd_mixup with no alpha"),
     "a constant role": (constant("role", "teacher"), None, "role teacher with method kd"),
     "a constant temperature": (constant("temperature", "2"), tuple(STUDENTS),
                                "occurs 3 times|needs: |numeric temperatures"),

@@ -21,9 +21,8 @@ ANALYSIS = {"experiments": 1, "claims": 1, "figures": 1, "reports": 1}
 
 
 def plans(*overrides):
-    [experiment] = validate(
-        read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0]", "teachers=[resnet8,resnet14]", *overrides]
-    )
+    settings = ["name=digits", "seeds=[0]", "teachers=[resnet8,resnet14]", *overrides]
+    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", settings)
     return list(build_plans(expand([(experiment, resolve_source("digits", "data"))])))
 
 

@@ -40,7 +40,8 @@ def main(args: argparse.Namespace) -> int:
     if args.html is not None:
         from vicinal.analysis.report.page import render
 
-        write_text(args.html, render({"name": f"{names[0]} and {names[1]}", "names": names, **shown}, "diff.html.j2"))
+        page = {"name": "diff", "headline": " and ".join(names), "names": names, **shown}
+        write_text(args.html, render(page, "diff.html.j2"))
         print(f"{args.html}: {names[0]} and {names[1]}, side by side")
     elif args.json:
         print(json.dumps({"first": str(folders[0]), "second": str(folders[1]), **found}, indent=1))

@@ -1,11 +1,13 @@
 """Follows the jobs of a run by Snakemake's events, and finds in their logs what went wrong."""
 
+import errno
 import os
 import re
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,7 +101,7 @@ class Job:
             lines, log = [find_cause(found) or found[-1]], self.slurm_log
         if errors := find_errors(lines):
             return [f"{error} (log: {log})" for error in errors]
-        last = lines[-1] if lines else "failed, and left no message"
+        last = lines[-1] if lines else f"failed, and left no message{_full_disk(log)}"
         return [f"{self.message} ({last}) (log: {log})" if self.message else f"{last} (log: {log})"]
 
     def warnings(self) -> list[str]:
@@ -172,3 +174,12 @@ class Run:
     def failures(self) -> list[str]:
         """Return what went wrong in the failed jobs, a line each."""
         return [f"{job.rule}: {words}" for job in self.failed.values() for words in job.problems()]
+
+
+def _full_disk(log: Path) -> str:
+    """Return what explains a log without a line: its disk has no room; else nothing."""
+    with suppress(OSError):
+        found = os.statvfs(log.parent)
+        if found.f_blocks and not found.f_bavail:
+            return f" ({os.strerror(errno.ENOSPC).lower()})"
+    return ""

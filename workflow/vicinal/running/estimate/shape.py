@@ -60,7 +60,7 @@ def recorded_shape(spec: dict[str, Any], results: Path) -> Shape | None:
         height, width, channels = meta.get("image_shape", PHOTO)
         return Shape(len(meta["class_names"]), height, width, channels, **meta["counts"], stored=meta["images"])
     # Missing or damaged: the job that makes it again will say so.
-    except (VicinalError, AttributeError, KeyError, TypeError):
+    except (VicinalError, NotADirectoryError, AttributeError, KeyError, TypeError):
         return None
 
 
