@@ -72,7 +72,7 @@ def _slope(runs: Runs, s: Setting, scales: tuple[float, ...], primary: bool) -> 
 def _accuracy(runs: Runs, s: Setting, scale: float, primary: bool) -> Test:
     series = [runs.metric(s._replace(logit_scale=c), "accuracy") for c in (scale, 1.0)]
     estimand = f"1 point − |accuracy(logit scale {scale:g}) − accuracy(logit scale 1)|"
-    says = f"with a logit scale of {scale:g} accuracy stays {{}} within the margin of ±1 point"
+    says = f"a logit scale of {scale:g} leaves {{}} of the margin of ±1 point in accuracy"
     sample = paired(series, lambda scaled, plain: scaled - plain)
     requires = _required(runs, s, primary)
     return Test(
