@@ -25,7 +25,7 @@ ONE_STUDENT = ("methods=[kd_mixup]", "temperatures=[2]")
             "inconclusive",
             {
                 "C1": "1 seed, at least 3 are needed",
-                "C5": "KD + mixup at α = 1, T = 2 with logit_scales 0.5, 0.75, 1, 1.5, 2",
+                "C5": "KD + mixup at α = 1, T = 2 with logit scales 0.5, 0.75, 1, 1.5, 2",
                 "C6": "KD + mixup resnet8 → resnet8_narrow with α = 1 and at least 3 numeric temperatures",
                 **dict.fromkeys(("C2", "C3-CE", "C3-KD", "C4-CE", "C4-KD", "C7"), NO_MIXUP),
             },
@@ -36,11 +36,11 @@ ONE_STUDENT = ("methods=[kd_mixup]", "temperatures=[2]")
             {
                 "C1": "1 seed, at least 3 are needed",
                 "C2": "needs: imitation_weight of KD resnet8 → resnet8_narrow (T = 2)",
-                "C3-CE": "needs: accuracy of ce resnet8_narrow",
+                "C3-CE": "needs: accuracy of CE resnet8_narrow",
                 "C3-KD": "needs: accuracy of KD resnet8 → resnet8_narrow (T = 2)",
-                "C4-CE": "needs: oe of ce resnet8_narrow",
+                "C4-CE": "needs: oe of CE resnet8_narrow",
                 "C4-KD": "needs: oe of KD resnet8 → resnet8_narrow (T = 2)",
-                "C5": "logit_scales 0.5, 0.75, 1, 1.5, 2",
+                "C5": "logit scales 0.5, 0.75, 1, 1.5, 2",
                 "C6": "distilled at fewer than two numeric temperatures",
                 "C7": "at least 2 teachers of one family for the same student",
             },

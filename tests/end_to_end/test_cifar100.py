@@ -14,7 +14,8 @@ CIFAR100 = ROOT.parent / "shared" / "data" / "cifar100"
 @pytest.mark.skipif(not CIFAR100.is_dir(), reason=f"CIFAR-100 as Parquet is not at {CIFAR100.relative_to(ROOT.parent)}")
 def test_cifar100_from_parquet_to_figures(fresh_project):
     settings = [
-        f"data.root={CIFAR100.parent}", "seeds=[0]", "epochs=2", "limit_train=200", "limit_test=200", "pairs=100",
+        "name=cifar100", f"data.root={CIFAR100.parent}", "seeds=[0]", "epochs=2", "limit_train=200", "limit_test=200",
+        "pairs=100",
         "teachers=[resnet8x4]", "students=[resnet8]", "methods=[ce_mixup, kd_mixup]", "temperatures=[1, std]",
         "evaluation.corruptions=false",
     ]  # fmt: skip

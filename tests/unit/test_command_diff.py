@@ -17,6 +17,7 @@ from vicinal.errors import VicinalError
 def results(tmp_path, monkeypatch):
     """An experiment, and a run of it in which KD + mixup is worse and one seed is missing."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "250")
     metrics = planted("C3-CE")["metrics"].astype({"model_id": object}).assign(recipe_epochs=60)
     of_mixup = metrics["method"] == "kd_mixup"
     noise = np.random.default_rng(0).normal(0, 0.01, len(metrics))

@@ -111,7 +111,8 @@ def test_never_two_at_once(tmp_path, processes):
     started = [processes(tmp_path, 0.02) for _ in range(8)]
     assert [process.wait(timeout=60) for process in started] == [0] * 8
     assert (tmp_path / "log").read_text() == "begin\nend\n" * 8
-    assert list((tmp_path / "locks").iterdir()) == []
+    # One that looks just when the holder ends may look closer.
+    assert {path.name for path in (tmp_path / "locks").iterdir()} <= {".takeover"}
 
 
 def test_what_a_killed_process_leaves_is_taken_over_by_one_of_many(tmp_path, processes):

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from vicinal.files import modified
+from vicinal.words import size
 
+# With fewer bytes free a disk may be what kept a job from writing.
+LEAST_ROOM = 1 << 20
 # Lines of a job's log that its user should see even if all went well.
 WARNING = "warning: "
 SHOWN_WARNINGS = 3
@@ -177,9 +180,9 @@ class Run:
 
 
 def _full_disk(log: Path) -> str:
-    """Return what explains a log without a line: its disk has no room; else nothing."""
+    """Return what may explain a log without a line: its disk has no room; else nothing."""
     with suppress(OSError):
         found = os.statvfs(log.parent)
-        if found.f_blocks and not found.f_bavail:
-            return f" ({os.strerror(errno.ENOSPC).lower()})"
+        if (free := found.f_bavail * found.f_frsize) < LEAST_ROOM:
+            return f" (perhaps {os.strerror(errno.ENOSPC).lower()}: {size(free)} are free)"
     return ""
