@@ -24,6 +24,7 @@ from project import Project, make_project
 
 # The default experiment with one seed, fewer students and images, and longer trainings: each is interrupted often.
 SETTINGS = (
+    "name=digits",
     "seeds=[0]",
     "limit_train=60",
     "limit_test=120",

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "end_to_end"))
 TABLES = "results/digits/metrics.parquet"
 # One teacher, one cohort of two students that trains for some seconds: long enough to be hit in the middle.
 SETTINGS = (
+    "name=digits",
     "seeds=[0]",
     "limit_train=60",
     "limit_test=120",
