@@ -130,7 +130,7 @@ def _check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name.rpartition("/")[2] for name in archive.namelist()}
-    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):  # the second: a compression or version unknown to it
         raise _ContentError("an incomplete or damaged file: copy or download it again") from None
     if "constants.pkl" in members:
         raise _ContentError(f"a TorchScript program, not weights: {REMEDY}")
