@@ -1,4 +1,4 @@
-"""CIFAR-100 for real, from Parquet, through the whole pipeline: a few steps, then every metric."""
+"""CIFAR for real, from Parquet, through the whole pipeline: a few steps, then every metric."""
 
 import json
 
@@ -35,3 +35,30 @@ def test_cifar100_from_parquet_to_figures(fresh_project):
     history = pd.read_parquet(results / "cifar100/history.parquet")
     losses = history.pivot_table(index="model_id", columns="epoch", values="loss", observed=True)
     assert (losses[2] < losses[1]).mean() > 0.5
+
+
+@pytest.mark.long
+@pytest.mark.skipif(
+    not CIFAR100.is_dir(), reason=f"CIFAR as Parquet is not at {CIFAR100.parent.relative_to(ROOT.parent)}"
+)
+def test_the_study_for_cpus_runs_on_a_few_images(fresh_project):
+    settings = [
+        "name=cifar10-cpu", f"data.root={CIFAR100.parent}", "seeds=[0,1]", "epochs=1", "limit_train=100",
+        "limit_test=200", "pairs=100",
+    ]  # fmt: skip
+    result = fresh_project.reproduce("cifar10-cpu", settings=settings)
+    assert result.returncode == 0, result.stderr
+    metrics = pd.read_parquet(fresh_project.results / "cifar10-cpu/metrics.parquet")
+    assert metrics.drop_duplicates("model_id").groupby("seed").size().to_dict() == {0: 14, 1: 14}
+    apart = metrics[metrics["metric"] == "ood_auroc_cifar100"]
+    assert len(apart) == 28
+    assert apart["value"].between(0, 1).all()
+    # Each seed has training images of its own.
+    subsets = [pd.read_parquet(path) for path in fresh_project.results.glob("data/cifar10_s*/splits.parquet")]
+    first, second = (set(table.loc[table["split"] == "train", "index"]) for table in subsets)
+    assert len(first) == len(second) == 100
+    assert first != second
+    # The claims lack seeds, and nothing else.
+    claims = pd.read_parquet(fresh_project.results / "cifar10-cpu/claims.parquet")
+    reasons = claims[claims["kind"] == "verdict"].set_index("claim")["reason"]
+    assert reasons[["C2", "C5", "C6", "C7"]].str.contains("2 seeds, at least 3 are needed").all(), reasons.to_dict()
