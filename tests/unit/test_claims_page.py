@@ -8,10 +8,11 @@ import pytest
 from planted_claims import NAMES, ROOT, load, planted
 
 from vicinal.analysis.claims import NOT_REPRODUCED, evaluate_claims
-from vicinal.analysis.claims.report import markdown, scorecard
+from vicinal.analysis.claims.report import SCORECARD, markdown, scorecard
 from vicinal.errors import VicinalError
 from vicinal.jobs import fingerprint
 from vicinal.jobs.plan import recorded_key
+from vicinal.running.verdicts import KEYS, read_verdicts
 from vicinal.words import number, p_value
 
 
@@ -44,13 +45,16 @@ def test_a_sentence_is_in_natural_units_and_its_numbers_stand_in_the_table():
     )
     assert 1 < primary["low"] < primary["high"] < primary["threshold"]
     [line] = scorecard(found)
-    assert line == (f"C4-CE: {row['title']}", NOT_REPRODUCED, f"overconfidence falls {effect}", "> 3.16-fold", "5")
+    assert line == {
+        "claim": f"C4-CE: {row['title']}", "verdict": NOT_REPRODUCED, "effect": f"overconfidence falls {effect}",
+        "needed": "> 3.16-fold", "seeds": "5",
+    }  # fmt: skip
     assert f"| {number(primary['estimate'])} | [{number(primary['low'])}" in markdown(found)
 
 
 def test_a_claim_without_a_test_has_no_effect_and_an_older_table_is_refused():
-    lines = {claim: rest for claim, *rest in scorecard(evaluate_claims({}))}
-    assert all(rest == ["inconclusive", "–", "–", "–"] for rest in lines.values())
+    lines = {line.pop("claim"): line for line in scorecard(evaluate_claims({}))}
+    assert all(list(line.values()) == ["inconclusive", "–", "–", "–"] for line in lines.values())
     with pytest.raises(VicinalError, match="older version"):
         scorecard(evaluate_claims({}).drop(columns="finding"))
 
@@ -78,7 +82,9 @@ def test_script_writes_table_page_record_and_key(monkeypatch, tmp_path, capsys):
     pd.testing.assert_frame_equal(pd.read_parquet(output), evaluate_claims(tables), check_dtype=False)
     assert output.with_suffix(".md").read_text().startswith("# Claims\n")
     record = json.loads(output.with_suffix(".json").read_text())
-    assert record["verdicts"]["C4-CE"] == "reproduced"
+    assert record["verdicts"] == scorecard(pd.read_parquet(output))
+    assert read_verdicts(tmp_path) == record["verdicts"]
+    assert tuple(SCORECARD) == KEYS
     assert record["provenance"]["packages"]["pandas"] == pd.__version__
     assert recorded_key(output) == "k"
     assert "C4-CE reproduced: " in capsys.readouterr().out

@@ -12,6 +12,7 @@ from vicinal.commands import run as command
 from vicinal.errors import VicinalError
 from vicinal.running import notify as notifying
 from vicinal.running.notify import VERDICTS, notify
+from vicinal.running.verdicts import KEYS
 
 ROOT = Path(__file__).resolve().parents[2]
 TELL = f"""{sys.executable} -c '
@@ -30,7 +31,8 @@ def folder(tmp_path, monkeypatch):
 def write_claims(name, *verdicts):
     folder = Path("results") / name
     folder.mkdir(parents=True)
-    record = {"verdicts": {f"C{k}": verdict for k, verdict in enumerate(verdicts)}}
+    lines = [{**dict.fromkeys(KEYS, "–"), "verdict": verdict} for verdict in verdicts]
+    record = {"verdicts": lines}
     (folder / "claims.json").write_text(json.dumps(record))
     return folder
 

@@ -14,9 +14,11 @@ from planted_claims import planted
 from rich.console import Console
 
 from vicinal.analysis.claims import evaluate_claims
+from vicinal.analysis.claims.report import scorecard
 from vicinal.commands import status as command
 from vicinal.config import read_config, validate
 from vicinal.errors import VicinalError
+from vicinal.files import write_json
 from vicinal.jobs.heartbeat import Heartbeat
 from vicinal.jobs.plan import read_plan, record_key
 from vicinal.planning.changes import find_changes
@@ -368,8 +370,8 @@ def test_verdicts_are_shown_once_the_claims_are_judged(results, plans):
     [claims] = of_stage(plans, "claims")
     for plan in plans:
         finish(results, plan)
-    assert Monitor("digits", "config.yaml", plans, results).look().verdicts == {}  # what ``finish`` wrote is no table
-    evaluate_claims(planted("C3-CE")).to_parquet(results / claims.output)
+    assert Monitor("digits", "config.yaml", plans, results).look().verdicts == {}  # ``finish`` wrote no record
+    write_json(results / "digits" / "claims.json", {"verdicts": scorecard(evaluate_claims(planted("C3-CE")))})
     status = Monitor("digits", "config.yaml", plans, results).look()
     line = next(line for line in status.verdicts["digits"] if line["claim"].startswith("C3-CE: "))
     assert (line["verdict"], line["needed"], line["seeds"]) == ("reproduced", "> 0", "5")

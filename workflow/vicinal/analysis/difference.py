@@ -130,16 +130,16 @@ def _label(setting: dict[str, Any]) -> str:
 
 
 def _verdicts(first: Path, second: Path) -> list[dict[str, str]]:
-    lines = []
-    for folder in (first, second):
+    sides: dict[str, dict[str, dict[str, str]]] = {}
+    for side, folder in (("first", first), ("second", second)):
         try:
-            lines.append({line[0]: line[1:3] for line in scorecard(read_table(folder / "claims.parquet"))})
+            sides[side] = {line["claim"]: line for line in scorecard(read_table(folder / "claims.parquet"))}
         except VicinalError as error:
             raise VicinalError(f"{folder}: {error}") from None
-    return [
-        {
-            "claim": claim, "first": lines[0].get(claim, none)[0], "second": lines[1].get(claim, none)[0],
-            "first_effect": lines[0].get(claim, none)[1], "second_effect": lines[1].get(claim, none)[1],
-        }
-        for none in [("–", "–")] for claim in dict.fromkeys([*lines[0], *lines[1]])
-    ]  # fmt: skip
+    none = {"verdict": "–", "effect": "–"}
+    rows = []
+    for claim in dict.fromkeys([*sides["first"], *sides["second"]]):
+        lines = {side: of_side.get(claim, none) for side, of_side in sides.items()}
+        verdicts = {side: line["verdict"] for side, line in lines.items()}
+        rows.append({"claim": claim, **verdicts, **{f"{side}_effect": line["effect"] for side, line in lines.items()}})
+    return rows

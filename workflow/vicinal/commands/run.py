@@ -214,8 +214,8 @@ def _show_results(artefacts: Artefacts, seconds: float) -> None:
     console = make_console()
     for name in artefacts.studies:
         folder = RESULTS / name
-        if (claims := folder / "claims.parquet").is_file():
-            console.print(verdict_table(name, read_verdicts(claims)))
+        if lines := read_verdicts(folder):
+            console.print(verdict_table(name, lines))
         print(f"{name}: report in {folder}/report.html, every test in claims.md beside it, figures in figures/, tables")
     if artefacts.collection:
         print(f"{artefacts.collection}: report over all of them in {RESULTS / artefacts.collection}/report.html")

@@ -3,11 +3,10 @@
 import os
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from vicinal.files import read_object
+from vicinal.running.verdicts import count_verdicts
 
 # The environment of the command, beside that of the run; shown by ./reproduce --help.
 VARIABLES = (
@@ -42,9 +41,3 @@ def notify(command: str, name: str, status: int, folders: Iterable[Path]) -> Non
         problem = f"has not ended in {SECONDS} s"
     if problem:
         print(f"warning: --notify: {command}: {problem}", file=sys.stderr, flush=True)
-
-
-def count_verdicts(folders: Iterable[Path]) -> Counter[str]:
-    """Return verdict → number of claims in the folders of experiments; those without claims do not count."""
-    records = (read_object(folder / "claims.json") for folder in folders)
-    return Counter(verdict for record in records for verdict in record.get("verdicts", {}).values())

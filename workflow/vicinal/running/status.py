@@ -4,12 +4,10 @@ import fcntl
 import os
 import time
 from collections import Counter, defaultdict
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vicinal.errors import VicinalError
 from vicinal.files import modified
 from vicinal.jobs.heartbeat import lives, read_beats
 from vicinal.planning.changes import Change, find_changes
@@ -134,9 +132,9 @@ class Monitor:
         self._ended = {ref: time_ for time_, ref in sorted(finished, reverse=True)}
         self._verdicts = {}
         for plan in self.plans:
-            if plan.stage == "claims" and plan.ref not in self._changes:
-                with suppress(VicinalError):
-                    self._verdicts[plan.id] = read_verdicts(self.results / plan.output)
+            judged = plan.stage == "claims" and plan.ref not in self._changes
+            if judged and (lines := read_verdicts((self.results / plan.output).parent)):
+                self._verdicts[plan.id] = lines
         took = time.monotonic() - began
         self._next_look = began + took + max(REFRESH_SECONDS, REFRESH_SHARE * took)
 

@@ -1,25 +1,27 @@
-"""The verdicts of finished experiments as a table on the terminal."""
+"""The verdicts of finished experiments, from the record beside claims.parquet: pandas takes a while to load."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
+from vicinal.files import read_object
+
 KEYS = ("claim", "verdict", "effect", "needed", "seeds")
 STYLES = {"reproduced": "bold green", "not reproduced": "bold red"}
 
 
-def read_verdicts(claims: Path) -> list[dict[str, str]]:
-    """Return a line for each claim, with ``KEYS``: those of the scorecard.
+def read_verdicts(folder: Path) -> list[dict[str, str]]:
+    """Return the lines of the scorecard of the experiment in a folder, each with ``KEYS``; none without claims."""
+    lines = read_object(folder / "claims.json").get("verdicts", [])
+    return [line for line in lines if isinstance(line, dict) and set(KEYS) <= set(line)]
 
-    Raises:
-        VicinalError: claims.parquet is missing or unreadable, or older code made it.
-    """
-    from vicinal.analysis.claims.report import scorecard  # pandas and SciPy take a while to load
-    from vicinal.files import read_table
 
-    return [dict(zip(KEYS, line, strict=True)) for line in scorecard(read_table(claims))]
+def count_verdicts(folders: Iterable[Path]) -> Counter[str]:
+    """Return verdict → number of claims in the folders of experiments; those without claims do not count."""
+    return Counter(line["verdict"] for folder in folders for line in read_verdicts(folder))
 
 
 def verdict_table(experiment: str, lines: list[dict[str, str]]) -> Table:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from vicinal.analysis.claims import TABLES, evaluate_claims
-from vicinal.analysis.claims.report import markdown
+from vicinal.analysis.claims.report import markdown, scorecard
 from vicinal.analysis.dictionary import described
 from vicinal.analysis.origin import write_record
 from vicinal.analysis.paper import claims_table
@@ -39,7 +39,7 @@ def write_claims(tables: Path, output: Path, spec: Mapping[str, Any], code: str,
     write_text(page, markdown(table))
     paper = output.with_suffix(".tex")
     write_text(paper, claims_table(table, str(spec.get("experiment", tables.name))))
-    verdicts = verdicts_of(table).set_index("claim")["verdict"].to_dict()
+    verdicts = scorecard(table)
     made_from = {path.name: sha256(path) for path in _sources(tables).values()}
     write_record(output.with_suffix(".json"), spec, code, watch, (output, page, paper), made_from, verdicts=verdicts)
     return table

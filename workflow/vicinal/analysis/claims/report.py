@@ -17,11 +17,17 @@ it in some, else *inconclusive*. A primary test whose precondition is not shown 
 out; where none is left the claim is *not testable here*. Where nothing was distilled it is *not judged*. p is one-sided
 (the estimand is not above the threshold); secondary tests are corrected by Holm within the claim and decide nothing."""
 _KINDS = {"precondition": "Preconditions", "primary": "Primary tests", "secondary": "Secondary tests"}
-SCORECARD = ("Claim", "Verdict", "Effect [95 % interval]", "Needed", "Seeds")
+SCORECARD = {
+    "claim": "Claim",
+    "verdict": "Verdict",
+    "effect": "Effect [95 % interval]",
+    "needed": "Needed",
+    "seeds": "Seeds",
+}
 
 
-def scorecard(table: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Return a line for each claim: the cells under the headings of ``SCORECARD``.
+def scorecard(table: pd.DataFrame) -> list[dict[str, str]]:
+    """Return a line for each claim, with the keys of ``SCORECARD``.
 
     The effect is that of the test that decides; a claim without such a test has none.
 
@@ -36,17 +42,22 @@ def scorecard(table: pd.DataFrame) -> list[tuple[str, ...]]:
     lines = []
     for row in table[table["kind"] == "verdict"].to_dict("records"):
         needed = "> 0" if row["threshold"] == 0 else f"> {_with_unit(row['threshold'], row['unit'])}"
-        claim = f"{row['claim']}: {row['title']}"
         lines.append(
-            (claim, row["verdict"], row["finding"] or "–", needed if row["finding"] else "–", str(row["n"] or "–"))
+            {
+                "claim": f"{row['claim']}: {row['title']}",
+                "verdict": row["verdict"],
+                "effect": row["finding"] or "–",
+                "needed": needed if row["finding"] else "–",
+                "seeds": str(row["n"] or "–"),
+            }
         )
     return lines
 
 
 def scorecard_markdown(table: pd.DataFrame) -> str:
     """Return the scorecard as a table in Markdown."""
-    rows = ((claim, f"**{verdict}**", *others) for claim, verdict, *others in scorecard(table))
-    return "\n".join(_table(SCORECARD, rows))
+    rows = ({**line, "verdict": f"**{line['verdict']}**"}.values() for line in scorecard(table))
+    return "\n".join(_table(SCORECARD.values(), rows))
 
 
 def markdown(table: pd.DataFrame) -> str:
