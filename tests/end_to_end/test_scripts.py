@@ -139,7 +139,7 @@ def test_the_whole_chain_by_hand(run, tmp_path):
         ["train_teacher.py", of["teachers"], *common, "--record", teacher],
         distill,
     )
-    assert "1 students to train, 0 finished before" in said
+    assert "1 student to train, 0 finished before" in said
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert "0 students to train, 1 finished before" in steps(distill, python=sys.executable)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

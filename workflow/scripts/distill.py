@@ -13,6 +13,7 @@ from vicinal.jobs.records import is_finished, remove_checkpoints, weights_sha256
 from vicinal.jobs.script import job_parser, leased_job, write_output
 from vicinal.results import RECORD, model_folder
 from vicinal.training.job import add_training_arguments, train_by
+from vicinal.words import count
 
 
 def main() -> None:
@@ -44,9 +45,8 @@ def make(args: argparse.Namespace, interruption: Interruption) -> None:
         wanted[folder] = {"id": id_, "spec": spec, "code": student["code"], **shared}
     with leased_job(args.results, plan, interruption.check):
         missing = {path: record for path, record in wanted.items() if not is_finished(path / RECORD, record)}
-        print(
-            f"{plan['id']}: {len(missing)} students to train, {len(wanted) - len(missing)} finished before", flush=True
-        )
+        left = count(len(missing), "student")
+        print(f"{plan['id']}: {left} to train, {len(wanted) - len(missing)} finished before", flush=True)
         if missing:
             train_by(
                 args, plan["id"], missing, store, args.manifest.parent, interruption, cohort_size=args.cohort_size,

@@ -147,7 +147,7 @@ def facts(metrics: pd.DataFrame | None) -> dict[str, str]:
 def _test(row: dict[str, Any]) -> dict[str, Any]:
     p = row["p_holm"] if row["kind"] == "secondary" else row["p"]
     note = "; ".join(filter(None, (row["reason"], row["warning"])))
-    keys = ("cell", "estimand", "estimate", "low", "high", "threshold", "n")
+    keys = ("cell", "estimand", "estimate", "low", "high", "low_bonferroni", "high_bonferroni", "threshold", "n")
     return {**{key: row[key] for key in keys}, "p": p, "note": note, "plot": None}
 
 
