@@ -119,6 +119,12 @@ def test_wrong_value(config, section, key, value, says):
     assert repr(value) in line
 
 
+def test_recipes_that_are_wrong_only_for_teachers(config):
+    config |= {"recipe": {"resize": 8, "crop": 8, "crop_padding": 0}, "teacher_recipe": {"crop_padding": 1}}
+    (line,) = problems(config)
+    assert "teacher_recipe, with what it takes from recipe: crop_padding is for images without resize" in line
+
+
 @pytest.mark.parametrize("section", ["data", "recipe", "teacher_recipe", "loss", "evaluation", "execution", "grids"])
 @pytest.mark.parametrize("value", ["text", 5, None])
 def test_section_of_the_wrong_type(config, section, value):

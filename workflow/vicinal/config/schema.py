@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, create_model, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, create_model, model_validator
 from pydantic.fields import FieldInfo
 
 from vicinal.config.blocks import Blocks, Loss, Seeds, distinct
@@ -202,6 +202,20 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _variants_are_told_apart(self) -> "Experiment":
         check_variant(self.name, self.variant_of)
+        return self
+
+    def recipe_of_teachers(self) -> Recipe:
+        """Return ``recipe`` with the changes of ``teacher_recipe``."""
+        changes = self.teacher_recipe.model_dump(exclude_none=True)
+        return Recipe.model_validate({**self.recipe.model_dump(), **changes})
+
+    @model_validator(mode="after")
+    def _recipe_of_teachers_is_one(self) -> "Experiment":
+        try:
+            self.recipe_of_teachers()
+        except ValidationError as error:
+            problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise ValueError(f"teacher_recipe, with what it takes from recipe: {problem}") from None
         return self
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from vicinal.config import PUBLISHED, Experiment, Grid, Loss, Recipe, TeacherEntry
+from vicinal.config import PUBLISHED, Experiment, Grid, Loss, TeacherEntry
 from vicinal.data.corruptions.catalogue import ARCHIVES
 from vicinal.errors import VicinalError
 from vicinal.models.registry import architecture
@@ -239,8 +239,7 @@ def _given_teacher(experiment: Experiment, store: DataSet, entry: TeacherEntry, 
 
 
 def _trained_teacher(experiment: Experiment, store: DataSet, entry: TeacherEntry, seed: int) -> Teacher:
-    changes = experiment.teacher_recipe.model_dump(exclude_none=True)
-    own = Recipe.model_validate({**experiment.recipe.model_dump(), **changes})
+    own = experiment.recipe_of_teachers()
     recipe = resolve_recipe(own, entry.model)
     spec = {
         "stage": "teacher",
