@@ -4,11 +4,13 @@ The workflow imports this module whenever it is parsed, so nothing heavy is impo
 """
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +29,8 @@ WORKFLOW = PACKAGE.parent
 LEFT_OVER = (".tmp-", ".old-")
 # Seconds between two attempts at a lock that another process holds.
 LOCK_POLL_SECONDS = 0.5
+# Errors of file systems that have no locks.
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def _sync(path: Path) -> None:
@@ -128,7 +132,9 @@ def _replace_directory(path: Path, new: Path) -> None:
 
 
 @contextmanager
-def exclusive(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+def exclusive(
+    path: Path, waiting: Callable[[], None] = lambda: None, polled: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """Hold the kernel's lock of a file within the block; the kernel releases it when the process ends, even if killed.
 
     On a file system without such locks the block runs without.
@@ -136,23 +142,48 @@ def exclusive(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterato
     Args:
         path: of the file, which is made if it is missing. Its content does not matter, and the block may remove it.
         waiting: called once if another process holds the lock.
+        polled: called before every further attempt; may raise.
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path, fallback_to_soft=False)
+    lock, is_first = FileLock(path, fallback_to_soft=False), True
     try:
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            waiting()
-            lock.acquire(poll_interval=LOCK_POLL_SECONDS)
+        while not lock.is_locked:
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                if is_first:
+                    waiting()
+                is_first = False
+                polled()
+                time.sleep(LOCK_POLL_SECONDS)
     except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+        if error.errno not in NO_LOCKS:
             raise
     try:
         yield
     finally:
         lock.release()
+
+
+def is_locked(path: Path) -> tuple[bool | None, str]:
+    """Return whether a process holds the kernel's lock of a file, and what stands in the file; does not disturb it.
+
+    None: the file system does not tell.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    with path.open("rb") as file:
+        text = file.read(200).decode(errors="replace").strip()
+        try:
+            # Shared, so that two who look do not see each other; closing gives it back.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True, text
+        except OSError:
+            return None, text
+    return False, text
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -172,14 +203,14 @@ def write_cache(path: Path, value: Any) -> None:
         write_json(path, value)
 
 
-def set_time(path: Path, time: float) -> None:
+def set_time(path: Path, seconds: float) -> None:
     """Date a file; only its owner may, so that one of another user is replaced by a copy of one's own."""
     try:
-        os.utime(path, (time, time))
+        os.utime(path, (seconds, seconds))
     except PermissionError:
         with atomic_path(path) as temporary:
             shutil.copyfile(path, temporary)
-            os.utime(temporary, (time, time))
+            os.utime(temporary, (seconds, seconds))
 
 
 def read_json(path: Path | str) -> dict[str, Any]:

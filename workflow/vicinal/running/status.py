@@ -1,7 +1,5 @@
 """What runs, what is finished and what failed in a results folder; reads files only, so any shell may ask."""
 
-import fcntl
-import os
 import time
 from collections import Counter, defaultdict
 from contextlib import suppress
@@ -10,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vicinal.errors import VicinalError
-from vicinal.files import modified
+from vicinal.files import is_locked, modified
 from vicinal.jobs.heartbeat import lives, read_beats
 from vicinal.planning.changes import Change, find_changes
 from vicinal.planning.plans import Plan, Ref
@@ -175,21 +173,9 @@ class Monitor:
 def find_head(results: Path) -> Head:
     """Return whether a run holds the lock of this results folder (``head_lock``), without disturbing it."""
     try:
-        descriptor = os.open(results / ".lock", os.O_RDONLY)
+        return Head(*is_locked(results / ".lock"))
     except OSError:
         return Head(False)
-    try:
-        holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
-        try:
-            # Shared, so that two who look do not see each other; closing gives it back.
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return Head(True, holder)
-        except OSError:
-            return Head(None, holder)
-        return Head(False, holder)
-    finally:
-        os.close(descriptor)
 
 
 def find_failure(plan: Plan, results: Path, beat: dict[str, Any] | None, now: float) -> dict[str, Any] | None:
