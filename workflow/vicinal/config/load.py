@@ -128,20 +128,12 @@ def _read_words(value: Any, where: str) -> Any:
 
 
 def read_cluster(path: Path | str) -> Cluster:
-    """Return the settings of a cluster from their own file.
-
-    Raises:
-        VicinalError: the file is missing or wrong.
-    """
+    """Return the settings of a cluster from their own file. Raises VicinalError: the file is missing or wrong."""
     return validate_cluster(read_config(path), str(path))
 
 
 def validate_cluster(config: Mapping, where: str) -> Cluster:
-    """Return validated settings of a cluster.
-
-    Raises:
-        VicinalError: one line a problem.
-    """
+    """Return validated settings of a cluster. Raises VicinalError: one line a problem."""
     return _validated(Cluster, config, where)
 
 

@@ -68,11 +68,7 @@ for _tag, (_words, _first) in CORE_SCHEMA.items():
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """Parse YAML safely.
-
-    Raises:
-        VicinalError: the text, called ``where``, is not YAML, or has a key twice.
-    """
+    """Parse YAML safely. Raises VicinalError: the text, called ``where``, is not YAML, or has a key twice."""
     try:
         return yaml.load(text, _Loader)
     except yaml.YAMLError as error:

@@ -96,11 +96,7 @@ def read_labels(folder: Path | str, image: str | None, label: str | None) -> Lab
 
 
 def open_shard(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file.
-
-    Raises:
-        VicinalError: it cannot be read.
-    """
+    """Open a Parquet file. Raises VicinalError: it cannot be read."""
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:

@@ -197,11 +197,7 @@ def validation_size(validation: float, available: int, split: str = "train") -> 
 
 
 def _count(field: str, value: float, high: int, what: str) -> int:
-    """Return ``value`` as an int.
-
-    Raises:
-        VicinalError: it is not a whole number from 1 to ``high``.
-    """
+    """Return ``value`` as an int. Raises VicinalError: it is not a whole number from 1 to ``high``."""
     if value < 1 or value != int(value):
         raise VicinalError(f"{field}: {value} is not a whole number from 1")
     if value > high:

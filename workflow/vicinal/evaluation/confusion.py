@@ -4,7 +4,7 @@ A pair (i, j, λ) has two distributions over the K − 2 classes that are not it
 linear mixture λ p(x_i) + (1−λ) p(x_j), both without the source classes and renormalised. If the answer to a mixed input
 held the same similarity between classes as the answers to its sources, q would be r. A second r is of the softmax of
 the linear mixture of the logits. Everything here is about pairs of different classes with λ at the peak, (0.45, 0.55),
-in float64 and nats. Nothing here imports torch.
+in float64 and nats. Errors are those of ``metrics``. Nothing here imports torch.
 """
 
 from typing import Any, NamedTuple
@@ -52,9 +52,6 @@ def peak_pairs(clean_logits: Any, mixed_logits: Any, pairs: Pairs, labels: Any) 
         mixed_logits: its logits on x̃ of every pair (pairs, K).
         pairs: the pairs, with positions in the data set.
         labels: the labels of the data set (n,).
-
-    Raises:
-        MetricError: logits are not (N, K) or not finite, or shapes, labels, positions or λ do not fit.
     """
     clean = check_logits(clean_logits, "clean_logits")
     mixed = check_logits(mixed_logits, "mixed_logits")
@@ -75,9 +72,6 @@ def other_classes(p: Any, y_i: Any, y_j: Any) -> np.ndarray:
     """Return ``p`` (N, K) with 0 at the classes ``y_i`` and ``y_j`` (N,), the other classes renormalised to sum 1.
 
     A row is NaN where nothing is left: all other classes underflowed, or there are none.
-
-    Raises:
-        MetricError: ``p`` is not a matrix of probabilities, or the labels do not fit it.
     """
     p = np.array(check_probabilities(p))
     sources = np.stack([check_labels(y_i, *p.shape, "y_i"), check_labels(y_j, *p.shape, "y_j")], axis=1)
@@ -92,9 +86,6 @@ def explained_share(q: Any, r: Any, y_i: Any, y_j: Any) -> float:
     1 where q is r (a model linear between its inputs), 0 where r predicts q no better than the uniform distribution,
     negative where worse, NaN where q is uniform (up to rounding). ``q`` and ``r`` are (N, K), see ``other_classes``;
     ``y_i`` and ``y_j`` (N,) are the labels of the sources.
-
-    Raises:
-        MetricError: q or r are not probabilities, shapes differ, or the labels do not fit.
     """
     q, r = check_probabilities(q, "q"), check_probabilities(r, "r")
     check_same_shape(q=q, r=r)
@@ -106,7 +97,7 @@ def explained_share(q: Any, r: Any, y_i: Any, y_j: Any) -> float:
 def confusion_table(clean_logits: Any, mixed_logits: Any, pairs: Pairs, labels: Any) -> pd.DataFrame:
     """Return the measures of confusion at every temperature of ``TEMPERATURES`` (logits / T before the softmax).
 
-    Arguments and errors as in ``peak_pairs``.
+    Arguments as in ``peak_pairs``.
 
     Returns:
         Columns temperature, metric, value and count (pairs averaged). Metrics: ``explained_share``, and
@@ -174,8 +165,8 @@ def similarity_matrices(
 
     ``clean``: row c is the mean of p(k | x) over clean images of class c. ``mixed`` and ``linear``: entry (c, k) is the
     mean of q_k, or r_k, over the pairs with source c and without source k, weighted by λ or 1−λ of the source of class
-    c. NaN: the diagonal, and entries without an image or pair; the other entries of a row sum to 1. Arguments and
-    errors as in ``peak_pairs``, and MetricError for a temperature that is not above 0.
+    c. NaN: the diagonal, and entries without an image or pair; the other entries of a row sum to 1. Arguments
+    as in ``peak_pairs``.
     """
     peak = peak_pairs(clean_logits, mixed_logits, pairs, labels)
     p = metrics.softmax(clean_logits, temperature)

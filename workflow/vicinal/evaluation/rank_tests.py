@@ -14,9 +14,6 @@ def spearman(a: np.ndarray, b: np.ndarray) -> tuple[float, int]:
     """Return Spearman's ρ of two matrices (K, K) over the off-diagonal entries that both have, and their number.
 
     ρ is NaN where these are fewer than two, or constant in one matrix.
-
-    Raises:
-        MetricError: a matrix is not square, or their shapes differ.
     """
     _check_square(a, b)
     both = np.isfinite(a) & np.isfinite(b) & ~np.eye(len(a), dtype=bool)
@@ -32,9 +29,6 @@ def mantel_test(a: np.ndarray, b: np.ndarray, seed: int = 0, permutations: int =
     the sum over pairs of classes of the product of ranks; a missing entry has the mean rank. p = (1 + n) / (1 +
     permutations), where in n permutations of the class labels of ``b`` the statistic is at least as large. Entries are
     not independent, so p is descriptive, and no claim rests on it. p is NaN where one matrix is constant.
-
-    Raises:
-        MetricError: a matrix is not square, or their shapes differ.
     """
     _check_square(a, b)
     rows, columns = np.triu_indices(len(a), 1)

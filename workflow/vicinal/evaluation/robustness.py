@@ -24,11 +24,7 @@ COLUMNS = {"corruption": "str", "severity": "int64", "metric": "str", "value": "
 
 
 def corruption_metrics(logits: Any, labels: Any) -> dict[str, float]:
-    """Return accuracy, ECE and OE, fractions, of ``logits`` (N, K) at T = 1 for ``labels`` (N,).
-
-    Raises:
-        MetricError: the logits are not (N, K) or not finite, or the labels do not fit.
-    """
+    """Return accuracy, ECE and OE, fractions, of ``logits`` (N, K) at T = 1 for ``labels`` (N,)."""
     p = metrics.softmax(logits)
     return {
         "accuracy": metrics.accuracy(p, labels),

@@ -57,11 +57,7 @@ def provide(
 
 
 def verify(url: str, path: Path, algorithm: str, wanted: str) -> str:
-    """Return the checksum of a file, which is the published one.
-
-    Raises:
-        VicinalError: it is not.
-    """
+    """Return the checksum of a file, which is the published one. Raises VicinalError: it is not."""
     found = checksum(path, algorithm)
     if not found.startswith(wanted):
         raise VicinalError(

@@ -43,11 +43,7 @@ def write_result(
 
 
 def weights_sha256(directory: Path) -> str:
-    """Return the recorded SHA-256 of a finished model's weights.
-
-    Raises:
-        VicinalError: there is no such model.
-    """
+    """Return the recorded SHA-256 of a finished model's weights. Raises VicinalError: there is no such model."""
     record = read_json(directory / RECORD)
     try:
         return record["sha256"][WEIGHTS]

@@ -102,11 +102,7 @@ _UNTRAINED = {"head", "dropout"}
 
 
 def pretrained_weights(name: str) -> Weights:
-    """Return the published weights of a name in ``WEIGHTS``.
-
-    Raises:
-        VicinalError: there are none of this name.
-    """
+    """Return the published weights of a name in ``WEIGHTS``. Raises VicinalError: there are none of this name."""
     if name not in WEIGHTS:
         raise VicinalError(f"weights: there are no published weights {name!r}{nearest(name, WEIGHTS)}")
     return WEIGHTS[name]

@@ -27,11 +27,7 @@ STAGE_OF = {STAGES[stage].rule: stage for stage in TRAINED}
 
 
 class Tracker:
-    """Writes the curves of the models that a run trains.
-
-    Raises:
-        VicinalError: the package is missing.
-    """
+    """Writes the curves of the models that a run trains. Raises VicinalError: the package is missing."""
 
     def __init__(self, results: Path) -> None:
         try:

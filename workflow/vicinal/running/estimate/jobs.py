@@ -60,11 +60,7 @@ class Jobs:
         self._shapes: dict[str, Shape] = {}
 
     def shape(self, store: DataSet) -> Shape:
-        """Return the shape of a data set.
-
-        Raises:
-            VicinalError: its source cannot be read.
-        """
+        """Return the shape of a data set. Raises VicinalError: its source cannot be read."""
         if store.id not in self._shapes:
             self._shapes[store.id] = shape_of(store, self.results)
         return self._shapes[store.id]
