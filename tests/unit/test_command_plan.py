@@ -176,7 +176,7 @@ def test_what_an_interrupted_run_left_is_not_finished_yet(say_json):
 
 
 def change(*reasons):
-    return argparse.Namespace(reasons=list(reasons))
+    return {"reasons": list(reasons)}
 
 
 def test_reasons_are_grouped_by_number_and_consequences_by_stage():

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from vicinal.config import Energy
 from vicinal.files import read_object
@@ -132,6 +132,8 @@ class Times:
         other_core_hours: of all other jobs.
         wall_seconds: of all, jobs side by side on ``slots`` places.
         slots: jobs at a time.
+        cores: CPU cores that the run may use.
+        threads: CPU threads of a job on the device.
     """
 
     device: str
@@ -140,24 +142,21 @@ class Times:
     other_core_hours: float
     wall_seconds: float
     slots: int
+    cores: int
+    threads: int
 
 
-class EnergyUse(NamedTuple):
-    """What the jobs on the device would take: kWh, and where it is known what a kWh makes and costs, CO₂ and money."""
+def energy_use(times: Times, energy: Energy) -> dict[str, Any] | None:
+    """Return ``kwh`` of the jobs on the device, their hours times the configured power, ``co2_kg`` and ``cost``.
 
-    kwh: float
-    co2_kg: float | None
-    cost: float | None
-    currency: str
-
-
-def energy_use(times: Times, energy: Energy) -> EnergyUse | None:
-    """Return the energy of the jobs on the device, their hours times the configured power; None: it is not known."""
+    The last two, and all of it, are None where the config does not say what a kWh makes and costs, and the power.
+    """
     if energy.watts is None:
         return None
     kwh = times.device_hours * energy.watts / 1000
     co2 = None if energy.co2_grams is None else kwh * energy.co2_grams / 1000
-    return EnergyUse(kwh, co2, None if energy.price is None else kwh * energy.price, energy.currency)
+    cost = None if energy.price is None else kwh * energy.price
+    return {"kwh": kwh, "co2_kg": co2, "cost": cost, "currency": energy.currency}
 
 
 def total(seconds: Iterable[tuple[str, float]], machine: Machine, cores: int) -> Times:
@@ -171,4 +170,5 @@ def total(seconds: Iterable[tuple[str, float]], machine: Machine, cores: int) ->
     slots = max(1, len(visible_devices()) if machine.kind == "cuda" else cores // machine.threads)
     wall = device / slots + other / max(1, cores)
     threads = machine.threads if machine.kind == "cpu" else 1
-    return Times(machine.kind, machine.hardware, device * threads / 3600, other / 3600, wall, slots)
+    hours = device * threads / 3600, other / 3600
+    return Times(machine.kind, machine.hardware, *hours, wall, slots, cores, machine.threads)
