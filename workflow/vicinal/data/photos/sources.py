@@ -34,7 +34,7 @@ class PhotoSource(Protocol):
 
 
 def open_photos(spec: Mapping[str, Any], root: Path | str) -> PhotoSource:
-    """Open the source of a photo spec; see ``prepare.prepare_photos``.
+    """Open the source of a photo spec; see ``prepare_data``.
 
     Raises:
         VicinalError: files are missing, damaged or have changed.

@@ -45,7 +45,7 @@ def make_overview(
     """
     machine = present_machine(execution.device, execution.threads, cores)
     estimator = Jobs(artefacts, changes, results, machine, read_recorded(results) if changes else None)
-    jobs = [
+    jobs: list[dict[str, Any]] = [
         {"rule": change.rule, "stage": ref[0], "id": ref[1], "reasons": change.reasons, "train": change.train}
         | estimator.estimate(change)._asdict()
         for ref, change in changes.items()
