@@ -87,7 +87,6 @@ def atomic_directory(path: Path | str, keep: Callable[[Path], bool] = lambda pat
     When the block fails, the temporary directory is removed and ``path`` stays as it was.
 
     Args:
-        path: of the directory.
         keep: whether a directory that is there when the block ends stays; the new one is then dropped.
     """
     path = Path(path)
@@ -250,7 +249,6 @@ def read_table(path: Path, remedy: str | None = None, columns: list[str] | None 
     """Read a Parquet table that another job wrote.
 
     Args:
-        path: of the file.
         remedy: what to do if it is missing or unreadable; by default to delete it and run again.
         columns: those to read; by default all.
 
@@ -295,7 +293,6 @@ def remembered_sums(paths: Iterable[Path], cache: Path | None, gone: bool = Fals
     """Return path → SHA-256 of files of the user; files with the size and mtime in the cache are not read again.
 
     Args:
-        paths: of the files.
         cache: JSON file that remembers the sums, or None.
         gone: whether a removed file keeps its remembered sum.
 

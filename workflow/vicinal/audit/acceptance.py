@@ -27,7 +27,6 @@ def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
 
     Args:
         plans: of all wanted artefacts, upstream ones first (``build_plans``).
-        results: the results folder, under the head's lock.
     """
     date = datetime.now(UTC).isoformat(timespec="seconds")
     accepted: Counter[tuple[str, str, str]] = Counter()
@@ -75,7 +74,6 @@ def lacking_tables(folder: Path, is_teacher: bool) -> list[str]:
     """Return the names of the tables that a model's evaluation lacks.
 
     Args:
-        folder: of the evaluated model.
         is_teacher: whether the tables that only teachers have are wanted too.
     """
     absent = [name for name in needed_files("evaluations", is_teacher) if not (folder / name).is_file()]

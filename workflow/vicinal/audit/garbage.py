@@ -52,12 +52,7 @@ def jobs_at_work(results: Path) -> set[str]:
 
 
 def find_garbage(results: Path, references: References) -> list[Item]:
-    """Return what no experiment refers to. Symbolic links are neither followed nor listed.
-
-    Args:
-        results: the results folder.
-        references: what the experiments refer to.
-    """
+    """Return what no experiment refers to. Symbolic links are neither followed nor listed."""
     return [*_artefacts(results, references), *_bookkeeping(results, references), *_left_over(results)]
 
 
@@ -190,7 +185,6 @@ def by_kind(items: Iterable[Item], hours: Mapping[Path, float]) -> list[tuple[st
     """Return (kind, number of items, files, bytes, hours that making them took), the largest first.
 
     Args:
-        items: the garbage.
         hours: of each record in the results folder (``hours_to_make``).
     """
     groups: dict[str, list[Item]] = defaultdict(list)

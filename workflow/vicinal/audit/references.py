@@ -35,12 +35,7 @@ class References:
 
 
 def find_references(results: Path, configs: Iterable[Path]) -> References:
-    """Return what configs and the tables of a results folder refer to.
-
-    Args:
-        results: the results folder.
-        configs: config files, of experiments or collections.
-    """
+    """Return what configs and the tables of a results folder refer to."""
     found = References()
     members = cohort_members(results)
     for path in configs:

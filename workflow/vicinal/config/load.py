@@ -40,7 +40,6 @@ def validate(
         config: the settings; short keys at the top are overrides.
         where: what to call the config in messages, e.g. the file's name.
         overrides: ``KEY=VALUE`` texts with values in YAML form, or pairs; applied to each experiment.
-        folder: of the experiments that a collection names.
 
     Raises:
         VicinalError: one line a problem: where, which field, what is wrong, what would be right.

@@ -33,9 +33,7 @@ def explain(model: type[BaseModel], problem: Any, config: Mapping, more: Iterabl
     """Return one line for one of pydantic's findings: field, what is wrong, what would be right.
 
     Args:
-        model: that the config was validated as.
         problem: the finding, an entry of ``ValidationError.errors()``.
-        config: the config.
         more: keys that are valid at the top besides the fields.
     """
     path = _key_path(problem, config)

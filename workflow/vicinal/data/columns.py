@@ -40,8 +40,6 @@ def find_columns(path: Path, schema: pa.Schema, image: str | None, label: str | 
     so or is a ClassLabel by the metadata ``huggingface``; without any, in the only column of integers.
 
     Args:
-        path: of the file, for messages.
-        schema: of the file.
         image: column of the images; None: the only one there is.
         label: column of the labels; None: found by its name.
 

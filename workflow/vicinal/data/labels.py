@@ -72,7 +72,6 @@ def read_labels(folder: Path | str, image: str | None, label: str | None) -> Lab
     true is 1 and false is 0. A held-out split without any label (all null, empty or -1) is left out.
 
     Args:
-        folder: of the data set.
         image: see ``columns.find_columns``.
         label: see ``columns.find_columns``.
 

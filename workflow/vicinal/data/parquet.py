@@ -29,7 +29,6 @@ def open_parquet(
     in colour all are RGB, and grey ones are converted.
 
     Args:
-        folder: of the files.
         image: column of the pictures; None: the only one there is.
         label: column of the labels; None: found by its name.
         batch_size: pictures in a chunk.

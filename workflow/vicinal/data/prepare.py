@@ -49,9 +49,6 @@ def prepare_data(
     Args:
         spec: ``name``, ``source``, ``files`` and perhaps ``store``, ``image_column``, ``label_column``, ``as_viewed``,
             ``validation``, ``split_seed`` (0), ``limit_train``, ``limit_test``; of photos the fields of ``Packing``.
-        root: the folder of all data.
-        directory: of the store.
-        say: called with a line for each step.
         code: fingerprint of the code that builds it; a store of other code is built anew.
 
     Raises:
@@ -199,8 +196,6 @@ def check_labels(labels: np.ndarray, names: list[str] | None, total: int, place:
     """Check labels of a data set.
 
     Args:
-        labels: some of them or all.
-        names: of the classes, if the source has any.
         total: number of images of the data set; without names no label can be larger.
         place: returns where the label at a position comes from.
 
@@ -216,11 +211,6 @@ def check_labels(labels: np.ndarray, names: list[str] | None, total: int, place:
 
 def check_classes(labels: np.ndarray, train: np.ndarray, names: list[str] | None) -> list[str]:
     """Return the names of the classes, by default their numbers.
-
-    Args:
-        labels: of all images.
-        train: positions of the training images.
-        names: as the source has them.
 
     Raises:
         VicinalError: there is only one class, or one has no training image.

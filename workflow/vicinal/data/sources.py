@@ -24,7 +24,6 @@ def open_source(spec: Mapping[str, Any], root: Path | str) -> ImageSource:
 
     Args:
         spec: the data spec (``name``, ``source``, ``image_column``, ``label_column``, ``as_viewed``).
-        root: the folder of all data.
 
     Raises:
         VicinalError: files are missing, damaged or not in their format.

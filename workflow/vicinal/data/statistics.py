@@ -14,7 +14,6 @@ def channel_statistics(images: np.ndarray, positions: np.ndarray) -> tuple[np.nd
 
     Args:
         images: (N, H, W, C) uint8.
-        positions: of the images that count.
 
     Raises:
         VicinalError: see ``histogram_statistics``.

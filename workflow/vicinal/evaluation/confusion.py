@@ -50,7 +50,6 @@ def peak_pairs(clean_logits: Any, mixed_logits: Any, pairs: Pairs, labels: Any) 
     Args:
         clean_logits: the model's logits on the data set (n, K).
         mixed_logits: its logits on x̃ of every pair (pairs, K).
-        pairs: the pairs, with positions in the data set.
         labels: the labels of the data set (n,).
     """
     clean = check_logits(clean_logits, "clean_logits")

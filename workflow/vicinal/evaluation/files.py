@@ -91,7 +91,6 @@ def needed_files(stage: str, is_teacher: bool) -> tuple[str, ...]:
 
     Args:
         stage: ``evaluations``, or ``robustness``, which writes its few numbers into the record.
-        is_teacher: whether the model is a teacher.
     """
     if stage == "robustness":
         return ()
@@ -119,7 +118,6 @@ def read_measures(folder: Path, is_teacher: bool) -> dict[str, "pd.DataFrame"]:
     """Return the joined tables of a model, by name.
 
     Args:
-        folder: of the model's evaluation.
         is_teacher: whether the tables that only teachers have are wanted.
 
     Raises:

@@ -154,8 +154,6 @@ def model_tables(
     """Return the tables of one model.
 
     Args:
-        logits: of the model.
-        probe: the inputs.
         teacher: logits of the teacher that the student is compared with, for fidelity, likeness of features and the
             imitation weight; None: there is none.
         target_entropy: mean entropy, in nats, on clean validation images, to which the model is rescaled for the

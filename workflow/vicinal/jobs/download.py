@@ -74,12 +74,9 @@ def download(
 
     Args:
         url: https only.
-        path: where the file goes.
-        size: as published, in bytes.
         algorithm: of the checksum, e.g. ``md5``.
         wanted: the published checksum, or its beginning where no more is published.
         remedy: what the user can do where the download fails.
-        say: called with a line when the download begins.
 
     Raises:
         VicinalError: it failed, or the checksum is wrong; the message names path, address and remedy.

@@ -115,7 +115,6 @@ def identity(name: str, gpus: tuple[Gpu, ...] | None) -> str | None:
     """Return the one name of a device that all jobs use, its UUID if known; None: there is no such device.
 
     Args:
-        name: as in CUDA_VISIBLE_DEVICES.
         gpus: see ``list_gpus``.
     """
     if name.isdecimal():

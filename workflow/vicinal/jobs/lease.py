@@ -23,8 +23,6 @@ def lease(results: Path, id_: str, on_wait: Callable[[], None] = lambda: None) -
     """Hold the lease of an artefact for the block, waiting while another process holds it.
 
     Args:
-        results: the results folder.
-        id_: the artefact.
         on_wait: called about twice a second while it waits; may raise.
     """
     path = results / LOCKS / f"{id_}{ENDING}"

@@ -14,8 +14,6 @@ class Progress:
     """Reports how far a job is, with rate and time left: lines on standard error, and fields of the heartbeat.
 
     Args:
-        what: the job, for the lines.
-        total: how many units there are to do.
         unit: e.g. epochs.
         every: least seconds between two lines.
         images: trained on in one unit; None where the job trains nothing.
@@ -35,7 +33,6 @@ class Progress:
         """Report that ``done`` of ``total`` units are done.
 
         Args:
-            done: number of units.
             note: end of the line, where the models have no labels.
             models: for the heartbeat: model id → ``loss`` and ``accuracy``.
         """

@@ -45,7 +45,6 @@ def provenance(watch: Stopwatch, device: Any = "cpu") -> dict[str, Any]:
 
     Args:
         watch: started when the job began.
-        device: torch device, or its name, on which it ran.
     """
     return {
         "began": watch.began.isoformat(timespec="seconds"),

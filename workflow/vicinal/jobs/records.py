@@ -30,7 +30,6 @@ def write_result(
     """Write the folder of a result, all or nothing; a finished one that is there is kept.
 
     Args:
-        record: path of its JSON record, in the folder.
         wanted: the fields of the record that decide whether the result still counts (``is_finished``).
         files: file name → function that writes the file at a path; the record gets the checksums.
         made: the other fields of the record: how the result was made, and numbers that have no file.
@@ -57,8 +56,6 @@ def models_to_measure(
     """Return what the record of each measured model must say, and where the models lie that are not measured yet.
 
     Args:
-        plan: of a measurement.
-        results: the results folder.
         folder: of the measurements, which has a folder for each model.
         shared: the fields that are the same for all of its models.
     """

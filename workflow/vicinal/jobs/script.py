@@ -51,8 +51,6 @@ def checked_plan(path: Path, stage: str, named: Named = lambda spec: ()) -> dict
     """Read a job's plan.
 
     Args:
-        path: of the plan file.
-        stage: of the job.
         named: spec → the modules that it names, which are part of the job's code.
 
     Raises:
@@ -90,8 +88,6 @@ def leased_job(results: Path, plan: dict[str, Any], on_wait: Callable[[str], Non
     """Hold the lease of a plan's artefact, and keep the heartbeat, within the block.
 
     Args:
-        results: the results folder.
-        plan: of the job.
         on_wait: called with the plan's id, about twice a second, while another process holds the lease.
     """
     with lease(results, plan["id"], lambda: on_wait(plan["id"])), heartbeat_of(results, plan):

@@ -63,8 +63,6 @@ class Costs:
 
         Args:
             architecture: resolved, see ``vicinal.models.registry``; one that ``build_model`` accepts.
-            num_classes: number of logits K.
-            channels: of the images.
             height, width: of the images, in pixels.
 
         Raises:

@@ -14,7 +14,6 @@ def fetch_weights(names: Iterable[str], root: Path | str, say: Callable[[str], N
     Args:
         names: keys of ``vicinal.models.pretrained.WEIGHTS``.
         root: folder of all data; the files are in its folder ``weights``.
-        say: called with a line for each step.
 
     Returns:
         Name → the record of its file: ``file`` (its name), ``sha256`` of its content, ``url``, ``pretraining_mixup``

@@ -85,7 +85,6 @@ def replace_head(network: nn.Module, name: str, head: str, dropout: float) -> No
 
     Args:
         network: with a last linear layer for F features and K classes; a linear head keeps its weights.
-        name: of the last layer.
         head: ``linear``, or ``mlp`` for the authors' head (``MlpHead``).
         dropout: share of the features that are dropped before the last linear layer, in [0, 1).
 

@@ -38,8 +38,6 @@ def three_stages(block: Callable[[int, int, int], nn.Module], widths: Sequence[i
 
     Args:
         block: makes a block from its input channels, output channels and stride.
-        widths: channels of the input and of each stage.
-        blocks: number of blocks in a stage.
     """
     stages = nn.Sequential()
     for before, channels, stride in zip(widths[:-1], widths[1:], (1, 2, 2), strict=True):

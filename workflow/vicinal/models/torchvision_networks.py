@@ -28,7 +28,6 @@ def build(num_classes: int, in_channels: int, network: str, head: str, dropout: 
     """Build a network for RGB images, of any size from 32x32 up (the Vision Transformer: of 224x224).
 
     Args:
-        num_classes: number of logits K.
         in_channels: 3.
         network: one of ``NETWORKS``.
         head: see ``replace_head``.

@@ -42,7 +42,6 @@ def find_changes(plans: Iterable[Plan], results: Path) -> dict[Ref, Change]:
 
     Args:
         plans: of all wanted artefacts, upstream ones first (``build_plans``).
-        results: the results folder.
     """
     plans = list(plans)
     relatives = Relatives(results)

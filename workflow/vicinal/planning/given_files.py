@@ -29,7 +29,6 @@ def given_sums(experiments: Iterable[Experiment], cache: Path | None) -> dict[st
     A file that is gone has the checksum that it had when it was last there.
 
     Args:
-        experiments: of one config.
         cache: JSON file that keeps checksums by path, size and time of the last change, or None.
 
     Raises:

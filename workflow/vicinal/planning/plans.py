@@ -119,8 +119,6 @@ def resolve(
     """Return what validated experiments ask for, and how it runs.
 
     Args:
-        experiments: of one config.
-        where: what to call the config in messages.
         results: the results folder, where the hashes of data files are kept.
         collection: name of the collection that they come from, if any.
         missing: see ``source_of``.
@@ -151,9 +149,6 @@ def plan_experiments(
 
     Args:
         config: of an experiment or a collection, not yet validated.
-        where: what to call the config in messages.
-        folder: of the experiments that a collection names.
-        results: the results folder.
         overrides: of settings, see ``validate``.
 
     Raises:

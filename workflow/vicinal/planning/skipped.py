@@ -20,8 +20,6 @@ def read_skipped(results: Path, collection: str, present: Iterable[str]) -> dict
     """Return the experiments that the last run of a collection skipped, each with the reason.
 
     Args:
-        results: the results folder.
-        collection: its name.
         present: names of the experiments that it has now: listed or not, they are not skipped.
 
     Raises:
@@ -49,8 +47,6 @@ def collection_name(name: str, experiments: Iterable[str], results: Path) -> str
     """Return the name of the collection that the experiments of a config make up; None for a single experiment.
 
     Args:
-        name: of the config.
-        experiments: names of its experiments.
         results: the results folder: one experiment is a collection too if the others were skipped.
     """
     names = set(experiments)

@@ -16,7 +16,6 @@ def source_of(experiment: Experiment, cache: Path, missing: list[Problem] | None
     """Return the content identity of an experiment's data (``resolve_source``).
 
     Args:
-        experiment: the experiment.
         cache: JSON file that remembers the hashes of data files.
         missing: gets a problem where users must get the data by hand and have not yet; a stand-in is returned, so
             that the ids of a plan are not the final ones. None: that is an error.

@@ -36,8 +36,6 @@ def unfit_teachers(
     """Return which given teachers cannot be made: by their file, or by the classes or channels of their data.
 
     Args:
-        artefacts: that are asked for.
-        changes: the jobs that would run.
         shape: returns the shape of a data set.
     """
     problems = []

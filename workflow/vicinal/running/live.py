@@ -40,10 +40,8 @@ class LiveView:
     """Shows a run.
 
     Args:
-        console: where.
         results: the results folder, with the heartbeats of the jobs.
         planned: returns rule → seconds of a job, before any has finished.
-        tracker: is told of the jobs too, if there is one.
     """
 
     def __init__(
@@ -223,12 +221,7 @@ def value_range(curves: Iterable[dict[str, float | None]], name: str, form: str)
 
 
 def follow(pipe: int, view: LiveView) -> None:
-    """Take in Snakemake's events until it has ended; show what happens.
-
-    Args:
-        pipe: file descriptor that the events come from.
-        view: shows them.
-    """
+    """Take in Snakemake's events until it has ended; show what happens."""
     lines: Queue[str] = Queue()
     Thread(target=_read_lines, args=(pipe, lines), daemon=True).start()
     with view:

@@ -24,8 +24,6 @@ def notify(command: str, name: str, status: int, folders: Iterable[Path]) -> Non
     """Run a command of the user in a shell; print a warning if it fails.
 
     Args:
-        command: a line of the shell.
-        name: of the experiment or collection.
         status: exit status of the run.
         folders: of the tables of each experiment. After a run that did not finish they may hold older claims.
     """

@@ -63,9 +63,6 @@ def find_problems(
     """Return all that stands in the way of the jobs that would run.
 
     Args:
-        artefacts: that are asked for.
-        execution: how they are made.
-        results: the results folder.
         changes: the jobs that would run (``vicinal.planning.changes.find_changes``).
         slurm: whether they go to a cluster, whose GPUs are not known here.
         say: gets a line before something that takes a while.
@@ -186,7 +183,6 @@ def full_disks(results: Path, parts: Mapping[str, int], downloads: Iterable[Down
     """Return which disks have no room for a run.
 
     Args:
-        results: the results folder.
         parts: what is written there → bytes.
         downloads: files that are written elsewhere, perhaps to the same disk.
     """

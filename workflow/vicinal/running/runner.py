@@ -105,7 +105,6 @@ def unlock_snakemake(lock: int, arguments: list[str], force: bool = False) -> No
 
     Args:
         lock: descriptor of the head's lock.
-        arguments: of Snakemake.
         force: remove the lock in any case.
 
     Raises:
@@ -151,11 +150,9 @@ def run_snakemake(
     """Run Snakemake on the workflow of this folder, show progress, and return its exit status.
 
     Args:
-        command: Snakemake and its arguments.
         results: the results folder; its output goes to ``logs`` there, with one file for each run.
         lock: descriptor that Snakemake inherits.
         planned: returns rule → seconds of a job by the plan.
-        tracker: is told of the jobs, if there is one.
     """
     logs = results / "logs"
     logs.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,6 @@ class Requests:
     Args:
         cluster: its settings; None: the jobs run on this machine.
         on_gpu: whether a job needs a GPU.
-        results: the results folder.
 
     Attributes:
         gpus: the resource ``gpu`` of a job, which becomes ``--gpus``; 0 where the cluster wants ``--gres``.
@@ -121,9 +120,7 @@ def with_cluster(experiments: "list[Experiment]", wanted: bool, site: Path = SIT
     """Return the experiments with the settings of the cluster: the site's, overridden by their own and by ``--set``.
 
     Args:
-        experiments: validated ones of one config.
         wanted: whether jobs go to the cluster; if not, the experiments get no settings.
-        site: the file with the site's settings.
 
     Raises:
         VicinalError: the settings are wrong, or differ between the experiments.

@@ -33,7 +33,6 @@ def why_not_now(message: str, has_jobs: Callable[[], bool]) -> str | None:
 
     Args:
         message: of the plugin, on a job that failed.
-        has_jobs: whether the user has jobs in the queue.
     """
     said = message.partition("The error message was '")[2].partition("    sbatch call:")[0]
     if found := re.search(LIMIT, said) or re.search(BUSY, said, re.IGNORECASE):

@@ -77,14 +77,7 @@ class Status:
 
 
 class Monitor:
-    """Looks again and again at the jobs of an experiment.
-
-    Args:
-        name: of the experiment or collection.
-        source: file of its config, to be shown.
-        plans: of all its artefacts, upstream ones first.
-        results: the results folder.
-    """
+    """Looks again and again at the jobs of an experiment."""
 
     def __init__(self, name: str, source: str, plans: list[Plan], results: Path) -> None:
         self.name, self.source, self.plans, self.results = name, source, plans, results
@@ -149,7 +142,6 @@ class Monitor:
         """Set the time left: the work left, by what jobs of each stage took, over the work that this run does a second.
 
         Args:
-            status: gets the time.
             waiting: the stages of the jobs that wait, one entry a job.
             now: in s since 1970.
         """

@@ -40,7 +40,6 @@ def work_left(
 
     Args:
         waiting: kind (a stage or rule) → number of jobs.
-        running: the jobs at work.
         took: kind → seconds of finished jobs, the newest first.
         planned: kind → seconds of a job by the plan, for kinds of which no job has finished or says when it will.
     """

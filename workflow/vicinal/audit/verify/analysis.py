@@ -25,9 +25,6 @@ def check_analysis(ledger: Ledger, results: Path, plan: Plan, recompute: bool) -
     """Check what is made from evaluations: an experiment's tables, claims, figures, a report.
 
     Args:
-        ledger: reads the files and gets the problems.
-        results: the results folder.
-        plan: of the output, which is there and fresh.
         recompute: whether to compute its numbers again from what it was made from, and compare.
     """
     output, spec = results / plan.output, plan.content["spec"]

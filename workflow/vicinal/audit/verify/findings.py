@@ -101,9 +101,7 @@ class Ledger:
         """Compare the files beside a record with their recorded checksums; return whether all are there and agree.
 
         Args:
-            record: path of the record.
             sums: file name → SHA-256, as recorded.
-            remedy: what to do with a file that differs.
             expected: names that must be among them.
         """
         if not isinstance(sums, dict) or not all(map(is_plain, sums)) or not sums.keys() >= set(expected):

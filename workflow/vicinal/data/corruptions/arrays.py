@@ -37,10 +37,6 @@ class Corrupted:
 def open_corrupted(path: Path, folder: str) -> Corrupted:
     """Open an archive whose checksum was checked.
 
-    Args:
-        path: of the archive.
-        folder: of the arrays in it.
-
     Raises:
         VicinalError: it is no tar archive, or an array is missing or has a wrong shape or type.
     """
@@ -101,7 +97,6 @@ def match_rows(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, corrupt
         images: clean ones, (n, H, W, C) uint8.
         labels: of the images, (n,).
         rows: position of each image in the test split of its source, (n,).
-        corrupted: the archive.
 
     Returns:
         Rows of the archive, (n,) int64.

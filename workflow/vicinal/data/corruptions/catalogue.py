@@ -94,7 +94,6 @@ def outlook(name: str, record: Mapping[str, Any], archive: Path | None) -> str:
     """Return in one line what a run can expect of corrupted images; empty if they are ready.
 
     Args:
-        name: of the data set.
         record: of the rule ``fetch_corruptions``; empty if it has not run.
         archive: the file below ``data.root``; None if none is published.
     """

@@ -19,8 +19,6 @@ def read_annotations(path: Path, photos: Iterable[Photo], names: list[str]) -> d
 
     Args:
         path: of a text file: on each line the name of a photo, its class, and whatever, with tabs between.
-        photos: to be found in it.
-        names: of the classes.
 
     Raises:
         VicinalError: the file is no such file, or a photo is not in it.

@@ -27,13 +27,10 @@ def photo_batches(
     """Yield the photos of each batch as (B, size, size, 3) uint8; the number of threads does not change them.
 
     Args:
-        store: of the photos.
         positions: (n,) of the photos in the store, in the order of the batches.
         bounds: the batches' (start, stop) in ``positions``.
-        size: pixels of a side.
         boxes: (n, 4) top, left, height, width of each crop, from ``crops.random_boxes``; None: ``evaluation_pixels``.
         threads: that decode; None: one for each core that this process may use.
-        pinned: in pinned memory, which a GPU copies faster.
 
     Raises:
         VicinalError: the store is damaged.

@@ -73,10 +73,7 @@ def pack(source: PhotoSource, numbers: np.ndarray, folder: Path, packing: Packin
     """Pack photos, in this order, or resume a packing; the file is the same either way.
 
     Args:
-        source: of the photos.
         numbers: which of its photos, ascending.
-        folder: where they are packed.
-        packing: how.
         key: all that determines the result; the rest of a packing with another key is removed.
 
     Raises:

@@ -26,7 +26,6 @@ def show(overview: Overview, console: Console, everything: bool = False) -> None
     """Print what would run and why, and the totals.
 
     Args:
-        overview: of the run.
         console: where to print; lines are folded to its width.
         everything: list every job with all its reasons.
     """

@@ -33,11 +33,8 @@ class Jobs:
     """Estimates of the jobs of a run.
 
     Args:
-        artefacts: that are asked for.
         changes: the jobs that would run, upstream ones first.
         results: the results folder, which also keeps the costs of networks.
-        machine: on which the jobs would run.
-        recorded: what like jobs took.
     """
 
     def __init__(

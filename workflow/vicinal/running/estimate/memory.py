@@ -26,9 +26,6 @@ def training_bytes(spec: Mapping[str, Any], models: int, shape: Shape, costs: Co
 
     Args:
         spec: of a teacher, or of the students of a cohort.
-        models: networks trained at once.
-        shape: of the data set.
-        costs: of networks.
         precision: ``execution.precision``.
 
     Raises:

@@ -32,13 +32,8 @@ def make_overview(
     """Return what a run would do, as ``./reproduce plan --json`` prints it (``vicinal.commands.plan.SCHEMA``).
 
     Args:
-        name: of the experiment or collection.
-        artefacts: that it asks for.
-        plans: of all of them.
         changes: the jobs that would run (``find_changes``).
-        execution: how it runs.
         cores: CPU cores that it may use.
-        results: the results folder, which is only read.
 
     Raises:
         VicinalError: the data cannot be read, or a network cannot be counted (``Costs.of``).
