@@ -21,25 +21,15 @@ OTHER_VALIDATION = 0.1  # share of the training split, for data sets that are no
 
 @dataclass(frozen=True)
 class Known:
-    """One known data set.
+    """One known data set."""
 
-    Attributes:
-        torchvision: name of the class in ``torchvision.datasets`` that has the same archives, or None.
-        folder: where the archives lie below ``data.root``, torchvision's own layout.
-        archives: file name → checksum and address.
-        label_column: the label column of the Parquet form.
-        test: images held out for testing, if the source has no test split.
-        validation: images taken from the training split for validation.
-        train: images trained on; None: all that are left.
-    """
-
-    torchvision: str | None = None
-    folder: str = ""
-    archives: Mapping[str, Archive] = field(default_factory=dict)
-    label_column: str | None = None
-    test: int | None = None
-    validation: int = 5_000
-    train: int | None = None
+    torchvision: str | None = None  # name of the class in ``torchvision.datasets`` that has the same archives, or None
+    folder: str = ""  # where the archives lie below ``data.root``, torchvision's own layout
+    archives: Mapping[str, Archive] = field(default_factory=dict)  # file name → checksum and address
+    label_column: str | None = None  # the label column of the Parquet form
+    test: int | None = None  # images held out for testing, if the source has no test split
+    validation: int = 5_000  # images taken from the training split for validation
+    train: int | None = None  # images trained on; None: all that are left
 
 
 DATA_SETS: dict[str, Known] = {

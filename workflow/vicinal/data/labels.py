@@ -29,19 +29,12 @@ class LabelledFile:
 
 @dataclass(frozen=True)
 class LabelledFiles:
-    """The Parquet files of a data set, ordered by split: train, validation, test.
+    """The Parquet files of a data set, ordered by split: train, validation, test."""
 
-    Attributes:
-        files: with their labels.
-        columns: of all files.
-        class_names: by label, or None if the labels are numbers and the files have no names for them.
-        notes: what a user should know, a line each.
-    """
-
-    files: list[LabelledFile]
-    columns: Columns
-    class_names: list[str] | None
-    notes: list[str] = field(default_factory=list)
+    files: list[LabelledFile]  # with their labels
+    columns: Columns  # of all files
+    class_names: list[str] | None  # by label, or None if the labels are numbers and the files have no names for them
+    notes: list[str] = field(default_factory=list)  # what a user should know, a line each
 
     @property
     def counts(self) -> dict[str, int]:

@@ -37,10 +37,6 @@ class DataStore:
         directory: the folder, or a JSON file in it (its ``meta.json``, or a copy under another name).
         verify: check the SHA-256 of every file too, not only the sizes.
 
-    Attributes:
-        directory: the folder.
-        meta: the contents of ``meta.json``.
-
     Raises:
         VicinalError: the folder is no store, or a file of it is missing or has another size; reading a damaged file
             raises it too.
@@ -50,8 +46,8 @@ class DataStore:
 
     def __init__(self, directory: Path | str, verify: bool = False) -> None:
         directory = Path(directory)
-        self.directory = directory.parent if directory.suffix == ".json" else directory
-        self.meta: dict[str, Any] = read_meta(self.directory / META, self.form)
+        self.directory = directory.parent if directory.suffix == ".json" else directory  # the folder
+        self.meta: dict[str, Any] = read_meta(self.directory / META, self.form)  # the contents of ``meta.json``
         check_files(self.directory, self.meta, verify)
 
     @cached_property

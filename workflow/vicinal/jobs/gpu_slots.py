@@ -28,19 +28,12 @@ SAY_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Slot:
-    """A slot of a GPU, held until ``release`` or the end of this process.
+    """A slot of a GPU, held until ``release`` or the end of this process."""
 
-    Attributes:
-        device: the GPU, as in CUDA_VISIBLE_DEVICES.
-        number: of the slot, from 0.
-        lock: of its file; a forked child does not have it.
-        before: CUDA_VISIBLE_DEVICES before; None: not set.
-    """
-
-    device: str
-    number: int
-    lock: FileLock
-    before: str | None
+    device: str  # the GPU, as in CUDA_VISIBLE_DEVICES
+    number: int  # of the slot, from 0
+    lock: FileLock  # of its file; a forked child does not have it
+    before: str | None  # CUDA_VISIBLE_DEVICES before; None: not set
 
     @property
     def path(self) -> Path:

@@ -15,19 +15,12 @@ SMI_SECONDS = 10
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU of this machine.
+    """A GPU of this machine."""
 
-    Attributes:
-        index: as nvidia-smi counts, by PCI bus.
-        model: name of the model.
-        uuid: empty if unknown.
-        mig: UUIDs of its MIG devices; with MIG on, only these can be used.
-    """
-
-    index: int
-    model: str
-    uuid: str
-    mig: tuple[str, ...] = ()
+    index: int  # as nvidia-smi counts, by PCI bus
+    model: str  # name of the model
+    uuid: str  # empty if unknown
+    mig: tuple[str, ...] = ()  # UUIDs of its MIG devices; with MIG on, only these can be used
 
     @property
     def names(self) -> tuple[str, ...]:

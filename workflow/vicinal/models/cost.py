@@ -25,22 +25,15 @@ SHIPPED = WORKFLOW / "reference" / "costs.csv"
 
 
 class Cost(NamedTuple):
-    """What one network costs.
+    """What one network costs."""
 
-    Attributes:
-        parameters: trained numbers.
-        macs: multiply-accumulates of the forward pass of one image.
-        calls: convolutions and matrix products of a forward pass; on a GPU with small images the time depends on their
-            number, not their size.
-        weights_bytes: of the network's float32 weights and statistics on disk.
-        activations: numbers that a forward pass in training keeps for the backward pass, for one image.
-    """
-
-    parameters: int
-    macs: int
+    parameters: int  # trained numbers
+    macs: int  # multiply-accumulates of the forward pass of one image
+    # Convolutions and matrix products of a forward pass; on a GPU with small images the time depends on their number,
+    # not their size.
     calls: int
-    weights_bytes: int
-    activations: int
+    weights_bytes: int  # of the network's float32 weights and statistics on disk
+    activations: int  # numbers that a forward pass in training keeps for the backward pass, for one image
 
 
 class Costs:

@@ -35,27 +35,19 @@ _VIT = (
 
 @dataclass(frozen=True)
 class Weights:
-    """A published file of weights.
+    """A published file of weights."""
 
-    Attributes:
-        url: https only.
-        sha256: beginning of the file's checksum; torchvision and timm publish 8 hexadecimal digits, in the name.
-        size: upper bound of the size in bytes, where a download stops. torchvision publishes it in 0.001 MiB, rounded
-            up here. timm does not publish it; it is that of the tensors and 1 % for their names.
-        pretraining_mixup: whether the weights were trained with mixup, which the paper's teachers must not have seen.
-            If so, the publisher has no other weights of the network.
-        recipe: how they were trained, and the source that says so.
-        mixup_alpha: α of that mixup; None: there was none.
-        tolerance: largest difference of the true size from ``size``, in bytes.
-    """
-
-    url: str
-    sha256: str
+    url: str  # https only
+    sha256: str  # beginning of the file's checksum; torchvision and timm publish 8 hexadecimal digits, in the name
+    # Upper bound of the size in bytes, where a download stops. torchvision publishes it in 0.001 MiB, rounded up here.
+    # timm does not publish it; it is that of the tensors and 1 % for their names.
     size: int
+    # Whether the weights were trained with mixup, which the paper's teachers must not have seen. If so, the publisher
+    # has no other weights of the network.
     pretraining_mixup: bool
-    recipe: str
-    mixup_alpha: float | None = None
-    tolerance: int = TOLERANCE
+    recipe: str  # how they were trained, and the source that says so
+    mixup_alpha: float | None = None  # α of that mixup; None: there was none
+    tolerance: int = TOLERANCE  # largest difference of the true size from ``size``, in bytes
 
     @property
     def file(self) -> str:

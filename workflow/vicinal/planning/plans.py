@@ -47,20 +47,13 @@ class CodeRecord(NamedTuple):
 
 @dataclass
 class Plan:
-    """What is wanted of one artefact.
+    """What is wanted of one artefact."""
 
-    Attributes:
-        stage: a key of ``STAGES``.
-        id: of the artefact within its stage.
-        content: what the plan file holds.
-        upstream: the artefacts it is made from.
-        directories: below the results folder, that the job makes too, though the rule does not declare them.
-    """
-
-    stage: str
-    id: str
-    content: dict
-    upstream: list[Ref] = field(default_factory=list)
+    stage: str  # a key of ``STAGES``
+    id: str  # of the artefact within its stage
+    content: dict  # what the plan file holds
+    upstream: list[Ref] = field(default_factory=list)  # the artefacts it is made from
+    # Below the results folder, that the job makes too, though the rule does not declare them.
     directories: list[str] = field(default_factory=list)
 
     @property

@@ -14,17 +14,11 @@ NOTE: Final = "note"
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem.
+    """One problem."""
 
-    Attributes:
-        text: one line.
-        experiments: names of those that it concerns; empty: all.
-        kind: only an error keeps an experiment from running.
-    """
-
-    text: str
-    experiments: tuple[str, ...] = ()
-    kind: Kind = ERROR
+    text: str  # one line
+    experiments: tuple[str, ...] = ()  # names of those that it concerns; empty: all
+    kind: Kind = ERROR  # only an error keeps an experiment from running
 
     @property
     def words(self) -> str:

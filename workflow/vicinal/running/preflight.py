@@ -35,21 +35,13 @@ INTERNET = "run where there is internet"
 
 @dataclass(frozen=True)
 class Download:
-    """A file that a run would download.
+    """A file that a run would download."""
 
-    Attributes:
-        path: where it will lie.
-        url: https only.
-        size: bytes.
-        remedy: what to do if it cannot be downloaded.
-        experiments: names of those that need it; if empty, a run goes on without it.
-    """
-
-    path: Path
-    url: str
-    size: int
-    remedy: str
-    experiments: tuple[str, ...] = ()
+    path: Path  # where it will lie
+    url: str  # https only
+    size: int  # bytes
+    remedy: str  # what to do if it cannot be downloaded
+    experiments: tuple[str, ...] = ()  # names of those that need it; if empty, a run goes on without it
 
 
 def find_problems(

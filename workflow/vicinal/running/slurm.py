@@ -42,13 +42,11 @@ class Requests:
     Args:
         cluster: its settings; None: the jobs run on this machine.
         on_gpu: whether a job needs a GPU.
-
-    Attributes:
-        gpus: the resource ``gpu`` of a job, which becomes ``--gpus``; 0 where the cluster wants ``--gres``.
     """
 
     def __init__(self, cluster: "Cluster | None", on_gpu: bool, results: Path = Path("results")) -> None:
         self.cluster, self.on_gpu, self.results = cluster, on_gpu, results
+        # The resource ``gpu`` of a job, which becomes ``--gpus``; 0 where the cluster wants ``--gres``.
         self.gpus = int(on_gpu and not (cluster and cluster.gres))
         self._planned = read_planned(results) if cluster else {}
 

@@ -37,37 +37,26 @@ class Head:
 
 @dataclass
 class Status:
-    """All that ``./reproduce status`` shows; ``--json`` prints it as it is.
+    """All that ``./reproduce status`` shows; ``--json`` prints it as it is."""
 
-    Attributes:
-        name: of the experiment or collection; None where nothing has run.
-        source: file of its config.
-        head: the run that is working, if any.
-        stages: stage → ``done`` and ``wanted``, numbers of jobs.
-        done, wanted: the same for all stages together.
-        seconds_left: until everything is done, s; None where no run is working or nothing is known.
-        at_least: whether it will be more than ``seconds_left`` (``work_left``).
-        running: heartbeats (see ``Heartbeat``) with ``age``, s since the last sign of life, and ``silent``
-            where that is long ago.
-        finished: the last finished jobs, newest first: ``stage``, ``id``, ``seconds`` they took (None where not known)
-            and ``age``, s since they ended.
-        failed: jobs that are still wanted: ``stage``, ``id``, ``error``, ``log`` (its path), ``lines`` (its last ones)
-            and ``age``.
-        verdicts: experiment → a line for each claim: ``claim``, ``verdict``, ``effect``, ``needed`` and ``seeds``, as
-            text. Only of experiments whose claims are up to date and readable (``verify`` names damaged files).
-    """
-
-    name: str | None = None
-    source: str | None = None
-    head: Head = field(default_factory=lambda: Head(False))
-    stages: dict[str, dict[str, int]] = field(default_factory=dict)
-    done: int = 0
+    name: str | None = None  # of the experiment or collection; None where nothing has run
+    source: str | None = None  # file of its config
+    head: Head = field(default_factory=lambda: Head(False))  # the run that is working, if any
+    stages: dict[str, dict[str, int]] = field(default_factory=dict)  # stage → ``done`` and ``wanted``, numbers of jobs
+    done: int = 0  # done, wanted: the same for all stages together
     wanted: int = 0
-    seconds_left: float | None = None
-    at_least: bool = False
+    seconds_left: float | None = None  # until everything is done, s; None where no run is working or nothing is known
+    at_least: bool = False  # whether it will be more than ``seconds_left`` (``work_left``)
+    # Heartbeats (see ``Heartbeat``) with ``age``, s since the last sign of life, and ``silent`` where that is long ago.
     running: list[dict[str, Any]] = field(default_factory=list)
+    # The last finished jobs, newest first: ``stage``, ``id``, ``seconds`` they took (None where not known) and ``age``,
+    # s since they ended.
     finished: list[dict[str, Any]] = field(default_factory=list)
+    # Jobs that are still wanted: ``stage``, ``id``, ``error``, ``log`` (its path), ``lines`` (its last ones) and
+    # ``age``.
     failed: list[dict[str, Any]] = field(default_factory=list)
+    # Experiment → a line for each claim: ``claim``, ``verdict``, ``effect``, ``needed`` and ``seeds``, as text. Only of
+    # experiments whose claims are up to date and readable (``verify`` names damaged files).
     verdicts: dict[str, list[dict[str, str]]] = field(default_factory=dict)
 
     @property

@@ -23,15 +23,10 @@ _BLOCK = 1000  # images that are compared at a time
 
 @dataclass(frozen=True)
 class Corrupted:
-    """The arrays of an archive.
+    """The arrays of an archive."""
 
-    Attributes:
-        images: corruption → (5, N, H, W, C) uint8, by severity, memory-mapped.
-        labels: (N,) int64.
-    """
-
-    images: Mapping[str, np.ndarray]
-    labels: np.ndarray
+    images: Mapping[str, np.ndarray]  # corruption → (5, N, H, W, C) uint8, by severity, memory-mapped
+    labels: np.ndarray  # (N,) int64
 
 
 def open_corrupted(path: Path, folder: str) -> Corrupted:

@@ -27,21 +27,13 @@ LABELS = "labels"
 
 @dataclass(frozen=True)
 class CorruptionArchive:
-    """A published archive: NAME.npy of each corruption, one severity after another, and labels.npy.
+    """A published archive: NAME.npy of each corruption, one severity after another, and labels.npy."""
 
-    Attributes:
-        file: its name, below ``data.root``.
-        folder: of the arrays in it.
-        md5: as its authors publish it.
-        size: in bytes.
-        url: https only.
-    """
-
-    file: str
-    folder: str
-    md5: str
-    size: int
-    url: str
+    file: str  # its name, below ``data.root``
+    folder: str  # of the arrays in it
+    md5: str  # as its authors publish it
+    size: int  # in bytes
+    url: str  # https only
 
 
 ARCHIVES: dict[str, CorruptionArchive] = {

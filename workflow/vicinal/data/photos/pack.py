@@ -31,42 +31,27 @@ _BLOCK = 1 << 24
 
 @dataclass(frozen=True)
 class Packing:
-    """How photos are packed.
+    """How photos are packed."""
 
-    Attributes:
-        shorter_side: pixels to which the shorter side of larger photos is reduced; None: the bytes of JPEGs are kept.
-        quality: of JPEGs that are encoded anew.
-        bad_share: share of the photos that may be unreadable.
-        as_viewed: see ``pictures.as_viewed``.
-    """
-
+    # Pixels to which the shorter side of larger photos is reduced; None: the bytes of JPEGs are kept.
     shorter_side: int | None = None
-    quality: int = 95
-    bad_share: float = 0.001
-    as_viewed: bool = False
+    quality: int = 95  # of JPEGs that are encoded anew
+    bad_share: float = 0.001  # share of the photos that may be unreadable
+    as_viewed: bool = False  # see ``pictures.as_viewed``
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What was packed, of M photos.
+    """What was packed, of M photos."""
 
-    Attributes:
-        path: the file of all photos.
-        sha256: of that file.
-        lengths: bytes of each photo, (M,) int64; 0: it is unreadable.
-        sizes: height and width, (M, 2) int32.
-        digests: of their bytes, (M,) uint64.
-        counts: number of photos that are ``kept`` (the bytes of the source), and of each of ``pictures.oddities``.
-        bad: name of an unreadable photo → what is wrong with it.
-    """
-
-    path: Path
-    sha256: str
-    lengths: np.ndarray
-    sizes: np.ndarray
-    digests: np.ndarray
+    path: Path  # the file of all photos
+    sha256: str  # of that file
+    lengths: np.ndarray  # bytes of each photo, (M,) int64; 0: it is unreadable
+    sizes: np.ndarray  # height and width, (M, 2) int32
+    digests: np.ndarray  # of their bytes, (M,) uint64
+    # Number of photos that are ``kept`` (the bytes of the source), and of each of ``pictures.oddities``.
     counts: Counter[str]
-    bad: dict[str, str]
+    bad: dict[str, str]  # name of an unreadable photo → what is wrong with it
 
 
 def pack(source: PhotoSource, numbers: np.ndarray, folder: Path, packing: Packing, key: dict[str, Any]) -> Packed:

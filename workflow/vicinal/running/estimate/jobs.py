@@ -120,27 +120,16 @@ def _is_measured(record: Path, content: dict, unit: dict) -> bool:
 
 @dataclass(frozen=True)
 class Times:
-    """Times of jobs together.
+    """Times of jobs together."""
 
-    Attributes:
-        device: kind of the device.
-        hardware: its name, None where it is not known.
-        device_hours: of the jobs on the device: hours of the GPU, or of CPU cores.
-        other_core_hours: of all other jobs.
-        wall_seconds: of all, jobs side by side on ``slots`` places.
-        slots: jobs at a time.
-        cores: CPU cores that the run may use.
-        threads: CPU threads of a job on the device.
-    """
-
-    device: str
-    hardware: str | None
-    device_hours: float
-    other_core_hours: float
-    wall_seconds: float
-    slots: int
-    cores: int
-    threads: int
+    device: str  # kind of the device
+    hardware: str | None  # its name, None where it is not known
+    device_hours: float  # of the jobs on the device: hours of the GPU, or of CPU cores
+    other_core_hours: float  # of all other jobs
+    wall_seconds: float  # of all, jobs side by side on ``slots`` places
+    slots: int  # jobs at a time
+    cores: int  # CPU cores that the run may use
+    threads: int  # CPU threads of a job on the device
 
 
 def energy_use(times: Times, energy: Energy) -> dict[str, Any] | None:
