@@ -33,11 +33,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 
 def check_text(field: str, text: str | None) -> None:
-    """Check that a text, if there is one, is one line of UTF-8 without control characters.
-
-    Raises:
-        VicinalError: it is not; ``field`` names it.
-    """
+    """Raise VicinalError, naming ``field``, unless a text is one line of UTF-8 without control characters, or None."""
     if text is not None and any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text):
         raise VicinalError(f"{field}: {text!a} has a line break, a control character or bytes that are not UTF-8")
 

@@ -213,11 +213,7 @@ def set_time(path: Path, seconds: float) -> None:
 
 
 def read_json(path: Path | str) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
-
-    Raises:
-        VicinalError: the file is missing, not JSON, or holds something else.
-    """
+    """Read a JSON file that holds an object. Raises VicinalError: it is missing, not JSON, or holds something else."""
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

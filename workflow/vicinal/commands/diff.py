@@ -51,11 +51,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def find_tables(name: str) -> Path:
-    """Return the folder of an experiment's tables: the one named, or that of this name in results/.
-
-    Raises:
-        VicinalError: there are no tables.
-    """
+    """Return the folder of tables of this name, in results/ or anywhere. Raises VicinalError: there are none."""
     for folder in (RESULTS / name, Path(name)):
         if (folder / "metrics.parquet").is_file():
             return folder

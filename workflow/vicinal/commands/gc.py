@@ -51,11 +51,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def check_nothing_runs() -> None:
-    """Refuse to remove results while something works on them.
-
-    Raises:
-        VicinalError: a job is at work, e.g. one whose run was killed, or somebody called ``snakemake`` directly.
-    """
+    """Raise VicinalError if a job is at work, e.g. of a killed run, or somebody called ``snakemake`` directly."""
     if snakemake_is_locked():
         raise VicinalError(
             ".snakemake/locks: a snakemake is working here, or was killed; wait for it, or let ./reproduce finish first"

@@ -127,7 +127,7 @@ def _read_words(value: Any, where: str) -> Any:
 
 
 def read_cluster(path: Path | str) -> Cluster:
-    """Return the settings of a cluster from their own file. Raises VicinalError: the file is missing or wrong."""
+    """Return the settings of a cluster from their own file. Raises VicinalError: it is missing or wrong."""
     return validate_cluster(read_config(path), str(path))
 
 
@@ -137,11 +137,7 @@ def validate_cluster(config: Mapping, where: str) -> Cluster:
 
 
 def experiment_file(name: str, folder: Path | str = "experiments") -> Path:
-    """Return the file of the experiment ``name``: ``experiments/NAME.yaml``, or ``config.yaml`` for the default one.
-
-    Raises:
-        VicinalError: there is none; the nearest names are suggested.
-    """
+    """Return ``experiments/NAME.yaml``, or ``config.yaml`` for the default one. Raises VicinalError: there is none."""
     folder = Path(folder)
     root, plus, _ = name.partition(PLUS)
     if plus:
@@ -169,8 +165,7 @@ def _distinct_names(experiments: list[Experiment], where: str, collection: Any) 
 def read_overrides(given: Iterable[str | Override]) -> list[Override]:
     """Return overrides as pairs: those of ``--set`` are KEY=VALUE texts, with values in YAML form.
 
-    Raises:
-        VicinalError: a text is not of this form.
+    Raises VicinalError: a text is not of this form.
     """
     return [_split_override(one) if isinstance(one, str) else one for one in given]
 

@@ -86,11 +86,7 @@ def write_yaml(value: Any) -> str:
 
 
 def read_config(path: Path | str) -> dict:
-    """Read a config file into a mapping, not yet validated.
-
-    Raises:
-        VicinalError: the file is missing or not a YAML mapping.
-    """
+    """Read a config file, not yet validated. Raises VicinalError: it is missing or not a YAML mapping."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:

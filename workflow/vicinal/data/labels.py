@@ -126,11 +126,7 @@ def _read_column(
 
 
 def _labelled(folder: Path, columns: list[_Column], names: Columns) -> tuple[list[_Column], list[str]]:
-    """Return the files without those of held-out splits that have no label, and what to say of these.
-
-    Raises:
-        VicinalError: no held-out split has labels, or a row of a split with labels has none.
-    """
+    """Return the files without held-out splits that have no label, and what to say of these."""
     splits = dict.fromkeys(column.split for column in columns)
     empty = [split for split in splits if split != "train" and _is_unlabelled(columns, split)]
     left = [column for column in columns if column.split not in empty]

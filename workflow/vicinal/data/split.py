@@ -158,11 +158,7 @@ def make_splits(
 
 
 def _check_pairs(split: str, counts: np.ndarray) -> None:
-    """Check that models can be measured between images of one class, and between those of two, before any is trained.
-
-    Raises:
-        VicinalError: a split with these numbers of images by class has no such pairs.
-    """
+    """Raise VicinalError unless a split, by its images of each class, has pairs of one class and of two."""
     if (counts > 0).sum() < 2:
         fault = "all images are of one class, and pairs of two classes are wanted: add images of another"
     elif counts.max() < 2:
@@ -182,8 +178,7 @@ def _subset(
 def validation_size(validation: float, available: int, split: str = "train") -> int:
     """Return the number of validation images of a count (≥ 1) or a share (< 1) of a split, which keeps one image.
 
-    Raises:
-        VicinalError: it is neither, or too large.
+    Raises VicinalError: it is neither, or too large.
     """
     if validation >= 1:
         return _count("data.validation", validation, available - 1, f"in the {split} split less one")

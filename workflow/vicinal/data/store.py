@@ -117,11 +117,7 @@ class DataStore:
 
 
 def read_meta(path: Path, form: str | None = None) -> dict[str, Any]:
-    """Return the contents of the ``meta.json`` of a store, of this form if one is given.
-
-    Raises:
-        VicinalError: it is missing, no JSON or not that of a store.
-    """
+    """Return the ``meta.json`` of a store, perhaps of this form. Raises VicinalError: it is missing or no such file."""
     if not path.is_file():
         raise VicinalError(f"{path}: not there, so this is no whole data store: {_rebuild(path.parent)}")
     meta = files.read_json(path)
@@ -131,11 +127,7 @@ def read_meta(path: Path, form: str | None = None) -> dict[str, Any]:
 
 
 def check_files(directory: Path, meta: Mapping[str, Any], verify: bool) -> None:
-    """Check the size, and with ``verify`` the SHA-256, of every file of a store.
-
-    Raises:
-        VicinalError: a file is missing, truncated or different.
-    """
+    """Raise VicinalError if a file of a store is missing or of other size, with ``verify`` also if its SHA-256 is."""
     for name in FORMS[meta["format"]]:
         path, wanted = directory / name, meta["files"][name]
         if not path.is_file():

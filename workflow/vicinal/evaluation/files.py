@@ -41,11 +41,7 @@ _JOINED = {column: _MISSING.get(kind, kind) for columns in TABLES.values() for c
 
 
 def join_tables(tables: Mapping[str, "pd.DataFrame"]) -> "pd.DataFrame":
-    """Return some of ``TABLES`` as one table: ``TABLE`` and all columns; ``split_tables`` reverses it.
-
-    Raises:
-        ValueError: a table is none of ``TABLES``, or has other columns.
-    """
+    """Return some of ``TABLES`` as one; ``split_tables`` reverses it. Raises ValueError: other tables or columns."""
     import pandas as pd
 
     parts = []
@@ -104,11 +100,7 @@ def wanted_tables(is_teacher: bool) -> list[str]:
 
 
 def table_names(joined: "pd.DataFrame") -> list[str]:
-    """Return the names of the joined tables, even those without a row; only the column ``TABLE`` is needed.
-
-    Raises:
-        ValueError: there is no such column.
-    """
+    """Return the names of joined tables, also of those without rows. Raises ValueError: no column ``TABLE``."""
     if TABLE not in joined or joined[TABLE].dtype != "category":
         raise ValueError(f"no column {TABLE} of categories")
     return list(joined[TABLE].cat.categories)

@@ -79,11 +79,7 @@ def make_probe(data: dict[str, Images], count: int, seed: int, ood: dict[str, Im
 
 
 def other_images(store: DataStore, own: Images, recipe: dict[str, Any]) -> Images:
-    """Return the test images of another data set as networks for the images ``own`` take them, normalised alike.
-
-    Raises:
-        VicinalError: they have other channels or another size.
-    """
+    """Return the test images of other data, normalised like ``own``. Raises VicinalError: of another shape."""
     images = open_images(store, "test", own.device, recipe)
     if (images.channels, images.side) != (own.channels, own.side):
         shapes = [f"{each.side} pixels a side and {each.channels} channels" for each in (images, own)]
@@ -103,11 +99,7 @@ def image_logits(model: torch.nn.Module, images: Images) -> np.ndarray:
 
 @torch.no_grad()
 def probe_logits(model: torch.nn.Module, probe: Probe) -> Logits:
-    """Return a network's logits on all inputs, and its features on some, in evaluation mode.
-
-    Raises:
-        VicinalError: its last layer is not linear, see ``penultimate``.
-    """
+    """Return a network's logits on all inputs, features on some, in evaluation mode; errors: ``penultimate``."""
     model.eval()
     clean, mixed = {}, {}
     for split, images in probe.data.items():

@@ -60,11 +60,7 @@ def measure_robustness(
 
 
 def read_robustness(folder: Path) -> "pd.DataFrame":
-    """Return the metrics of a model on corrupted images: columns as in ``COLUMNS``.
-
-    Raises:
-        VicinalError: there is no such record, or no such metrics in it.
-    """
+    """Return a model's metrics on corrupted images (``COLUMNS``). Raises VicinalError: it has none."""
     record = read_json(folder / EVALUATION)
     try:
         return robustness_rows(record[VALUES], record[IMAGES])
@@ -75,11 +71,7 @@ def read_robustness(folder: Path) -> "pd.DataFrame":
 
 
 def robustness_rows(values: Mapping[str, Mapping[str, list[float]]], images: int) -> "pd.DataFrame":
-    """Return the values of ``measure_robustness``, on ``images`` images, as a table: columns as in ``COLUMNS``.
-
-    Raises:
-        KeyError, ValueError: a metric or a severity is missing.
-    """
+    """Return the values of ``measure_robustness`` as a table (``COLUMNS``); KeyError, ValueError: one is missing."""
     import pandas as pd
 
     rows = []

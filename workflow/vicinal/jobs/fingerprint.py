@@ -85,11 +85,7 @@ def data_modules(spec: dict[str, Any]) -> tuple[str, ...]:
 
 
 def fingerprint_code(script: Path, named: tuple[str, ...], package: Path) -> str:
-    """Return the fingerprint of ``script`` and the modules it reaches in the package at ``package``.
-
-    Raises:
-        SyntaxError, FileNotFoundError: a module cannot be read.
-    """
+    """Return the fingerprint of ``script`` and of the modules in the package at ``package`` that it reaches."""
     hashes = {"script": _look(script)[0]}
     todo = {*_imports(script, package), *named}
     while todo:

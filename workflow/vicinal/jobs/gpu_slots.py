@@ -115,11 +115,7 @@ def take_slot(
 
 
 def _own_folder(folder: Path) -> None:
-    """Make the folder of the lock files.
-
-    Raises:
-        VicinalError: that fails, or another user may have put the folder there.
-    """
+    """Make the folder of the lock files; refuse one that another user may have put there."""
     try:
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)

@@ -62,11 +62,7 @@ def checked_plan(path: Path, stage: str, named: Named = lambda spec: ()) -> dict
 
 
 def measurement_plan(path: Path, stage: str) -> dict[str, Any]:
-    """Read the plan of a job that measures teachers and cohorts.
-
-    Raises:
-        VicinalError: the file is no plan of this stage, or the code changed after it was written.
-    """
+    """Read the plan of a job that measures. Raises VicinalError: it is none, or the code changed since."""
     plan = read_plan(path, stage)
     for unit in plan["units"].values():
         check_code(plan, unit["code"], stage_fingerprint(stage, named_modules(unit["spec"])))

@@ -100,13 +100,13 @@ def replace_head(network: nn.Module, name: str, head: str, dropout: float) -> No
 
 
 def check_rgb(in_channels: int) -> None:
-    """Check that the images are RGB. Raises VicinalError: they are not."""
+    """Raise VicinalError unless the images are RGB."""
     if in_channels != 3:
         raise VicinalError(f"in_channels: {in_channels}; the networks for photographs take RGB images, 3 channels")
 
 
 def check_choice(field: str, value: Any, choices: Iterable[Any]) -> None:
-    """Check that a parameter of an architecture is one of ``choices``. Raises VicinalError: it is not."""
+    """Raise VicinalError unless a parameter of an architecture is one of ``choices``."""
     choices = list(choices)
     if value not in choices:
         raise VicinalError(f"architecture.{field}: there is no {value!r}{nearest(value, choices)}")

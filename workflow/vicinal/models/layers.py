@@ -58,11 +58,7 @@ def channel_shuffle(x: torch.Tensor, groups: int) -> torch.Tensor:
 
 
 def check_integers(field: str, values: Any, length: int | None = None) -> None:
-    """Check that ``values`` is a list of whole numbers from 1 up, of this length if one is given.
-
-    Raises:
-        VicinalError: it is not.
-    """
+    """Raise VicinalError unless ``values`` is a list of whole numbers from 1 up, perhaps of this length."""
     if (
         not isinstance(values, list | tuple)
         or not values
@@ -74,11 +70,7 @@ def check_integers(field: str, values: Any, length: int | None = None) -> None:
 
 
 def check_depth(depth: Any, extra: int) -> int:
-    """Return n of ``depth = 6n + extra``: blocks of two convolutions in each of three stages.
-
-    Raises:
-        VicinalError: there is no such n from 1 up.
-    """
+    """Return n of ``depth = 6n + extra``, blocks in each of 3 stages. Raises VicinalError: no such n from 1 up."""
     whole = isinstance(depth, int) and not isinstance(depth, bool)
     if not whole or depth < 6 + extra or (depth - extra) % 6:
         raise VicinalError(

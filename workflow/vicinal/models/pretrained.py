@@ -107,9 +107,5 @@ def weights_name(architecture: Mapping[str, Any]) -> str | None:
 
 
 def weights_path(root: Path | str, name: str) -> Path:
-    """Return the path of a file of published weights, below the root of all data.
-
-    Raises:
-        VicinalError: there are none of this name.
-    """
+    """Return the path of published weights, below the root of all data. Raises VicinalError: there are none."""
     return Path(root) / FOLDER / pretrained_weights(name).file

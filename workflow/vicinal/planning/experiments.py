@@ -58,8 +58,7 @@ def _cores(text: str) -> int:
 def read_experiments(args: argparse.Namespace) -> tuple[str, list[Experiment], str]:
     """Return the name of what is run, its validated experiments, and what to call their config in messages.
 
-    Raises:
-        VicinalError: there is no such experiment, or its config is wrong.
+    Raises VicinalError: there is no such experiment, or its config is wrong.
     """
     file = config_file(args.experiment)
     where = f"{file} with --set" if args.set else str(file)
@@ -69,11 +68,7 @@ def read_experiments(args: argparse.Namespace) -> tuple[str, list[Experiment], s
 
 
 def config_file(experiment: str | None) -> Path:
-    """Return the config file that an argument names.
-
-    Raises:
-        VicinalError: there is none; the nearest names are suggested.
-    """
+    """Return the config file that an argument names. Raises VicinalError: there is none."""
     if experiment is None:
         return Path("config.yaml")
     if experiment.endswith((".yaml", ".yml")):
@@ -99,8 +94,7 @@ def dump(name: str, experiments: list[Experiment]) -> dict[str, Any]:
 def read_artefacts(args: argparse.Namespace) -> tuple[str, Artefacts, Execution]:
     """Return the name of what would be run, the artefacts it asks for, and how they are made; writes nothing.
 
-    Raises:
-        VicinalError: the config is wrong, or its data cannot be found.
+    Raises VicinalError: the config is wrong, or its data cannot be found.
     """
     name, experiments, where = read_experiments(args)
     return name, *resolve_named(name, experiments, where)

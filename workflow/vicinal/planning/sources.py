@@ -34,10 +34,6 @@ def source_of(experiment: Experiment, cache: Path, missing: list[Problem] | None
 
 
 def other_sources(experiment: Experiment, cache: Path) -> dict[str, dict[str, Any]]:
-    """Return the content identities of the other data that an experiment's models are shown (``evaluation.ood``).
-
-    Raises:
-        VicinalError: they cannot be found.
-    """
+    """Return the content identities of ``evaluation.ood``, by name. Raises VicinalError: some cannot be found."""
     root = experiment.data.root
     return {name: resolve_source(name, root, "auto", cache=cache) for name in experiment.evaluation.ood or []}

@@ -139,10 +139,9 @@ def with_cluster(experiments: "list[Experiment]", wanted: bool, site: Path = SIT
 
 
 def prepare_cluster(artefacts: "Artefacts", execution: "Execution", name: str, cores: int, results: Path) -> list[str]:
-    """Find out what the jobs need and which are still in the queue, print it, and return Snakemake's arguments.
+    """Find out what the jobs need and which are still queued, print it, and return Snakemake's arguments.
 
-    Raises:
-        VicinalError: Slurm does not answer.
+    Raises VicinalError: Slurm does not answer.
     """
     if shlex.quote(sys.executable) != sys.executable:
         raise VicinalError(
@@ -243,10 +242,9 @@ def find_queued(results: Path) -> dict[str, list[str]]:
 
 
 def find_status_options(cluster: "Cluster") -> list[str]:
-    """Return Snakemake's arguments for how the end of a job is found out: by sacct, or where it does not work, squeue.
+    """Return Snakemake's arguments for how the end of a job is found out: by sacct, else by squeue.
 
-    Raises:
-        VicinalError: Slurm does not answer, or has no accounting although the cluster's settings say so.
+    Raises VicinalError: Slurm does not answer, or has no accounting although the cluster's settings say so.
     """
     config = ask_slurm("scontrol", "show", "config")  # even if it is not needed: Slurm must answer
     if cluster.accounting is not False:
@@ -265,11 +263,7 @@ def find_status_options(cluster: "Cluster") -> list[str]:
 
 
 def ask_slurm(*command: str, run: Callable[..., Any] = subprocess.run) -> str:
-    """Run a program of Slurm, and return what it prints.
-
-    Raises:
-        VicinalError: it is not installed, fails or does not answer.
-    """
+    """Return what a program of Slurm prints. Raises VicinalError: it is missing, fails or does not answer."""
     try:
         return run(command, check=True, capture_output=True, text=True, timeout=SLURM_SECONDS).stdout
     except FileNotFoundError:

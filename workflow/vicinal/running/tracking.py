@@ -54,10 +54,9 @@ class Tracker:
                     self._writers[id_].flush()
 
     def finish(self, rule: str, unit: str) -> None:
-        """Write the whole histories of the models of a finished job, in place of what was seen of them meanwhile.
+        """Write the whole histories of a finished job's models, in place of what was seen of them meanwhile.
 
-        Raises:
-            VicinalError: a history is missing or unreadable.
+        Raises VicinalError: a history is missing or unreadable.
         """
         stage = STAGE_OF.get(rule)
         plan = read_object(self._results / PLAN / stage / f"{unit}.json") if stage else {}

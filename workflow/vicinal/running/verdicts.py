@@ -11,11 +11,7 @@ STYLES = {"reproduced": "bold green", "not reproduced": "bold red"}
 
 
 def read_verdicts(claims: Path) -> list[dict[str, str]]:
-    """Return a line for each claim, with ``KEYS``: those of the scorecard.
-
-    Raises:
-        VicinalError: claims.parquet is missing or unreadable, or older code made it.
-    """
+    """Return a line for each claim, with ``KEYS``. Raises VicinalError: the file is unreadable, or of older code."""
     from vicinal.analysis.claims.report import scorecard  # pandas and SciPy take a while to load
     from vicinal.files import read_table
 

@@ -59,11 +59,7 @@ def photo_batches(
 
 
 def read_photo(store: PhotoStore, position: int) -> np.ndarray:
-    """Return the pixels of a photo, (H, W, 3) uint8.
-
-    Raises:
-        VicinalError: it cannot be decoded, or has another size than recorded.
-    """
+    """Return the pixels of a photo, (H, W, 3) uint8. Raises VicinalError: it is damaged, or of another size."""
     try:
         pixels = decode(store.read(position))
     except (RuntimeError, ValueError) as error:

@@ -27,11 +27,7 @@ class PhotoSource(Protocol):
 
 
 def open_photos(spec: Mapping[str, Any], root: Path | str) -> PhotoSource:
-    """Open the source of a photo spec; see ``prepare_data``.
-
-    Raises:
-        VicinalError: files are missing, damaged or have changed.
-    """
+    """Open the source of a photo spec. Raises VicinalError: files are missing, damaged or have changed."""
     folder = Path(root) / spec["name"]
     if spec["source"] == "parquet":
         return PhotoParquet(folder, spec.get("image_column"), spec.get("label_column"))

@@ -48,11 +48,7 @@ class Disk:
 
 
 def estimate_disk(jobs: Jobs) -> Disk:
-    """Return the disk that a run would take, without deducting what it would overwrite.
-
-    Raises:
-        VicinalError: a data set cannot be read, or a network cannot be counted (``Costs.of``).
-    """
+    """Return the disk that a run takes, without what it overwrites. Raises VicinalError: see ``Costs.of``."""
     parts: dict[str, int] = defaultdict(int)
     for change in jobs.changes.values():
         part, bytes_ = _written(jobs, change)
@@ -93,11 +89,7 @@ def _written(jobs: Jobs, change: Change) -> tuple[str, int]:
 
 
 def nearest_existing(path: Path) -> Path:
-    """Return the nearest file or folder that exists and can be reached, from ``path`` upwards.
-
-    Raises:
-        VicinalError: there is none.
-    """
+    """Return the nearest path upwards that can be reached. Raises VicinalError: there is none."""
     path = path.absolute()
     for place in (path, *path.parents):
         with suppress(OSError):

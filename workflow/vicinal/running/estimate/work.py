@@ -69,11 +69,7 @@ class Work:
     host: float = 0.0  # seconds on the CPU whatever the device
 
     def stated_seconds(self, machine: Machine, costs: Costs) -> float:
-        """Return the seconds that the job takes at the stated rates, without its start-up.
-
-        Raises:
-            VicinalError: see ``Costs.of``.
-        """
+        """Return the seconds at the stated rates, without the start-up. Raises VicinalError: see ``Costs.of``."""
         priced = [(passes, costs.of(passes.model, *self.image)) for passes in self.passes]
         calls = sum(cost.calls * passes.batches for passes, cost in priced)
         if machine.kind == "cuda":
