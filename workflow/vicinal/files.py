@@ -84,10 +84,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 def atomic_directory(path: Path | str, keep: Callable[[Path], bool] = lambda path: False) -> Iterator[Path]:
     """Yield an empty temporary directory beside ``path`` that replaces ``path`` when the block ends well.
 
-    When the block fails, the temporary directory is removed and ``path`` stays as it was.
-
-    Args:
-        keep: whether a directory that is there when the block ends stays; the new one is then dropped.
+    When the block fails, the temporary directory is removed and ``path`` stays as it was. So it does if ``keep`` says
+    so of a directory that is there when the block ends.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,12 +134,9 @@ def exclusive(
 ) -> Iterator[None]:
     """Hold the kernel's lock of a file within the block; the kernel releases it when the process ends, even if killed.
 
-    On a file system without such locks the block runs without.
-
-    Args:
-        path: of the file, which is made if it is missing. Its content does not matter, and the block may remove it.
-        waiting: called once if another process holds the lock.
-        polled: called before every further attempt; may raise.
+    The file is made if it is missing, its content does not matter, and the block may remove it. While another process
+    holds the lock, ``waiting`` is called once and ``polled``, which may raise, before every further attempt. On a file
+    system without such locks the block runs without.
     """
     from filelock import FileLock, Timeout
 
@@ -166,12 +161,9 @@ def exclusive(
 
 
 def is_locked(path: Path) -> tuple[bool | None, str]:
-    """Return whether a process holds the kernel's lock of a file, and what stands in the file; does not disturb it.
+    """Return whether a process holds the kernel's lock of a file (None: unknown), and its text; does not disturb it.
 
-    None: the file system does not tell.
-
-    Raises:
-        OSError: the file cannot be opened.
+    Raises OSError: the file cannot be opened.
     """
     with path.open("rb") as file:
         text = file.read(200).decode(errors="replace").strip()
@@ -242,14 +234,9 @@ def read_object(path: Path | str) -> dict[str, Any]:
 
 
 def read_table(path: Path, remedy: str | None = None, columns: list[str] | None = None) -> "pd.DataFrame":
-    """Read a Parquet table that another job wrote.
+    """Read a Parquet table that another job wrote, all columns or some; ``remedy``: what else to do than delete it.
 
-    Args:
-        remedy: what to do if it is missing or unreadable; by default to delete it and run again.
-        columns: those to read; by default all.
-
-    Raises:
-        VicinalError: it is missing or unreadable, or lacks a column; the message names it.
+    Raises VicinalError: it is missing or unreadable, or lacks a column; the message names it.
     """
     import pandas as pd
 
@@ -286,14 +273,9 @@ def sha256(path: Path | str) -> str:
 
 
 def remembered_sums(paths: Iterable[Path], cache: Path | None, gone: bool = False) -> dict[Path, str]:
-    """Return path → SHA-256 of files of the user; files with the size and mtime in the cache are not read again.
+    """Return path → SHA-256 of files of the user; files with the size and mtime in the JSON ``cache`` are not read.
 
-    Args:
-        cache: JSON file that remembers the sums, or None.
-        gone: whether a removed file keeps its remembered sum.
-
-    Raises:
-        VicinalError: there is no such file, or it cannot be read.
+    ``gone``: a removed file keeps its remembered sum. Raises VicinalError: there is no such file, or it cannot be read.
     """
     remembered = read_object(cache) if cache is not None else {}
     before = dict(remembered)

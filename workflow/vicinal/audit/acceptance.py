@@ -71,11 +71,7 @@ def _lacking(plan: Plan, folder: Path, record: dict[str, Any]) -> list[str]:
 
 
 def lacking_tables(folder: Path, is_teacher: bool) -> list[str]:
-    """Return the names of the tables that a model's evaluation lacks.
-
-    Args:
-        is_teacher: whether the tables that only teachers have are wanted too.
-    """
+    """Return the names of the tables that a model's evaluation lacks; teachers have more than others."""
     absent = [name for name in needed_files("evaluations", is_teacher) if not (folder / name).is_file()]
     if MEASURES in absent:
         return absent

@@ -72,13 +72,7 @@ def validate(
 
 
 def run_name(config: Mapping, experiments: Sequence[Experiment], overrides: Iterable[str | Override] = ()) -> str:
-    """Return the name of what a config runs: that of its one experiment, or of the collection.
-
-    Args:
-        config: not yet validated.
-        experiments: validated with ``overrides``.
-        overrides: see ``validate``.
-    """
+    """Return the name of what a config, not yet validated, runs: of its one experiment, or of the collection."""
     if "experiments" not in config:
         return experiments[0].name
     changed = any(experiment.variant_of for experiment in experiments) and not config.get("variant_of")
@@ -102,14 +96,8 @@ def _experiment(config: dict, changes: list[Override], where: str) -> Experiment
 def overrides_of_snakemake(config: Mapping, path: str = "") -> Iterator[Override]:
     """Yield what ``snakemake --config`` was given as overrides, with the meaning that ``--set`` gives them.
 
-    Snakemake leaves words within lists and mappings as text, and adds a mapping to that of the file.
-
-    Args:
-        config: as Snakemake has parsed it.
-        path: of the fields above, with a dot behind it.
-
-    Raises:
-        VicinalError: a value is not YAML.
+    Snakemake leaves words within lists and mappings as text, and adds a mapping to that of the file. ``path`` is that
+    of the fields above, with a dot behind it.
     """
     for key, value in config.items():
         if isinstance(value, Mapping):

@@ -152,12 +152,9 @@ def resolve_kind(name: str, root: Path | str, source: str = "auto") -> str:
 
 
 def source_files(name: str, root: Path | str, source: str) -> dict[str, Path]:
-    """Return name → path of the files on disk that a data set is read from (torchvision: the expected archives).
+    """Return name → path of the files that a data set is read from, by its ``resolve_kind``; else of the archives.
 
-    ``source`` is as ``resolve_kind`` returns it.
-
-    Raises:
-        VicinalError: the name is not valid, there are no such Parquet files, or scikit-learn is missing (digits).
+    Raises VicinalError: the name is not valid, there are no such Parquet files, or scikit-learn is missing (digits).
     """
     _check_name(name)
     if source == "parquet":

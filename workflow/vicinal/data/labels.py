@@ -59,17 +59,12 @@ class _Column:
 
 
 def read_labels(folder: Path | str, image: str | None, label: str | None) -> LabelledFiles:
-    """Read the labels of a folder of Parquet files; see ``layout.shards`` for their names.
+    """Read the labels of a folder of Parquet files; see ``layout.shards`` for names, ``find_columns`` for columns.
 
     Whole numbers are labels as they are. Text becomes the place of its class among those of the train split, sorted;
     true is 1 and false is 0. A held-out split without any label (all null, empty or -1) is left out.
 
-    Args:
-        image: see ``columns.find_columns``.
-        label: see ``columns.find_columns``.
-
-    Raises:
-        VicinalError: unreadable file; no or ambiguous columns; a row without a label; labels that are no classes.
+    Raises VicinalError: unreadable file; no or ambiguous columns; a row without a label; labels that are no classes.
     """
     passed_over = PassedOver()
     parts = shards(folder, passed_over)

@@ -193,14 +193,9 @@ def _write_images(path: Path, source: ImageSource) -> tuple[np.ndarray, dict[str
 
 
 def check_labels(labels: np.ndarray, names: list[str] | None, total: int, place: Callable[[int], str]) -> None:
-    """Check labels of a data set.
+    """Raise VicinalError if some labels are not those of classes; ``place`` tells where the one at a position is from.
 
-    Args:
-        total: number of images of the data set; without names no label can be larger.
-        place: returns where the label at a position comes from.
-
-    Raises:
-        VicinalError: a label is not that of a class.
+    Without names no label can be larger than the total number of images.
     """
     high = len(names) - 1 if names else total - 1
     wrong = np.flatnonzero((labels < 0) | (labels > high))
@@ -210,11 +205,7 @@ def check_labels(labels: np.ndarray, names: list[str] | None, total: int, place:
 
 
 def check_classes(labels: np.ndarray, train: np.ndarray, names: list[str] | None) -> list[str]:
-    """Return the names of the classes, by default their numbers.
-
-    Raises:
-        VicinalError: there is only one class, or one has no training image.
-    """
+    """Return the class names, by default numbers. Raises VicinalError: only one, or one without a training image."""
     names = names or [str(label) for label in range(int(labels.max()) + 1)]
     if len(names) < 2:
         raise VicinalError("the data set has only one class: it needs two or more")

@@ -22,11 +22,7 @@ BATCH = 512
 def open_source(spec: Mapping[str, Any], root: Path | str) -> ImageSource:
     """Open the source of a data spec, whose files ``verify_files`` has checked.
 
-    Args:
-        spec: the data spec (``name``, ``source``, ``image_column``, ``label_column``, ``as_viewed``).
-
-    Raises:
-        VicinalError: files are missing, damaged or not in their format.
+    Raises VicinalError: files are missing, damaged or not in their format.
     """
     name, source = spec["name"], spec["source"]
     if source == "parquet":

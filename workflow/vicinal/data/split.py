@@ -44,21 +44,11 @@ def stratified_counts(available: np.ndarray, size: int, keys: np.ndarray, least:
 def stratified_split(
     labels: np.ndarray, sizes: Mapping[str, int], seed: int, stream: int = 0, least: int = 0, left: int = 0
 ) -> dict[str, np.ndarray]:
-    """Draw disjoint stratified parts of the given sizes, one after the other.
+    """Draw disjoint stratified parts of the given sizes: part → sorted int64 positions in ``labels``.
 
-    Args:
-        labels: (N,) integers from 0.
-        sizes: part → number of images; the other images are in no part.
-        seed: 0 to 2⁶⁴ − 1.
-        stream: for the same seed, draws from different streams are independent.
-        least: see ``stratified_counts``.
-        left: see ``stratified_counts``.
-
-    Returns:
-        Part → sorted int64 positions in ``labels``.
-
-    Raises:
-        ValueError: the sizes add up to more than N, or one is negative.
+    Labels are (N,) integers from 0, seeds 0 to 2⁶⁴ − 1; draws of one seed from different streams are independent. For
+    ``least`` and ``left`` see ``stratified_counts``. Raises ValueError: the sizes add up to more than N, or one is
+    negative.
     """
     labels = np.asarray(labels, dtype=np.int64)
     available = np.bincount(labels)

@@ -47,10 +47,8 @@ class PeakPairs(NamedTuple):
 def peak_pairs(clean_logits: Any, mixed_logits: Any, pairs: Pairs, labels: Any) -> PeakPairs:
     """Return the pairs of different classes with λ in (0.45, 0.55), possibly none.
 
-    Args:
-        clean_logits: the model's logits on the data set (n, K).
-        mixed_logits: its logits on x̃ of every pair (pairs, K).
-        labels: the labels of the data set (n,).
+    From a model's logits on the data set (n, K) and on x̃ of every pair (pairs, K), and the labels of the data set
+    (n,).
     """
     clean = check_logits(clean_logits, "clean_logits")
     mixed = check_logits(mixed_logits, "mixed_logits")

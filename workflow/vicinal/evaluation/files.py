@@ -56,14 +56,7 @@ def join_tables(tables: Mapping[str, "pd.DataFrame"]) -> "pd.DataFrame":
 
 
 def split_tables(joined: "pd.DataFrame") -> dict[str, "pd.DataFrame"]:
-    """Return the tables that ``join_tables`` joined, by name, as they were: order, columns, types.
-
-    Args:
-        joined: the joined tables, perhaps read from Parquet.
-
-    Raises:
-        ValueError: these are not joined tables.
-    """
+    """Return the tables that ``join_tables`` joined, by name, as they were. Raises ValueError: no joined tables."""
     found = {}
     for name in table_names(joined):
         columns = TABLES.get(name, {})
@@ -107,14 +100,7 @@ def table_names(joined: "pd.DataFrame") -> list[str]:
 
 
 def read_measures(folder: Path, is_teacher: bool) -> dict[str, "pd.DataFrame"]:
-    """Return the joined tables of a model, by name.
-
-    Args:
-        is_teacher: whether the tables that only teachers have are wanted.
-
-    Raises:
-        VicinalError: the file is missing or unreadable, or made by older code without a table.
-    """
+    """Return the joined tables of a model, by name. Raises VicinalError: unreadable, or of code without one of them."""
     path, remedy = folder / MEASURES, measure_anew(folder)
     joined = read_table(path, remedy)
     try:

@@ -42,12 +42,8 @@ def measure_robustness(
 ) -> dict[str, dict[str, list[float]]]:
     """Return corruption → metric → values by severity, of one network; one set of images is in memory at a time.
 
-    Args:
-        logits: the network: images (n, H, W, C) uint8 → logits (n, K).
-        corrupted: corruption → images by severity, (5, N, H, W, C) uint8.
-        rows: which of the N are measured, (n,).
-        labels: theirs, (n,).
-        measured: called after each set of images.
+    The network maps images (n, H, W, C) uint8 to logits (n, K). Of images by severity, (5, N, H, W, C) uint8, these
+    rows are measured; labels are theirs, (n,). ``measured`` is called after each set of images.
     """
     found: dict[str, dict[str, list[float]]] = {}
     for name, by_severity in corrupted.items():

@@ -32,9 +32,7 @@ class _HttpsOnly(urllib.request.BaseHandler):
 def open_https(url: str, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
     """Return the response to a request; certificates are checked.
 
-    Raises:
-        OSError: it failed, was redirected to another protocol, or the server answered with an error.
-        http.client.HTTPException: the server does not speak HTTP.
+    Raises OSError: it failed, or was redirected to another protocol. HTTPException: the server does not speak HTTP.
     """
     request = urllib.request.Request(url, headers={"User-Agent": "vicinal", **(headers or {})})
     return urllib.request.build_opener(_HttpsOnly).open(request, timeout=TIMEOUT)
@@ -43,13 +41,9 @@ def open_https(url: str, headers: Mapping[str, str] | None = None) -> http.clien
 def provide(
     url: str, path: Path, size: int, algorithm: str, wanted: str, remedy: str, say: Callable[[str], None] = print
 ) -> str:
-    """Make sure that a published file is there and whole; download it if it is missing. Arguments: see ``download``.
+    """Return the checksum of a published file, which is downloaded (``download``) if it is missing.
 
-    Returns:
-        Its checksum.
-
-    Raises:
-        VicinalError: it cannot be downloaded, or another file is there.
+    Raises VicinalError: it cannot be downloaded, or another file is there.
     """
     if not path.is_file():
         download(url, path, size, algorithm, wanted, remedy, say)

@@ -52,12 +52,7 @@ NOT_COUNTED = {
 
 @cache
 def stage_fingerprint(stage: str, named: tuple[str, ...] = ()) -> str:
-    """Return the code fingerprint of a stage, as 16 hexadecimal digits.
-
-    Args:
-        stage: a key of ``STAGES``.
-        named: modules that the spec names, e.g. ``vicinal.models.cifar_resnet``.
-    """
+    """Return the fingerprint of a stage's code and of modules that a spec names, as 16 hexadecimal digits."""
     known = len(_known())
     found = fingerprint_code(SCRIPTS / STAGES[stage].script, named, PACKAGE)
     if len(_known()) > known:

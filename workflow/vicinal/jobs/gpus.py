@@ -105,11 +105,7 @@ def _name(entry: str) -> str:
 
 
 def identity(name: str, gpus: tuple[Gpu, ...] | None) -> str | None:
-    """Return the one name of a device that all jobs use, its UUID if known; None: there is no such device.
-
-    Args:
-        gpus: see ``list_gpus``.
-    """
+    """Return the one name of a device among ``list_gpus`` that all jobs use, its UUID if known; None: there is none."""
     if name.isdecimal():
         if gpus is None:
             return name

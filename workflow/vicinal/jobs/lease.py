@@ -20,11 +20,7 @@ ENDING = ".lease"
 
 @contextmanager
 def lease(results: Path, id_: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lease of an artefact for the block, waiting while another process holds it.
-
-    Args:
-        on_wait: called about twice a second while it waits; may raise.
-    """
+    """Hold an artefact's lease for the block; while it waits it calls ``on_wait``, which may raise, twice a second."""
     path = results / LOCKS / f"{id_}{ENDING}"
     with ExitStack() as held:
         try:

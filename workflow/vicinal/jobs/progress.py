@@ -30,12 +30,7 @@ class Progress:
         update_heartbeat(done=before, total=total, unit=unit)
 
     def update(self, done: int, note: str = "", models: dict[str, dict[str, float | None]] | None = None) -> None:
-        """Report that ``done`` of ``total`` units are done.
-
-        Args:
-            note: end of the line, where the models have no labels.
-            models: for the heartbeat: model id → ``loss`` and ``accuracy``.
-        """
+        """Report how many units are done, and the models' ``loss`` and ``accuracy`` by id, or a note."""
         labels = current_labels()
         self._note = note
         if models is not None:

@@ -13,9 +13,8 @@ from vicinal.results import EVALUATION, RECORD, WEIGHTS, checkpoint_folder, mode
 def is_finished(record: Path, wanted: Mapping[str, Any]) -> bool:
     """Return whether a result is the wanted one, and whole.
 
-    Args:
-        record: its JSON record; its fields must agree with ``wanted``, and its ``sha256`` with the files beside it.
-        wanted: the fields that decide: id, spec, code, checksums of what it was made from.
+    The fields of its JSON record must agree with those that decide (id, spec, code, checksums of what it was made
+    from), and its ``sha256`` with the files beside it.
     """
     found = read_object(record)
     if not found or any(found.get(key) != value for key, value in wanted.items()):
@@ -53,12 +52,7 @@ def weights_sha256(directory: Path) -> str:
 def models_to_measure(
     plan: Mapping[str, Any], results: Path, folder: Path, shared: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Path]]:
-    """Return what the record of each measured model must say, and where the models lie that are not measured yet.
-
-    Args:
-        folder: of the measurements, which has a folder for each model.
-        shared: the fields that are the same for all of its models.
-    """
+    """Return what the records of measured models must say, ``shared`` in all, and id → place of the unmeasured."""
     wanted, missing = {}, {}
     for unit in plan["units"].values():
         of_unit = {"spec": measurement_spec(plan, unit), "code": unit["code"], **shared}

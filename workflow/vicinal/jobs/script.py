@@ -48,13 +48,9 @@ def job_parser(description: str, stage: str, *, data: bool = False) -> Parser:
 
 
 def checked_plan(path: Path, stage: str, named: Named = lambda spec: ()) -> dict[str, Any]:
-    """Read a job's plan.
+    """Read a job's plan; ``named``: spec → the modules that it names, which are part of the job's code.
 
-    Args:
-        named: spec → the modules that it names, which are part of the job's code.
-
-    Raises:
-        VicinalError: the file is no plan of this stage, or the code changed after it was written.
+    Raises VicinalError: the file is no plan of this stage, or the code changed after it was written.
     """
     plan = read_plan(path, stage)
     check_code(plan, plan["code"], stage_fingerprint(stage, named(plan["spec"])))
@@ -81,11 +77,7 @@ def heartbeat_of(results: Path, plan: dict[str, Any]) -> Heartbeat:
 
 @contextmanager
 def leased_job(results: Path, plan: dict[str, Any], on_wait: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lease of a plan's artefact, and keep the heartbeat, within the block.
-
-    Args:
-        on_wait: called with the plan's id, about twice a second, while another process holds the lease.
-    """
+    """Hold the lease of a plan's artefact, and keep the heartbeat, in the block; ``on_wait`` gets the plan's id."""
     with lease(results, plan["id"], lambda: on_wait(plan["id"])), heartbeat_of(results, plan):
         yield
 

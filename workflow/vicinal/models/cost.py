@@ -79,12 +79,7 @@ class Costs:
 
 
 def cost_key(architecture: str, *image: int) -> str:
-    """Return by what a cost is kept: the hash of what was asked for, and of the code of the network and of this module.
-
-    Args:
-        architecture: as JSON.
-        image: classes, channels, height and width.
-    """
+    """Return the key of a cost: the hash of architecture (JSON), image, code of the network and of this module."""
     family = PACKAGE / "models" / f"{json.loads(architecture)['family']}.py"
     code = fingerprint_code(family, (__name__,), PACKAGE) if family.is_file() else ""
     return digest([architecture, *image, code])[:16]

@@ -34,11 +34,7 @@ def conv_bn(in_channels: int, out_channels: int, kernel_size: int, stride: int =
 
 
 def three_stages(block: Callable[[int, int, int], nn.Module], widths: Sequence[int], blocks: int) -> nn.Sequential:
-    """Return three stages of blocks, the second and third with a first block at stride 2.
-
-    Args:
-        block: makes a block from its input channels, output channels and stride.
-    """
+    """Return three stages of blocks, made from (channels in, channels out, stride); two begin with stride 2."""
     stages = nn.Sequential()
     for before, channels, stride in zip(widths[:-1], widths[1:], (1, 2, 2), strict=True):
         first = block(before, channels, stride)

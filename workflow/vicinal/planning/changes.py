@@ -33,11 +33,7 @@ class Change:
 
 
 def find_changes(plans: Iterable[Plan], results: Path) -> dict[Ref, Change]:
-    """Return the jobs that would run, upstream ones first.
-
-    Args:
-        plans: of all wanted artefacts, upstream ones first (``build_plans``).
-    """
+    """Return the jobs that would run, of the plans of all wanted artefacts (``build_plans``), upstream ones first."""
     plans = list(plans)
     relatives = Relatives(results)
     by_ref = {plan.ref: plan for plan in plans}

@@ -103,13 +103,10 @@ def read_artefacts(args: argparse.Namespace) -> tuple[str, Artefacts, Execution]
 def resolve_named(
     name: str, experiments: list[Experiment], where: str, missing: list[Problem] | None = None
 ) -> tuple[Artefacts, Execution]:
-    """Return what the experiments of a config ask for, and how it is made.
+    """Return what the experiments of a config ask for, and how it is made; ``missing`` is that of ``source_of``.
 
     Several are a collection of that name; so is a single one, if the others were left out
-    (``vicinal.planning.skipped``). ``missing`` is that of ``source_of``.
-
-    Raises:
-        VicinalError: they cannot run together, or their data cannot be found.
+    (``vicinal.planning.skipped``). Raises VicinalError: they cannot run together, or their data cannot be found.
     """
     return resolve(experiments, where, RESULTS, collection_name(name, [e.name for e in experiments], RESULTS), missing)
 
@@ -120,10 +117,8 @@ def resolve_each(
     """Return what the experiments that can run ask for, how it is made, and what is wrong with the others.
 
     None and None where none of several can run. ``with_missing``: those that only lack data which a user must get by
-    hand are planned too (``source_of``).
-
-    Raises:
-        VicinalError: there is only one experiment, and its data cannot be found; or they cannot run together.
+    hand are planned too (``source_of``). Raises VicinalError: there is only one experiment, and its data cannot be
+    found; or they cannot run together.
     """
     missing: list[Problem] | None = [] if with_missing else None
     try:

@@ -25,13 +25,10 @@ def keep_plans(artefacts: Artefacts, results: Path = Path("results")) -> None:
 
 
 def write_plans(plans: Iterable[Plan], results: Path) -> dict[str, list[str]]:
-    """Write the plan files that changed; make those of stale artefacts newer than the output, of fresh ones older.
+    """Write the plan files that changed, those of stale artefacts newer than the output; return stage → stale ids.
 
     An artefact is stale where the key of its plan is not the one recorded beside the output, or one of its directories
     is gone. Outputs dated in the future, e.g. since the clock was set back, are dated back.
-
-    Returns:
-        The ids of the stale artefacts of each stage.
     """
     stale: dict[str, list[str]] = {}
     listings: dict[Path, set[Path]] = {}

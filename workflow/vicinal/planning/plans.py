@@ -138,14 +138,9 @@ def resolve(
 def plan_experiments(
     config: Mapping, where: str, folder: Path, results: Path = Path("results"), overrides: Sequence[Override] = ()
 ) -> tuple[Artefacts, Execution]:
-    """Return what a config asks for, and how it runs.
+    """Return what a config, not yet validated, asks for, and how it runs.
 
-    Args:
-        config: of an experiment or a collection, not yet validated.
-        overrides: of settings, see ``validate``.
-
-    Raises:
-        VicinalError: the config is wrong, or its data cannot be found.
+    Raises VicinalError: the config is wrong, or its data cannot be found.
     """
     experiments = validate(config, where, overrides, folder)
     name = run_name(config, experiments, overrides)

@@ -37,12 +37,7 @@ Planned = Callable[[], dict[str, float]]
 
 
 class LiveView:
-    """Shows a run.
-
-    Args:
-        results: the results folder, with the heartbeats of the jobs.
-        planned: returns rule → seconds of a job, before any has finished.
-    """
+    """Shows a run, by the heartbeats below ``results``; ``planned`` returns rule → seconds until a job has finished."""
 
     def __init__(
         self, console: Console, results: Path, planned: Planned = dict, tracker: Tracker | None = None

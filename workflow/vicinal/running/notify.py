@@ -23,9 +23,7 @@ SECONDS = 60
 def notify(command: str, name: str, status: int, folders: Iterable[Path]) -> None:
     """Run a command of the user in a shell; print a warning if it fails.
 
-    Args:
-        status: exit status of the run.
-        folders: of the tables of each experiment. After a run that did not finish they may hold older claims.
+    After a run with another exit status than 0, the folders of the experiments may hold older claims.
     """
     verdicts = count_verdicts(folders if status == 0 else [])
     variables = {

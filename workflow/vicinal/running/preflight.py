@@ -52,13 +52,7 @@ def find_problems(
     slurm: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Problem]:
-    """Return all that stands in the way of the jobs that would run.
-
-    Args:
-        changes: the jobs that would run (``vicinal.planning.changes.find_changes``).
-        slurm: whether they go to a cluster, whose GPUs are not known here.
-        say: gets a line before something that takes a while.
-    """
+    """Return all that stands in the way of the jobs that would run; ``say`` gets a line before what takes a while."""
     if not changes:
         return []
     downloads, problems = find_downloads(artefacts, changes)
@@ -172,12 +166,7 @@ def unwritable(results: Path, downloads: Iterable[Download] = ()) -> list[Proble
 
 
 def full_disks(results: Path, parts: Mapping[str, int], downloads: Iterable[Download]) -> list[Problem]:
-    """Return which disks have no room for a run.
-
-    Args:
-        parts: what is written there → bytes.
-        downloads: files that are written elsewhere, perhaps to the same disk.
-    """
+    """Return which disks have no room for parts (what → bytes) in the results folder, and for downloads."""
     needed: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     optional: dict[int, int] = defaultdict(int)
     folders: dict[int, Path] = {}

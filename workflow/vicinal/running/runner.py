@@ -37,10 +37,8 @@ def head_lock(results: Path) -> Iterator[int]:
     """Hold the one lock of this results folder; yield its file descriptor, which Snakemake inherits.
 
     Snakemake keeps the lock when this process is killed, so that no second head starts beside it; its jobs do not
-    inherit it. The file names the holder, and is empty after a run that ended in order.
-
-    Raises:
-        VicinalError: another head is running, or the folder cannot be written.
+    inherit it. The file names the holder, and is empty after a run that ended in order. Raises VicinalError: another
+    head is running, or the folder cannot be written.
     """
     try:
         results.mkdir(parents=True, exist_ok=True)
@@ -98,17 +96,10 @@ def snakemake_is_locked() -> bool:
 
 
 def unlock_snakemake(lock: int, arguments: list[str], force: bool = False) -> None:
-    """Remove the lock that a killed Snakemake left behind, and write into the head's lock who holds it now.
+    """Remove the lock that a killed Snakemake left behind, or any (``force``); write into the head's who holds it now.
 
     If the last head here was killed, Snakemake's lock belongs to it and is dead: if that Snakemake still lived it would
-    hold the head's lock. Otherwise somebody called ``snakemake`` directly, and it may still be working.
-
-    Args:
-        lock: descriptor of the head's lock.
-        force: remove the lock in any case.
-
-    Raises:
-        VicinalError: a Snakemake may be working here.
+    hold the head's lock. Otherwise somebody called ``snakemake`` directly, and it may still be working: VicinalError.
     """
     if snakemake_is_locked():
         killed = _holder(lock)
@@ -149,10 +140,7 @@ def run_snakemake(
 ) -> int:
     """Run Snakemake on the workflow of this folder, show progress, and return its exit status.
 
-    Args:
-        results: the results folder; its output goes to ``logs`` there, with one file for each run.
-        lock: descriptor that Snakemake inherits.
-        planned: returns rule → seconds of a job by the plan.
+    Its output goes to ``logs`` in the results folder, with one file for each run. It inherits the descriptor ``lock``.
     """
     logs = results / "logs"
     logs.mkdir(parents=True, exist_ok=True)

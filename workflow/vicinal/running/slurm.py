@@ -37,12 +37,7 @@ STATUS_SECONDS = 20
 
 
 class Requests:
-    """What the jobs of a run ask Slurm for.
-
-    Args:
-        cluster: its settings; None: the jobs run on this machine.
-        on_gpu: whether a job needs a GPU.
-    """
+    """What the jobs of a run, on a GPU or not, ask Slurm for; without a cluster they run on this machine."""
 
     def __init__(self, cluster: "Cluster | None", on_gpu: bool, results: Path = Path("results")) -> None:
         self.cluster, self.on_gpu, self.results = cluster, on_gpu, results
@@ -117,11 +112,8 @@ def cluster_of(artefacts: "Artefacts") -> "Cluster | None":
 def with_cluster(experiments: "list[Experiment]", wanted: bool, site: Path = SITE) -> "list[Experiment]":
     """Return the experiments with the settings of the cluster: the site's, overridden by their own and by ``--set``.
 
-    Args:
-        wanted: whether jobs go to the cluster; if not, the experiments get no settings.
-
-    Raises:
-        VicinalError: the settings are wrong, or differ between the experiments.
+    Without any, if jobs do not go to the cluster. Raises VicinalError: settings are wrong, or differ between
+    experiments.
     """
     if not wanted:
         return [experiment.model_copy(update={"cluster": None}) for experiment in experiments]
@@ -226,11 +218,7 @@ def job_prefix(name: str, results: Path) -> str:
 
 
 def find_queued(results: Path) -> dict[str, list[str]]:
-    """Return STAGE/ID → ids of the jobs that earlier runs in this results folder left in the queue, waiting or running.
-
-    Raises:
-        VicinalError: Slurm does not answer.
-    """
+    """Return STAGE/ID → ids of this folder's jobs that earlier runs left in the queue. VicinalError: no answer."""
     stages = {stage.rule: name for name, stage in STAGES.items()}
     found: dict[str, list[str]] = defaultdict(list)
     for line in ask_slurm("squeue", "--me", "--noheader", "--format=%i|%j|%k").splitlines():

@@ -91,12 +91,7 @@ class Ledger:
         return record
 
     def check_sums(self, record: Path, sums: Any, remedy: str, expected: Iterable[str] = ()) -> bool:
-        """Compare the files beside a record with their recorded checksums; return whether all are there and agree.
-
-        Args:
-            sums: file name → SHA-256, as recorded.
-            expected: names that must be among them.
-        """
+        """Compare files with recorded checksums (name → SHA-256); return whether all, and those expected, agree."""
         if not isinstance(sums, dict) or not all(map(is_plain, sums)) or not sums.keys() >= set(expected):
             fault = f"lists no checksums of {', '.join(expected) or 'the files beside it'}: edited, or by older code"
             self.add(record, fault, remedy, "damaged")

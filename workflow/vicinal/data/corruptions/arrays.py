@@ -30,10 +30,9 @@ class Corrupted:
 
 
 def open_corrupted(path: Path, folder: str) -> Corrupted:
-    """Open an archive whose checksum was checked.
+    """Open an archive whose checksum was checked; ``folder``: of the arrays in it.
 
-    Raises:
-        VicinalError: it is no tar archive, or an array is missing or has a wrong shape or type.
+    Raises VicinalError: it is no tar archive, or an array is missing or has a wrong shape or type.
     """
     wanted = {f"{folder}/{name}.npy": name for name in (*NAMES, LABELS)}
     found: dict[str, np.ndarray] = {}

@@ -55,14 +55,10 @@ class Packed:
 
 
 def pack(source: PhotoSource, numbers: np.ndarray, folder: Path, packing: Packing, key: dict[str, Any]) -> Packed:
-    """Pack photos, in this order, or resume a packing; the file is the same either way.
+    """Pack the photos with these ascending numbers, or resume a packing; the file is the same either way.
 
-    Args:
-        numbers: which of its photos, ascending.
-        key: all that determines the result; the rest of a packing with another key is removed.
-
-    Raises:
-        VicinalError: too many photos are unreadable.
+    The rest of a packing with another ``key``, all that determines the result, is removed. Raises VicinalError: too
+    many photos are unreadable.
     """
     pieces, digest = _resumed(folder, key)
     done = sum(len(piece["lengths"]) for piece in pieces)

@@ -23,12 +23,7 @@ Job = Mapping[str, Any]
 
 
 def show(overview: Overview, console: Console, everything: bool = False) -> None:
-    """Print what would run and why, and the totals.
-
-    Args:
-        console: where to print; lines are folded to its width.
-        everything: list every job with all its reasons.
-    """
+    """Print what would run and why, and the totals; ``everything``: list every job with all its reasons."""
     jobs, stages, number = overview["jobs"], overview["stages"], overview["totals"]
     if not jobs:
         wanted = sum(stage["wanted"] for stage in stages)

@@ -30,12 +30,7 @@ from vicinal.running.estimate.work import (
 
 
 class Jobs:
-    """Estimates of the jobs of a run.
-
-    Args:
-        changes: the jobs that would run, upstream ones first.
-        results: the results folder, which also keeps the costs of networks.
-    """
+    """Estimates of the jobs of a run, upstream ones first; the results folder also keeps the costs of networks."""
 
     def __init__(
         self,

@@ -31,12 +31,7 @@ def make_overview(
 ) -> dict[str, Any]:
     """Return what a run would do, as ``./reproduce plan --json`` prints it (``vicinal.commands.plan.SCHEMA``).
 
-    Args:
-        changes: the jobs that would run (``find_changes``).
-        cores: CPU cores that it may use.
-
-    Raises:
-        VicinalError: the data cannot be read, or a network cannot be counted (``Costs.of``).
+    Raises VicinalError: the data cannot be read, or a network cannot be counted (``Costs.of``).
     """
     machine = present_machine(execution.device, execution.threads, cores)
     estimator = Jobs(artefacts, changes, results, machine, read_recorded(results) if changes else None)
