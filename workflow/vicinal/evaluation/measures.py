@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 
 from vicinal.evaluation import metrics
-from vicinal.evaluation.metrics import MetricError
-from vicinal.evaluation.metrics.inputs import check_labels, check_logits, check_same_shape, to_numpy
 from vicinal.evaluation.pairs import Pairs
 
 LAM_BINS = 20
@@ -87,14 +85,12 @@ def _defined(values: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if not np.isnan(value)}
 
 
-def predictions_table(logits: Any, labels: Any, index: Any) -> pd.DataFrame:
+def predictions_table(logits: np.ndarray, labels: np.ndarray, index: np.ndarray) -> pd.DataFrame:
     """Return one row an image: index, label, prediction (int32), confidence, nll, entropy (float32; T = 1, nats).
 
     ``logits`` is (N, K), ``labels`` (N,), ``index`` (N,) the images' positions in their data set.
     """
     p = metrics.softmax(logits)
-    labels = check_labels(labels, *p.shape, "labels")
-    index = check_labels(index, len(p), np.iinfo(np.int32).max, "index")
     return pd.DataFrame(
         {
             "index": index.astype(np.int32),
@@ -108,12 +104,12 @@ def predictions_table(logits: Any, labels: Any, index: Any) -> pd.DataFrame:
 
 
 def vicinal_table(
-    logits_i: Any,
-    logits_j: Any,
-    logits_mixed: Any,
+    logits_i: np.ndarray,
+    logits_j: np.ndarray,
+    logits_mixed: np.ndarray,
     pairs: Pairs,
-    labels: Any,
-    teacher_mixed_logits: Any = None,
+    labels: np.ndarray,
+    teacher_mixed_logits: np.ndarray | None = None,
     matched_temperature: float | None = None,
 ) -> pd.DataFrame:
     """Return the mean of every vicinal metric by kind of pair and range of λ, as a tidy table; and imitation weights.
@@ -156,7 +152,9 @@ def vicinal_table(
     return pd.DataFrame(rows, columns=columns)
 
 
-def spread_table(logits_i: Any, logits_j: Any, logits_mixed: Any, pairs: Pairs, labels: Any) -> pd.DataFrame:
+def spread_table(
+    logits_i: np.ndarray, logits_j: np.ndarray, logits_mixed: np.ndarray, pairs: Pairs, labels: np.ndarray
+) -> pd.DataFrame:
     """Return quantiles of entropies and source masses over pairs of different classes, by range of λ.
 
     Arguments as in ``vicinal_table``.
@@ -182,16 +180,14 @@ def spread_table(logits_i: Any, logits_j: Any, logits_mixed: Any, pairs: Pairs, 
 
 
 def _by_chunks(
-    measure: Callable[..., dict[str, np.ndarray]], logits: dict[str, Any], pairs: Pairs, labels: Any
+    measure: Callable[..., dict[str, np.ndarray]], logits: dict[str, np.ndarray], pairs: Pairs, labels: np.ndarray
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return what ``measure`` returns for every pair, by name, first axis (pairs,), and which pairs are of one class.
 
     ``measure`` is called with some rows of all logits by name, their λ and the labels of both sources.
     """
-    logits = {name: check_logits(value, name) for name, value in logits.items()}
-    check_same_shape(**logits)
     rows, classes = logits["logits_i"].shape
-    y_i, y_j = _source_labels(pairs, labels, rows, classes)
+    y_i, y_j = labels[pairs.i], labels[pairs.j]
     step = max(1, _CHUNK_ELEMENTS // classes)
     parts = []
     for start in range(0, rows, step):
@@ -199,16 +195,6 @@ def _by_chunks(
         own = {name: value[here] for name, value in logits.items()}
         parts.append(measure(own, pairs.lam[here], y_i[here], y_j[here]))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, y_i == y_j
-
-
-def _source_labels(pairs: Pairs, labels: Any, rows: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    labels = to_numpy(labels, "labels")
-    labels = check_labels(labels, labels.size, classes, "labels")
-    if len(pairs) != rows:
-        raise MetricError(f"pairs: {len(pairs)} pairs, but logits for {rows}")
-    i = check_labels(pairs.i, rows, len(labels), "pairs.i")
-    j = check_labels(pairs.j, rows, len(labels), "pairs.j")
-    return labels[i], labels[j]
 
 
 def _pair_metrics(
