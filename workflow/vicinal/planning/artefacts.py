@@ -155,17 +155,6 @@ class Measurement(_Artefact):
 
 
 @dataclass
-class Corruptions:
-    """The published corrupted versions of a data store's test images.
-
-    ``archive_state``: see ``vicinal.data.corruptions.catalogue.planned_state``.
-    """
-
-    store: DataSet
-    archive_state: list[int] | None = None
-
-
-@dataclass
 class Study:
     """All artefacts of one experiment, by id."""
 
@@ -221,7 +210,8 @@ class Artefacts:
     teachers: dict[str, Teacher] = field(default_factory=dict)
     cohorts: dict[str, Cohort] = field(default_factory=dict)
     evaluations: dict[str, Measurement] = field(default_factory=dict)
-    corruptions: dict[str, Corruptions] = field(default_factory=dict)  # by the id of the data store
+    # Id of a data store → state of the archive of its published corrupted test images (``planned_state``).
+    corruptions: dict[str, list[int] | None] = field(default_factory=dict)
     robustness: dict[str, Measurement] = field(default_factory=dict)  # the measurements on corrupted images
     studies: dict[str, Study] = field(default_factory=dict)  # by the name of the experiment
     collection: str | None = None  # name of the collection that the experiments come from, if any

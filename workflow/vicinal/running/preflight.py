@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vicinal.config import Execution
-from vicinal.data.catalogue import DATA_SETS
+from vicinal.data.catalogue import DATA_SETS, source_files
 from vicinal.data.corruptions.catalogue import ARCHIVES
 from vicinal.errors import VicinalError, describe
 from vicinal.jobs.download import unreachable
@@ -86,12 +86,10 @@ def find_downloads(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> tuple
 def _files_of_data(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> Iterator[Download | Problem]:
     for store in artefacts.stores.values():
         needed_by, fetched = _of_store(artefacts, store), ("downloads", store.id) in changes
-        known = (
-            DATA_SETS[store.spec["name"]] if store.downloaded and (fetched or ("data", store.id) in changes) else None
-        )
-        archives, folder = (known.archives, known.folder) if known else ({}, "")
-        for file, archive in archives.items():
-            path = Path(store.root) / folder / file
+        name, is_read = store.spec["name"], fetched or ("data", store.id) in changes
+        files = source_files(name, store.root, "torchvision") if store.downloaded and is_read else {}
+        for file, path in files.items():
+            archive = DATA_SETS[name].archives[file]
             if path.is_file():
                 continue
             if fetched:
@@ -100,8 +98,8 @@ def _files_of_data(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> Itera
                 yield Download(path, archive.url, archive.size, remedy, needed_by)
             else:
                 yield _gone(path, f"data/{store.id}.fetched.json", needed_by)
-        if ("corruptions", store.id) in changes and artefacts.corruptions[store.id].archive_state is None:
-            corrupted = ARCHIVES[store.spec["name"]]
+        if ("corruptions", store.id) in changes and artefacts.corruptions[store.id] is None:
+            corrupted = ARCHIVES[name]
             yield Download(Path(store.root) / corrupted.file, corrupted.url, corrupted.size, INTERNET)
 
 

@@ -66,8 +66,8 @@ def _written(jobs: Jobs, change: Change) -> tuple[str, int]:
     if stage == "weights":
         return "downloads", WEIGHTS[id_].size
     if stage == "corruptions":
-        source = artefacts.corruptions[id_]
-        return "downloads", ARCHIVES[source.store.spec["name"]].size if source.archive_state is None else 0
+        is_there = artefacts.corruptions[id_] is not None
+        return "downloads", 0 if is_there else ARCHIVES[artefacts.stores[id_].spec["name"]].size
     if stage == "data":
         store = artefacts.stores[id_]
         shape = jobs.shape(store)
