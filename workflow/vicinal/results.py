@@ -65,6 +65,8 @@ STAGES = {
     "reports": Stage("make_report", "report.py", "{experiment}/report.html", "reports"),
     "collections": Stage("combine_reports", "combine.py", "{experiment}/report.html", "combined reports"),
 }  # fmt: skip
+# Rule → stage.
+STAGE_OF = {stage.rule: name for name, stage in STAGES.items()}
 # Stages whose jobs train models, and those whose jobs measure them. Only these jobs run on the device.
 TRAINED, MEASURED = ("teachers", "cohorts"), ("evaluations", "robustness")
 ON_DEVICE = TRAINED + MEASURED

@@ -221,8 +221,13 @@ class Artefacts:
     @property
     def weights(self) -> dict[str, str]:
         """Return the names of the published weights that networks start from, with the root of all data."""
-        units = (*self.teachers.values(), *self.cohorts.values())
-        return {unit.weights: unit.store.root for unit in units if unit.weights}
+        return {unit.weights: unit.store.root for unit in self.units.values() if unit.weights}
+
+    @property
+    def units(self) -> dict[Ref, Teacher | Cohort]:
+        """Return what is trained, or given as weights."""
+        units: list[Teacher | Cohort] = [*self.teachers.values(), *self.cohorts.values()]
+        return {unit.ref: unit for unit in units}
 
     @property
     def students(self) -> dict[str, Student]:
@@ -232,9 +237,8 @@ class Artefacts:
     def first_seeds(self) -> dict[Ref, int]:
         """Return the lowest seed that needs a store, teacher, cohort or measurement, of those that belong to a seed."""
         found: dict[Ref, int] = {}
-        units = (*self.teachers.values(), *self.cohorts.values())
         needs: list[tuple[int | None, tuple[_Artefact | None, ...]]]
-        needs = [(unit.spec.get("seed"), (unit, unit.store, unit.teacher)) for unit in units]
+        needs = [(unit.spec.get("seed"), (unit, unit.store, unit.teacher)) for unit in self.units.values()]
         needs += [(each.seed, (each,)) for each in (*self.evaluations.values(), *self.robustness.values())]
         for seed, ref in ((seed, each.ref) for seed, needed in needs for each in needed if each and seed is not None):
             found[ref] = min(seed, found.get(ref, seed))

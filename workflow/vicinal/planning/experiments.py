@@ -17,6 +17,7 @@ from vicinal.config import (
     validate,
 )
 from vicinal.errors import VicinalError, describe
+from vicinal.jobs.device import whole_number
 from vicinal.planning.artefacts import Artefacts
 from vicinal.planning.plans import resolve
 from vicinal.planning.problems import Problem
@@ -46,13 +47,9 @@ def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
 def add_cores_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--cores``."""
     cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--cores", type=_cores, default=cores, help="CPU cores to use (default: all, %(default)s)")
-
-
-def _cores(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, at least 1")
-    return int(text)
+    parser.add_argument(
+        "--cores", type=whole_number, default=cores, help="CPU cores to use (default: all, %(default)s)"
+    )
 
 
 def read_experiments(args: argparse.Namespace) -> tuple[str, list[Experiment], str]:

@@ -19,9 +19,13 @@ TICK_SECONDS = 1.0
 
 def keep_plans(artefacts: Artefacts, results: Path = Path("results")) -> None:
     """Write the plan files of a run, unless another run holds Snakemake's lock: until it ends they belong to it."""
-    locks = Path(".snakemake/locks")
-    if not (locks.is_dir() and any(locks.iterdir())):
+    if not snakemake_is_locked():
         write_plans(build_plans(artefacts), results)
+
+
+def snakemake_is_locked() -> bool:
+    """Return whether a Snakemake works in this folder, or was killed here."""
+    return any(Path(".snakemake/locks").glob("*"))
 
 
 def write_plans(plans: Iterable[Plan], results: Path) -> dict[str, list[str]]:

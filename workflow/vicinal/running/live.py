@@ -18,7 +18,7 @@ from rich.text import Text
 
 from vicinal.errors import VicinalError, describe
 from vicinal.jobs.heartbeat import EVERY, read_beats
-from vicinal.results import STAGES
+from vicinal.results import STAGE_OF
 from vicinal.running.log_reader import Job, Run
 from vicinal.running.time_left import Running, work_left
 from vicinal.running.tracking import Tracker
@@ -31,7 +31,6 @@ BAR = 40  # columns at most
 DRAW_SECONDS = 0.5
 # Least columns for the name of a job: loss and accuracy are shown where they leave so much.
 NAME = 22
-STAGE_OF = {stage.rule: name for name, stage in STAGES.items()}
 
 Planned = Callable[[], dict[str, float]]
 

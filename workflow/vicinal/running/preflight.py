@@ -245,6 +245,5 @@ def _of_store(artefacts: Artefacts, store: DataSet) -> tuple[str, ...]:
 
 def _trained(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> list[tuple[Teacher | Cohort, int]]:
     """Return the teachers and cohorts that would be trained, each with the number of networks."""
-    units: dict[Ref, Teacher | Cohort] = {("teachers", id_): teacher for id_, teacher in artefacts.teachers.items()}
-    units |= {("cohorts", id_): cohort for id_, cohort in artefacts.cohorts.items()}
+    units = artefacts.units
     return [(units[ref], len(change.train)) for ref, change in changes.items() if ref in units and change.train]

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from vicinal.errors import VicinalError
 from vicinal.files import write_text
+from vicinal.planning.files import snakemake_is_locked
 from vicinal.running.live import LiveView, Planned, follow
 from vicinal.running.log_reader import tail
 from vicinal.running.tracking import Tracker
@@ -88,11 +89,6 @@ def _take(descriptor: int) -> bool:
 
 def _holder(descriptor: int) -> str:
     return os.pread(descriptor, 200, 0).decode(errors="replace").strip()
-
-
-def snakemake_is_locked() -> bool:
-    """Return whether a Snakemake works in this folder, or was killed here."""
-    return any(Path(".snakemake/locks").glob("*"))
 
 
 def unlock_snakemake(lock: int, arguments: list[str], force: bool = False) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vicinal.errors import VicinalError
 from vicinal.files import read_json, write_json
-from vicinal.results import ON_DEVICE, PLAN, STAGES
+from vicinal.results import ON_DEVICE, PLAN, STAGE_OF
 
 if TYPE_CHECKING:
     from vicinal.config import Cluster, Execution, Experiment
@@ -219,13 +219,12 @@ def job_prefix(name: str, results: Path) -> str:
 
 def find_queued(results: Path) -> dict[str, list[str]]:
     """Return STAGE/ID → ids of this folder's jobs that earlier runs left in the queue. VicinalError: no answer."""
-    stages = {stage.rule: name for name, stage in STAGES.items()}
     found: dict[str, list[str]] = defaultdict(list)
     for line in ask_slurm("squeue", "--me", "--noheader", "--format=%i|%j|%k").splitlines():
         id_, name, comment = line.split("|", 2)
         made = re.fullmatch(r"rule_(\w+)_wildcards_(.+)", comment.strip())
-        if made and made[1] in stages and f"-{folder_mark(results)}_" in name:
-            found[f"{stages[made[1]]}/{made[2]}"].append(id_)
+        if made and made[1] in STAGE_OF and f"-{folder_mark(results)}_" in name:
+            found[f"{STAGE_OF[made[1]]}/{made[2]}"].append(id_)
     return dict(found)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from vicinal.errors import VicinalError
 from vicinal.files import read_object
-from vicinal.results import PLAN, STAGES, TRACKED, TRAINED, model_folder
+from vicinal.results import PLAN, STAGE_OF, TRACKED, TRAINED, model_folder
 from vicinal.training.history import training_history
 
 # Column of a history → name of the curve.
@@ -23,7 +23,6 @@ CURVES = {
 }
 # Value of a model in a heartbeat → column of a history.
 LIVE = {"loss": "loss", "accuracy": "validation_accuracy"}
-STAGE_OF = {STAGES[stage].rule: stage for stage in TRAINED}
 
 
 class Tracker:
@@ -59,7 +58,7 @@ class Tracker:
         Raises VicinalError: a history is missing or unreadable.
         """
         stage = STAGE_OF.get(rule)
-        plan = read_object(self._results / PLAN / stage / f"{unit}.json") if stage else {}
+        plan = read_object(self._results / PLAN / stage / f"{unit}.json") if stage in TRAINED else {}
         for id_ in plan and plan.get("students", {unit: {}}):
             folder = model_folder(self._results, "student" if "students" in plan else "teacher", id_)
             rows = training_history(folder).to_dict("records")

@@ -80,11 +80,11 @@ def pack(source: PhotoSource, numbers: np.ndarray, folder: Path, packing: Packin
                     if len(bad) > allowed:
                         raise _too_many(bad, allowed, len(numbers), packing.bad_share)
                     piece.add_bad(source.name(number), photo)
-                progress.update(done + len(piece.lengths))
+                progress.update(done + len(piece.rows))
             file.flush()
             os.fsync(file.fileno())
             pieces.append(piece.write(folder / f"piece-{len(pieces):05d}.npz"))
-            done += len(piece.lengths)
+            done += len(piece.rows)
     columns = (np.concatenate([piece[name] for piece in pieces]) for name in ("lengths", "sizes", "digests"))
     counts = Counter(name for piece in pieces for name in piece["facts"].tolist())
     return Packed(path, digest.hexdigest(), *columns, counts, bad)
@@ -117,31 +117,25 @@ class _Piece:
     """The index of one piece, as it grows."""
 
     def __init__(self) -> None:
-        self.lengths: list[int] = []
-        self.sizes: list[tuple[int, int]] = []
+        self.rows: list[tuple[int, int, int, int]] = []  # length, height, width, digest
         self.bad: list[tuple[str, str]] = []
-        self.digests: list[int] = []
         self.facts: list[str] = []
 
     def add(self, photo: Encoded) -> None:
-        self.lengths.append(len(photo.data))
-        self.sizes.append((photo.height, photo.width))
-        self.digests.append(photo.digest)
+        self.rows.append((len(photo.data), photo.height, photo.width, photo.digest))
         self.facts += [*photo.odd, *(["kept"] if photo.kept else [])]
 
     def add_bad(self, name: str, reason: str) -> None:
-        self.lengths.append(0)
-        self.sizes.append((0, 0))
-        self.digests.append(0)
+        self.rows.append((0, 0, 0, 0))
         self.bad.append((name, reason))
 
     def write(self, path: Path) -> dict[str, np.ndarray]:
         """Write the piece; return what can be read from it."""
         content = {
-            "lengths": np.array(self.lengths, dtype=np.int64),
-            "sizes": np.array(self.sizes, dtype=np.int32),
+            "lengths": np.array([length for length, *_ in self.rows], dtype=np.int64),
+            "sizes": np.array([size for _, *size, _ in self.rows], dtype=np.int32),
             "bad": np.array(self.bad, dtype=np.str_).reshape(-1, 2),
-            "digests": np.array(self.digests, dtype=np.uint64),
+            "digests": np.array([digest for *_, digest in self.rows], dtype=np.uint64),
             "facts": np.array(self.facts, dtype=np.str_),
         }
         with files.atomic_path(path) as temporary:

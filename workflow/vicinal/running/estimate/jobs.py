@@ -44,9 +44,7 @@ class Jobs:
         self.costs = Costs(results / PLAN / "costs.json", shipped_costs())
         self.timing = Timing(machine, recorded or Recorded(), self.costs)
         # The teachers and cohorts that a job on the device trains or measures.
-        self.units: dict[Ref, list[Teacher | Cohort]] = {
-            unit.ref: [unit] for units in (artefacts.teachers, artefacts.cohorts) for unit in units.values()
-        }
+        self.units: dict[Ref, list[Teacher | Cohort]] = {ref: [unit] for ref, unit in artefacts.units.items()}
         for measurements in (artefacts.evaluations, artefacts.robustness):
             self.units |= {each.ref: list(each.units.values()) for each in measurements.values()}
         self._shapes: dict[str, Shape] = {}
