@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from vicinal.data.prepare import prepare_data
-from vicinal.errors import run
+from vicinal.errors import run, say
 from vicinal.files import write_json
 from vicinal.jobs.fingerprint import data_modules
 from vicinal.jobs.plan import record_key
-from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser, say
+from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser
 from vicinal.results import META
 
 

@@ -2,10 +2,9 @@
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
-from functools import partial
 
+from vicinal.errors import say
 from vicinal.planning.changes import find_changes
 from vicinal.planning.experiments import (
     RESULTS,
@@ -66,7 +65,6 @@ def main(args: argparse.Namespace) -> int:
     plans = list(build_plans(artefacts))
     changes = find_changes(plans, RESULTS)
     overview = make_overview(name, artefacts, plans, changes, execution, args.cores, RESULTS) | {"left_out": left_out}
-    say = partial(print, file=sys.stderr, flush=True)
     problems += find_problems(artefacts, execution, RESULTS, changes, say=say)
     if args.json:
         listed = {"problems": [asdict(problem) for problem in problems]}

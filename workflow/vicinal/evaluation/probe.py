@@ -79,7 +79,7 @@ def make_probe(data: dict[str, Images], count: int, seed: int, ood: dict[str, Im
 
 
 def other_images(store: DataStore, own: Images, recipe: dict[str, Any]) -> Images:
-    """Return the test images of other data, normalised like ``own``. Raises VicinalError: of another shape."""
+    """Return other data's test images, normalised like ``own``. Raises VicinalError: they have another shape."""
     images = open_images(store, "test", own.device, recipe)
     if (images.channels, images.side) != (own.channels, own.side):
         shapes = [f"{each.side} pixels a side and {each.channels} channels" for each in (images, own)]

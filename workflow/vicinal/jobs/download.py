@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from threading import Thread
 
+from vicinal import errors
 from vicinal.errors import VicinalError
 from vicinal.files import checksum, exclusive
 from vicinal.jobs.progress import Progress
@@ -79,8 +79,7 @@ def download(
     say(f"downloading {url} to {path}")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.part")
-    waiting = f"{partial}: another process is downloading it; waiting"
-    with exclusive(partial, lambda: print(waiting, file=sys.stderr, flush=True)):
+    with exclusive(partial, lambda: errors.say(f"{partial}: another process is downloading it; waiting")):
         if path.is_file():  # another process was faster
             partial.unlink(missing_ok=True)
             return

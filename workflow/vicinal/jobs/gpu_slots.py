@@ -7,7 +7,6 @@ other users, in containers with their own /tmp, or with another TMPDIR are not s
 
 import os
 import stat
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
-from vicinal.errors import VicinalError
+from vicinal.errors import VicinalError, say
 from vicinal.jobs.gpus import VISIBLE, identity, list_gpus
 
 POLL_SECONDS = 1.0
@@ -103,14 +102,14 @@ def take_slot(
         for (device, number), lock in locks.items():
             if _locked(lock, artefact):
                 shared = f" (slot {number} of {slots})" if slots > 1 else ""
-                print(f"leased GPU {device}{shared}", file=sys.stderr, flush=True)
+                say(f"leased GPU {device}{shared}")
                 slot = Slot(device, number, lock, os.environ.get(VISIBLE))
                 os.environ[VISIBLE] = device
                 return slot
         if announced is None or time.monotonic() - announced >= SAY_SECONDS:
             announced = time.monotonic()
             holders = "; ".join(f"{name}: {_holder(Path(lock.lock_file))}" for (name, _), lock in locks.items())
-            print(f"waiting for a GPU, all are taken ({holders})", file=sys.stderr, flush=True)
+            say(f"waiting for a GPU, all are taken ({holders})")
         time.sleep(poll)
 
 

@@ -3,10 +3,11 @@
 import os
 import re
 import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from vicinal.errors import say
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 PROC = Path("/proc/driver/nvidia/gpus")
@@ -48,7 +49,7 @@ def _from_nvidia_smi() -> tuple[Gpu, ...] | None:
     except OSError:  # not installed
         return None
     except subprocess.TimeoutExpired:
-        print(f"{' '.join(command)}: no answer in {SMI_SECONDS} s", file=sys.stderr, flush=True)
+        say(f"{' '.join(command)}: no answer in {SMI_SECONDS} s")
         return None
     gpus: list[Gpu] = []
     for line in result.stdout.splitlines():

@@ -1,9 +1,9 @@
 """Progress of a job: lines in its log, and the same in its heartbeat."""
 
-import sys
 import time
 from collections.abc import Mapping
 
+from vicinal.errors import say
 from vicinal.jobs.heartbeat import current_labels, update_heartbeat
 
 # Seconds without a line after which one is printed within an epoch, too.
@@ -56,11 +56,9 @@ class Progress:
             return
         self._printed = now
         count = done if isinstance(done, int) else f"{done:.2f}"
-        print(
+        say(
             f"{self.what}: {count}/{self.total} {self.unit}, {rate:.3g} {self.unit}/s, {elapsed:.0f} s, "
             f"about {left or 0:.0f} s left{', ' + self._note if self._note else ''}",
-            file=sys.stderr,
-            flush=True,
         )
 
 

@@ -1,7 +1,6 @@
 """What the scripts of all jobs share: options, the plan, the lease and the output. Without torch."""
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,11 +62,6 @@ def measurement_plan(path: Path, stage: str) -> dict[str, Any]:
     for unit in plan["units"].values():
         check_code(plan, unit["code"], stage_fingerprint(stage, named_modules(unit["spec"])))
     return plan
-
-
-def say(line: str) -> None:
-    """Print a line about the job on standard error."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def heartbeat_of(results: Path, plan: dict[str, Any]) -> Heartbeat:

@@ -36,7 +36,7 @@ def errors_of(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def refuse(problems: Iterable[Problem]) -> None:
-    """Raise the errors among problems as one. Raises VicinalError: one line an error."""
+    """Raise the errors among problems as one VicinalError, a line each."""
     if errors := errors_of(problems):
         raise VicinalError("\n".join(problem.words for problem in errors))
 

@@ -2,11 +2,11 @@
 
 import os
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from vicinal.errors import warn
 from vicinal.files import read_object
 
 # The environment of the command, beside that of the run; shown by ./reproduce --help.
@@ -37,7 +37,7 @@ def notify(command: str, name: str, status: int, folders: Iterable[Path]) -> Non
     except subprocess.TimeoutExpired:
         problem = f"has not ended in {SECONDS} s"
     if problem:
-        print(f"warning: --notify: {command}: {problem}", file=sys.stderr, flush=True)
+        warn(f"--notify: {command}: {problem}")
 
 
 def count_verdicts(folders: Iterable[Path]) -> Counter[str]:

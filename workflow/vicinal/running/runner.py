@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from vicinal.errors import VicinalError
+from vicinal.errors import VicinalError, say
 from vicinal.files import write_text
 from vicinal.planning.files import snakemake_is_locked
 from vicinal.running.live import LiveView, Planned, follow
@@ -161,15 +161,14 @@ def run_snakemake(
         if is_terminated:
             _stop(process)
         process.wait()
-        print("stopped; what is finished is kept, run again to go on", file=sys.stderr, flush=True)
+        say("stopped; what is finished is kept, run again to go on")
         return TERMINATED if is_terminated else INTERRUPTED
     status = process.wait()
     if status:
         # What Snakemake prints before it has read its arguments is not an event.
         for line in run.failures() or (run.errors or tail(log))[-SHOWN_LINES:]:
-            print(f"error: {line}", file=sys.stderr)
-        end = f"not finished (all output: {log}); what is finished is kept, run again to go on"
-        print(end, file=sys.stderr, flush=True)
+            say(f"error: {line}")
+        say(f"not finished (all output: {log}); what is finished is kept, run again to go on")
     elif not run.total:
         print("nothing to do: all results are up to date", flush=True)
     return status
