@@ -132,7 +132,7 @@ def _evaluation(results: Path, plan: Plan) -> None:
         folder = results / plan.stage / plan.id / id_
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in {} if robust else table_files(made_up_tables(is_teacher)).items():
-            table.to_parquet(folder / name, index=False)
+            write_table(folder / name, table)
         record = {
             "id": id_, "spec": measurement_spec(plan.content, unit), "code": unit["code"],
             "weights_sha256": trained["sha256"]["weights.safetensors"], "data_sha256": _data_sum(results),

@@ -242,11 +242,16 @@ def read_table(path: Path, remedy: str | None = None, columns: list[str] | None 
 
     try:
         return pd.read_parquet(path, columns=columns)
-    except FileNotFoundError:
-        raise VicinalError(f"{path}: no such file; {remedy or 'run ./reproduce to make it'}") from None
     except (OSError, ValueError) as error:
-        remedy = remedy or "delete it and run ./reproduce again"
-        raise VicinalError(f"{path}: not a readable Parquet file ({error}); {remedy}") from None
+        raise unreadable(path, error, remedy) from None
+
+
+def unreadable(path: Path, error: Exception, remedy: str | None = None) -> VicinalError:
+    """Return the error for a Parquet table that another job wrote, and that cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return VicinalError(f"{path}: no such file; {remedy or 'run ./reproduce to make it'}")
+    remedy = remedy or "delete it and run ./reproduce again"
+    return VicinalError(f"{path}: not a readable Parquet file ({error}); {remedy}")
 
 
 def write_table(path: Path, table: "pd.DataFrame | pa.Table") -> None:
