@@ -191,9 +191,10 @@ def _main_block(blocks: Any, key: str) -> str:
     if MAIN in names or not names:
         return MAIN
     if len(names) > 1:
+        shown = [name if name.isprintable() else repr(name) for name in map(str, names)]
         raise VicinalError(
-            f"--set {key}: in which block? There are {', '.join(names)}, and none is called {MAIN}: give "
-            f"grids.{names[0]}.{key}"
+            f"--set {key}: in which block? There are {', '.join(shown)}, and none is called {MAIN}: give "
+            f"grids.{shown[0]}.{key}"
         )
     return names[0]
 
