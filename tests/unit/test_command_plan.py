@@ -236,6 +236,7 @@ def test_photos_that_are_not_there_are_planned_with_and_named(say, say_json):
     assert "error: imagenet: data/imagenet: no such folder" in text
     found = say_json("imagenet", *ON_GPU)
     assert found["disk"]["parts"]["data"] > 100e9
+    assert found["disk"]["fits"] is (sum(found["disk"]["parts"].values()) <= found["disk"]["free"])
     assert found["left_out"] == []
 
 

@@ -93,13 +93,6 @@ WEIGHTS: dict[str, Weights] = {
 _UNTRAINED = {"head", "dropout"}
 
 
-def pretrained_weights(name: str) -> Weights:
-    """Return the published weights of a name in ``WEIGHTS``. Raises VicinalError: there are none of this name."""
-    if name not in WEIGHTS:
-        raise VicinalError(f"weights: there are no published weights {name!r}{nearest(name, WEIGHTS)}")
-    return WEIGHTS[name]
-
-
 def weights_name(architecture: Mapping[str, Any]) -> str | None:
     """Return the name in ``WEIGHTS`` of the weights of a network, whatever its head; None if there are none."""
     trunk = {key: value for key, value in architecture.items() if key not in _UNTRAINED}
@@ -108,4 +101,6 @@ def weights_name(architecture: Mapping[str, Any]) -> str | None:
 
 def weights_path(root: Path | str, name: str) -> Path:
     """Return the path of published weights, below the root of all data. Raises VicinalError: there are none."""
-    return Path(root) / FOLDER / pretrained_weights(name).file
+    if name not in WEIGHTS:
+        raise VicinalError(f"weights: there are no published weights {name!r}{nearest(name, WEIGHTS)}")
+    return Path(root) / FOLDER / WEIGHTS[name].file

@@ -64,7 +64,7 @@ def find_problems(
         return problems + unreadable
     problems += unfit_teachers(artefacts, changes, jobs.shape)
     try:
-        parts = {name: bytes_ for name, bytes_ in estimate_disk(jobs).parts.items() if name != "downloads"}
+        parts = {name: bytes_ for name, bytes_ in estimate_disk(jobs).items() if name != "downloads"}
         return problems + full_disks(results, parts, downloads) + gpu_problems(jobs, execution, slurm)
     except VicinalError as error:
         return [*problems, Problem(f"disk and GPU memory are not checked: {describe(error)}", kind=WARNING)]

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -111,43 +110,35 @@ def _is_measured(record: Path, content: dict, unit: dict) -> bool:
     return found.get("code") == unit["code"] and found.get("spec") == measurement_spec(content, unit)
 
 
-@dataclass(frozen=True)
-class Times:
-    """Times of jobs together."""
-
-    device: str  # kind of the device
-    hardware: str | None  # its name, None where it is not known
-    device_hours: float  # of the jobs on the device: hours of the GPU, or of CPU cores
-    other_core_hours: float  # of all other jobs
-    wall_seconds: float  # of all, jobs side by side on ``slots`` places
-    slots: int  # jobs at a time
-    cores: int  # CPU cores that the run may use
-    threads: int  # CPU threads of a job on the device
-
-
-def energy_use(times: Times, energy: Energy) -> dict[str, Any] | None:
-    """Return ``kwh`` of the jobs on the device, their hours times the configured power, ``co2_kg`` and ``cost``.
+def energy_use(hours: float, energy: Energy) -> dict[str, Any] | None:
+    """Return ``kwh`` of hours of the device at the configured power, ``co2_kg`` and ``cost``.
 
     The last two, and all of it, are None where the config does not say what a kWh makes and costs, and the power.
     """
     if energy.watts is None:
         return None
-    kwh = times.device_hours * energy.watts / 1000
+    kwh = hours * energy.watts / 1000
     co2 = None if energy.co2_grams is None else kwh * energy.co2_grams / 1000
     cost = None if energy.price is None else kwh * energy.price
     return {"kwh": kwh, "co2_kg": co2, "cost": cost, "currency": energy.currency}
 
 
-def total(seconds: Iterable[tuple[str, float]], machine: Machine, cores: int) -> Times:
-    """Return the times of jobs, given by stage and seconds, on ``cores`` CPU cores and the visible GPUs."""
-    device = other = 0.0
-    for stage, value in seconds:
-        if stage in ON_DEVICE:
-            device += value
-        else:
-            other += value
+def total(seconds: Iterable[tuple[str, float]], machine: Machine, cores: int) -> dict[str, Any]:
+    """Return the times of jobs, given by stage and seconds, on ``cores`` CPU cores and the visible GPUs.
+
+    The fields are those of ``time`` in ``./reproduce plan --json``.
+    """
+    found = list(seconds)
+    device = sum(value for stage, value in found if stage in ON_DEVICE)
+    other = sum(value for stage, value in found if stage not in ON_DEVICE)
     slots = max(1, len(visible_devices()) if machine.kind == "cuda" else cores // machine.threads)
-    wall = device / slots + other / max(1, cores)
-    threads = machine.threads if machine.kind == "cpu" else 1
-    hours = device * threads / 3600, other / 3600
-    return Times(machine.kind, machine.hardware, *hours, wall, slots, cores, machine.threads)
+    return {
+        "device": machine.kind,
+        "hardware": machine.hardware,
+        "device_hours": device * (machine.threads if machine.kind == "cpu" else 1) / 3600,
+        "other_core_hours": other / 3600,
+        "wall_seconds": device / slots + other / max(1, cores),
+        "slots": slots,
+        "cores": cores,
+        "threads": machine.threads,
+    }

@@ -1,8 +1,8 @@
 """What a run would do, as data: jobs with reasons and times, totals, disk."""
 
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from vicinal.planning.changes import Change
 from vicinal.planning.plans import Plan, Ref
 from vicinal.results import ON_DEVICE, STAGES
 from vicinal.running.estimate.blocks import block_parts, seed_parts
-from vicinal.running.estimate.disk import estimate_disk
+from vicinal.running.estimate.disk import estimate_disk, nearest_existing
 from vicinal.running.estimate.jobs import Jobs, energy_use, total
 from vicinal.running.estimate.recorded import read_recorded
 from vicinal.running.estimate.timing import present_machine
@@ -46,7 +46,9 @@ def make_overview(
     }
     trained = sum(not teacher.is_given for teacher in artefacts.teachers.values())
     keep = {"teachers": trained - train["teachers"], "cohorts": len(artefacts.students) - train["cohorts"]}
-    times, disk = total(((job["stage"], job["seconds"]) for job in jobs), machine, cores), estimate_disk(estimator)
+    times = total(((job["stage"], job["seconds"]) for job in jobs), machine, cores)
+    parts, free = estimate_disk(estimator), shutil.disk_usage(nearest_existing(results)).free
+    needed = sum(parts.values())
     sources = Counter(job["source"] for job in jobs if job["stage"] in ON_DEVICE)
     return {
         "experiment": name,
@@ -70,12 +72,12 @@ def make_overview(
             "teachers_kept": keep["teachers"],
             "cluster_jobs": {STAGES[stage].rule: run[stage] for stage in ON_DEVICE if run[stage]},
         },
-        "time": asdict(times) | {"sources": dict(sources.most_common())},
-        "disk": asdict(disk) | {"needed": disk.needed, "fits": disk.fits},
+        "time": times | {"sources": dict(sources.most_common())},
+        "disk": {"parts": parts, "free": free, "needed": needed, "fits": needed <= free},
         "blocks": block_parts(estimator),
         "seeds": seed_parts(estimator),
         "notes": corruption_notes(artefacts, results),
-        "energy": energy_use(times, execution.energy),
+        "energy": energy_use(times["device_hours"], execution.energy),
     }
 
 
