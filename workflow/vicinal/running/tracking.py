@@ -12,7 +12,6 @@ from typing import Any
 from vicinal.errors import VicinalError
 from vicinal.files import read_object
 from vicinal.results import PLAN, STAGE_OF, TRACKED, TRAINED, model_folder
-from vicinal.training.history import training_history
 
 # Column of a history → name of the curve.
 CURVES = {
@@ -57,6 +56,8 @@ class Tracker:
 
         Raises VicinalError: a history is missing or unreadable.
         """
+        from vicinal.training.history import training_history  # pyarrow takes a while to load
+
         stage = STAGE_OF.get(rule)
         plan = read_object(self._results / PLAN / stage / f"{unit}.json") if stage in TRAINED else {}
         for id_ in plan and plan.get("students", {unit: {}}):
