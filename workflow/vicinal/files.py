@@ -194,16 +194,6 @@ def write_cache(path: Path, value: Any) -> None:
         write_json(path, value)
 
 
-def set_time(path: Path, seconds: float) -> None:
-    """Date a file; only its owner may, so that one of another user is replaced by a copy of one's own."""
-    try:
-        os.utime(path, (seconds, seconds))
-    except PermissionError:
-        with atomic_path(path) as temporary:
-            shutil.copyfile(path, temporary)
-            os.utime(temporary, (seconds, seconds))
-
-
 def read_json(path: Path | str) -> dict[str, Any]:
     """Read a JSON file that holds an object. Raises VicinalError: it is missing, not JSON, or holds something else."""
     try:
