@@ -35,8 +35,8 @@ from torchvision.datasets import ImageFolder
 from vicinal.data.photos.crops import random_boxes
 from vicinal.data.photos.folders import folder_identity
 from vicinal.data.photos.loader import photo_batches
-from vicinal.data.photos.prepare import prepare_photos
 from vicinal.data.photos.store import PhotoStore
+from vicinal.data.prepare import prepare_data
 from vicinal.jobs.provenance import cpu_model
 from vicinal.training.batch_plan import batch_plan
 
@@ -81,9 +81,9 @@ def write_folder(folder: Path, photos: list[bytes]) -> None:
 
 def packed(root: Path, name: str, **options: object) -> tuple[PhotoStore, float]:
     """Pack a folder; return the store and the photos a second."""
-    spec = {"name": name, **folder_identity(root / name), "validation": CLASSES, **options}
+    spec = {"name": name, "store": "photos", **folder_identity(root / name), "validation": CLASSES, **options}
     began = time.perf_counter()
-    store = prepare_photos(spec, root, root / f"{name}-{'-'.join(map(str, options.values()))}")
+    store = prepare_data(spec, root, root / f"{name}-{'-'.join(map(str, options.values()))}")
     return store, store.meta["images"] / (time.perf_counter() - began)
 
 

@@ -28,7 +28,7 @@ import torch
 from training_loops import device_name
 
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare_images
+from vicinal.data.prepare import prepare_data
 from vicinal.errors import run
 from vicinal.files import write_json
 from vicinal.jobs.device import select_device, whole_number
@@ -63,7 +63,7 @@ def splits(device: torch.device) -> dict[str, Images]:
     """Return the splits of digits on a device."""
     spec = {"name": "digits", **resolve_source("digits", "data"), "validation": 90, "limit_train": IMAGES}
     with tempfile.TemporaryDirectory() as folder:
-        store = prepare_images(spec, "data", Path(folder))
+        store = prepare_data(spec, "data", Path(folder))
         return {split: Images(store, split, device) for split in store.splits}
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 # What a run says of itself: never the same twice.
-OF_THE_RUN = ("logs/", "benchmarks/", "heartbeats/", ".lock", "locks/.takeover")
+OF_THE_RUN = ("logs/", "benchmarks/", "heartbeats/", ".lock")
 OF_THE_RUN += ("plan/sources.json", "plan/costs.json", "plan/folders.json", "plan/finished.json")
 TELLTALE = (".log", "benchmark.tsv")
 # Made from records with dates in them; that their checksums agree is for ./reproduce verify to tell.

@@ -19,7 +19,7 @@ from training_loops import learner_of, random_images
 import vicinal.training.cuda_graph
 import vicinal.training.fused
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare_images
+from vicinal.data.prepare import prepare_data
 from vicinal.jobs.interruption import Interruption
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
@@ -90,7 +90,7 @@ def memory(mib: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, Interruption() as interruption:
         root = Path(folder)
         source = {"name": "digits", **resolve_source("digits", "data"), "validation": 30, "limit_train": 32 * 7}
-        store = prepare_images(source, "data", root / "store")
+        store = prepare_data(source, "data", root / "store")
         wanted = {
             root / "students" / f"s{t}": {"id": f"s{t}", "spec": {**spec, "loss": {"ce_weight": t}}, "code": "c"}
             for t in range(1, 9)

@@ -19,7 +19,7 @@ from vicinal.analysis.figures import FIGURES
 from vicinal.config import validate
 from vicinal.evaluation.files import TABLES, table_files
 from vicinal.evaluation.robustness import VALUES
-from vicinal.files import write_json
+from vicinal.files import write_json, write_table
 from vicinal.jobs.plan import record_key
 from vicinal.planning.artefacts import Artefacts
 from vicinal.planning.files import write_plans
@@ -100,7 +100,7 @@ def write_tables(folder: Path) -> None:
     tables = {name: pd.DataFrame({c: [value[kind]] for c, kind in columns.items()}) for name, columns in TABLES.items()}
     tables |= {"predictions": pd.DataFrame(), "projection": pd.DataFrame(), "similarity": pd.DataFrame()}
     for name, table in table_files(tables).items():
-        table.to_parquet(folder / name)
+        write_table(folder / name, table)
 
 
 def finish(artefacts: Artefacts, results: Path) -> None:

@@ -69,10 +69,10 @@ def test_what_becomes_of_the_archive_afterwards_runs_nothing(folder):
     archive.write_bytes(b"there")
     artefacts = artefacts_of(ON, folder)
     finish(artefacts, folder / "results")
-    [source] = artefacts.corruptions.values()
-    record = folder / "results" / "data" / f"{source.store.id}.corruptions.json"
+    [(store, state)] = artefacts.corruptions.items()
+    record = folder / "results" / "data" / f"{store}.corruptions.json"
     status = record.stat()
-    record.write_text(json.dumps({"available": True, "archive_state": source.archive_state}))
+    record.write_text(json.dumps({"available": True, "archive_state": state}))
     os.utime(record, ns=(status.st_atime_ns, status.st_mtime_ns))
     archive.unlink()
     assert jobs(folder)[0] == {}

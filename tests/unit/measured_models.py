@@ -111,4 +111,4 @@ def write(folder, id_):
 def write_files(folder, tables):
     """Write tables of an evaluation as the job does."""
     for name, table in table_files(tables).items():
-        table.to_parquet(folder / name, index=False)
+        write_table(folder / name, table)

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from vicinal.data.photos.folders import folder_identity
-from vicinal.data.photos.prepare import prepare_photos
 from vicinal.data.photos.store import PhotoStore
+from vicinal.data.prepare import prepare_data
 
 
 def photo(seed: int, size: tuple[int, int] = (40, 30), mode: str = "RGB", form: str = "JPEG", **options: Any) -> bytes:
@@ -44,10 +44,11 @@ def small_folder(root: Path, count: int = 24) -> Path:
 
 def photo_spec(root: Path, name: str = "own", **more: Any) -> dict[str, Any]:
     """Return the data spec of an image folder."""
-    return {"name": name, **folder_identity(root / name), "validation": 4, "split_seed": 0, **more}
+    own = {"store": "photos", "validation": 4, "split_seed": 0}
+    return {"name": name, **folder_identity(root / name), **own, **more}
 
 
 def small_store(root: Path, count: int = 24, **more: Any) -> PhotoStore:
     """Write and pack a small image folder."""
     small_folder(root, count)
-    return prepare_photos(photo_spec(root, **more), root, root / "store")
+    return prepare_data(photo_spec(root, **more), root, root / "store")

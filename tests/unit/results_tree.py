@@ -10,7 +10,7 @@ import pandas as pd
 
 from vicinal.config import read_config, validate
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare_images
+from vicinal.data.prepare import prepare_data
 from vicinal.evaluation.files import OF_TEACHERS, TABLES, table_files
 from vicinal.evaluation.robustness import VALUES
 from vicinal.files import sha256, write_json, write_table
@@ -56,7 +56,7 @@ def write_weights(path: Path, seed: int) -> None:
 
 def _store(results: Path, plan: Plan) -> None:
     folder = (results / plan.output).parent
-    store = prepare_images(plan.content["spec"], "data", folder, code=plan.content["code"])
+    store = prepare_data(plan.content["spec"], "data", folder, code=plan.content["code"])
     write_json(folder / "data.json", store.meta)
     made = json.loads((folder / "provenance.json").read_text())
     write_json(folder / "provenance.json", {**made, "provenance": MADE})
@@ -132,7 +132,7 @@ def _evaluation(results: Path, plan: Plan) -> None:
         folder = results / plan.stage / plan.id / id_
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in {} if robust else table_files(made_up_tables(is_teacher)).items():
-            table.to_parquet(folder / name, index=False)
+            write_table(folder / name, table)
         record = {
             "id": id_, "spec": measurement_spec(plan.content, unit), "code": unit["code"],
             "weights_sha256": trained["sha256"]["weights.safetensors"], "data_sha256": _data_sum(results),

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare_images
+from vicinal.data.prepare import prepare_data
 from vicinal.models.registry import architecture
 from vicinal.training.inputs import EpochTables, Images
 from vicinal.training.learner import make_learner
@@ -28,7 +28,7 @@ TEMPERATURES = (1.0, "std", 4.0)
 def _splits(device: torch.device) -> dict[str, Images]:
     spec = {"name": "digits", **resolve_source("digits", "data"), "validation": 30, "limit_train": IMAGES}
     with TemporaryDirectory() as folder:
-        store = prepare_images(spec, "data", Path(folder))
+        store = prepare_data(spec, "data", Path(folder))
         return {split: Images(store, split, device) for split in ("train", "validation")}
 
 

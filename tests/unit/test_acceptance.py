@@ -12,7 +12,7 @@ from results_tree import made_up_tables, make_tree
 from vicinal.audit.acceptance import accept_code
 from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive
 from vicinal.evaluation.files import MEASURES, table_files
-from vicinal.files import sha256, write_json
+from vicinal.files import sha256, write_json, write_table
 from vicinal.jobs.plan import measured_models, record_key
 from vicinal.planning.files import write_plans
 
@@ -69,7 +69,7 @@ def without_spread(folder):
     tables = made_up_tables(is_teacher=True)
     del tables["spread"]
     for name, table in table_files(tables).items():
-        table.to_parquet(folder / name, index=False)
+        write_table(folder / name, table)
 
 
 def as_files_of_their_own(folder):
@@ -88,7 +88,7 @@ def as_files_of_their_own(folder):
         (
             "*from*_t2_*",
             lambda folder: pd.DataFrame({"value": [1]}).to_parquet(folder / MEASURES),
-            "a readable measures.parquet",
+            "metrics in measures.parquet, vicinal in measures.parquet, confusion in measures.parquet",
         ),
     ],
 )

@@ -10,7 +10,7 @@ from full_disk import full_disk
 from safetensors import safe_open
 
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare_images
+from vicinal.data.prepare import prepare_data
 from vicinal.jobs.records import remove_checkpoints
 from vicinal.models.registry import architecture
 from vicinal.results import checkpoint_folder
@@ -42,7 +42,7 @@ def _one_thread():
 @pytest.fixture(scope="module")
 def splits(tmp_path_factory):
     spec = {"name": "digits", **resolve_source("digits", "data"), "validation": 30, "limit_train": 96}
-    store = prepare_images(spec, "data", tmp_path_factory.mktemp("store"))
+    store = prepare_data(spec, "data", tmp_path_factory.mktemp("store"))
     return {split: Images(store, split, CPU) for split in ("train", "validation")}
 
 

@@ -176,7 +176,7 @@ def test_what_an_interrupted_run_left_is_not_finished_yet(say_json):
 
 
 def change(*reasons):
-    return argparse.Namespace(reasons=list(reasons))
+    return {"reasons": list(reasons)}
 
 
 def test_reasons_are_grouped_by_number_and_consequences_by_stage():
@@ -236,6 +236,7 @@ def test_photos_that_are_not_there_are_planned_with_and_named(say, say_json):
     assert "error: imagenet: data/imagenet: no such folder" in text
     found = say_json("imagenet", *ON_GPU)
     assert found["disk"]["parts"]["data"] > 100e9
+    assert found["disk"]["fits"] is (sum(found["disk"]["parts"].values()) <= found["disk"]["free"])
     assert found["left_out"] == []
 
 

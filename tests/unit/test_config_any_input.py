@@ -55,6 +55,7 @@ def test_any_text_as_a_file(text):
 
 @given(st.dictionaries(KEYS, VALUES, max_size=6), st.booleans())
 @example({"experiments": {}}, False)
+@example({"teachers": None, "grids": {"epochs": False, "\r": False}}, False)
 @example({"Name": 1, "listing": 1}, True)
 def test_any_values_as_a_config(changes, valid_otherwise):
     base = {"name": "x", "grids": [{"students": ["resnet8"], "methods": ["ce"]}]} if valid_otherwise else {}

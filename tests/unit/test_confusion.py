@@ -219,7 +219,7 @@ def test_matrices_match_a_loop(temperature):
 def test_entries_that_no_image_or_pair_bears_on_are_left_out():
     clean, mixed = draw((4, 5), 0), draw((1, 5), 1)
     pair = Pairs(np.array([0]), np.array([1]), np.array([0.5]))
-    matrices = similarity_matrices(clean, mixed, pair, [0, 1, 2, 3])
+    matrices = similarity_matrices(clean, mixed, pair, np.arange(4))
     assert np.isnan(matrices["clean"][4]).all()
     assert np.argwhere(np.isfinite(matrices["mixed"])).tolist() == [[0, 2], [0, 3], [0, 4], [1, 2], [1, 3], [1, 4]]
     table = similarity_table(matrices)
@@ -306,34 +306,15 @@ def test_tests_tell_a_linear_model_from_a_confused_one():
     assert abs(confused.loc["spearman_mixed_linear", "value"]) < 0.4
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"clean_logits": draw((120, 5), 0)}, r"labels: labels must lie in 0\.\.4, got 0\.\.5"),
-        ({"mixed_logits": draw((900, 5), 0)}, r"shapes differ: clean_logits \(120, 6\), mixed_logits \(900, 5\)"),
-        ({"mixed_logits": draw((899, 6), 0)}, "pairs: 900 pairs, but mixed_logits for 899"),
-        ({"mixed_logits": np.full((900, 6), np.inf)}, "mixed_logits: row 0 is not finite"),
-        ({"labels": np.zeros(119, dtype=int)}, r"labels: shape must be \(120,\)"),
-        ({"pairs": Pairs(np.full(900, 120), np.zeros(900, dtype=int), np.full(900, 0.5))}, "pairs.i: labels must lie"),
-        ({"pairs": Pairs(np.zeros(900, dtype=int), np.ones(900, dtype=int), np.full(900, 2.0))}, "lam: must lie in"),
-    ],
-)
-def test_bad_input_gets_one_clear_line(change, message):
-    arguments = dict(zip(("clean_logits", "mixed_logits", "pairs", "labels"), make(), strict=True))
-    assert len(peak_pairs(**arguments).lam) > 0
-    for measure in (confusion_table, similarity_matrices):
-        with pytest.raises(MetricError, match=message) as caught:
-            measure(**{**arguments, **change})
-        assert "\n" not in str(caught.value)
+@pytest.mark.parametrize("measure", [confusion_table, similarity_matrices])
+def test_numbers_that_are_not_finite_get_one_clear_line(measure):
+    clean, mixed, pairs, labels = make()
+    assert len(peak_pairs(clean, mixed, pairs, labels).lam) > 0
+    with pytest.raises(MetricError, match="logits: row 0 is not finite"):
+        measure(clean, np.full_like(mixed, np.inf), pairs, labels)
 
 
-def test_bad_matrices_and_distributions_get_one_clear_line():
-    with pytest.raises(MetricError, match=r"shape must be \(K, K\), got \(2, 3\)"):
-        spearman(np.ones((2, 3)), np.ones((2, 3)))
-    with pytest.raises(MetricError, match="shapes differ"):
-        mantel_test(np.ones((2, 2)), np.ones((3, 3)))
-    with pytest.raises(MetricError, match="row 0 sums to 2"):
-        explained_share([[1.0, 1.0, 0]], [[1.0, 0, 0]], [1], [2])
+def test_a_temperature_of_zero_is_refused():
     with pytest.raises(MetricError, match="temperature: must be above 0"):
         similarity_matrices(*make(), temperature=0)
 

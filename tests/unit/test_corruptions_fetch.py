@@ -23,7 +23,7 @@ from vicinal.data.corruptions.catalogue import (
     planned_state,
 )
 from vicinal.data.corruptions.fetch import fetch_corruptions
-from vicinal.data.prepare import prepare_images
+from vicinal.data.prepare import prepare_data
 from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError
 from vicinal.files import WORKFLOW, checksum, write_json
@@ -45,7 +45,7 @@ def root(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def store(root, tmp_path_factory) -> DataStore:
     spec = {"name": "cifar10", **resolve_source("cifar10", root), "validation": 20, "limit_test": 30}
-    return prepare_images(spec, root, tmp_path_factory.mktemp("store") / "cifar10-00000000")
+    return prepare_data(spec, root, tmp_path_factory.mktemp("store") / "cifar10-00000000")
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,12 @@ import pytest
 from PIL import Image
 
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.photos.prepare import prepare_photos
-from vicinal.data.prepare import prepare_images
+from vicinal.data.prepare import prepare_data
 from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError
 
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-STORES = {"array": prepare_images, "photos": prepare_photos}
+STORES = ("array", "photos")
 
 
 def write(root: Path, image_type: pa.DataType = STRUCT, metadata: dict | None = None, **splits: dict) -> None:
@@ -37,7 +36,7 @@ def write(root: Path, image_type: pa.DataType = STRUCT, metadata: dict | None = 
 
 def prepare(root: Path, store: str, **columns: str) -> DataStore:
     spec = {"name": "own", **resolve_source("own", root, "parquet", **columns), "validation": 4, "split_seed": 0}
-    return STORES[store](spec, root, root / store)
+    return prepare_data({**spec, "store": store}, root, root / store)
 
 
 def by_row(store: DataStore, split: str) -> list[str]:

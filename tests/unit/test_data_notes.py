@@ -10,11 +10,10 @@ from PIL import Image, ImageOps
 
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.photos.encode import encode_photo
-from vicinal.data.photos.prepare import prepare_photos
-from vicinal.data.prepare import prepare_images
+from vicinal.data.prepare import prepare_data
 from vicinal.data.store import DataStore
 
-STORES = {"array": prepare_images, "photos": prepare_photos}
+STORES = ("array", "photos")
 ORIENTATION = 0x0112
 
 
@@ -37,7 +36,7 @@ def prepare(root, store: str, train: list[bytes], test: list[bytes], **more) -> 
         table = pa.table({"image": pa.array(images, pa.binary()), "label": [i % 2 for i in range(len(images))]})
         pq.write_table(table, root / "own" / f"{split}.parquet")
     spec = {"name": "own", **resolve_source("own", root), "validation": 4, "split_seed": 0, **more}
-    return STORES[store](spec, root, root / store)
+    return prepare_data({**spec, "store": store}, root, root / store)
 
 
 @pytest.mark.parametrize("store", STORES)

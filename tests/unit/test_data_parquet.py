@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare_images
+from vicinal.data.prepare import prepare_data
 from vicinal.data.sources import open_source
 from vicinal.errors import VicinalError
 
@@ -61,7 +61,7 @@ def refused(root: Path, tmp_path: Path, *words: str, **more) -> None:
     """Check that preparing fails with one line that has these words, and leaves nothing behind."""
     target = tmp_path / "store"
     with pytest.raises(VicinalError) as error:
-        prepare_images(spec(root, **more), root, target)
+        prepare_data(spec(root, **more), root, target)
     assert all(word in str(error.value) for word in words), str(error.value)
     assert not target.exists() or not list(target.iterdir())
 
@@ -128,7 +128,7 @@ def test_the_label_column_setting_is_used(tmp_path):
 
 def test_classes_without_names_are_numbered(tmp_path):
     root = own(tmp_path, names=None)
-    assert prepare_images(spec(root), root, tmp_path / "store").meta["class_names"] == ["0", "1"]
+    assert prepare_data(spec(root), root, tmp_path / "store").meta["class_names"] == ["0", "1"]
 
 
 def test_a_truncated_file_is_named(tmp_path):
@@ -251,14 +251,14 @@ def test_files_that_changed_since_the_plan_are_named(tmp_path):
     before = spec(root)
     write(root / "own" / "test-0.parquet", [picture(50), picture(51)], [1, 0])
     with pytest.raises(VicinalError, match=r"test-0\.parquet: has changed since the run was planned: run again"):
-        prepare_images(before, root, tmp_path / "store")
+        prepare_data(before, root, tmp_path / "store")
     write(root / "own" / "train-1.parquet", [picture(52)], [0])
     with pytest.raises(VicinalError, match=r"train-1\.parquet: is new"):
-        prepare_images(before, root, tmp_path / "store")
+        prepare_data(before, root, tmp_path / "store")
     (root / "own" / "train-1.parquet").unlink()
     (root / "own" / "train-0.parquet").rename(root / "own" / "train-a.parquet")
     with pytest.raises(VicinalError, match=r"train-0\.parquet: is gone"):
-        prepare_images(before, root, tmp_path / "store")
+        prepare_data(before, root, tmp_path / "store")
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[2J", "half \ud800 of a letter"])

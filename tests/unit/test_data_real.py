@@ -20,9 +20,9 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 # In a process of its own, for the peak of its memory.
 CODE = """
 import json, sys
-from vicinal.data.prepare import prepare_images
+from vicinal.data.prepare import prepare_data
 from vicinal.jobs.provenance import peak_memory
-prepare_images(json.loads(sys.argv[1]), sys.argv[2], sys.argv[3])
+prepare_data(json.loads(sys.argv[1]), sys.argv[2], sys.argv[3])
 print(peak_memory() / 2**20)
 """
 

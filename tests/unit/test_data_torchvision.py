@@ -20,7 +20,7 @@ from vicinal.data import catalogue
 from vicinal.data.archive_readers import CIFAR, FASHION_MNIST_CLASSES, Inert, read_cifar, read_data, read_idx
 from vicinal.data.catalogue import Archive, resolve_source
 from vicinal.data.fetch import fetch
-from vicinal.data.prepare import prepare_images
+from vicinal.data.prepare import prepare_data
 from vicinal.errors import VicinalError
 
 CLOSED = "https://127.0.0.1:9/"  # nobody listens there: offline
@@ -151,7 +151,7 @@ def server(tmp_path, servers):
 def test_cifar_is_read_from_its_archive(tmp_path, monkeypatch):
     data, images, labels = cifar_archive(monkeypatch)
     (tmp_path / "cifar-100-python.tar.gz").write_bytes(data)
-    store = prepare_images(spec("cifar100", tmp_path, validation=100), tmp_path, tmp_path / "store")
+    store = prepare_data(spec("cifar100", tmp_path, validation=100), tmp_path, tmp_path / "store")
     assert np.array_equal(store.images, images)
     assert store.labels.tolist() == labels
     assert store.meta["counts"] == {"train": 200, "validation": 100, "test": 200}
@@ -196,7 +196,7 @@ def test_fashion_mnist_is_read_from_its_archives(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     for name, data in archives.items():
         (folder / name).write_bytes(data)
-    store = prepare_images(spec("fashion_mnist", tmp_path, validation=10), tmp_path, tmp_path / "store")
+    store = prepare_data(spec("fashion_mnist", tmp_path, validation=10), tmp_path, tmp_path / "store")
     assert store.images.shape == (80, 28, 28, 1)
     assert np.array_equal(store.images[:60, ..., 0], expected["train"][0])
     assert np.array_equal(store.images[60:, ..., 0], expected["t10k"][0])
@@ -207,7 +207,7 @@ def test_fashion_mnist_is_read_from_its_archives(tmp_path, monkeypatch):
 def test_preparing_without_the_archive_says_which_and_where(tmp_path, monkeypatch):
     data, *_ = cifar_archive(monkeypatch)
     with pytest.raises(VicinalError) as error:
-        prepare_images(spec("cifar100", tmp_path), tmp_path, tmp_path / "store")
+        prepare_data(spec("cifar100", tmp_path), tmp_path, tmp_path / "store")
     for words in (str(tmp_path / "cifar-100-python.tar.gz"), sha256(data), f"{CLOSED}cifar-100", "fetch_data.py"):
         assert words in str(error.value)
 
@@ -217,7 +217,7 @@ def test_a_damaged_archive_is_named_with_both_checksums(tmp_path, monkeypatch):
     path = tmp_path / "cifar-100-python.tar.gz"
     path.write_bytes(data[:-100])
     for attempt in (
-        lambda: prepare_images(spec("cifar100", tmp_path), tmp_path, tmp_path / "store"),
+        lambda: prepare_data(spec("cifar100", tmp_path), tmp_path, tmp_path / "store"),
         lambda: fetch("cifar100", tmp_path),
     ):
         with pytest.raises(VicinalError) as error:

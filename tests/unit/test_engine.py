@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare_images
+from vicinal.data.prepare import prepare_data
 from vicinal.models import build_model
 from vicinal.models.registry import architecture
 from vicinal.training.batch_plan import batch_plan
@@ -44,7 +44,7 @@ def _one_thread():
 @pytest.fixture(scope="module")
 def splits(tmp_path_factory):
     spec = {"name": "digits", **resolve_source("digits", "data"), "validation": 50, "limit_train": 97}
-    store = prepare_images(spec, "data", tmp_path_factory.mktemp("store"))
+    store = prepare_data(spec, "data", tmp_path_factory.mktemp("store"))
     return {split: Images(store, split, CPU) for split in ("train", "validation")}
 
 

@@ -18,12 +18,12 @@ from vicinal.files import (
     atomic_path,
     read_json,
     read_object,
-    set_time,
     sha256,
     write_cache,
     write_json,
     write_text,
 )
+from vicinal.planning.files import set_time
 
 
 class FailureError(Exception):

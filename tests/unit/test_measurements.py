@@ -6,18 +6,17 @@ import pandas as pd
 import pytest
 from measured_models import tables_of, write_files
 
-from vicinal.audit.acceptance import lacking_tables
+from vicinal.audit.acceptance import lacking_files
 from vicinal.errors import VicinalError
 from vicinal.evaluation.files import (
     MEASURES,
     TABLES,
-    join_tables,
     read_measures,
     split_tables,
     table_files,
     write_measurements,
 )
-from vicinal.files import read_json, sha256, write_json
+from vicinal.files import read_json, sha256, write_json, write_table
 from vicinal.jobs.records import is_finished, manifest_of
 
 
@@ -29,19 +28,12 @@ def test_joined_tables_come_apart_as_they_were(tmp_path, id_, empty):
     tables["vicinal"].loc[0, "value"] = math.inf
     if empty in tables:
         tables[empty] = tables[empty][:0]
-    joined = join_tables(tables)
-    joined.to_parquet(tmp_path / MEASURES, index=False)
-    for found in (split_tables(joined), split_tables(pd.read_parquet(tmp_path / MEASURES))):
+    joined = table_files(tables)[MEASURES]
+    write_table(tmp_path / MEASURES, joined)
+    for found in (split_tables(joined), read_measures(tmp_path, id_.startswith("teacher"))):
         assert list(found) == list(tables)
         for name, table in found.items():
             pd.testing.assert_frame_equal(table, tables[name], check_exact=True)
-
-
-def test_a_table_of_other_columns_is_not_joined():
-    with pytest.raises(ValueError, match=r"table vicinal: columns \['value'\], expected those of"):
-        join_tables({"vicinal": pd.DataFrame({"value": [0.5]})})
-    with pytest.raises(ValueError, match="table another: columns"):
-        join_tables({"another": pd.DataFrame({"value": [0.5]})})
 
 
 @pytest.mark.parametrize(("id_", "table"), [("teacher_s2", "spread"), ("student_s0", "vicinal")])
@@ -50,7 +42,7 @@ def test_what_older_code_left_out_is_one_line(tmp_path, id_, table):
     write_files(tmp_path, tables)
     is_teacher = id_.startswith("teacher")
     assert list(read_measures(tmp_path, is_teacher)) == ["metrics", "vicinal", "confusion", "spread"][: 3 + is_teacher]
-    assert lacking_tables(tmp_path, is_teacher) == []
+    assert lacking_files(tmp_path, is_teacher) == []
     del tables[table]
     write_files(tmp_path, tables)
     with pytest.raises(VicinalError) as caught:
@@ -59,27 +51,22 @@ def test_what_older_code_left_out_is_one_line(tmp_path, id_, table):
         f"{tmp_path / MEASURES}: made by older code, without the table {table}; "
         f"delete {tmp_path} and run ./reproduce, which measures it anew"
     )
-    assert lacking_tables(tmp_path, is_teacher) == [f"{table} in measures.parquet"]
+    assert lacking_files(tmp_path, is_teacher) == [f"{table} in measures.parquet"]
     (tmp_path / "predictions.parquet").unlink()
-    assert lacking_tables(tmp_path, is_teacher) == ["predictions.parquet", f"{table} in measures.parquet"]
+    assert lacking_files(tmp_path, is_teacher) == ["predictions.parquet", f"{table} in measures.parquet"]
     (tmp_path / MEASURES).unlink()
-    assert lacking_tables(tmp_path, is_teacher) == ["measures.parquet", "predictions.parquet"]
+    assert lacking_files(tmp_path, is_teacher) == ["measures.parquet", "predictions.parquet"]
 
 
-@pytest.mark.parametrize(
-    ("content", "fault"),
-    [
-        ({"value": [0.5]}, "no column table of categories"),
-        ({"table": ["metrics"]}, "no column table of categories"),
-        ({"table": pd.Categorical(["other"])}, "table other: unknown, or without some columns"),
-        ({"table": pd.Categorical(["metrics"])}, "table metrics: unknown, or without some columns"),
-    ],
-)
-def test_a_file_of_other_tables_is_one_line(tmp_path, content, fault):
-    pd.DataFrame(content).to_parquet(tmp_path / MEASURES, index=False)
+def test_a_file_of_other_tables_is_one_line(tmp_path):
+    pd.DataFrame({"value": [0.5]}).to_parquet(tmp_path / MEASURES, index=False)
     with pytest.raises(VicinalError) as caught:
         read_measures(tmp_path, is_teacher=False)
-    assert str(caught.value).startswith(f"{tmp_path / MEASURES}: not the tables of a model ({fault}); delete ")
+    fault = "made by older code, without the table metrics, vicinal, confusion; delete "
+    assert str(caught.value).startswith(f"{tmp_path / MEASURES}: {fault}")
+    (tmp_path / MEASURES).write_text("x")
+    with pytest.raises(VicinalError, match="not a readable Parquet file"):
+        read_measures(tmp_path, is_teacher=False)
 
 
 def test_a_measurement_is_written_whole_or_not_at_all(tmp_path):

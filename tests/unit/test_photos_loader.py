@@ -11,8 +11,8 @@ from torchvision.transforms import CenterCrop, Resize
 from vicinal.data.photos.crops import random_boxes
 from vicinal.data.photos.loader import photo_batches
 from vicinal.data.photos.ordered import in_order
-from vicinal.data.photos.prepare import prepare_photos
 from vicinal.data.photos.store import PhotoStore
+from vicinal.data.prepare import prepare_data
 from vicinal.errors import VicinalError
 
 SIZE = 48
@@ -83,7 +83,7 @@ def near(pixels: np.ndarray, expected: Image.Image) -> None:
 def test_grey_and_larger_photos_are_decoded_as_by_pillow(tmp_path):
     photos = [photo(1, (500, 375)), photo(2, (375, 500), "L"), photo(3, (31, 800)), photo(4, progressive=True)]
     write_photos(tmp_path / "own", [*photos, *photos], [*photos, *photos])
-    store = prepare_photos(photo_spec(tmp_path, validation=2), tmp_path, tmp_path / "store")
+    store = prepare_data(photo_spec(tmp_path, validation=2), tmp_path, tmp_path / "store")
     positions = np.arange(4)
     # Crops of their own size are not resized: these are the decoded pixels.
     for position in positions:

@@ -18,9 +18,9 @@ from PIL import Image
 
 import vicinal
 from vicinal.data.photos import pack
-from vicinal.data.photos.prepare import prepare_photos
 from vicinal.data.photos.statistics import IMAGENET, photo_statistics
 from vicinal.data.photos.store import PhotoStore
+from vicinal.data.prepare import prepare_data
 from vicinal.data.scratch import FOLDER
 from vicinal.data.store import FORMS, PHOTO_FORMAT
 from vicinal.errors import VicinalError
@@ -29,7 +29,8 @@ FILES = FORMS[PHOTO_FORMAT]
 # In a process of its own, to be killed: packs slowly, in small pieces.
 SLOW = """
 import json, sys, time
-from vicinal.data.photos import pack, prepare
+from vicinal.data.photos import pack
+from vicinal.data.prepare import prepare_data
 encode, pack.PIECE = pack.encode_photo, 10
 
 def slowly(*arguments):
@@ -37,7 +38,7 @@ def slowly(*arguments):
     return encode(*arguments)
 
 pack.encode_photo = slowly
-prepare.prepare_photos(json.loads(sys.argv[1]), sys.argv[2], sys.argv[3])
+prepare_data(json.loads(sys.argv[1]), sys.argv[2], sys.argv[3])
 """
 
 
@@ -90,7 +91,7 @@ def test_the_record_holds_checksums_counts_and_the_origin_of_mean_and_sd(tmp_pat
 def test_every_format_becomes_a_jpeg_of_the_same_pixels(tmp_path, mode, form, kept):
     odd = photo(1, (61, 47), mode, form)
     write_photos(tmp_path / "own", [odd, *[photo(i) for i in range(2, 8)]], [photo(i) for i in range(8, 12)])
-    store = prepare_photos(photo_spec(tmp_path, validation=2), tmp_path, tmp_path / "store")
+    store = prepare_data(photo_spec(tmp_path, validation=2), tmp_path, tmp_path / "store")
     packed = bytes(store.read(0))
     assert Image.open(io.BytesIO(packed)).format == "JPEG"
     assert tuple(store.sizes[0]) == (47, 61)
@@ -106,7 +107,7 @@ def test_the_shorter_side_is_reduced_and_never_enlarged(tmp_path, size):
     large = photo(1, size)
     write_photos(tmp_path / "own", [large, *[photo(i) for i in range(2, 8)]], [photo(i) for i in range(8, 12)])
     spec = photo_spec(tmp_path, validation=2, shorter_side=64, quality=90)
-    store = prepare_photos(spec, tmp_path, tmp_path / "store")
+    store = prepare_data(spec, tmp_path, tmp_path / "store")
     expected = Image.open(io.BytesIO(large))
     scale = 64 / min(size)
     expected = expected.resize((int(size[0] * scale + 1e-9), int(size[1] * scale + 1e-9)), Image.Resampling.LANCZOS)
@@ -120,7 +121,7 @@ def test_killed_it_goes_on_and_the_store_is_the_same_byte_for_byte(tmp_path, mon
     write_bad(tmp_path / "own" / "train" / "class0" / "00004.JPEG")
     spec = photo_spec(tmp_path)
     monkeypatch.setattr(pack, "PIECE", 10)
-    prepare_photos(spec, tmp_path, tmp_path / "whole")
+    prepare_data(spec, tmp_path, tmp_path / "whole")
     environment = {**os.environ, "PYTHONPATH": str(Path(vicinal.__file__).parents[1])}
     command = [sys.executable, "-c", SLOW, json.dumps(spec), str(tmp_path), str(tmp_path / "killed")]
     process = subprocess.Popen(command, env=environment)
@@ -136,7 +137,7 @@ def test_killed_it_goes_on_and_the_store_is_the_same_byte_for_byte(tmp_path, mon
     encoded = []
     encode = pack.encode_photo
     monkeypatch.setattr(pack, "encode_photo", lambda *arguments: encoded.append(1) or encode(*arguments))
-    prepare_photos(spec, tmp_path, tmp_path / "killed")
+    prepare_data(spec, tmp_path, tmp_path / "killed")
     assert len(encoded) == 98 - 10 * pieces
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
     assert not left.exists()
@@ -152,12 +153,12 @@ def test_what_is_left_of_another_packing_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr(pack, "PIECE", 10)
     monkeypatch.setattr(pack, "encode_photo", failing(tmp_path / "own" / "train" / "class1" / "00021.JPEG"))
     with pytest.raises(RuntimeError, match="no more"):
-        prepare_photos(photo_spec(tmp_path), tmp_path, tmp_path / "store")
+        prepare_data(photo_spec(tmp_path), tmp_path, tmp_path / "store")
     assert (tmp_path / "store" / FOLDER / "piece-00000.npz").exists()
     monkeypatch.undo()
     other = photo_spec(tmp_path, shorter_side=20)
-    prepare_photos(other, tmp_path, tmp_path / "store")
-    prepare_photos(other, tmp_path, tmp_path / "fresh")
+    prepare_data(other, tmp_path, tmp_path / "store")
+    prepare_data(other, tmp_path, tmp_path / "fresh")
     assert content(tmp_path / "store") == content(tmp_path / "fresh")
 
 
@@ -176,10 +177,10 @@ def test_on_a_full_disk_the_file_is_named_and_later_it_goes_on(tmp_path, monkeyp
     small_folder(tmp_path, 90)
     monkeypatch.setattr(pack, "PIECE", 10)
     with full_disk(40_000), pytest.raises(OSError, match=r"too large.*photos\.bin"):
-        prepare_photos(photo_spec(tmp_path), tmp_path, tmp_path / "store")
+        prepare_data(photo_spec(tmp_path), tmp_path, tmp_path / "store")
     assert (tmp_path / "store" / FOLDER / "piece-00000.npz").exists()
-    prepare_photos(photo_spec(tmp_path), tmp_path, tmp_path / "store")
-    prepare_photos(photo_spec(tmp_path), tmp_path, tmp_path / "fresh")
+    prepare_data(photo_spec(tmp_path), tmp_path, tmp_path / "store")
+    prepare_data(photo_spec(tmp_path), tmp_path, tmp_path / "fresh")
     assert content(tmp_path / "store") == content(tmp_path / "fresh")
 
 
@@ -194,7 +195,7 @@ def test_a_few_bad_files_are_named_and_left_out(tmp_path):
     file = io.BytesIO()
     Image.fromarray(np.zeros((4, 5), dtype=np.uint16)).save(file, "PNG")
     (folder / "00009.JPEG").write_bytes(file.getvalue())
-    store = prepare_photos(photo_spec(tmp_path, bad_share=0.2), tmp_path, tmp_path / "store")
+    store = prepare_data(photo_spec(tmp_path, bad_share=0.2), tmp_path, tmp_path / "store")
     lines = (tmp_path / "store" / "bad_files.txt").read_text().splitlines()
     assert [line.split(": ")[0][-10:] for line in lines] == [f"{i:05d}.JPEG" for i in (1, 3, 5, 7, 9)]
     reasons = ["truncated", "empty", "not a picture", "no such file", "mode I;16"]
@@ -211,7 +212,7 @@ def test_too_many_bad_files_are_refused_in_one_line_and_nothing_is_left(tmp_path
     for number in (1, 3):
         write_bad(tmp_path / "own" / "train" / "class1" / f"{number:05d}.JPEG")
     with pytest.raises(VicinalError) as error:
-        prepare_photos(photo_spec(tmp_path), tmp_path, tmp_path / "store")
+        prepare_data(photo_spec(tmp_path), tmp_path, tmp_path / "store")
     line = str(error.value)
     assert "more than 1 of 48 photos cannot be read (data.bad_share 0.001)" in line
     assert "train/class1/00001.JPEG" in line
@@ -224,7 +225,7 @@ def test_a_class_without_a_readable_photo_is_named(tmp_path):
     for path in (tmp_path / "own" / "train" / "class0").iterdir():
         path.write_bytes(b"x")
     with pytest.raises(VicinalError, match=r'class 0 \("class0"\) has no readable image'):
-        prepare_photos(photo_spec(tmp_path, validation=2, bad_share=0.9), tmp_path, tmp_path / "store")
+        prepare_data(photo_spec(tmp_path, validation=2, bad_share=0.9), tmp_path, tmp_path / "store")
     assert [path.name for path in (tmp_path / "store").iterdir()] == ["bad_files.txt"]
 
 
@@ -244,7 +245,7 @@ def test_names_may_hold_anything(tmp_path):
     (folder / "train" / "class0" / "new\nline2.jpeg").write_bytes(b"bad")
     (folder / "train" / "class0" / "notes.txt").write_text("left out")
     (folder / "train" / "class0" / "._0.jpg").write_text("left out")
-    store = prepare_photos(photo_spec(tmp_path), tmp_path, tmp_path / "store")
+    store = prepare_data(photo_spec(tmp_path), tmp_path, tmp_path / "store")
     assert store.meta["images"] == 32 + len(names)
     sources = pq.read_table(tmp_path / "store" / "splits.parquet")["source"].to_pylist()
     assert {"train/class0/new\\nline.jpeg", "train/class0/öß🐈.jpeg", "train/class0/\\xff\\xfe.jpg"} <= set(sources)
@@ -266,10 +267,10 @@ def test_a_whole_store_is_kept_and_a_damaged_or_other_one_is_not(tmp_path):
     spec = photo_spec(tmp_path)
     for change, word in ((lambda: None, "kept"), (lambda: path.write_bytes(path.read_bytes()[:-1]), "instead of")):
         change()
-        prepare_photos(spec, tmp_path, tmp_path / "store", progress=said.append)
+        prepare_data(spec, tmp_path, tmp_path / "store", said.append)
         assert word in said[0]
         said.clear()
-    prepare_photos({**spec, "split_seed": 1}, tmp_path, tmp_path / "store", progress=said.append)
+    prepare_data({**spec, "split_seed": 1}, tmp_path, tmp_path / "store", said.append)
     assert "of another plan" in said[0]
     assert PhotoStore(tmp_path / "store", verify=True).meta["spec"]["split_seed"] == 1
 
@@ -287,7 +288,7 @@ def test_two_at_once_pack_it_once(tmp_path, monkeypatch):
     monkeypatch.setattr(pack, "encode_photo", slowly)
     with ThreadPoolExecutor(2) as pool:
         spec, target = photo_spec(tmp_path), tmp_path / "store"
-        futures = [pool.submit(prepare_photos, spec, tmp_path, target, said.append) for _ in range(2)]
+        futures = [pool.submit(prepare_data, spec, tmp_path, target, said.append) for _ in range(2)]
         assert len({future.result().sha256 for future in futures}) == 1
     assert len(encoded) == 32
     assert "waiting" in said[0]

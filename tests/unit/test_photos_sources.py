@@ -12,9 +12,9 @@ from PIL import Image
 
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.photos.folders import PhotoFolder, folder_identity
-from vicinal.data.photos.prepare import prepare_photos
 from vicinal.data.photos.sources import open_photos
 from vicinal.data.photos.splits import photo_splits
+from vicinal.data.prepare import prepare_data
 from vicinal.errors import VicinalError
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -31,7 +31,8 @@ def write_parquet(path: Path, photos: list, labels: list, names: list[str] | Non
 
 
 def parquet_spec(root: Path, **more) -> dict:
-    return {"name": "own", **resolve_source("own", root, "parquet"), "validation": 2, "split_seed": 0, **more}
+    own = {"store": "photos", "validation": 2, "split_seed": 0}
+    return {"name": "own", **resolve_source("own", root, "parquet"), **own, **more}
 
 
 def small_parquet(root: Path, **more) -> dict:
@@ -46,7 +47,7 @@ def small_parquet(root: Path, **more) -> dict:
 
 
 def test_the_bytes_of_parquet_files_are_kept_in_the_order_of_their_rows(tmp_path):
-    store = prepare_photos(small_parquet(tmp_path), tmp_path, tmp_path / "store")
+    store = prepare_data(small_parquet(tmp_path), tmp_path, tmp_path / "store")
     expected = [photo(i, (40 + i, 50 - i)) for i in range(13)] + [photo(i) for i in range(20, 25)]
     assert [bytes(store.read(i)) for i in range(18)] == expected
     assert store.labels.tolist() == [i % 2 for i in range(13)] + [0, 1, 0, 1, 0]
@@ -59,7 +60,7 @@ def test_the_bytes_of_parquet_files_are_kept_in_the_order_of_their_rows(tmp_path
 
 
 def test_some_rows_of_parquet_files_can_be_packed_alone(tmp_path):
-    store = prepare_photos(small_parquet(tmp_path, limit_train=4, limit_test=3), tmp_path, tmp_path / "store")
+    store = prepare_data(small_parquet(tmp_path, limit_train=4, limit_test=3), tmp_path, tmp_path / "store")
     table = pq.read_table(tmp_path / "store" / "splits.parquet").to_pydict()
     for index, name in zip(table["index"], table["source"], strict=True):
         file, _, row = name.rpartition(":")
@@ -85,7 +86,7 @@ def test_bad_rows_are_named(tmp_path):
     photos[3], photos[7] = None, b"no picture"
     write_parquet(tmp_path / "own" / "validation-0.parquet", photos, [0, 1] * 10, ["a", "b"])
     spec = parquet_spec(tmp_path, bad_share=0.1)
-    prepare_photos(spec, tmp_path, tmp_path / "store")
+    prepare_data(spec, tmp_path, tmp_path / "store")
     bad = (tmp_path / "store" / "bad_files.txt").read_text()
     assert bad == "validation-0.parquet:3: empty\nvalidation-0.parquet:7: not a picture\n"
 
@@ -103,7 +104,7 @@ def test_labels_that_are_none_are_named(tmp_path, labels, message):
     path = tmp_path / "own" / "train-00001-of-00002.parquet"
     write_parquet(path, [photo(i) for i in range(6)], labels, ["a", "b"])
     with pytest.raises(VicinalError, match=message):
-        prepare_photos(parquet_spec(tmp_path), tmp_path, tmp_path / "store")
+        prepare_data(parquet_spec(tmp_path), tmp_path, tmp_path / "store")
 
 
 def test_a_damaged_parquet_file_is_named(tmp_path):
@@ -111,9 +112,9 @@ def test_a_damaged_parquet_file_is_named(tmp_path):
     path = tmp_path / "own" / "validation-0.parquet"
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(VicinalError, match=r"validation-0\.parquet: has changed since the run was planned"):
-        prepare_photos(spec, tmp_path, tmp_path / "store")
+        prepare_data(spec, tmp_path, tmp_path / "store")
     with pytest.raises(VicinalError, match=r"validation-0\.parquet: damaged or not a Parquet file"):
-        prepare_photos(parquet_spec(tmp_path), tmp_path, tmp_path / "store")
+        prepare_data(parquet_spec(tmp_path), tmp_path, tmp_path / "store")
 
 
 def test_classes_are_those_of_torchvisions_image_folder(tmp_path):
@@ -210,7 +211,7 @@ def test_a_folder_that_is_no_data_set_is_refused_in_one_line(tmp_path, change, m
     folder = small_folder(tmp_path)
     change(folder)
     with pytest.raises(VicinalError, match=message) as error:
-        prepare_photos(photo_spec(tmp_path), tmp_path, tmp_path / "store")
+        prepare_data(photo_spec(tmp_path), tmp_path, tmp_path / "store")
     assert str(error.value).isprintable()
 
 
@@ -352,15 +353,15 @@ def test_a_folder_that_changed_after_the_plan_is_refused(tmp_path):
     spec = photo_spec(tmp_path)
     (folder / "train" / "class0" / "new.jpg").write_bytes(photo(1))
     with pytest.raises(VicinalError, match="own: its files have changed since the run was planned: run again"):
-        prepare_photos(spec, tmp_path, tmp_path / "store")
+        prepare_data(spec, tmp_path, tmp_path / "store")
 
 
 def test_real_photos(tmp_path):
     name = "imagenette160"
     if not (DATA / name).is_dir():
         pytest.skip(f"{DATA / name} is not there: put the Parquet files of {name} there to run this test")
-    spec = {"name": name, **resolve_source(name, DATA), "split_seed": 0, "limit_train": 300}
-    store = prepare_photos(spec, DATA, tmp_path / "store")
+    spec = {"name": name, "store": "photos", **resolve_source(name, DATA), "split_seed": 0, "limit_train": 300}
+    store = prepare_data(spec, DATA, tmp_path / "store")
     assert store.meta["counts"] == {"train": 300, "validation": 200, "test": 500}
     assert (np.bincount(store.labels[store.splits["train"]]) == 30).all()
     assert store.meta["class_names"][5] == "French horn"

@@ -18,6 +18,7 @@ from vicinal.config import Execution, read_config, validate
 from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive
 from vicinal.errors import VicinalError
 from vicinal.files import write_json
+from vicinal.planning.changes import find_changes
 from vicinal.planning.files import write_plans
 from vicinal.planning.plans import build_plans
 from vicinal.running.estimate.display import totals
@@ -127,7 +128,10 @@ def test_what_no_experiment_asks_for_any_more_can_be_removed(project):
 
 def overview(monkeypatch):
     monkeypatch.setattr("vicinal.running.estimate.overview.read_recorded", lambda results: Recorded())
-    return make_overview("digits", artefacts(ON), Execution(device="cpu"), 2, RESULTS)
+    wanted = artefacts(ON)
+    plans = list(build_plans(wanted))
+    changes = find_changes(plans, RESULTS)
+    return make_overview("digits", wanted, plans, changes, Execution(device="cpu"), 2, RESULTS) | {"left_out": []}
 
 
 def test_the_plan_says_what_to_expect(project, archive, monkeypatch):
@@ -135,11 +139,11 @@ def test_the_plan_says_what_to_expect(project, archive, monkeypatch):
     [path] = RESULTS.glob("data/*.corruptions.json")
     path.unlink()
     found = overview(monkeypatch)
-    [note] = found.notes
+    [note] = found["notes"]
     assert "data/digits-C.tar (0.0 GB) is to be downloaded" in note
     assert f"note:   {note}" in totals(found)
-    assert found.disk.parts["downloads"] == archive.size
-    assert found.stage("robustness").run
+    assert found["disk"]["parts"]["downloads"] == archive.size
+    assert any(job["stage"] == "robustness" for job in found["jobs"])
     assert corruption_notes(artefacts(), RESULTS) == []
 
 

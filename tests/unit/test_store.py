@@ -16,7 +16,7 @@ from scripts import SCRIPTS, run_script
 from vicinal import files
 from vicinal.data import prepare as module
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare_images
+from vicinal.data.prepare import prepare_data
 from vicinal.data.statistics import channel_statistics, constant_notes
 from vicinal.data.store import FORMAT, FORMS, DataStore
 from vicinal.errors import VicinalError
@@ -32,7 +32,7 @@ def digits(**more) -> dict:
 
 @pytest.fixture
 def store(tmp_path) -> DataStore:
-    return prepare_images(digits(), tmp_path, tmp_path / "store")
+    return prepare_data(digits(), tmp_path, tmp_path / "store")
 
 
 def options(tmp_path: Path, output: Path, **changes) -> list:
@@ -69,7 +69,7 @@ def test_splits_are_disjoint_and_stratified(store):
 
 
 def test_mean_and_std_are_those_of_the_training_images(store, tmp_path):
-    limited = prepare_images(digits(limit_train=100, limit_test=50), tmp_path, tmp_path / "limited")
+    limited = prepare_data(digits(limit_train=100, limit_test=50), tmp_path, tmp_path / "limited")
     assert limited.meta["counts"] == {"train": 100, "validation": 50, "test": 50}
     for made in (store, limited):
         pixels = made.images[made.splits["train"]].astype(np.float64) / 255
@@ -79,7 +79,7 @@ def test_mean_and_std_are_those_of_the_training_images(store, tmp_path):
 
 def test_each_seed_has_a_subset_of_its_own_and_all_the_same_test_split(tmp_path):
     one, other = (
-        prepare_images(digits(limit_train=100, subset_seed=seed), tmp_path, tmp_path / str(seed)) for seed in (0, 1)
+        prepare_data(digits(limit_train=100, subset_seed=seed), tmp_path, tmp_path / str(seed)) for seed in (0, 1)
     )
     assert len(np.intersect1d(one.splits["train"], other.splits["train"])) < 50
     for split in ("validation", "test"):
@@ -111,13 +111,13 @@ def test_the_record_of_the_split_names_every_image(store):
 
 
 def test_the_same_spec_gives_the_same_bytes(store, tmp_path):
-    again = prepare_images(digits(), tmp_path, tmp_path / "again")
+    again = prepare_data(digits(), tmp_path, tmp_path / "again")
     assert again.meta == store.meta
     assert all((again.directory / f).read_bytes() == (store.directory / f).read_bytes() for f in FILES)
 
 
 def test_the_hash_is_of_the_content(store, tmp_path):
-    other = prepare_images(digits(split_seed=1), tmp_path, tmp_path / "other")
+    other = prepare_data(digits(split_seed=1), tmp_path, tmp_path / "other")
     assert other.sha256 != store.sha256
     assert len(store.sha256) == 64
 
@@ -125,7 +125,7 @@ def test_the_hash_is_of_the_content(store, tmp_path):
 def test_a_whole_store_is_kept(store, tmp_path):
     stamps = {f: (store.directory / f).stat().st_mtime_ns for f in (*FILES, "meta.json")}
     lines: list[str] = []
-    kept = prepare_images(digits(split_seed=0.0), tmp_path, store.directory, lines.append)
+    kept = prepare_data(digits(split_seed=0.0), tmp_path, store.directory, lines.append)
     assert kept.meta == store.meta
     assert {f: (store.directory / f).stat().st_mtime_ns for f in stamps} == stamps
     assert lines == [f"{store.directory}: already there and whole, kept"]
@@ -143,7 +143,7 @@ def test_a_store_counts_as_whole_only_after_all_its_files_are_there(tmp_path, mo
 
     monkeypatch.setattr(Path, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        prepare_images(digits(), tmp_path, tmp_path / "store")
+        prepare_data(digits(), tmp_path, tmp_path / "store")
     assert {*FILES, "provenance.json"} <= set(moved)
     assert not (tmp_path / "store" / "meta.json").exists()
 
@@ -151,7 +151,7 @@ def test_a_store_counts_as_whole_only_after_all_its_files_are_there(tmp_path, mo
 @pytest.mark.parametrize("change", [{"split_seed": 5}, {"validation": 100}])
 def test_a_store_of_another_spec_is_replaced_and_other_files_stay(store, tmp_path, change):
     (store.directory / "prepare.log").write_text("a log")
-    changed = prepare_images(digits(**change), tmp_path, store.directory)
+    changed = prepare_data(digits(**change), tmp_path, store.directory)
     assert changed.sha256 != store.sha256
     assert DataStore(store.directory, verify=True).sha256 == changed.sha256
     assert sorted(p.name for p in store.directory.iterdir()) == sorted(
@@ -161,9 +161,9 @@ def test_a_store_of_another_spec_is_replaced_and_other_files_stay(store, tmp_pat
 
 def test_a_store_of_other_code_is_built_anew(store, tmp_path):
     lines: list[str] = []
-    prepare_images(digits(), tmp_path, store.directory, lines.append, code="abc")
+    prepare_data(digits(), tmp_path, store.directory, lines.append, code="abc")
     assert "of another plan" in lines[0]
-    prepare_images(digits(), tmp_path, store.directory, lines.append, code="abc")
+    prepare_data(digits(), tmp_path, store.directory, lines.append, code="abc")
     assert "kept" in lines[-1]
 
 
@@ -195,7 +195,7 @@ def test_verification_finds_one_wrong_bit_and_preparing_repairs_it(store, tmp_pa
     with pytest.raises(VicinalError, match=rf"{name}: its SHA-256 .*{remedy}"):
         DataStore(store.directory, verify=True)
     lines: list[str] = []
-    prepare_images(digits(), tmp_path, store.directory, lines.append)
+    prepare_data(digits(), tmp_path, store.directory, lines.append)
     assert name in lines[0]
     assert DataStore(store.directory, verify=True).meta == store.meta
 
@@ -259,7 +259,7 @@ def test_a_full_disk_leaves_the_store_that_was_there(store, tmp_path, monkeypatc
 
     monkeypatch.setattr(module, where, full)
     with pytest.raises(OSError, match="No space left on device") as caught:
-        prepare_images(digits(split_seed=1), tmp_path, store.directory)
+        prepare_data(digits(split_seed=1), tmp_path, store.directory)
     assert caught.value.filename.startswith(str(store.directory))
     assert sorted(p.name for p in store.directory.iterdir()) == sorted([*FILES, "meta.json", "provenance.json"])
     assert DataStore(store.directory, verify=True).sha256 == store.sha256
@@ -278,11 +278,11 @@ def test_a_kill_between_two_renames_leaves_no_store(store, tmp_path, monkeypatch
 
     monkeypatch.setattr(Path, "replace", replace)
     with pytest.raises(Killed):
-        prepare_images(digits(split_seed=1), tmp_path, store.directory)
+        prepare_data(digits(split_seed=1), tmp_path, store.directory)
     monkeypatch.undo()
     with pytest.raises(VicinalError, match="no whole data store"):
         DataStore(store.directory)
-    assert prepare_images(digits(split_seed=1), tmp_path, store.directory).sha256 != store.sha256
+    assert prepare_data(digits(split_seed=1), tmp_path, store.directory).sha256 != store.sha256
 
 
 def test_the_script_makes_the_store_its_record_and_its_key(tmp_path):

@@ -5,7 +5,7 @@ import torch
 from small_cohort import RECIPE
 
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare_images
+from vicinal.data.prepare import prepare_data
 from vicinal.data.store import DataStore
 from vicinal.files import read_json
 from vicinal.jobs.interruption import Interruption
@@ -23,7 +23,7 @@ TEMPERATURES = (1.0, 2.0, 4.0, 8.0, "std")
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> DataStore:
     spec = {"name": "digits", **resolve_source("digits", "data"), "validation": 30, "limit_train": 64}
-    return prepare_images(spec, "data", tmp_path_factory.mktemp("store"))
+    return prepare_data(spec, "data", tmp_path_factory.mktemp("store"))
 
 
 def wanted(folder, temperatures=TEMPERATURES):

@@ -10,7 +10,7 @@ import pytest
 from vicinal.audit import garbage
 from vicinal.audit.verify.layout import foreign_files
 from vicinal.data.catalogue import resolve_source
-from vicinal.data.prepare import prepare_images
+from vicinal.data.prepare import prepare_data
 from vicinal.data.scratch import FOLDER
 from vicinal.data.store import DataStore
 
@@ -20,7 +20,7 @@ SLOW = f"""
 import sys, time
 from pathlib import Path
 from vicinal.data import prepare as module
-from vicinal.data.prepare import prepare_images
+from vicinal.data.prepare import prepare_data
 folder, write = Path(sys.argv[1]), module.write_splits
 def wait_and_write(*arguments):
     (folder.parent / "ready").touch()
@@ -28,7 +28,7 @@ def wait_and_write(*arguments):
         time.sleep(0.01)
     write(*arguments)
 module.write_splits = wait_and_write
-prepare_images({SPEC!r}, folder, folder)
+prepare_data({SPEC!r}, folder, folder)
 """
 
 
@@ -55,7 +55,7 @@ def test_what_a_killed_process_left_is_removed_and_the_store_is_built(tmp_path, 
     slow.kill()
     slow.wait()
     assert (folder / FOLDER / "images.npy").stat().st_size > 1_797 * 64
-    store = prepare_images(SPEC, folder, folder)
+    store = prepare_data(SPEC, folder, folder)
     assert hidden(folder) == []
     assert DataStore(folder, verify=True).meta == store.meta
 
@@ -67,7 +67,7 @@ def test_a_second_process_waits_and_keeps_what_the_first_built(tmp_path, slow):
         lines.append(line)
         (tmp_path / "go").touch()
 
-    store = prepare_images(SPEC, folder, folder, say)
+    store = prepare_data(SPEC, folder, folder, say)
     assert slow.wait(timeout=60) == 0
     assert lines == [
         f"{folder}: another process is building it; waiting",
@@ -84,7 +84,7 @@ def test_a_build_that_fails_leaves_nothing(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr("vicinal.data.prepare.write_splits", fail)
     with pytest.raises(error):
-        prepare_images(SPEC, tmp_path, tmp_path / "store")
+        prepare_data(SPEC, tmp_path, tmp_path / "store")
     assert list((tmp_path / "store").iterdir()) == []
 
 

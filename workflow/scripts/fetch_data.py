@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from vicinal.data.fetch import fetch
-from vicinal.errors import run
+from vicinal.errors import run, say
 from vicinal.jobs.plan import read_plan
-from vicinal.jobs.script import heartbeat_of, job_parser, say, write_output
+from vicinal.jobs.script import heartbeat_of, job_parser, write_output
 
 
 def main() -> None:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from vicinal.errors import run
+from vicinal.errors import run, say
 from vicinal.files import write_json
 from vicinal.jobs.plan import read_plan
-from vicinal.jobs.script import Parser, heartbeat_of, say, write_output
+from vicinal.jobs.script import Parser, heartbeat_of, write_output
 from vicinal.models.fetch import fetch_weights
 from vicinal.models.pretrained import FOLDER, WEIGHTS
 

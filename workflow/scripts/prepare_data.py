@@ -1,16 +1,14 @@
 """Build the store of a data set from its plan."""
 
-from importlib import import_module
 from pathlib import Path
 
-from vicinal.data.prepare import prepare_images
-from vicinal.errors import run
+from vicinal.data.prepare import prepare_data
+from vicinal.errors import run, say
 from vicinal.files import write_json
 from vicinal.jobs.fingerprint import data_modules
 from vicinal.jobs.plan import record_key
-from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser, say
+from vicinal.jobs.script import checked_plan, heartbeat_of, job_parser
 from vicinal.results import META
-from vicinal.spec import PHOTOS
 
 
 def main() -> None:
@@ -27,10 +25,8 @@ def main() -> None:
     )
     args = parser.parse_args()
     plan = checked_plan(args.plan, "data", data_modules)
-    photos = plan["spec"].get("store") == PHOTOS
-    build = import_module("vicinal.data.photos.prepare").prepare_photos if photos else prepare_images
     with heartbeat_of(args.results, plan):
-        store = build(plan["spec"], args.root, args.output.parent, progress=say, code=plan["code"])
+        store = prepare_data(plan["spec"], args.root, args.output.parent, say, plan["code"])
     if args.output.name != META:
         write_json(args.output, store.meta)
     record_key(args.output, plan)

@@ -17,9 +17,14 @@ class VicinalError(Exception):
     """An error that a user can correct: the message names the field or file, what is wrong and what would be right."""
 
 
+def say(line: str) -> None:
+    """Print a line on standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def warn(line: str) -> None:
-    """Print a warning of a job to stderr; a run shows it to its user even if all goes well."""
-    print(f"warning: {line}", file=sys.stderr, flush=True)
+    """Print a warning on standard error; a run shows those of jobs to its user even if all goes well."""
+    say(f"warning: {line}")
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
@@ -33,11 +38,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 
 def check_text(field: str, text: str | None) -> None:
-    """Check that a text, if there is one, is one line of UTF-8 without control characters.
-
-    Raises:
-        VicinalError: it is not; ``field`` names it.
-    """
+    """Raise VicinalError, naming ``field``, unless a text is one line of UTF-8 without control characters, or None."""
     if text is not None and any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text):
         raise VicinalError(f"{field}: {text!a} has a line break, a control character or bytes that are not UTF-8")
 
@@ -61,7 +62,7 @@ def run(main: Callable[[], int | None]) -> None:
         if os.environ.get("VICINAL_TRACEBACK") or not of_user:
             raise
         for line in describe(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
+            say(f"error: {line}")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)  # as shells do

@@ -4,11 +4,13 @@ The workflow imports this module whenever it is parsed, so nothing heavy is impo
 """
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +29,8 @@ WORKFLOW = PACKAGE.parent
 LEFT_OVER = (".tmp-", ".old-")
 # Seconds between two attempts at a lock that another process holds.
 LOCK_POLL_SECONDS = 0.5
+# Errors of file systems that have no locks.
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def _sync(path: Path) -> None:
@@ -80,11 +84,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 def atomic_directory(path: Path | str, keep: Callable[[Path], bool] = lambda path: False) -> Iterator[Path]:
     """Yield an empty temporary directory beside ``path`` that replaces ``path`` when the block ends well.
 
-    When the block fails, the temporary directory is removed and ``path`` stays as it was.
-
-    Args:
-        path: of the directory.
-        keep: whether a directory that is there when the block ends stays; the new one is then dropped.
+    When the block fails, the temporary directory is removed and ``path`` stays as it was. So it does if ``keep`` says
+    so of a directory that is there when the block ends.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,31 +129,52 @@ def _replace_directory(path: Path, new: Path) -> None:
 
 
 @contextmanager
-def exclusive(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+def exclusive(
+    path: Path, waiting: Callable[[], None] = lambda: None, polled: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """Hold the kernel's lock of a file within the block; the kernel releases it when the process ends, even if killed.
 
-    On a file system without such locks the block runs without.
-
-    Args:
-        path: of the file, which is made if it is missing. Its content does not matter, and the block may remove it.
-        waiting: called once if another process holds the lock.
+    The file is made if it is missing, its content does not matter, and the block may remove it. While another process
+    holds the lock, ``waiting`` is called once and ``polled``, which may raise, before every further attempt. On a file
+    system without such locks the block runs without.
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path, fallback_to_soft=False)
+    lock, is_first = FileLock(path, fallback_to_soft=False), True
     try:
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            waiting()
-            lock.acquire(poll_interval=LOCK_POLL_SECONDS)
+        while not lock.is_locked:
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                if is_first:
+                    waiting()
+                is_first = False
+                polled()
+                time.sleep(LOCK_POLL_SECONDS)
     except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+        if error.errno not in NO_LOCKS:
             raise
     try:
         yield
     finally:
         lock.release()
+
+
+def is_locked(path: Path) -> tuple[bool | None, str]:
+    """Return whether a process holds the kernel's lock of a file (None: unknown), and its text; does not disturb it.
+
+    Raises OSError: the file cannot be opened.
+    """
+    with path.open("rb") as file:
+        text = file.read(200).decode(errors="replace").strip()
+        try:
+            # Shared, so that two who look do not see each other; closing gives it back.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True, text
+        except OSError:
+            return None, text
+    return False, text
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -172,22 +194,8 @@ def write_cache(path: Path, value: Any) -> None:
         write_json(path, value)
 
 
-def set_time(path: Path, time: float) -> None:
-    """Date a file; only its owner may, so that one of another user is replaced by a copy of one's own."""
-    try:
-        os.utime(path, (time, time))
-    except PermissionError:
-        with atomic_path(path) as temporary:
-            shutil.copyfile(path, temporary)
-            os.utime(temporary, (time, time))
-
-
 def read_json(path: Path | str) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
-
-    Raises:
-        VicinalError: the file is missing, not JSON, or holds something else.
-    """
+    """Read a JSON file that holds an object. Raises VicinalError: it is missing, not JSON, or holds something else."""
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -216,25 +224,24 @@ def read_object(path: Path | str) -> dict[str, Any]:
 
 
 def read_table(path: Path, remedy: str | None = None, columns: list[str] | None = None) -> "pd.DataFrame":
-    """Read a Parquet table that another job wrote.
+    """Read a Parquet table that another job wrote, all columns or some; ``remedy``: what else to do than delete it.
 
-    Args:
-        path: of the file.
-        remedy: what to do if it is missing or unreadable; by default to delete it and run again.
-        columns: those to read; by default all.
-
-    Raises:
-        VicinalError: it is missing or unreadable, or lacks a column; the message names it.
+    Raises VicinalError: it is missing or unreadable, or lacks a column; the message names it.
     """
     import pandas as pd
 
     try:
         return pd.read_parquet(path, columns=columns)
-    except FileNotFoundError:
-        raise VicinalError(f"{path}: no such file; {remedy or 'run ./reproduce to make it'}") from None
     except (OSError, ValueError) as error:
-        remedy = remedy or "delete it and run ./reproduce again"
-        raise VicinalError(f"{path}: not a readable Parquet file ({error}); {remedy}") from None
+        raise unreadable(path, error, remedy) from None
+
+
+def unreadable(path: Path, error: Exception, remedy: str | None = None) -> VicinalError:
+    """Return the error for a Parquet table that another job wrote, and that cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return VicinalError(f"{path}: no such file; {remedy or 'run ./reproduce to make it'}")
+    remedy = remedy or "delete it and run ./reproduce again"
+    return VicinalError(f"{path}: not a readable Parquet file ({error}); {remedy}")
 
 
 def write_table(path: Path, table: "pd.DataFrame | pa.Table") -> None:
@@ -261,15 +268,9 @@ def sha256(path: Path | str) -> str:
 
 
 def remembered_sums(paths: Iterable[Path], cache: Path | None, gone: bool = False) -> dict[Path, str]:
-    """Return path → SHA-256 of files of the user; files with the size and mtime in the cache are not read again.
+    """Return path → SHA-256 of files of the user; files with the size and mtime in the JSON ``cache`` are not read.
 
-    Args:
-        paths: of the files.
-        cache: JSON file that remembers the sums, or None.
-        gone: whether a removed file keeps its remembered sum.
-
-    Raises:
-        VicinalError: there is no such file, or it cannot be read.
+    ``gone``: a removed file keeps its remembered sum. Raises VicinalError: there is no such file, or it cannot be read.
     """
     remembered = read_object(cache) if cache is not None else {}
     before = dict(remembered)

@@ -10,24 +10,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Stage:
-    """One kind of artefact: what makes it, where it is, and what it is called.
+    """One kind of artefact: what makes it, where it is, and what it is called."""
 
-    Attributes:
-        rule: of Snakemake.
-        script: in workflow/scripts.
-        output: the declared output, below the results folder, with ``{id}``.
-        words: what a list of its artefacts is called.
-        log: file name of the log if it and the benchmark are beside the output; otherwise they are in folders of the
-            rule.
-        holds: what its records describe, if a user can accept them under changed code.
-    """
-
-    rule: str
-    script: str
-    output: str
-    words: str
+    rule: str  # of Snakemake
+    script: str  # in workflow/scripts
+    output: str  # the declared output, below the results folder, with ``{id}``
+    words: str  # what a list of its artefacts is called
+    # File name of the log if it and the benchmark are beside the output; otherwise they are in folders of the rule.
     log: str = ""
-    holds: str = ""
+    holds: str = ""  # what its records describe, if a user can accept them under changed code
 
     def output_of(self, id_: str) -> str:
         """Return the declared output of an artefact, below the results folder."""
@@ -74,6 +65,8 @@ STAGES = {
     "reports": Stage("make_report", "report.py", "{experiment}/report.html", "reports"),
     "collections": Stage("combine_reports", "combine.py", "{experiment}/report.html", "combined reports"),
 }  # fmt: skip
+# Rule → stage.
+STAGE_OF = {stage.rule: name for name, stage in STAGES.items()}
 # Stages whose jobs train models, and those whose jobs measure them. Only these jobs run on the device.
 TRAINED, MEASURED = ("teachers", "cohorts"), ("evaluations", "robustness")
 ON_DEVICE = TRAINED + MEASURED

@@ -18,8 +18,7 @@ GIVEN = "given"
 def normalise(value: Any) -> Any:
     """Return ``value`` with numbers normalised (4.0 becomes 4), None and neutral fields left out, tuples as lists.
 
-    Raises:
-        ValueError: a number is NaN or infinite.
+    Raises ValueError: a number is NaN or infinite.
     """
     if isinstance(value, dict):
         fields = {key: normalise(field) for key, field in value.items() if field is not None}

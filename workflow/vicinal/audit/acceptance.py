@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vicinal.errors import VicinalError
-from vicinal.evaluation.files import MEASURES, TABLE, needed_files, table_names, wanted_tables
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vicinal.evaluation.files import MEASURES, lacking_tables, needed_files
 from vicinal.evaluation.robustness import VALUES
-from vicinal.files import read_json, read_object, read_table, write_json
+from vicinal.files import read_json, read_object, write_json
 from vicinal.jobs.plan import measured_models, record_key, recorded_key, recorded_parts
 from vicinal.jobs.records import manifest_of
 from vicinal.planning.plans import Plan, Ref
@@ -27,7 +29,6 @@ def accept_code(plans: Iterable[Plan], results: Path) -> Iterator[str]:
 
     Args:
         plans: of all wanted artefacts, upstream ones first (``build_plans``).
-        results: the results folder, under the head's lock.
     """
     date = datetime.now(UTC).isoformat(timespec="seconds")
     accepted: Counter[tuple[str, str, str]] = Counter()
@@ -67,25 +68,20 @@ def _lacking(plan: Plan, folder: Path, record: dict[str, Any]) -> list[str]:
     if plan.stage == "robustness":
         return [] if VALUES in record else [f"metrics in {EVALUATION}"]
     if plan.stage == "evaluations":
-        return lacking_tables(folder, record["spec"]["unit"]["stage"] == "teacher")
+        return lacking_files(folder, record["spec"]["unit"]["stage"] == "teacher")
     return []
 
 
-def lacking_tables(folder: Path, is_teacher: bool) -> list[str]:
-    """Return the names of the tables that a model's evaluation lacks.
-
-    Args:
-        folder: of the evaluated model.
-        is_teacher: whether the tables that only teachers have are wanted too.
-    """
+def lacking_files(folder: Path, is_teacher: bool) -> list[str]:
+    """Return the names of the files and tables that a model's evaluation lacks; teachers have more than others."""
     absent = [name for name in needed_files("evaluations", is_teacher) if not (folder / name).is_file()]
     if MEASURES in absent:
         return absent
     try:
-        present = table_names(read_table(folder / MEASURES, columns=[TABLE]))
-    except (VicinalError, ValueError):
+        present = pq.read_schema(folder / MEASURES).names
+    except (pa.ArrowException, OSError):
         return [f"a readable {MEASURES}", *absent]
-    return absent + [f"{name} in {MEASURES}" for name in wanted_tables(is_teacher) if name not in present]
+    return absent + [f"{name} in {MEASURES}" for name in lacking_tables(present, is_teacher)]
 
 
 def _rewrite(path: Path, content: Any) -> None:

@@ -52,12 +52,7 @@ def jobs_at_work(results: Path) -> set[str]:
 
 
 def find_garbage(results: Path, references: References) -> list[Item]:
-    """Return what no experiment refers to. Symbolic links are neither followed nor listed.
-
-    Args:
-        results: the results folder.
-        references: what the experiments refer to.
-    """
+    """Return what no experiment refers to. Symbolic links are neither followed nor listed."""
     return [*_artefacts(results, references), *_bookkeeping(results, references), *_left_over(results)]
 
 
@@ -169,12 +164,7 @@ def _status(path: Path) -> list[os.stat_result]:
 
 
 def remove(results: Path, items: Iterable[Item]) -> None:
-    """Remove items. Call it under the head's lock, when no job is at work.
-
-    Raises:
-        ValueError: an item does not lie in the results folder, or is published.
-        OSError: a file cannot be removed.
-    """
+    """Remove items, under the head's lock, when no job works. Raises ValueError: one lies elsewhere or is published."""
     for item in items:
         parts = item.path.relative_to(results).parts
         if not parts or parts[0] == PUBLISHED or ".." in parts:
@@ -187,12 +177,7 @@ def remove(results: Path, items: Iterable[Item]) -> None:
 
 
 def by_kind(items: Iterable[Item], hours: Mapping[Path, float]) -> list[tuple[str, int, int, int, float]]:
-    """Return (kind, number of items, files, bytes, hours that making them took), the largest first.
-
-    Args:
-        items: the garbage.
-        hours: of each record in the results folder (``hours_to_make``).
-    """
+    """Return (kind, items, files, bytes, hours to make them), the largest first; ``hours``: see ``hours_to_make``."""
     groups: dict[str, list[Item]] = defaultdict(list)
     kinds = {}
     for item in items:

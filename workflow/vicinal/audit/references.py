@@ -17,30 +17,17 @@ from vicinal.results import MEASURED, PLAN, PUBLISHED
 
 @dataclass
 class References:
-    """What is referred to.
+    """What is referred to."""
 
-    Attributes:
-        ids: stage → ids of artefacts.
-        measured: pairs (evaluation, model).
-        names: of experiments and collections.
-        sources: files that were read.
-        problems: one line for each config or record that could not be read.
-    """
-
-    ids: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    measured: set[tuple[str, str]] = field(default_factory=set)
-    names: set[str] = field(default_factory=set)
-    sources: list[Path] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    ids: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # stage → ids of artefacts
+    measured: set[tuple[str, str]] = field(default_factory=set)  # pairs (evaluation, model)
+    names: set[str] = field(default_factory=set)  # of experiments and collections
+    sources: list[Path] = field(default_factory=list)  # files that were read
+    problems: list[str] = field(default_factory=list)  # one line for each config or record that could not be read
 
 
 def find_references(results: Path, configs: Iterable[Path]) -> References:
-    """Return what configs and the tables of a results folder refer to.
-
-    Args:
-        results: the results folder.
-        configs: config files, of experiments or collections.
-    """
+    """Return what configs and the tables of a results folder refer to."""
     found = References()
     members = cohort_members(results)
     for path in configs:

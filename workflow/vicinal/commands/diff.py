@@ -8,12 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from vicinal.errors import VicinalError, nearest
 from vicinal.files import write_text
 from vicinal.planning.experiments import RESULTS
-from vicinal.running.console import make_console
+from vicinal.running.console import make_console, make_table
 from vicinal.words import count, number
 
 # Metrics that are shown; --all shows every one.
@@ -51,11 +49,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def find_tables(name: str) -> Path:
-    """Return the folder of an experiment's tables: the one named, or that of this name in results/.
-
-    Raises:
-        VicinalError: there are no tables.
-    """
+    """Return the folder of tables of this name, in results/ or anywhere. Raises VicinalError: there are none."""
     for folder in (RESULTS / name, Path(name)):
         if (folder / "metrics.parquet").is_file():
             return folder
@@ -70,7 +64,7 @@ def show(found: dict[str, Any], names: tuple[str, str], everything: bool) -> Non
     first, second = names
     if found["settings"]:
         rows = [[row["setting"], row["role"], row["first"], row["second"]] for row in found["settings"]]
-        console.print(_table(["settings", "of", first, second], rows))
+        console.print(make_table(["settings", "of", first, second], rows))
     else:
         print("settings: the same")
     models = found["models"]
@@ -83,7 +77,7 @@ def show(found: dict[str, Any], names: tuple[str, str], everything: bool) -> Non
     print()
     if found["metrics"]:
         head = ["metrics that differ (test split)", "", first, second, "difference [95 % interval]", "seeds"]
-        console.print(_table(head, [_metric(row) for row in found["metrics"]], right=(2, 3, 4, 5)))
+        console.print(make_table(head, [_metric(row) for row in found["metrics"]], right=(2, 3, 4, 5)))
     else:
         print("metrics: none of those that both have differs")
     print(f"{count(found['equal'], 'number')} of those that both have the same at every seed\n")
@@ -91,7 +85,7 @@ def show(found: dict[str, Any], names: tuple[str, str], everything: bool) -> Non
         [row["claim"], *(_verdict(row[key], row[f"{key}_effect"]) for key in ("first", "second"))]
         for row in found["verdicts"]
     ]
-    console.print(_table(["claim", first, second], rows))
+    console.print(make_table(["claim", first, second], rows))
 
 
 def _metric(row: dict[str, Any]) -> list[str]:
@@ -103,14 +97,3 @@ def _metric(row: dict[str, Any]) -> list[str]:
 
 def _verdict(verdict: str, effect: str) -> str:
     return verdict if effect == "–" else f"{verdict}: {effect}"
-
-
-def _table(head: list[str], rows: list[list[str]], right: tuple[int, ...] = ()) -> Table:
-    from rich.text import Text
-
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for at, name in enumerate(head):
-        table.add_column(Text(name), justify="right" if at in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table

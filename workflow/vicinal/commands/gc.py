@@ -9,15 +9,14 @@ anything in results/published or outside of results/.
 import argparse
 from pathlib import Path
 
-from rich.table import Table
-
 from vicinal.audit.garbage import Item, by_kind, find_garbage, jobs_at_work, remove, unknown_experiments
 from vicinal.audit.references import References, find_references
 from vicinal.errors import VicinalError
 from vicinal.planning.experiments import EXPERIMENTS, RESULTS, SNAPSHOT
-from vicinal.running.console import make_console
+from vicinal.planning.files import snakemake_is_locked
+from vicinal.running.console import make_console, make_table
 from vicinal.running.estimate.recorded import hours_to_make
-from vicinal.running.runner import head_lock, snakemake_is_locked
+from vicinal.running.runner import head_lock
 from vicinal.words import count, duration, size
 
 
@@ -51,11 +50,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def check_nothing_runs() -> None:
-    """Refuse to remove results while something works on them.
-
-    Raises:
-        VicinalError: a job is at work, e.g. one whose run was killed, or somebody called ``snakemake`` directly.
-    """
+    """Raise VicinalError if a job is at work, e.g. of a killed run, or somebody called ``snakemake`` directly."""
     if snakemake_is_locked():
         raise VicinalError(
             ".snakemake/locks: a snakemake is working here, or was killed; wait for it, or let ./reproduce finish first"
@@ -78,14 +73,13 @@ def show(references: References, everything: bool) -> list[Item]:
     items = find_garbage(RESULTS, references)
     total = size(sum(item.bytes for item in items))
     if items:
-        table = Table(box=None, pad_edge=False)
-        table.add_column("not referred to")
-        for column in ("number", "files", "size", "took"):
-            table.add_column(column, justify="right")
         rows = by_kind(items, hours_to_make(RESULTS))
-        for kind, number, files, bytes_, hours in rows:
-            table.add_row(kind, f"{number:,}", f"{files:,}", size(bytes_), duration(3600 * hours) if hours else "")
-        make_console().print(table)
+        shown = [
+            (kind, f"{number:,}", f"{files:,}", size(bytes_), duration(3600 * hours) if hours else "")
+            for kind, number, files, bytes_, hours in rows
+        ]
+        head = ("not referred to", "number", "files", "size", "took")
+        make_console().print(make_table(head, shown, right=(1, 2, 3, 4)))
     if everything:
         for item in sorted(items, key=lambda item: -item.bytes):
             print(f"{size(item.bytes):>10}  {item.path}")

@@ -2,10 +2,10 @@
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
-from functools import partial
 
+from vicinal.errors import say
+from vicinal.planning.changes import find_changes
 from vicinal.planning.experiments import (
     RESULTS,
     SETTINGS,
@@ -14,6 +14,7 @@ from vicinal.planning.experiments import (
     read_experiments,
     resolve_each,
 )
+from vicinal.planning.plans import build_plans
 from vicinal.planning.problems import Problem, errors_of, refuse
 
 ELSEWHERE = "Times are for this machine; for a GPU elsewhere add --set execution.device=cuda."
@@ -26,7 +27,7 @@ SCHEMA = """
   stages      {stage, wanted, run, train, keep}: numbers of jobs, and of models trained and kept (null: trains none)
   totals      {jobs, students, students_kept, teachers, teachers_kept, cluster_jobs (rule → number)}
   time        {device, hardware, device_hours (of the GPU, or of cores), other_core_hours, wall_seconds, slots (jobs at
-              a time), sources (words → number of jobs)}
+              a time), cores, threads (of a job), sources (words → number of jobs)}
   disk        {parts (name → bytes), needed, free (bytes), fits}
   energy      {kwh, co2_kg, cost, currency} of the jobs on the device; null: execution.energy says no power
   left_out    names of experiments that cannot run and that these numbers leave out; if there are any, the exit status
@@ -61,17 +62,17 @@ def main(args: argparse.Namespace) -> int:
         refuse(problems)
         return 1
     left_out = [experiment.name for experiment in experiments if experiment.name not in artefacts.studies]
-    overview = make_overview(name, artefacts, execution, args.cores, RESULTS, left_out)
-    problems += find_problems(
-        artefacts, execution, RESULTS, overview.changes, say=partial(print, file=sys.stderr, flush=True)
-    )
+    plans = list(build_plans(artefacts))
+    changes = find_changes(plans, RESULTS)
+    overview = make_overview(name, artefacts, plans, changes, execution, args.cores, RESULTS) | {"left_out": left_out}
+    problems += find_problems(artefacts, execution, RESULTS, changes, say=say)
     if args.json:
         listed = {"problems": [asdict(problem) for problem in problems]}
-        print(json.dumps({**overview.as_json(), **listed}, indent=1))
-        return int(bool(left_out))
-    console = make_console()
-    show(overview, console, args.all)
-    show_lines(preflight_lines(problems, bool(overview.changes)), console)
+        print(json.dumps(overview | listed, indent=1))
+    else:
+        console = make_console()
+        show(overview, console, args.all)
+        show_lines(preflight_lines(problems, bool(changes)), console)
     return int(bool(left_out))
 
 

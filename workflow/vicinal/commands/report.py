@@ -41,11 +41,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def find_experiments(folder: Path) -> list[Path]:
-    """Return the folders of experiments: the one given, or those in it.
-
-    Raises:
-        VicinalError: there is no such folder, or no table of metrics in it.
-    """
+    """Return the folders of experiments: the one given, or those in it. Raises VicinalError: there is none."""
     if not folder.is_dir():
         raise VicinalError(f"--from {folder}: no such folder; name one with an experiment's tables (results/NAME)")
     if (folder / "metrics.parquet").exists():

@@ -87,8 +87,7 @@ def main(args: argparse.Namespace) -> int:
 def find_monitor(args: argparse.Namespace) -> Monitor | None:
     """Return a monitor of the experiment asked for, else of the one that ran last; None where nothing ever ran.
 
-    Raises:
-        VicinalError: there is no such experiment, its config is wrong, or its data cannot be found.
+    Raises VicinalError: there is no such experiment, its config is wrong, or its data cannot be found.
     """
     has_run = any(path.is_dir() for path in SNAPSHOT.parent.glob("*"))
     if args.experiment is None and not args.set:

@@ -4,12 +4,11 @@ Exit status: 0 if all agree, 1 if there are problems (with --strict also if ther
 
 import argparse
 import json
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from vicinal.audit.verify.findings import RUN
-from vicinal.errors import VicinalError
+from vicinal.errors import VicinalError, say
 from vicinal.planning.experiments import RESULTS, SETTINGS, add_experiment_arguments, read_artefacts, run_command
 from vicinal.planning.plans import build_plans
 from vicinal.results import TRAINED
@@ -54,8 +53,7 @@ def main(args: argparse.Namespace) -> int:
         if not any((RESULTS / plan.output).exists() for plan in plans if plan.stage in (*TRAINED, "experiments")):
             raise VicinalError(f"{RESULTS}: {name} was never run here: there is nothing to verify; {again}")
         if find_head(RESULTS).running:
-            note = "a run is working here: what it has not finished is reported as missing or stale"
-            print(note, file=sys.stderr, flush=True)
+            say("a run is working here: what it has not finished is reported as missing or stale")
         ledger = verify(plans, RESULTS, names)
         ledger.problems = [replace(each, remedy=each.remedy.replace(RUN, again)) for each in ledger.problems]
     failed = bool(ledger.problems) or (args.strict and bool(ledger.mixtures))

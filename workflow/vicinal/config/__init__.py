@@ -21,31 +21,3 @@ from vicinal.config.reading import parse_yaml, read_config, write_yaml
 from vicinal.config.schema import Data, Energy, Execution, Experiment, Recipe
 from vicinal.config.teacher import PUBLISHED, TeacherEntry
 from vicinal.config.values import METHODS, RESERVED_NAMES
-
-__all__ = [
-    "GRID_KEYS",
-    "METHODS",
-    "PUBLISHED",
-    "RESERVED_NAMES",
-    "SHORT_KEYS",
-    "Cluster",
-    "Data",
-    "Energy",
-    "Execution",
-    "Experiment",
-    "Grid",
-    "Loss",
-    "Override",
-    "Recipe",
-    "TeacherEntry",
-    "experiment_file",
-    "json_schema",
-    "overrides_of_snakemake",
-    "parse_yaml",
-    "read_cluster",
-    "read_config",
-    "run_name",
-    "validate",
-    "validate_cluster",
-    "write_yaml",
-]

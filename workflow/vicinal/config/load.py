@@ -40,7 +40,6 @@ def validate(
         config: the settings; short keys at the top are overrides.
         where: what to call the config in messages, e.g. the file's name.
         overrides: ``KEY=VALUE`` texts with values in YAML form, or pairs; applied to each experiment.
-        folder: of the experiments that a collection names.
 
     Raises:
         VicinalError: one line a problem: where, which field, what is wrong, what would be right.
@@ -73,13 +72,7 @@ def validate(
 
 
 def run_name(config: Mapping, experiments: Sequence[Experiment], overrides: Iterable[str | Override] = ()) -> str:
-    """Return the name of what a config runs: that of its one experiment, or of the collection.
-
-    Args:
-        config: not yet validated.
-        experiments: validated with ``overrides``.
-        overrides: see ``validate``.
-    """
+    """Return the name of what a config, not yet validated, runs: of its one experiment, or of the collection."""
     if "experiments" not in config:
         return experiments[0].name
     changed = any(experiment.variant_of for experiment in experiments) and not config.get("variant_of")
@@ -103,14 +96,8 @@ def _experiment(config: dict, changes: list[Override], where: str) -> Experiment
 def overrides_of_snakemake(config: Mapping, path: str = "") -> Iterator[Override]:
     """Yield what ``snakemake --config`` was given as overrides, with the meaning that ``--set`` gives them.
 
-    Snakemake leaves words within lists and mappings as text, and adds a mapping to that of the file.
-
-    Args:
-        config: as Snakemake has parsed it.
-        path: of the fields above, with a dot behind it.
-
-    Raises:
-        VicinalError: a value is not YAML.
+    Snakemake leaves words within lists and mappings as text, and adds a mapping to that of the file. ``path`` is that
+    of the fields above, with a dot behind it.
     """
     for key, value in config.items():
         if isinstance(value, Mapping):
@@ -128,29 +115,17 @@ def _read_words(value: Any, where: str) -> Any:
 
 
 def read_cluster(path: Path | str) -> Cluster:
-    """Return the settings of a cluster from their own file.
-
-    Raises:
-        VicinalError: the file is missing or wrong.
-    """
+    """Return the settings of a cluster from their own file. Raises VicinalError: it is missing or wrong."""
     return validate_cluster(read_config(path), str(path))
 
 
 def validate_cluster(config: Mapping, where: str) -> Cluster:
-    """Return validated settings of a cluster.
-
-    Raises:
-        VicinalError: one line a problem.
-    """
+    """Return validated settings of a cluster. Raises VicinalError: one line a problem."""
     return _validated(Cluster, config, where)
 
 
 def experiment_file(name: str, folder: Path | str = "experiments") -> Path:
-    """Return the file of the experiment ``name``: ``experiments/NAME.yaml``, or ``config.yaml`` for the default one.
-
-    Raises:
-        VicinalError: there is none; the nearest names are suggested.
-    """
+    """Return ``experiments/NAME.yaml``, or ``config.yaml`` for the default one. Raises VicinalError: there is none."""
     folder = Path(folder)
     root, plus, _ = name.partition(PLUS)
     if plus:
@@ -178,8 +153,7 @@ def _distinct_names(experiments: list[Experiment], where: str, collection: Any) 
 def read_overrides(given: Iterable[str | Override]) -> list[Override]:
     """Return overrides as pairs: those of ``--set`` are KEY=VALUE texts, with values in YAML form.
 
-    Raises:
-        VicinalError: a text is not of this form.
+    Raises VicinalError: a text is not of this form.
     """
     return [_split_override(one) if isinstance(one, str) else one for one in given]
 
@@ -217,9 +191,10 @@ def _main_block(blocks: Any, key: str) -> str:
     if MAIN in names or not names:
         return MAIN
     if len(names) > 1:
+        shown = [name if name.isprintable() else repr(name) for name in map(str, names)]
         raise VicinalError(
-            f"--set {key}: in which block? There are {', '.join(names)}, and none is called {MAIN}: give "
-            f"grids.{names[0]}.{key}"
+            f"--set {key}: in which block? There are {', '.join(shown)}, and none is called {MAIN}: give "
+            f"grids.{shown[0]}.{key}"
         )
     return names[0]
 

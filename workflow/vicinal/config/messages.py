@@ -30,13 +30,9 @@ NAME = "a name of letters, digits, '_' and '-', at most 64"
 
 
 def explain(model: type[BaseModel], problem: Any, config: Mapping, more: Iterable[str] = ()) -> str:
-    """Return one line for one of pydantic's findings: field, what is wrong, what would be right.
+    """Return one line for one of pydantic's findings (``ValidationError.errors()``): field, fault, what would be right.
 
-    Args:
-        model: that the config was validated as.
-        problem: the finding, an entry of ``ValidationError.errors()``.
-        config: the config.
-        more: keys that are valid at the top besides the fields.
+    ``more`` are keys that are valid at the top besides the fields.
     """
     path = _key_path(problem, config)
     field = ".".join(part if part.isprintable() else repr(part) for part in path) or "the config"

@@ -68,11 +68,7 @@ for _tag, (_words, _first) in CORE_SCHEMA.items():
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """Parse YAML safely.
-
-    Raises:
-        VicinalError: the text, called ``where``, is not YAML, or has a key twice.
-    """
+    """Parse YAML safely. Raises VicinalError: the text, called ``where``, is not YAML, or has a key twice."""
     try:
         return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
@@ -90,11 +86,7 @@ def write_yaml(value: Any) -> str:
 
 
 def read_config(path: Path | str) -> dict:
-    """Read a config file into a mapping, not yet validated.
-
-    Raises:
-        VicinalError: the file is missing or not a YAML mapping.
-    """
+    """Read a config file, not yet validated. Raises VicinalError: it is missing or not a YAML mapping."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:

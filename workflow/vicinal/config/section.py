@@ -10,11 +10,7 @@ PLAIN_NUMBER = r"[-+]?(0|[1-9][0-9]*)(\.[0-9]*)?([eE][-+]?[0-9]{1,3})?"
 
 
 def as_number(value: Any) -> Any:
-    """Return the number that a text is, and any other value as it is.
-
-    Raises:
-        ValueError: a truth value, or a text that is no plain decimal number.
-    """
+    """Return the number that a text is, and any other value as it is. Raises ValueError: no plain number."""
     if isinstance(value, bool):
         raise ValueError(f"{str(value).lower()} is not a number")
     if not isinstance(value, str):

@@ -57,11 +57,7 @@ def _results_name(name: str) -> str:
 
 
 def check_variant(name: str, variant_of: str | None) -> None:
-    """Refuse a name with a + where no run with ``--set`` gave it.
-
-    Raises:
-        ValueError: the name is that of a variant, and ``variant_of`` is not what stands before its +.
-    """
+    """Refuse a name with a + where no run with ``--set`` gave it: ValueError."""
     root, plus, _ = name.partition(PLUS)
     if variant_of != (root if plus else None):
         said = f"variant_of: {variant_of!r}" if variant_of is not None else "no variant_of"

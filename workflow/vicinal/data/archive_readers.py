@@ -51,10 +51,9 @@ FASHION_MNIST_CLASSES = (
 
 
 def read_cifar(path: Path, layout: CifarLayout) -> tuple[list[Chunk], list[str]]:
-    """Return the images of each file of a CIFAR archive (the "python version"), train first, and its class names.
+    """Return the images of each file of a CIFAR archive, train first, and its class names.
 
-    Raises:
-        VicinalError: it lacks files of the layout, or they are not in CIFAR's format.
+    Raises VicinalError: it lacks files of the layout, or they are not in CIFAR's format.
     """
     wanted = {*layout.train, *layout.test, layout.meta}
     found: dict[str, Any] = {}
@@ -110,11 +109,7 @@ def read_data(file: BinaryIO) -> Any:
 
 
 def read_fashion_mnist(folder: Path) -> tuple[list[Chunk], list[str]]:
-    """Return the images of Fashion-MNIST, train first, and its class names.
-
-    Raises:
-        VicinalError: a file is not in the IDX format.
-    """
+    """Return Fashion-MNIST's images, train first, and class names. Raises VicinalError: a file is not IDX."""
     parts = []
     for split, prefix in (("train", "train"), ("test", "t10k")):
         images = read_idx(folder / f"{prefix}-images-idx3-ubyte.gz", 3)[..., np.newaxis]
@@ -126,11 +121,7 @@ def read_fashion_mnist(folder: Path) -> tuple[list[Chunk], list[str]]:
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """Return the array in a file of the IDX format of MNIST, uint8: magic number, shape (big endian), values.
-
-    Raises:
-        VicinalError: the file is not in this format, or has another number of dimensions.
-    """
+    """Return the uint8 array in a file of MNIST's format IDX. Raises VicinalError: another format or shape."""
     try:
         content = gzip.decompress(path.read_bytes())
         if content[:4] != bytes([0, 0, 8, dimensions]):

@@ -9,19 +9,12 @@ _FASHION_URL = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/
 
 @dataclass(frozen=True)
 class Archive:
-    """A published file.
+    """A published file."""
 
-    Attributes:
-        md5: as its authors publish it; part of the data set's identity.
-        sha256: that the file is checked against.
-        size: in bytes.
-        url: https only.
-    """
-
-    md5: str
-    sha256: str
-    size: int
-    url: str
+    md5: str  # as its authors publish it; part of the data set's identity
+    sha256: str  # that the file is checked against
+    size: int  # in bytes
+    url: str  # https only
 
 
 ARCHIVES: dict[str, dict[str, Archive]] = {

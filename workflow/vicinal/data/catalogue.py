@@ -21,25 +21,15 @@ OTHER_VALIDATION = 0.1  # share of the training split, for data sets that are no
 
 @dataclass(frozen=True)
 class Known:
-    """One known data set.
+    """One known data set."""
 
-    Attributes:
-        torchvision: name of the class in ``torchvision.datasets`` that has the same archives, or None.
-        folder: where the archives lie below ``data.root``, torchvision's own layout.
-        archives: file name → checksum and address.
-        label_column: the label column of the Parquet form.
-        test: images held out for testing, if the source has no test split.
-        validation: images taken from the training split for validation.
-        train: images trained on; None: all that are left.
-    """
-
-    torchvision: str | None = None
-    folder: str = ""
-    archives: Mapping[str, Archive] = field(default_factory=dict)
-    label_column: str | None = None
-    test: int | None = None
-    validation: int = 5_000
-    train: int | None = None
+    torchvision: str | None = None  # name of the class in ``torchvision.datasets`` that has the same archives, or None
+    folder: str = ""  # where the archives lie below ``data.root``, torchvision's own layout
+    archives: Mapping[str, Archive] = field(default_factory=dict)  # file name → checksum and address
+    label_column: str | None = None  # the label column of the Parquet form
+    test: int | None = None  # images held out for testing, if the source has no test split
+    validation: int = 5_000  # images taken from the training split for validation
+    train: int | None = None  # images trained on; None: all that are left
 
 
 DATA_SETS: dict[str, Known] = {
@@ -162,12 +152,9 @@ def resolve_kind(name: str, root: Path | str, source: str = "auto") -> str:
 
 
 def source_files(name: str, root: Path | str, source: str) -> dict[str, Path]:
-    """Return name → path of the files on disk that a data set is read from (torchvision: the expected archives).
+    """Return name → path of the files that a data set is read from, by its ``resolve_kind``; else of the archives.
 
-    ``source`` is as ``resolve_kind`` returns it.
-
-    Raises:
-        VicinalError: the name is not valid, there are no such Parquet files, or scikit-learn is missing (digits).
+    Raises VicinalError: the name is not valid, there are no such Parquet files, or scikit-learn is missing (digits).
     """
     _check_name(name)
     if source == "parquet":

@@ -18,19 +18,12 @@ _LABELS = "whole numbers, text or true and false"
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of the columns of a data set, and of its classes if the file has them.
+    """The names of the columns of a data set, and of its classes if the file has them."""
 
-    Attributes:
-        image: column of the encoded images.
-        nested: whether it is a struct with the field ``bytes``.
-        label: column of the labels.
-        class_names: by label, or None.
-    """
-
-    image: str
-    nested: bool
-    label: str
-    class_names: list[str] | None
+    image: str  # column of the encoded images
+    nested: bool  # whether it is a struct with the field ``bytes``
+    label: str  # column of the labels
+    class_names: list[str] | None  # by label, or None
 
 
 def find_columns(path: Path, schema: pa.Schema, image: str | None, label: str | None) -> Columns:
@@ -40,8 +33,6 @@ def find_columns(path: Path, schema: pa.Schema, image: str | None, label: str | 
     so or is a ClassLabel by the metadata ``huggingface``; without any, in the only column of integers.
 
     Args:
-        path: of the file, for messages.
-        schema: of the file.
         image: column of the images; None: the only one there is.
         label: column of the labels; None: found by its name.
 

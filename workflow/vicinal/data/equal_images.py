@@ -12,12 +12,7 @@ def digest(image: bytes) -> int:
 
 
 def equal_images(digests: np.ndarray, splits: Mapping[str, np.ndarray]) -> dict[str, int]:
-    """Return how many images of the test and the validation split equal a training image.
-
-    Args:
-        digests: of all images, (N,) uint64.
-        splits: ``train``, ``validation``, ``test`` → positions.
-    """
+    """Return how many test and validation images equal a training image; ``digests``: of all images, (N,) uint64."""
     seen = digests[splits["train"]]
     return {split: int(np.isin(digests[splits[split]], seen).sum()) for split in ("test", "validation")}
 

@@ -11,11 +11,8 @@ from vicinal.jobs.download import provide
 def fetch(name: str, root: Path | str, source: str = "auto", progress: Callable[[str], None] = print) -> dict[str, Any]:
     """Make sure that the files of a data set are there and whole; only those of torchvision are downloaded.
 
-    Returns:
-        The record: ``name`` and what ``catalogue.resolve_source`` returns.
-
-    Raises:
-        VicinalError: a file is missing and cannot be downloaded, or is damaged.
+    Returns ``name`` and what ``catalogue.resolve_source`` returns. Raises VicinalError: a file is missing and cannot be
+    downloaded, or is damaged.
     """
     identity = catalogue.resolve_source(name, root, source)
     if identity["source"] == "torchvision":

@@ -29,19 +29,12 @@ class LabelledFile:
 
 @dataclass(frozen=True)
 class LabelledFiles:
-    """The Parquet files of a data set, ordered by split: train, validation, test.
+    """The Parquet files of a data set, ordered by split: train, validation, test."""
 
-    Attributes:
-        files: with their labels.
-        columns: of all files.
-        class_names: by label, or None if the labels are numbers and the files have no names for them.
-        notes: what a user should know, a line each.
-    """
-
-    files: list[LabelledFile]
-    columns: Columns
-    class_names: list[str] | None
-    notes: list[str] = field(default_factory=list)
+    files: list[LabelledFile]  # with their labels
+    columns: Columns  # of all files
+    class_names: list[str] | None  # by label, or None if the labels are numbers and the files have no names for them
+    notes: list[str] = field(default_factory=list)  # what a user should know, a line each
 
     @property
     def counts(self) -> dict[str, int]:
@@ -66,18 +59,12 @@ class _Column:
 
 
 def read_labels(folder: Path | str, image: str | None, label: str | None) -> LabelledFiles:
-    """Read the labels of a folder of Parquet files; see ``layout.shards`` for their names.
+    """Read the labels of a folder of Parquet files; see ``layout.shards`` for names, ``find_columns`` for columns.
 
     Whole numbers are labels as they are. Text becomes the place of its class among those of the train split, sorted;
     true is 1 and false is 0. A held-out split without any label (all null, empty or -1) is left out.
 
-    Args:
-        folder: of the data set.
-        image: see ``columns.find_columns``.
-        label: see ``columns.find_columns``.
-
-    Raises:
-        VicinalError: unreadable file; no or ambiguous columns; a row without a label; labels that are no classes.
+    Raises VicinalError: unreadable file; no or ambiguous columns; a row without a label; labels that are no classes.
     """
     passed_over = PassedOver()
     parts = shards(folder, passed_over)
@@ -96,11 +83,7 @@ def read_labels(folder: Path | str, image: str | None, label: str | None) -> Lab
 
 
 def open_shard(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file.
-
-    Raises:
-        VicinalError: it cannot be read.
-    """
+    """Open a Parquet file. Raises VicinalError: it cannot be read."""
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
@@ -138,11 +121,7 @@ def _read_column(
 
 
 def _labelled(folder: Path, columns: list[_Column], names: Columns) -> tuple[list[_Column], list[str]]:
-    """Return the files without those of held-out splits that have no label, and what to say of these.
-
-    Raises:
-        VicinalError: no held-out split has labels, or a row of a split with labels has none.
-    """
+    """Return the files without held-out splits that have no label, and what to say of these."""
     splits = dict.fromkeys(column.split for column in columns)
     empty = [split for split in splits if split != "train" and _is_unlabelled(columns, split)]
     left = [column for column in columns if column.split not in empty]

@@ -50,11 +50,8 @@ def _set_in(folder: Path, passed_over: PassedOver) -> dict[str, Path]:
 def shards(folder: Path | str, passed_over: PassedOver | None = None) -> dict[str, dict[str, Path]]:
     """Return the Parquet files by split (``train``, ``validation``, ``test``): name → path, sorted.
 
-    A validation split without a test split is the test split, since it has the only held-out labels.
-
-    Raises:
-        VicinalError: no files, a name without a split, a shard that is missing or there twice, no train or no test
-            split.
+    A validation split without a test split is the test split, since it has the only held-out labels. Raises
+    VicinalError: no files, a name without a split, a shard that is missing or there twice, no train or no test split.
     """
     folder = Path(folder)
     files = parquet_files(folder, passed_over)

@@ -10,11 +10,7 @@ from vicinal.spec import PHOTOS
 
 
 def open_store(path: Path) -> DataStore:
-    """Open a data store by its record, a JSON file in its folder.
-
-    Raises:
-        VicinalError: it is no whole store.
-    """
+    """Open a data store by its record, a JSON file in its folder. Raises VicinalError: it is no whole store."""
     spec = read_object(path.parent / META).get("spec")
     has_photos = isinstance(spec, dict) and spec.get("store") == PHOTOS
     return import_module("vicinal.data.photos.store").PhotoStore(path) if has_photos else DataStore(path)

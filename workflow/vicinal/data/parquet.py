@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,6 @@ from vicinal.data.pictures import COLOUR, GREY, as_viewed, oddities, oddity_note
 from vicinal.data.stream import Chunk, ImageSource
 from vicinal.errors import VicinalError
 
-_CHUNK = 32  # images a thread decodes at a time
-
 
 def open_parquet(
     folder: Path | str, image: str | None, label: str | None, batch_size: int, viewed: bool = False
@@ -29,7 +28,6 @@ def open_parquet(
     in colour all are RGB, and grey ones are converted.
 
     Args:
-        folder: of the files.
         image: column of the pictures; None: the only one there is.
         label: column of the labels; None: found by its name.
         batch_size: pictures in a chunk.
@@ -86,16 +84,10 @@ class _Decoder:
         if not self.mode and encoded:
             self._set_form(path, row, encoded[0])
         images = np.empty((len(encoded), *self.shape), dtype=np.uint8)
-
-        def work(start: int) -> list[str]:
-            found = []
-            for i in range(start, min(start + _CHUNK, len(encoded))):
-                images[i], odd = self._decode_one(path, row + i, encoded[i])
-                found += odd
-            return found
-
-        for found in pool.map(work, range(0, len(encoded), _CHUNK)):  # raises what a thread raised
-            self.oddities.update(found)
+        found = pool.map(partial(self._decode_one, path), range(row, row + len(encoded)), encoded)
+        for i, (image, odd) in enumerate(found):  # raises what a thread raised
+            images[i] = image
+            self.oddities.update(odd)
         return images
 
     def _set_form(self, path: Path, row: int, data: bytes | None) -> None:

@@ -17,13 +17,10 @@ _SHOWN = 8  # kinds in a line
 
 
 class PassedOver:
-    """Lists folders without what is no part of a data set, and counts that.
-
-    Attributes:
-        counts: what was passed over (``hidden``, the name of a system's file, or an ending) → how often.
-    """
+    """Lists folders without what is no part of a data set, and counts that."""
 
     def __init__(self) -> None:
+        # What was passed over (``hidden``, the name of a system's file, or an ending) → how often.
         self.counts: Counter[str] = Counter()
 
     def entries(self, folder: Path, ending: str = "") -> Iterator[os.DirEntry]:

@@ -1,8 +1,9 @@
-"""Build an array store from a source."""
+"""Build a data store from a source."""
 
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,88 +14,63 @@ import pyarrow.parquet as pq
 from vicinal import files
 from vicinal.data import catalogue, sources
 from vicinal.data.equal_images import digest, equal_images, equality_notes
+from vicinal.data.open import open_store
 from vicinal.data.scratch import FOLDER, locked, publish
 from vicinal.data.split import hold_out_test, make_splits, positions_by_split
 from vicinal.data.statistics import channel_statistics, constant_notes
-from vicinal.data.store import CONTENT, FORMAT, FORMS, SPLITS, DataStore, check_files, read_meta
+from vicinal.data.store import CONTENT, FORMAT, FORMS, PHOTO_FORMAT, SPLITS, DataStore, check_files, read_meta
 from vicinal.data.stream import ImageSource
 from vicinal.errors import VicinalError, describe, warn
 from vicinal.jobs.progress import Progress
 from vicinal.jobs.provenance import Stopwatch, provenance
 from vicinal.results import META
+from vicinal.spec import PHOTOS
 
 Say = Callable[[str], None]
 Splits = Mapping[str, np.ndarray]
+# Writes the files of a store into a folder, and returns the splits and the fields of ``meta.json`` that not every store
+# has in common; checksums that it knows are in ``files``, and what a user should know, a line each, in ``notes``.
+Build = Callable[[Mapping[str, Any], Path, Path, str | None, Say], tuple[dict[str, Any], Splits]]
 PROVENANCE = "provenance.json"
 
 
-def prepare_images(
+def prepare_data(
     spec: Mapping[str, Any],
     root: Path | str,
     directory: Path | str,
-    progress: Say = lambda line: None,
+    say: Say = lambda line: None,
     code: str | None = None,
 ) -> DataStore:
-    """Build the store of a data spec, unless it is there already.
+    """Build the store of a data spec, of images or of photos, unless it is there already.
 
     The files get their final names together, ``meta.json`` last, so a folder holds a whole store or none. Other files
-    in the folder stay.
+    in the folder stay. The code of photos is imported, and part of the fingerprint, only for photos.
 
     Args:
-        spec: ``name``, ``source``, ``files`` and perhaps ``image_column``, ``label_column``,
-            ``as_viewed``, ``validation``, ``split_seed`` (0), ``limit_train``, ``limit_test``.
-        root: the folder of all data.
-        directory: of the store.
-        progress: called with a line for each step.
+        spec: ``name``, ``source``, ``files`` and perhaps ``store``, ``image_column``, ``label_column``, ``as_viewed``,
+            ``validation``, ``split_seed`` (0), ``limit_train``, ``limit_test``; of photos the fields of ``Packing``.
         code: fingerprint of the code that builds it; a store of other code is built anew.
 
     Raises:
-        VicinalError: see ``sources`` and ``split``; also for labels that are not 0, 1, 2, ...
+        VicinalError: a file or a label is wrong, or too many photos cannot be read; see ``sources`` and ``split``.
         OSError: the folder cannot be made; the message names it.
     """
-    directory = Path(directory)
-
-    def build(work: Path) -> tuple[dict[str, Any], Splits]:
-        sources.verify_files(spec, root)
-        shutil.rmtree(work, ignore_errors=True)  # a killed process leaves it
-        work.mkdir()
-        try:
-            with files.naming(directory, work):
-                return _build(spec, Path(root), work)
-        except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
-            raise
-
-    keep_or_build(spec, directory, progress, code, FORMAT, build)
-    return DataStore(directory)
+    directory, root, form, build = Path(directory), Path(root), FORMAT, build_images
+    if spec.get("store") == PHOTOS:
+        form, build = PHOTO_FORMAT, import_module("vicinal.data.photos.prepare").build_photos
+    _keep_or_build(spec, root, directory, say, code, form, build)
+    return open_store(directory / META)
 
 
-def keep_or_build(
-    spec: Mapping[str, Any],
-    directory: Path,
-    say: Say,
-    code: str | None,
-    form: str,
-    build: Callable[[Path], tuple[dict[str, Any], Splits]],
+def _keep_or_build(
+    spec: Mapping[str, Any], root: Path, directory: Path, say: Say, code: str | None, form: str, build: Build
 ) -> None:
-    """Build a store of either form, unless the folder holds it already.
-
-    Args:
-        spec: of the data.
-        directory: of the store.
-        say: called with a line for each step.
-        code: fingerprint of the code that builds it.
-        form: a key of ``FORMS``.
-        build: writes the files of the store into a folder, and returns the splits and the fields of ``meta.json`` that
-            not every store has in common; checksums that it knows are in ``files``, and what a user should know, a line
-            each, in ``notes``.
-    """
     with locked(directory, say):
         if _is_kept(directory, spec, code, say, form):
             return
         watch, work = Stopwatch(), directory / FOLDER
         try:
-            meta, splits = build(work)
+            meta, splits = build(spec, root, work, code, say)
         except VicinalError:  # not so after a kill or a full disk: then the next run may go on from what is there
             shutil.rmtree(work, ignore_errors=True)
             raise
@@ -138,6 +114,21 @@ def _is_kept(directory: Path, spec: Mapping[str, Any], code: str | None, say: Sa
         return False
     say(f"{directory}: already there and whole, kept")
     return True
+
+
+def build_images(
+    spec: Mapping[str, Any], root: Path, work: Path, code: str | None, say: Say
+) -> tuple[dict[str, Any], Splits]:
+    """Write the files of an array store; see ``Build``."""
+    sources.verify_files(spec, root)
+    shutil.rmtree(work, ignore_errors=True)  # a killed process leaves it
+    work.mkdir()
+    try:
+        with files.naming(work.parent, work):
+            return _build(spec, root, work)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
 
 
 def _build(spec: Mapping[str, Any], root: Path, work: Path) -> tuple[dict[str, Any], Splits]:
@@ -202,16 +193,9 @@ def _write_images(path: Path, source: ImageSource) -> tuple[np.ndarray, dict[str
 
 
 def check_labels(labels: np.ndarray, names: list[str] | None, total: int, place: Callable[[int], str]) -> None:
-    """Check labels of a data set.
+    """Raise VicinalError if some labels are not those of classes; ``place`` tells where the one at a position is from.
 
-    Args:
-        labels: some of them or all.
-        names: of the classes, if the source has any.
-        total: number of images of the data set; without names no label can be larger.
-        place: returns where the label at a position comes from.
-
-    Raises:
-        VicinalError: a label is not that of a class.
+    Without names no label can be larger than the total number of images.
     """
     high = len(names) - 1 if names else total - 1
     wrong = np.flatnonzero((labels < 0) | (labels > high))
@@ -221,16 +205,7 @@ def check_labels(labels: np.ndarray, names: list[str] | None, total: int, place:
 
 
 def check_classes(labels: np.ndarray, train: np.ndarray, names: list[str] | None) -> list[str]:
-    """Return the names of the classes, by default their numbers.
-
-    Args:
-        labels: of all images.
-        train: positions of the training images.
-        names: as the source has them.
-
-    Raises:
-        VicinalError: there is only one class, or one has no training image.
-    """
+    """Return the class names, by default numbers. Raises VicinalError: only one, or one without a training image."""
     names = names or [str(label) for label in range(int(labels.max()) + 1)]
     if len(names) < 2:
         raise VicinalError("the data set has only one class: it needs two or more")

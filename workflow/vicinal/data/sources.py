@@ -22,12 +22,7 @@ BATCH = 512
 def open_source(spec: Mapping[str, Any], root: Path | str) -> ImageSource:
     """Open the source of a data spec, whose files ``verify_files`` has checked.
 
-    Args:
-        spec: the data spec (``name``, ``source``, ``image_column``, ``label_column``, ``as_viewed``).
-        root: the folder of all data.
-
-    Raises:
-        VicinalError: files are missing, damaged or not in their format.
+    Raises VicinalError: files are missing, damaged or not in their format.
     """
     name, source = spec["name"], spec["source"]
     if source == "parquet":
@@ -39,11 +34,7 @@ def open_source(spec: Mapping[str, Any], root: Path | str) -> ImageSource:
 
 
 def verify_files(spec: Mapping[str, Any], root: Path | str) -> None:
-    """Check that the files on disk have the hashes in the spec.
-
-    Raises:
-        VicinalError: a file is missing, new or different.
-    """
+    """Raise VicinalError unless the files on disk have the hashes in the spec."""
     name, source, wanted = spec["name"], spec["source"], spec["files"]
     paths = catalogue.source_files(name, root, source)
     if source == "torchvision":
@@ -59,11 +50,7 @@ def verify_files(spec: Mapping[str, Any], root: Path | str) -> None:
 
 
 def verify_archive(path: Path, archive: catalogue.Archive) -> None:
-    """Check that a published archive is there and whole.
-
-    Raises:
-        VicinalError: it is missing or its SHA-256 is not the published one.
-    """
+    """Raise VicinalError unless a published archive is there and has the published SHA-256."""
     if not path.is_file():
         raise VicinalError(
             f"{path}: not there; expected the file with SHA-256 {archive.sha256} from {archive.url}: "

@@ -44,21 +44,11 @@ def stratified_counts(available: np.ndarray, size: int, keys: np.ndarray, least:
 def stratified_split(
     labels: np.ndarray, sizes: Mapping[str, int], seed: int, stream: int = 0, least: int = 0, left: int = 0
 ) -> dict[str, np.ndarray]:
-    """Draw disjoint stratified parts of the given sizes, one after the other.
+    """Draw disjoint stratified parts of the given sizes: part → sorted int64 positions in ``labels``.
 
-    Args:
-        labels: (N,) integers from 0.
-        sizes: part → number of images; the other images are in no part.
-        seed: 0 to 2⁶⁴ − 1.
-        stream: for the same seed, draws from different streams are independent.
-        least: see ``stratified_counts``.
-        left: see ``stratified_counts``.
-
-    Returns:
-        Part → sorted int64 positions in ``labels``.
-
-    Raises:
-        ValueError: the sizes add up to more than N, or one is negative.
+    Labels are (N,) integers from 0, seeds 0 to 2⁶⁴ − 1; draws of one seed from different streams are independent. For
+    ``least`` and ``left`` see ``stratified_counts``. Raises ValueError: the sizes add up to more than N, or one is
+    negative.
     """
     labels = np.asarray(labels, dtype=np.int64)
     available = np.bincount(labels)
@@ -158,11 +148,7 @@ def make_splits(
 
 
 def _check_pairs(split: str, counts: np.ndarray) -> None:
-    """Check that models can be measured between images of one class, and between those of two, before any is trained.
-
-    Raises:
-        VicinalError: a split with these numbers of images by class has no such pairs.
-    """
+    """Raise VicinalError unless a split, by its images of each class, has pairs of one class and of two."""
     if (counts > 0).sum() < 2:
         fault = "all images are of one class, and pairs of two classes are wanted: add images of another"
     elif counts.max() < 2:
@@ -182,8 +168,7 @@ def _subset(
 def validation_size(validation: float, available: int, split: str = "train") -> int:
     """Return the number of validation images of a count (≥ 1) or a share (< 1) of a split, which keeps one image.
 
-    Raises:
-        VicinalError: it is neither, or too large.
+    Raises VicinalError: it is neither, or too large.
     """
     if validation >= 1:
         return _count("data.validation", validation, available - 1, f"in the {split} split less one")
@@ -197,11 +182,7 @@ def validation_size(validation: float, available: int, split: str = "train") -> 
 
 
 def _count(field: str, value: float, high: int, what: str) -> int:
-    """Return ``value`` as an int.
-
-    Raises:
-        VicinalError: it is not a whole number from 1 to ``high``.
-    """
+    """Return ``value`` as an int. Raises VicinalError: it is not a whole number from 1 to ``high``."""
     if value < 1 or value != int(value):
         raise VicinalError(f"{field}: {value} is not a whole number from 1")
     if value > high:

@@ -10,15 +10,7 @@ CONSTANT = 1.0  # no channel of pixels / 255 has a standard deviation above 1 / 
 
 
 def channel_statistics(images: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and (population) standard deviation of pixel / 255 by channel, each (C,).
-
-    Args:
-        images: (N, H, W, C) uint8.
-        positions: of the images that count.
-
-    Raises:
-        VicinalError: see ``histogram_statistics``.
-    """
+    """Return mean and (population) sd of pixel / 255 by channel, each (C,), of some images (N, H, W, C) uint8."""
     histogram = np.zeros((images.shape[-1], LEVELS), dtype=np.int64)
     for start in range(0, len(positions), sources.BATCH):
         histogram += channel_histogram(images[positions[start : start + sources.BATCH]])
@@ -35,9 +27,7 @@ def histogram_statistics(histogram: np.ndarray, what: str) -> tuple[np.ndarray, 
     """Return mean and (population) standard deviation of pixel / 255 by channel, each (C,), from (C, LEVELS) counts.
 
     A channel with one value only has the standard deviation ``CONSTANT``: it becomes 0 everywhere and tells nothing.
-
-    Raises:
-        VicinalError: all channels of ``what`` (images, photos) have one value only.
+    Raises VicinalError: all channels of ``what`` (images, photos) have one value only.
     """
     values = np.arange(LEVELS) / (LEVELS - 1)
     weights = histogram / histogram.sum(axis=1, keepdims=True)

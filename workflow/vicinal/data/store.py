@@ -37,10 +37,6 @@ class DataStore:
         directory: the folder, or a JSON file in it (its ``meta.json``, or a copy under another name).
         verify: check the SHA-256 of every file too, not only the sizes.
 
-    Attributes:
-        directory: the folder.
-        meta: the contents of ``meta.json``.
-
     Raises:
         VicinalError: the folder is no store, or a file of it is missing or has another size; reading a damaged file
             raises it too.
@@ -50,8 +46,8 @@ class DataStore:
 
     def __init__(self, directory: Path | str, verify: bool = False) -> None:
         directory = Path(directory)
-        self.directory = directory.parent if directory.suffix == ".json" else directory
-        self.meta: dict[str, Any] = read_meta(self.directory / META, self.form)
+        self.directory = directory.parent if directory.suffix == ".json" else directory  # the folder
+        self.meta: dict[str, Any] = read_meta(self.directory / META, self.form)  # the contents of ``meta.json``
         check_files(self.directory, self.meta, verify)
 
     @cached_property
@@ -121,11 +117,7 @@ class DataStore:
 
 
 def read_meta(path: Path, form: str | None = None) -> dict[str, Any]:
-    """Return the contents of the ``meta.json`` of a store, of this form if one is given.
-
-    Raises:
-        VicinalError: it is missing, no JSON or not that of a store.
-    """
+    """Return the ``meta.json`` of a store, perhaps of this form. Raises VicinalError: it is missing or no such file."""
     if not path.is_file():
         raise VicinalError(f"{path}: not there, so this is no whole data store: {_rebuild(path.parent)}")
     meta = files.read_json(path)
@@ -135,11 +127,7 @@ def read_meta(path: Path, form: str | None = None) -> dict[str, Any]:
 
 
 def check_files(directory: Path, meta: Mapping[str, Any], verify: bool) -> None:
-    """Check the size, and with ``verify`` the SHA-256, of every file of a store.
-
-    Raises:
-        VicinalError: a file is missing, truncated or different.
-    """
+    """Raise VicinalError if a file of a store is missing or of other size, with ``verify`` also if its SHA-256 is."""
     for name in FORMS[meta["format"]]:
         path, wanted = directory / name, meta["files"][name]
         if not path.is_file():

@@ -4,24 +4,16 @@ A pair (i, j, λ) has two distributions over the K − 2 classes that are not it
 linear mixture λ p(x_i) + (1−λ) p(x_j), both without the source classes and renormalised. If the answer to a mixed input
 held the same similarity between classes as the answers to its sources, q would be r. A second r is of the softmax of
 the linear mixture of the logits. Everything here is about pairs of different classes with λ at the peak, (0.45, 0.55),
-in float64 and nats. Nothing here imports torch.
+in float64 and nats. Errors are those of ``metrics``. Nothing here imports torch.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from vicinal.evaluation import metrics
 from vicinal.evaluation.measures import PEAK
-from vicinal.evaluation.metrics import MetricError
-from vicinal.evaluation.metrics.inputs import (
-    check_labels,
-    check_lam,
-    check_logits,
-    check_probabilities,
-    check_same_shape,
-)
 from vicinal.evaluation.pairs import Pairs
 from vicinal.evaluation.rank_tests import mantel_test, spearman
 
@@ -44,69 +36,47 @@ class PeakPairs(NamedTuple):
     y_j: np.ndarray
 
 
-def peak_pairs(clean_logits: Any, mixed_logits: Any, pairs: Pairs, labels: Any) -> PeakPairs:
+def peak_pairs(clean_logits: np.ndarray, mixed_logits: np.ndarray, pairs: Pairs, labels: np.ndarray) -> PeakPairs:
     """Return the pairs of different classes with λ in (0.45, 0.55), possibly none.
 
-    Args:
-        clean_logits: the model's logits on the data set (n, K).
-        mixed_logits: its logits on x̃ of every pair (pairs, K).
-        pairs: the pairs, with positions in the data set.
-        labels: the labels of the data set (n,).
-
-    Raises:
-        MetricError: logits are not (N, K) or not finite, or shapes, labels, positions or λ do not fit.
+    From a model's logits on the data set (n, K) and on x̃ of every pair (pairs, K), and the labels of the data set
+    (n,).
     """
-    clean = check_logits(clean_logits, "clean_logits")
-    mixed = check_logits(mixed_logits, "mixed_logits")
-    labels = check_labels(labels, *clean.shape, "labels")
-    if mixed.shape[1] != clean.shape[1]:
-        raise MetricError(f"shapes differ: clean_logits {clean.shape}, mixed_logits {mixed.shape}")
-    if len(pairs) != len(mixed):
-        raise MetricError(f"pairs: {len(pairs)} pairs, but mixed_logits for {len(mixed)}")
-    i = check_labels(pairs.i, len(mixed), len(clean), "pairs.i")
-    j = check_labels(pairs.j, len(mixed), len(clean), "pairs.j")
-    lam = check_lam(pairs.lam, len(mixed))[:, 0]
-    chosen = np.flatnonzero((labels[i] != labels[j]) & (lam > PEAK[0]) & (lam < PEAK[1]))
-    i, j = i[chosen], j[chosen]
-    return PeakPairs(clean[i], clean[j], mixed[chosen], lam[chosen], labels[i], labels[j])
+    lam = pairs.lam
+    chosen = np.flatnonzero((labels[pairs.i] != labels[pairs.j]) & (lam > PEAK[0]) & (lam < PEAK[1]))
+    i, j = pairs.i[chosen], pairs.j[chosen]
+    return PeakPairs(clean_logits[i], clean_logits[j], mixed_logits[chosen], lam[chosen], labels[i], labels[j])
 
 
-def other_classes(p: Any, y_i: Any, y_j: Any) -> np.ndarray:
+def other_classes(p: np.ndarray, y_i: np.ndarray, y_j: np.ndarray) -> np.ndarray:
     """Return ``p`` (N, K) with 0 at the classes ``y_i`` and ``y_j`` (N,), the other classes renormalised to sum 1.
 
     A row is NaN where nothing is left: all other classes underflowed, or there are none.
-
-    Raises:
-        MetricError: ``p`` is not a matrix of probabilities, or the labels do not fit it.
     """
-    p = np.array(check_probabilities(p))
-    sources = np.stack([check_labels(y_i, *p.shape, "y_i"), check_labels(y_j, *p.shape, "y_j")], axis=1)
-    np.put_along_axis(p, sources, 0, axis=1)
+    p = np.array(p, dtype=np.float64)
+    np.put_along_axis(p, np.stack([y_i, y_j], axis=1), 0, axis=1)
     mass = p.sum(axis=1, keepdims=True)
     return np.divide(p, mass, out=np.full_like(p, np.nan), where=mass > 0)
 
 
-def explained_share(q: Any, r: Any, y_i: Any, y_j: Any) -> float:
+def explained_share(q: np.ndarray, r: np.ndarray, y_i: np.ndarray, y_j: np.ndarray) -> float:
     """Return 1 − Σ KL(q ‖ r) / Σ KL(q ‖ uniform over the other classes), sums over pairs.
 
     1 where q is r (a model linear between its inputs), 0 where r predicts q no better than the uniform distribution,
     negative where worse, NaN where q is uniform (up to rounding). ``q`` and ``r`` are (N, K), see ``other_classes``;
     ``y_i`` and ``y_j`` (N,) are the labels of the sources.
-
-    Raises:
-        MetricError: q or r are not probabilities, shapes differ, or the labels do not fit.
     """
-    q, r = check_probabilities(q, "q"), check_probabilities(r, "r")
-    check_same_shape(q=q, r=r)
     uniform = other_classes(np.full_like(q, 1 / q.shape[1]), y_i, y_j)
     explained, total = metrics.kl_divergence(q, r), metrics.kl_divergence(q, uniform)
     return 1 - explained / total if total > _UNIFORM else float("nan")
 
 
-def confusion_table(clean_logits: Any, mixed_logits: Any, pairs: Pairs, labels: Any) -> pd.DataFrame:
+def confusion_table(
+    clean_logits: np.ndarray, mixed_logits: np.ndarray, pairs: Pairs, labels: np.ndarray
+) -> pd.DataFrame:
     """Return the measures of confusion at every temperature of ``TEMPERATURES`` (logits / T before the softmax).
 
-    Arguments and errors as in ``peak_pairs``.
+    Arguments as in ``peak_pairs``.
 
     Returns:
         Columns temperature, metric, value and count (pairs averaged). Metrics: ``explained_share``, and
@@ -168,18 +138,21 @@ def _defined(q: np.ndarray, r: np.ndarray) -> np.ndarray:
 
 
 def similarity_matrices(
-    clean_logits: Any, mixed_logits: Any, pairs: Pairs, labels: Any, temperature: float = SIMILARITY_TEMPERATURE
+    clean_logits: np.ndarray,
+    mixed_logits: np.ndarray,
+    pairs: Pairs,
+    labels: np.ndarray,
+    temperature: float = SIMILARITY_TEMPERATURE,
 ) -> dict[str, np.ndarray]:
     """Return the class-similarity matrices of a model, (K, K) float64 by kind.
 
     ``clean``: row c is the mean of p(k | x) over clean images of class c. ``mixed`` and ``linear``: entry (c, k) is the
     mean of q_k, or r_k, over the pairs with source c and without source k, weighted by λ or 1−λ of the source of class
-    c. NaN: the diagonal, and entries without an image or pair; the other entries of a row sum to 1. Arguments and
-    errors as in ``peak_pairs``, and MetricError for a temperature that is not above 0.
+    c. NaN: the diagonal, and entries without an image or pair; the other entries of a row sum to 1. Arguments
+    as in ``peak_pairs``.
     """
     peak = peak_pairs(clean_logits, mixed_logits, pairs, labels)
     p = metrics.softmax(clean_logits, temperature)
-    labels = check_labels(labels, *p.shape, "labels")
     matrices = dict.fromkeys(KINDS, np.full((p.shape[1], p.shape[1]), np.nan))
     matrices["clean"] = _class_means([labels], [np.ones(len(p))], p, np.ones_like(p))
     if len(peak.lam):

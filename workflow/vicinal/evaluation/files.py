@@ -1,29 +1,27 @@
 """The files of measured models: their tables, written and read, and the loop that measures one model after another.
 
-Small tables are joined in one file: many small files are a burden on file systems.
+Small tables are joined in one file, each a list of rows in one cell: many small files are a burden on file systems.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vicinal.errors import VicinalError
-from vicinal.files import read_json, read_table, write_table
+from vicinal.files import read_json, unreadable, write_table
 from vicinal.jobs.provenance import Stopwatch, provenance
 from vicinal.jobs.records import RECORD, write_result
 from vicinal.results import EVALUATION
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     import torch
 
 # The file of the joined tables, and three more: tables with a row an image, a row a point, and a row a pair of classes.
 MEASURES, PREDICTIONS, PROJECTION = "measures.parquet", "predictions.parquet", "projection.parquet"
 SIMILARITIES = "similarity.parquet"
-# The column of the joined tables that names the table of a row. Its categories are all tables that were measured, even
-# those without a row.
-TABLE = "table"
 _RANGE = {"lam_low": "float64", "lam_high": "float64"}
 _NUMBER = {"value": "float64", "count": "int64"}
 # The tables that are joined, with their columns.
@@ -35,55 +33,26 @@ TABLES = {
 }
 # Those that only teachers have.
 OF_TEACHERS = ("spread",)
-# All columns of the joined tables, in types that allow a missing value in rows of tables without the column.
-_MISSING = {"str": "string", "int64": "Int64"}
-_JOINED = {column: _MISSING.get(kind, kind) for columns in TABLES.values() for column, kind in columns.items()}
 
 
-def join_tables(tables: Mapping[str, "pd.DataFrame"]) -> "pd.DataFrame":
-    """Return some of ``TABLES`` as one table: ``TABLE`` and all columns; ``split_tables`` reverses it.
-
-    Raises:
-        ValueError: a table is none of ``TABLES``, or has other columns.
-    """
-    import pandas as pd
-
-    parts = []
-    for name, table in tables.items():
-        if list(table) != list(TABLES.get(name, ())):
-            raise ValueError(f"table {name}: columns {list(table)}, expected those of {__name__}.TABLES")
-        parts.append(table.reindex(columns=list(_JOINED)).astype(_JOINED))
-    names = [name for name, table in tables.items() for _ in range(len(table))]
-    joined = pd.concat(parts, ignore_index=True)
-    joined.insert(0, TABLE, pd.Categorical(names, categories=list(tables)))
-    return joined
-
-
-def split_tables(joined: "pd.DataFrame") -> dict[str, "pd.DataFrame"]:
-    """Return the tables that ``join_tables`` joined, by name, as they were: order, columns, types.
-
-    Args:
-        joined: the joined tables, perhaps read from Parquet.
-
-    Raises:
-        ValueError: these are not joined tables.
-    """
-    found = {}
-    for name in table_names(joined):
-        columns = TABLES.get(name, {})
-        if not columns or not columns.keys() <= set(joined):
-            raise ValueError(f"table {name}: unknown, or without some columns")
-        rows = joined[list(columns)][joined[TABLE] == name]
-        found[name] = rows.astype(columns).reset_index(drop=True)
-    return found
-
-
-def table_files(tables: Mapping[str, "pd.DataFrame"]) -> dict[str, "pd.DataFrame"]:
+def table_files(tables: Mapping[str, "pd.DataFrame"]) -> "dict[str, pd.DataFrame | pa.Table]":
     """Return file name → table to be written: ``TABLES`` joined in one file, any other table in its own."""
-    joined = {name: table for name, table in tables.items() if name in TABLES}
-    return {MEASURES: join_tables(joined)} | {
-        f"{name}.parquet": table for name, table in tables.items() if name not in TABLES
-    }
+    import pyarrow as pa
+
+    cells = {}
+    for name in (name for name in tables if name in TABLES):
+        rows = pa.Table.from_pandas(tables[name], preserve_index=False).to_struct_array()
+        cells[name] = pa.ListArray.from_arrays([0, len(rows)], rows.combine_chunks())
+    own = {f"{name}.parquet": table for name, table in tables.items() if name not in TABLES}
+    return {MEASURES: pa.table(cells), **own}
+
+
+def split_tables(joined: "pa.Table") -> dict[str, "pd.DataFrame"]:
+    """Return the tables that were joined, by name, as they were: order, columns, types."""
+    import pyarrow as pa
+
+    found = {name: pa.Table.from_struct_array(joined[name].combine_chunks().flatten()) for name in joined.column_names}
+    return {name: table.to_pandas().astype(TABLES[name]) for name, table in found.items()}
 
 
 def needed_files(stage: str, is_teacher: bool) -> tuple[str, ...]:
@@ -91,7 +60,6 @@ def needed_files(stage: str, is_teacher: bool) -> tuple[str, ...]:
 
     Args:
         stage: ``evaluations``, or ``robustness``, which writes its few numbers into the record.
-        is_teacher: whether the model is a teacher.
     """
     if stage == "robustness":
         return ()
@@ -99,41 +67,24 @@ def needed_files(stage: str, is_teacher: bool) -> tuple[str, ...]:
     return (*of_all, SIMILARITIES) if is_teacher else of_all
 
 
-def wanted_tables(is_teacher: bool) -> list[str]:
-    """Return which of ``TABLES`` a model has."""
-    return [name for name in TABLES if is_teacher or name not in OF_TEACHERS]
-
-
-def table_names(joined: "pd.DataFrame") -> list[str]:
-    """Return the names of the joined tables, even those without a row; only the column ``TABLE`` is needed.
-
-    Raises:
-        ValueError: there is no such column.
-    """
-    if TABLE not in joined or joined[TABLE].dtype != "category":
-        raise ValueError(f"no column {TABLE} of categories")
-    return list(joined[TABLE].cat.categories)
+def lacking_tables(present: Iterable[str], is_teacher: bool) -> list[str]:
+    """Return which of ``TABLES`` a model must have are not among those present; teachers have more than others."""
+    return [name for name in TABLES if name not in set(present) and (is_teacher or name not in OF_TEACHERS)]
 
 
 def read_measures(folder: Path, is_teacher: bool) -> dict[str, "pd.DataFrame"]:
-    """Return the joined tables of a model, by name.
+    """Return the joined tables of a model, by name. Raises VicinalError: unreadable, or of code without one of them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    Args:
-        folder: of the model's evaluation.
-        is_teacher: whether the tables that only teachers have are wanted.
-
-    Raises:
-        VicinalError: the file is missing or unreadable, or made by older code without a table.
-    """
     path, remedy = folder / MEASURES, measure_anew(folder)
-    joined = read_table(path, remedy)
     try:
-        tables = split_tables(joined)
-    except ValueError as error:
-        raise VicinalError(f"{path}: not the tables of a model ({error}); {remedy}") from None
-    if missing := [name for name in wanted_tables(is_teacher) if name not in tables]:
+        joined = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(path, error, remedy) from None
+    if missing := lacking_tables(joined.column_names, is_teacher):
         raise VicinalError(f"{path}: made by older code, without the table {', '.join(missing)}; {remedy}")
-    return tables
+    return split_tables(joined)
 
 
 def measure_anew(folder: Path) -> str:

@@ -1,4 +1,7 @@
-"""What is measured on one model: from arrays of logits to numbers and tidy tables; no files, no torch."""
+"""What is measured on one model: from arrays of logits to numbers and tidy tables; no files, no torch.
+
+Errors are those of ``metrics``.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,8 +11,6 @@ import numpy as np
 import pandas as pd
 
 from vicinal.evaluation import metrics
-from vicinal.evaluation.metrics import MetricError
-from vicinal.evaluation.metrics.inputs import check_labels, check_logits, check_same_shape, to_numpy
 from vicinal.evaluation.pairs import Pairs
 
 LAM_BINS = 20
@@ -27,9 +28,6 @@ def clean_metrics(logits: Any, labels: Any, temperature: float) -> dict[str, flo
     Only ``temperature_posthoc`` and ``ece_posthoc`` use ``temperature``: the one that ``metrics.fit_temperature`` fits
     on validation data. ``auroc`` and ``aurc`` are of confidence for errors; there is no ``auroc`` without an error, or
     without a right answer.
-
-    Raises:
-        MetricError: the logits are not (N, K) or not finite, the labels do not fit, or the temperature is not above 0.
     """
     p = metrics.softmax(logits)
     values = {
@@ -52,11 +50,7 @@ def clean_metrics(logits: Any, labels: Any, temperature: float) -> dict[str, flo
 
 
 def fidelity_metrics(logits: Any, teacher_logits: Any) -> dict[str, float]:
-    """Return top-1 ``agreement`` and ``kl_teacher`` = KL(teacher ‖ student) in nats at T = 1, from logits (N, K).
-
-    Raises:
-        MetricError: one is not (N, K) or not finite, or their shapes differ.
-    """
+    """Return top-1 ``agreement`` and ``kl_teacher`` = KL(teacher ‖ student) in nats at T = 1, from logits (N, K)."""
     student, teacher = metrics.softmax(logits), metrics.softmax(teacher_logits)
     return {
         "agreement": metrics.agreement(student, teacher),
@@ -70,9 +64,6 @@ def ood_metrics(logits: Any, ood_logits: Any) -> dict[str, float]:
     ``auroc``: area under the ROC curve of top-1 confidence, of the data (positive) against the others; 1/2: it says
     nothing. ``fpr95``: share of the others whose confidence is not below that which 95 % of the data reach. Logits are
     (N, K) and (M, K), at T = 1.
-
-    Raises:
-        MetricError: one is not (N, K) or not finite.
     """
     own, others = (metrics.softmax(values).max(axis=1) for values in (logits, ood_logits))
     reached = np.quantile(own, 0.05, method="lower")
@@ -83,9 +74,6 @@ def representation_metrics(features: Any, labels: Any, teacher_features: Any = N
     """Return ``nc1`` of penultimate features (N, D), and ``cka_teacher``, their linear CKA with the teacher's (N, D').
 
     A measure that is not defined is left out, see ``metrics.within_class_variability`` and ``metrics.linear_cka``.
-
-    Raises:
-        MetricError: features are not (N, D) or not finite, not of the same inputs, or the labels (N,) do not fit.
     """
     values = {"nc1": metrics.within_class_variability(features, labels)}
     if teacher_features is not None:
@@ -97,17 +85,12 @@ def _defined(values: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if not np.isnan(value)}
 
 
-def predictions_table(logits: Any, labels: Any, index: Any) -> pd.DataFrame:
+def predictions_table(logits: np.ndarray, labels: np.ndarray, index: np.ndarray) -> pd.DataFrame:
     """Return one row an image: index, label, prediction (int32), confidence, nll, entropy (float32; T = 1, nats).
 
     ``logits`` is (N, K), ``labels`` (N,), ``index`` (N,) the images' positions in their data set.
-
-    Raises:
-        MetricError: the logits are not (N, K) or not finite, or the labels or the index do not fit.
     """
     p = metrics.softmax(logits)
-    labels = check_labels(labels, *p.shape, "labels")
-    index = check_labels(index, len(p), np.iinfo(np.int32).max, "index")
     return pd.DataFrame(
         {
             "index": index.astype(np.int32),
@@ -121,12 +104,12 @@ def predictions_table(logits: Any, labels: Any, index: Any) -> pd.DataFrame:
 
 
 def vicinal_table(
-    logits_i: Any,
-    logits_j: Any,
-    logits_mixed: Any,
+    logits_i: np.ndarray,
+    logits_j: np.ndarray,
+    logits_mixed: np.ndarray,
     pairs: Pairs,
-    labels: Any,
-    teacher_mixed_logits: Any = None,
+    labels: np.ndarray,
+    teacher_mixed_logits: np.ndarray | None = None,
     matched_temperature: float | None = None,
 ) -> pd.DataFrame:
     """Return the mean of every vicinal metric by kind of pair and range of λ, as a tidy table; and imitation weights.
@@ -146,9 +129,6 @@ def vicinal_table(
         (0.45, 0.55), open; a range without pairs has no rows. Metrics, at T = 1 and in nats: nonlinearity, jsd,
         miss_rate, entropy_clean (mean of both sources), entropy_mixed, entropy_linear, source_mass_mixed,
         source_mass_linear, confidence_mixed.
-
-    Raises:
-        MetricError: shapes differ, logits are not finite, or the pairs do not fit the labels.
     """
     logits = {"logits_i": logits_i, "logits_j": logits_j, "logits_mixed": logits_mixed}
     if teacher_mixed_logits is not None:
@@ -172,10 +152,12 @@ def vicinal_table(
     return pd.DataFrame(rows, columns=columns)
 
 
-def spread_table(logits_i: Any, logits_j: Any, logits_mixed: Any, pairs: Pairs, labels: Any) -> pd.DataFrame:
+def spread_table(
+    logits_i: np.ndarray, logits_j: np.ndarray, logits_mixed: np.ndarray, pairs: Pairs, labels: np.ndarray
+) -> pd.DataFrame:
     """Return quantiles of entropies and source masses over pairs of different classes, by range of λ.
 
-    Arguments and errors as in ``vicinal_table``.
+    Arguments as in ``vicinal_table``.
 
     Returns:
         Columns ``lam_low``, ``lam_high``, ``metric``, ``quantile`` (one of ``QUANTILES``), ``value`` and ``count`` (the
@@ -198,16 +180,14 @@ def spread_table(logits_i: Any, logits_j: Any, logits_mixed: Any, pairs: Pairs, 
 
 
 def _by_chunks(
-    measure: Callable[..., dict[str, np.ndarray]], logits: dict[str, Any], pairs: Pairs, labels: Any
+    measure: Callable[..., dict[str, np.ndarray]], logits: dict[str, np.ndarray], pairs: Pairs, labels: np.ndarray
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return what ``measure`` returns for every pair, by name, first axis (pairs,), and which pairs are of one class.
 
     ``measure`` is called with some rows of all logits by name, their λ and the labels of both sources.
     """
-    logits = {name: check_logits(value, name) for name, value in logits.items()}
-    check_same_shape(**logits)
     rows, classes = logits["logits_i"].shape
-    y_i, y_j = _source_labels(pairs, labels, rows, classes)
+    y_i, y_j = labels[pairs.i], labels[pairs.j]
     step = max(1, _CHUNK_ELEMENTS // classes)
     parts = []
     for start in range(0, rows, step):
@@ -215,16 +195,6 @@ def _by_chunks(
         own = {name: value[here] for name, value in logits.items()}
         parts.append(measure(own, pairs.lam[here], y_i[here], y_j[here]))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, y_i == y_j
-
-
-def _source_labels(pairs: Pairs, labels: Any, rows: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    labels = to_numpy(labels, "labels")
-    labels = check_labels(labels, labels.size, classes, "labels")
-    if len(pairs) != rows:
-        raise MetricError(f"pairs: {len(pairs)} pairs, but logits for {rows}")
-    i = check_labels(pairs.i, rows, len(labels), "pairs.i")
-    j = check_labels(pairs.j, rows, len(labels), "pairs.j")
-    return labels[i], labels[j]
 
 
 def _pair_metrics(

@@ -79,11 +79,7 @@ def make_probe(data: dict[str, Images], count: int, seed: int, ood: dict[str, Im
 
 
 def other_images(store: DataStore, own: Images, recipe: dict[str, Any]) -> Images:
-    """Return the test images of another data set as networks for the images ``own`` take them, normalised alike.
-
-    Raises:
-        VicinalError: they have other channels or another size.
-    """
+    """Return other data's test images, normalised like ``own``. Raises VicinalError: they have another shape."""
     images = open_images(store, "test", own.device, recipe)
     if (images.channels, images.side) != (own.channels, own.side):
         shapes = [f"{each.side} pixels a side and {each.channels} channels" for each in (images, own)]
@@ -103,11 +99,7 @@ def image_logits(model: torch.nn.Module, images: Images) -> np.ndarray:
 
 @torch.no_grad()
 def probe_logits(model: torch.nn.Module, probe: Probe) -> Logits:
-    """Return a network's logits on all inputs, and its features on some, in evaluation mode.
-
-    Raises:
-        VicinalError: its last layer is not linear, see ``penultimate``.
-    """
+    """Return a network's logits on all inputs, features on some, in evaluation mode; errors: ``penultimate``."""
     model.eval()
     clean, mixed = {}, {}
     for split, images in probe.data.items():
@@ -154,8 +146,6 @@ def model_tables(
     """Return the tables of one model.
 
     Args:
-        logits: of the model.
-        probe: the inputs.
         teacher: logits of the teacher that the student is compared with, for fidelity, likeness of features and the
             imitation weight; None: there is none.
         target_entropy: mean entropy, in nats, on clean validation images, to which the model is rescaled for the

@@ -2,9 +2,6 @@
 
 import numpy as np
 
-from vicinal.evaluation.metrics import MetricError
-from vicinal.evaluation.metrics.inputs import check_same_shape
-
 PERMUTATIONS = 999
 
 _STREAM = 0x4D414E54454C  # second word of the generator's key: no other stream of the same seed has it
@@ -14,11 +11,7 @@ def spearman(a: np.ndarray, b: np.ndarray) -> tuple[float, int]:
     """Return Spearman's ρ of two matrices (K, K) over the off-diagonal entries that both have, and their number.
 
     ρ is NaN where these are fewer than two, or constant in one matrix.
-
-    Raises:
-        MetricError: a matrix is not square, or their shapes differ.
     """
-    _check_square(a, b)
     both = np.isfinite(a) & np.isfinite(b) & ~np.eye(len(a), dtype=bool)
     x, y = _centred_ranks(a[both]), _centred_ranks(b[both])
     norm = np.sqrt((x @ x) * (y @ y))
@@ -32,11 +25,7 @@ def mantel_test(a: np.ndarray, b: np.ndarray, seed: int = 0, permutations: int =
     the sum over pairs of classes of the product of ranks; a missing entry has the mean rank. p = (1 + n) / (1 +
     permutations), where in n permutations of the class labels of ``b`` the statistic is at least as large. Entries are
     not independent, so p is descriptive, and no claim rests on it. p is NaN where one matrix is constant.
-
-    Raises:
-        MetricError: a matrix is not square, or their shapes differ.
     """
-    _check_square(a, b)
     rows, columns = np.triu_indices(len(a), 1)
     x, y = _symmetric(a)[rows, columns], _symmetric(b)[rows, columns]
     count = int((np.isfinite(x) & np.isfinite(y)).sum())
@@ -50,12 +39,6 @@ def mantel_test(a: np.ndarray, b: np.ndarray, seed: int = 0, permutations: int =
     # Ranks are whole numbers: a permutation that changes nothing ties exactly.
     larger = sum(x @ ranks.take(order.take(rows) * len(b) + order.take(columns)) >= x @ y for order in orders)
     return float(1 + larger) / (1 + permutations), count
-
-
-def _check_square(a: np.ndarray, b: np.ndarray) -> None:
-    check_same_shape(a=a, b=b)
-    if a.ndim != 2 or a.shape[0] != a.shape[1]:
-        raise MetricError(f"a: shape must be (K, K), got {a.shape}")
 
 
 def _symmetric(matrix: np.ndarray) -> np.ndarray:

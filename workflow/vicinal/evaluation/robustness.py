@@ -24,11 +24,7 @@ COLUMNS = {"corruption": "str", "severity": "int64", "metric": "str", "value": "
 
 
 def corruption_metrics(logits: Any, labels: Any) -> dict[str, float]:
-    """Return accuracy, ECE and OE, fractions, of ``logits`` (N, K) at T = 1 for ``labels`` (N,).
-
-    Raises:
-        MetricError: the logits are not (N, K) or not finite, or the labels do not fit.
-    """
+    """Return accuracy, ECE and OE, fractions, of ``logits`` (N, K) at T = 1 for ``labels`` (N,)."""
     p = metrics.softmax(logits)
     return {
         "accuracy": metrics.accuracy(p, labels),
@@ -46,12 +42,8 @@ def measure_robustness(
 ) -> dict[str, dict[str, list[float]]]:
     """Return corruption → metric → values by severity, of one network; one set of images is in memory at a time.
 
-    Args:
-        logits: the network: images (n, H, W, C) uint8 → logits (n, K).
-        corrupted: corruption → images by severity, (5, N, H, W, C) uint8.
-        rows: which of the N are measured, (n,).
-        labels: theirs, (n,).
-        measured: called after each set of images.
+    The network maps images (n, H, W, C) uint8 to logits (n, K). Of images by severity, (5, N, H, W, C) uint8, these
+    rows are measured; labels are theirs, (n,). ``measured`` is called after each set of images.
     """
     found: dict[str, dict[str, list[float]]] = {}
     for name, by_severity in corrupted.items():
@@ -64,11 +56,7 @@ def measure_robustness(
 
 
 def read_robustness(folder: Path) -> "pd.DataFrame":
-    """Return the metrics of a model on corrupted images: columns as in ``COLUMNS``.
-
-    Raises:
-        VicinalError: there is no such record, or no such metrics in it.
-    """
+    """Return a model's metrics on corrupted images (``COLUMNS``). Raises VicinalError: it has none."""
     record = read_json(folder / EVALUATION)
     try:
         return robustness_rows(record[VALUES], record[IMAGES])
@@ -79,11 +67,7 @@ def read_robustness(folder: Path) -> "pd.DataFrame":
 
 
 def robustness_rows(values: Mapping[str, Mapping[str, list[float]]], images: int) -> "pd.DataFrame":
-    """Return the values of ``measure_robustness``, on ``images`` images, as a table: columns as in ``COLUMNS``.
-
-    Raises:
-        KeyError, ValueError: a metric or a severity is missing.
-    """
+    """Return the values of ``measure_robustness`` as a table (``COLUMNS``); KeyError, ValueError: one is missing."""
     import pandas as pd
 
     rows = []

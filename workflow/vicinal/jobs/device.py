@@ -50,7 +50,6 @@ def select_device(name: str, threads: int, slots: int = 1, artefact: str = "") -
 
     Args:
         name: ``auto``, ``cpu``, ``cuda`` (any free GPU) or ``cuda:N`` (the N-th visible one, from 0).
-        threads: number of CPU threads.
         slots: jobs that share a GPU.
         artefact: what the job makes, for the messages of waiting jobs.
 

@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from threading import Thread
 
+from vicinal import errors
 from vicinal.errors import VicinalError
 from vicinal.files import checksum, exclusive
 from vicinal.jobs.progress import Progress
@@ -32,9 +32,7 @@ class _HttpsOnly(urllib.request.BaseHandler):
 def open_https(url: str, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
     """Return the response to a request; certificates are checked.
 
-    Raises:
-        OSError: it failed, was redirected to another protocol, or the server answered with an error.
-        http.client.HTTPException: the server does not speak HTTP.
+    Raises OSError: it failed, or was redirected to another protocol. HTTPException: the server does not speak HTTP.
     """
     request = urllib.request.Request(url, headers={"User-Agent": "vicinal", **(headers or {})})
     return urllib.request.build_opener(_HttpsOnly).open(request, timeout=TIMEOUT)
@@ -43,13 +41,9 @@ def open_https(url: str, headers: Mapping[str, str] | None = None) -> http.clien
 def provide(
     url: str, path: Path, size: int, algorithm: str, wanted: str, remedy: str, say: Callable[[str], None] = print
 ) -> str:
-    """Make sure that a published file is there and whole; download it if it is missing. Arguments: see ``download``.
+    """Return the checksum of a published file, which is downloaded (``download``) if it is missing.
 
-    Returns:
-        Its checksum.
-
-    Raises:
-        VicinalError: it cannot be downloaded, or another file is there.
+    Raises VicinalError: it cannot be downloaded, or another file is there.
     """
     if not path.is_file():
         download(url, path, size, algorithm, wanted, remedy, say)
@@ -57,11 +51,7 @@ def provide(
 
 
 def verify(url: str, path: Path, algorithm: str, wanted: str) -> str:
-    """Return the checksum of a file, which is the published one.
-
-    Raises:
-        VicinalError: it is not.
-    """
+    """Return the checksum of a file, which is the published one. Raises VicinalError: it is not."""
     found = checksum(path, algorithm)
     if not found.startswith(wanted):
         raise VicinalError(
@@ -78,12 +68,9 @@ def download(
 
     Args:
         url: https only.
-        path: where the file goes.
-        size: as published, in bytes.
         algorithm: of the checksum, e.g. ``md5``.
         wanted: the published checksum, or its beginning where no more is published.
         remedy: what the user can do where the download fails.
-        say: called with a line when the download begins.
 
     Raises:
         VicinalError: it failed, or the checksum is wrong; the message names path, address and remedy.
@@ -92,8 +79,7 @@ def download(
     say(f"downloading {url} to {path}")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.part")
-    waiting = f"{partial}: another process is downloading it; waiting"
-    with exclusive(partial, lambda: print(waiting, file=sys.stderr, flush=True)):
+    with exclusive(partial, lambda: errors.say(f"{partial}: another process is downloading it; waiting")):
         if path.is_file():  # another process was faster
             partial.unlink(missing_ok=True)
             return

@@ -52,12 +52,7 @@ NOT_COUNTED = {
 
 @cache
 def stage_fingerprint(stage: str, named: tuple[str, ...] = ()) -> str:
-    """Return the code fingerprint of a stage, as 16 hexadecimal digits.
-
-    Args:
-        stage: a key of ``STAGES``.
-        named: modules that the spec names, e.g. ``vicinal.models.cifar_resnet``.
-    """
+    """Return the fingerprint of a stage's code and of modules that a spec names, as 16 hexadecimal digits."""
     known = len(_known())
     found = fingerprint_code(SCRIPTS / STAGES[stage].script, named, PACKAGE)
     if len(_known()) > known:
@@ -85,11 +80,7 @@ def data_modules(spec: dict[str, Any]) -> tuple[str, ...]:
 
 
 def fingerprint_code(script: Path, named: tuple[str, ...], package: Path) -> str:
-    """Return the fingerprint of ``script`` and the modules it reaches in the package at ``package``.
-
-    Raises:
-        SyntaxError, FileNotFoundError: a module cannot be read.
-    """
+    """Return the fingerprint of ``script`` and of the modules in the package at ``package`` that it reaches."""
     hashes = {"script": _look(script)[0]}
     todo = {*_imports(script, package), *named}
     while todo:

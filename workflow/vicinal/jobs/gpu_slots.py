@@ -7,7 +7,6 @@ other users, in containers with their own /tmp, or with another TMPDIR are not s
 
 import os
 import stat
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
-from vicinal.errors import VicinalError
+from vicinal.errors import VicinalError, say
 from vicinal.jobs.gpus import VISIBLE, identity, list_gpus
 
 POLL_SECONDS = 1.0
@@ -28,19 +27,12 @@ SAY_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Slot:
-    """A slot of a GPU, held until ``release`` or the end of this process.
+    """A slot of a GPU, held until ``release`` or the end of this process."""
 
-    Attributes:
-        device: the GPU, as in CUDA_VISIBLE_DEVICES.
-        number: of the slot, from 0.
-        lock: of its file; a forked child does not have it.
-        before: CUDA_VISIBLE_DEVICES before; None: not set.
-    """
-
-    device: str
-    number: int
-    lock: FileLock
-    before: str | None
+    device: str  # the GPU, as in CUDA_VISIBLE_DEVICES
+    number: int  # of the slot, from 0
+    lock: FileLock  # of its file; a forked child does not have it
+    before: str | None  # CUDA_VISIBLE_DEVICES before; None: not set
 
     @property
     def path(self) -> Path:
@@ -110,23 +102,19 @@ def take_slot(
         for (device, number), lock in locks.items():
             if _locked(lock, artefact):
                 shared = f" (slot {number} of {slots})" if slots > 1 else ""
-                print(f"leased GPU {device}{shared}", file=sys.stderr, flush=True)
+                say(f"leased GPU {device}{shared}")
                 slot = Slot(device, number, lock, os.environ.get(VISIBLE))
                 os.environ[VISIBLE] = device
                 return slot
         if announced is None or time.monotonic() - announced >= SAY_SECONDS:
             announced = time.monotonic()
             holders = "; ".join(f"{name}: {_holder(Path(lock.lock_file))}" for (name, _), lock in locks.items())
-            print(f"waiting for a GPU, all are taken ({holders})", file=sys.stderr, flush=True)
+            say(f"waiting for a GPU, all are taken ({holders})")
         time.sleep(poll)
 
 
 def _own_folder(folder: Path) -> None:
-    """Make the folder of the lock files.
-
-    Raises:
-        VicinalError: that fails, or another user may have put the folder there.
-    """
+    """Make the folder of the lock files; refuse one that another user may have put there."""
     try:
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)

@@ -3,10 +3,11 @@
 import os
 import re
 import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from vicinal.errors import say
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 PROC = Path("/proc/driver/nvidia/gpus")
@@ -15,19 +16,12 @@ SMI_SECONDS = 10
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU of this machine.
+    """A GPU of this machine."""
 
-    Attributes:
-        index: as nvidia-smi counts, by PCI bus.
-        model: name of the model.
-        uuid: empty if unknown.
-        mig: UUIDs of its MIG devices; with MIG on, only these can be used.
-    """
-
-    index: int
-    model: str
-    uuid: str
-    mig: tuple[str, ...] = ()
+    index: int  # as nvidia-smi counts, by PCI bus
+    model: str  # name of the model
+    uuid: str  # empty if unknown
+    mig: tuple[str, ...] = ()  # UUIDs of its MIG devices; with MIG on, only these can be used
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,7 +49,7 @@ def _from_nvidia_smi() -> tuple[Gpu, ...] | None:
     except OSError:  # not installed
         return None
     except subprocess.TimeoutExpired:
-        print(f"{' '.join(command)}: no answer in {SMI_SECONDS} s", file=sys.stderr, flush=True)
+        say(f"{' '.join(command)}: no answer in {SMI_SECONDS} s")
         return None
     gpus: list[Gpu] = []
     for line in result.stdout.splitlines():
@@ -112,12 +106,7 @@ def _name(entry: str) -> str:
 
 
 def identity(name: str, gpus: tuple[Gpu, ...] | None) -> str | None:
-    """Return the one name of a device that all jobs use, its UUID if known; None: there is no such device.
-
-    Args:
-        name: as in CUDA_VISIBLE_DEVICES.
-        gpus: see ``list_gpus``.
-    """
+    """Return the one name of a device among ``list_gpus`` that all jobs use, its UUID if known; None: there is none."""
     if name.isdecimal():
         if gpus is None:
             return name

@@ -8,7 +8,6 @@ slow disk does not stop a step.
 import json
 import os
 import socket
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from vicinal.errors import describe
+from vicinal.errors import describe, say
 from vicinal.results import HEARTBEATS
 
 EVERY = 2.0
@@ -120,9 +119,7 @@ class Heartbeat:
     def _complain(self, error: OSError) -> None:
         if not self._complained:
             self._complained = True
-            print(
-                f"{self.path}: {error.strerror}; ./reproduce status cannot follow this job", file=sys.stderr, flush=True
-            )
+            say(f"{self.path}: {error.strerror}; ./reproduce status cannot follow this job")
 
 
 def current_labels() -> dict[str, str]:

@@ -4,9 +4,10 @@ import argparse
 import math
 import os
 import signal
-import sys
 import time
 from typing import Any, NoReturn
+
+from vicinal.errors import say
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 # Exit status of an unfinished job that continues when it is run again (EX_TEMPFAIL of sysexits.h).
@@ -95,7 +96,7 @@ class Interruption:
 
     def stop(self, message: str) -> NoReturn:
         """Print a line and end the process; another run continues it."""
-        print(message, file=sys.stderr, flush=True)
+        say(message)
         raise SystemExit(INTERRUPTED if self._signal is signal.SIGINT else TO_BE_CONTINUED)
 
     def _handle(self, number: int, frame: object) -> None:

@@ -25,11 +25,7 @@ def is_locked(present: str, wanted: str) -> bool:
 
 
 def check_environment() -> None:
-    """Check the active environment against the lock file.
-
-    Raises:
-        VicinalError: a package is missing or of another version.
-    """
+    """Raise VicinalError if a package of the lock file is missing here, or of another version."""
     try:
         wanted = locked_versions()
     except ImportError:

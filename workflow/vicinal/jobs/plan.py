@@ -65,11 +65,7 @@ def _key_file(output: Path) -> Path:
 
 
 def read_plan(path: Path | str, stage: str) -> dict:
-    """Read a plan file as its job does.
-
-    Raises:
-        VicinalError: the file is no plan of this stage, or an id in it is not valid.
-    """
+    """Read a plan file as its job does. Raises VicinalError: it is no plan of this stage, or has an invalid id."""
     plan = read_json(path)
     if not {"stage", "id", "key"} <= plan.keys():
         raise VicinalError(f"{path}: not a plan file; make it with ./reproduce or snakemake -n")
@@ -126,21 +122,13 @@ def _settings(own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_id(id_: Any, where: str) -> None:
-    """Check that an id that was read from a file is a plain file name, so that no path leads elsewhere.
-
-    Raises:
-        VicinalError: it is not; ``where`` names the file.
-    """
+    """Raise VicinalError, naming ``where``, unless an id is a plain file name, so that no path leads elsewhere."""
     if not isinstance(id_, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", id_, re.ASCII):
         raise VicinalError(f"{where}: {id_!r} is no id (letters, digits, '.', '_', '-', '+'); make it with ./reproduce")
 
 
 def check_code(plan: dict, wanted: str, present: str) -> None:
-    """Stop a job whose code changed after it was planned: one run must not mix results of two versions.
-
-    Raises:
-        VicinalError: the fingerprints differ.
-    """
+    """Raise VicinalError if the code changed since a job was planned: a run must not mix results of two versions."""
     if wanted != present:
         raise VicinalError(
             f"{plan['id']}: the code changed after this run was planned ({wanted}, now {present}): run ./reproduce"

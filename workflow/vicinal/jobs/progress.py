@@ -1,9 +1,9 @@
 """Progress of a job: lines in its log, and the same in its heartbeat."""
 
-import sys
 import time
 from collections.abc import Mapping
 
+from vicinal.errors import say
 from vicinal.jobs.heartbeat import current_labels, update_heartbeat
 
 # Seconds without a line after which one is printed within an epoch, too.
@@ -14,8 +14,6 @@ class Progress:
     """Reports how far a job is, with rate and time left: lines on standard error, and fields of the heartbeat.
 
     Args:
-        what: the job, for the lines.
-        total: how many units there are to do.
         unit: e.g. epochs.
         every: least seconds between two lines.
         images: trained on in one unit; None where the job trains nothing.
@@ -32,13 +30,7 @@ class Progress:
         update_heartbeat(done=before, total=total, unit=unit)
 
     def update(self, done: int, note: str = "", models: dict[str, dict[str, float | None]] | None = None) -> None:
-        """Report that ``done`` of ``total`` units are done.
-
-        Args:
-            done: number of units.
-            note: end of the line, where the models have no labels.
-            models: for the heartbeat: model id → ``loss`` and ``accuracy``.
-        """
+        """Report how many units are done, and the models' ``loss`` and ``accuracy`` by id, or a note."""
         labels = current_labels()
         self._note = note
         if models is not None:
@@ -64,11 +56,9 @@ class Progress:
             return
         self._printed = now
         count = done if isinstance(done, int) else f"{done:.2f}"
-        print(
+        say(
             f"{self.what}: {count}/{self.total} {self.unit}, {rate:.3g} {self.unit}/s, {elapsed:.0f} s, "
             f"about {left or 0:.0f} s left{', ' + self._note if self._note else ''}",
-            file=sys.stderr,
-            flush=True,
         )
 
 

@@ -41,12 +41,7 @@ class Stopwatch:
 
 
 def provenance(watch: Stopwatch, device: Any = "cpu") -> dict[str, Any]:
-    """Return how a result was made, for its record.
-
-    Args:
-        watch: started when the job began.
-        device: torch device, or its name, on which it ran.
-    """
+    """Return how a result was made, for its record; the watch was started when the job began."""
     return {
         "began": watch.began.isoformat(timespec="seconds"),
         "wall_seconds": round(watch.seconds(), 3),

@@ -13,9 +13,8 @@ from vicinal.results import EVALUATION, RECORD, WEIGHTS, checkpoint_folder, mode
 def is_finished(record: Path, wanted: Mapping[str, Any]) -> bool:
     """Return whether a result is the wanted one, and whole.
 
-    Args:
-        record: its JSON record; its fields must agree with ``wanted``, and its ``sha256`` with the files beside it.
-        wanted: the fields that decide: id, spec, code, checksums of what it was made from.
+    The fields of its JSON record must agree with those that decide (id, spec, code, checksums of what it was made
+    from), and its ``sha256`` with the files beside it.
     """
     found = read_object(record)
     if not found or any(found.get(key) != value for key, value in wanted.items()):
@@ -30,7 +29,6 @@ def write_result(
     """Write the folder of a result, all or nothing; a finished one that is there is kept.
 
     Args:
-        record: path of its JSON record, in the folder.
         wanted: the fields of the record that decide whether the result still counts (``is_finished``).
         files: file name → function that writes the file at a path; the record gets the checksums.
         made: the other fields of the record: how the result was made, and numbers that have no file.
@@ -43,11 +41,7 @@ def write_result(
 
 
 def weights_sha256(directory: Path) -> str:
-    """Return the recorded SHA-256 of a finished model's weights.
-
-    Raises:
-        VicinalError: there is no such model.
-    """
+    """Return the recorded SHA-256 of a finished model's weights. Raises VicinalError: there is no such model."""
     record = read_json(directory / RECORD)
     try:
         return record["sha256"][WEIGHTS]
@@ -58,14 +52,7 @@ def weights_sha256(directory: Path) -> str:
 def models_to_measure(
     plan: Mapping[str, Any], results: Path, folder: Path, shared: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Path]]:
-    """Return what the record of each measured model must say, and where the models lie that are not measured yet.
-
-    Args:
-        plan: of a measurement.
-        results: the results folder.
-        folder: of the measurements, which has a folder for each model.
-        shared: the fields that are the same for all of its models.
-    """
+    """Return what the records of measured models must say, ``shared`` in all, and id → place of the unmeasured."""
     wanted, missing = {}, {}
     for unit in plan["units"].values():
         of_unit = {"spec": measurement_spec(plan, unit), "code": unit["code"], **shared}

@@ -1,7 +1,6 @@
 """What the scripts of all jobs share: options, the plan, the lease and the output. Without torch."""
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,15 +47,9 @@ def job_parser(description: str, stage: str, *, data: bool = False) -> Parser:
 
 
 def checked_plan(path: Path, stage: str, named: Named = lambda spec: ()) -> dict[str, Any]:
-    """Read a job's plan.
+    """Read a job's plan; ``named``: spec → the modules that it names, which are part of the job's code.
 
-    Args:
-        path: of the plan file.
-        stage: of the job.
-        named: spec → the modules that it names, which are part of the job's code.
-
-    Raises:
-        VicinalError: the file is no plan of this stage, or the code changed after it was written.
+    Raises VicinalError: the file is no plan of this stage, or the code changed after it was written.
     """
     plan = read_plan(path, stage)
     check_code(plan, plan["code"], stage_fingerprint(stage, named(plan["spec"])))
@@ -64,20 +57,11 @@ def checked_plan(path: Path, stage: str, named: Named = lambda spec: ()) -> dict
 
 
 def measurement_plan(path: Path, stage: str) -> dict[str, Any]:
-    """Read the plan of a job that measures teachers and cohorts.
-
-    Raises:
-        VicinalError: the file is no plan of this stage, or the code changed after it was written.
-    """
+    """Read the plan of a job that measures. Raises VicinalError: it is none, or the code changed since."""
     plan = read_plan(path, stage)
     for unit in plan["units"].values():
         check_code(plan, unit["code"], stage_fingerprint(stage, named_modules(unit["spec"])))
     return plan
-
-
-def say(line: str) -> None:
-    """Print a line about the job on standard error."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def heartbeat_of(results: Path, plan: dict[str, Any]) -> Heartbeat:
@@ -87,13 +71,7 @@ def heartbeat_of(results: Path, plan: dict[str, Any]) -> Heartbeat:
 
 @contextmanager
 def leased_job(results: Path, plan: dict[str, Any], on_wait: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lease of a plan's artefact, and keep the heartbeat, within the block.
-
-    Args:
-        results: the results folder.
-        plan: of the job.
-        on_wait: called with the plan's id, about twice a second, while another process holds the lease.
-    """
+    """Hold the lease of a plan's artefact, and keep the heartbeat, in the block; ``on_wait`` gets the plan's id."""
     with lease(results, plan["id"], lambda: on_wait(plan["id"])), heartbeat_of(results, plan):
         yield
 

@@ -24,7 +24,6 @@ def build_model(architecture: Mapping[str, Any], num_classes: int, in_channels: 
     Args:
         architecture: ``{"family": module of vicinal.models, **keyword arguments of its build}``.
         num_classes: number of logits K, at least 2.
-        in_channels: channels C of the images.
 
     Returns:
         A module that maps images (N, C, H, W) to logits (N, K).

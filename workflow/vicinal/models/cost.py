@@ -25,22 +25,15 @@ SHIPPED = WORKFLOW / "reference" / "costs.csv"
 
 
 class Cost(NamedTuple):
-    """What one network costs.
+    """What one network costs."""
 
-    Attributes:
-        parameters: trained numbers.
-        macs: multiply-accumulates of the forward pass of one image.
-        calls: convolutions and matrix products of a forward pass; on a GPU with small images the time depends on their
-            number, not their size.
-        weights_bytes: of the network's float32 weights and statistics on disk.
-        activations: numbers that a forward pass in training keeps for the backward pass, for one image.
-    """
-
-    parameters: int
-    macs: int
+    parameters: int  # trained numbers
+    macs: int  # multiply-accumulates of the forward pass of one image
+    # Convolutions and matrix products of a forward pass; on a GPU with small images the time depends on their number,
+    # not their size.
     calls: int
-    weights_bytes: int
-    activations: int
+    weights_bytes: int  # of the network's float32 weights and statistics on disk
+    activations: int  # numbers that a forward pass in training keeps for the backward pass, for one image
 
 
 class Costs:
@@ -63,8 +56,6 @@ class Costs:
 
         Args:
             architecture: resolved, see ``vicinal.models.registry``; one that ``build_model`` accepts.
-            num_classes: number of logits K.
-            channels: of the images.
             height, width: of the images, in pixels.
 
         Raises:
@@ -88,12 +79,7 @@ class Costs:
 
 
 def cost_key(architecture: str, *image: int) -> str:
-    """Return by what a cost is kept: the hash of what was asked for, and of the code of the network and of this module.
-
-    Args:
-        architecture: as JSON.
-        image: classes, channels, height and width.
-    """
+    """Return the key of a cost: the hash of architecture (JSON), image, code of the network and of this module."""
     family = PACKAGE / "models" / f"{json.loads(architecture)['family']}.py"
     code = fingerprint_code(family, (__name__,), PACKAGE) if family.is_file() else ""
     return digest([architecture, *image, code])[:16]

@@ -9,10 +9,8 @@ def penultimate(model: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Return the features (N, D) and logits (N, K) of a network for inputs (N, C, H, W), from one pass.
 
     In evaluation mode logits = features · weightᵀ + bias of the last linear layer. In the authors' head, an MLP, that
-    is its second layer, and the features are its 256 hidden units.
-
-    Raises:
-        VicinalError: the last layer is not linear, or does not take one vector an image.
+    is its second layer, and the features are its 256 hidden units. Raises VicinalError: the last layer is not linear,
+    or does not take one vector an image.
     """
     taken: list[Tensor] = []
     hook = _last_linear(model).register_forward_pre_hook(lambda layer, arguments: taken.append(arguments[0]))

@@ -11,17 +11,9 @@ from vicinal.models.pretrained import WEIGHTS, weights_path
 def fetch_weights(names: Iterable[str], root: Path | str, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Make sure that files of published weights are there and whole, and download those that are missing.
 
-    Args:
-        names: keys of ``vicinal.models.pretrained.WEIGHTS``.
-        root: folder of all data; the files are in its folder ``weights``.
-        say: called with a line for each step.
-
-    Returns:
-        Name → the record of its file: ``file`` (its name), ``sha256`` of its content, ``url``, ``pretraining_mixup``
-        and ``recipe``.
-
-    Raises:
-        VicinalError: a name is wrong, or a file is damaged or cannot be downloaded.
+    Returns name → the record of its file: ``file`` (its name), ``sha256`` of its content, ``url``,
+    ``pretraining_mixup`` and ``recipe``. Raises VicinalError: a name is wrong, or a file is damaged or cannot be
+    downloaded.
     """
     paths = {name: weights_path(root, name) for name in names}
     records = {}

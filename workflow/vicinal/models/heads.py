@@ -85,7 +85,6 @@ def replace_head(network: nn.Module, name: str, head: str, dropout: float) -> No
 
     Args:
         network: with a last linear layer for F features and K classes; a linear head keeps its weights.
-        name: of the last layer.
         head: ``linear``, or ``mlp`` for the authors' head (``MlpHead``).
         dropout: share of the features that are dropped before the last linear layer, in [0, 1).
 
@@ -101,21 +100,13 @@ def replace_head(network: nn.Module, name: str, head: str, dropout: float) -> No
 
 
 def check_rgb(in_channels: int) -> None:
-    """Check that the images are RGB.
-
-    Raises:
-        VicinalError: they are not.
-    """
+    """Raise VicinalError unless the images are RGB."""
     if in_channels != 3:
         raise VicinalError(f"in_channels: {in_channels}; the networks for photographs take RGB images, 3 channels")
 
 
 def check_choice(field: str, value: Any, choices: Iterable[Any]) -> None:
-    """Check that a parameter of an architecture is one of ``choices``.
-
-    Raises:
-        VicinalError: it is not.
-    """
+    """Raise VicinalError unless a parameter of an architecture is one of ``choices``."""
     choices = list(choices)
     if value not in choices:
         raise VicinalError(f"architecture.{field}: there is no {value!r}{nearest(value, choices)}")

@@ -34,13 +34,7 @@ def conv_bn(in_channels: int, out_channels: int, kernel_size: int, stride: int =
 
 
 def three_stages(block: Callable[[int, int, int], nn.Module], widths: Sequence[int], blocks: int) -> nn.Sequential:
-    """Return three stages of blocks, the second and third with a first block at stride 2.
-
-    Args:
-        block: makes a block from its input channels, output channels and stride.
-        widths: channels of the input and of each stage.
-        blocks: number of blocks in a stage.
-    """
+    """Return three stages of blocks, made from (channels in, channels out, stride); two begin with stride 2."""
     stages = nn.Sequential()
     for before, channels, stride in zip(widths[:-1], widths[1:], (1, 2, 2), strict=True):
         first = block(before, channels, stride)
@@ -60,11 +54,7 @@ def channel_shuffle(x: torch.Tensor, groups: int) -> torch.Tensor:
 
 
 def check_integers(field: str, values: Any, length: int | None = None) -> None:
-    """Check that ``values`` is a list of whole numbers from 1 up, of this length if one is given.
-
-    Raises:
-        VicinalError: it is not.
-    """
+    """Raise VicinalError unless ``values`` is a list of whole numbers from 1 up, perhaps of this length."""
     if (
         not isinstance(values, list | tuple)
         or not values
@@ -76,11 +66,7 @@ def check_integers(field: str, values: Any, length: int | None = None) -> None:
 
 
 def check_depth(depth: Any, extra: int) -> int:
-    """Return n of ``depth = 6n + extra``: blocks of two convolutions in each of three stages.
-
-    Raises:
-        VicinalError: there is no such n from 1 up.
-    """
+    """Return n of ``depth = 6n + extra``, blocks in each of 3 stages. Raises VicinalError: no such n from 1 up."""
     whole = isinstance(depth, int) and not isinstance(depth, bool)
     if not whole or depth < 6 + extra or (depth - extra) % 6:
         raise VicinalError(

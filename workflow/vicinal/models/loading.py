@@ -21,7 +21,6 @@ def load_pretrained(model: nn.Module, path: Path | str, head: bool = False, sha2
         path: a state dict, as a safetensors file (ending in ``.safetensors``) or as torch saves it; no code in it is
             run.
         head: load the last layer too. False keeps the fresh one of the model, whatever the file holds.
-        sha256: beginning of the file's checksum.
 
     Returns:
         The SHA-256 of the file.

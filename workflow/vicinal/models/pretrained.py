@@ -35,27 +35,19 @@ _VIT = (
 
 @dataclass(frozen=True)
 class Weights:
-    """A published file of weights.
+    """A published file of weights."""
 
-    Attributes:
-        url: https only.
-        sha256: beginning of the file's checksum; torchvision and timm publish 8 hexadecimal digits, in the name.
-        size: upper bound of the size in bytes, where a download stops. torchvision publishes it in 0.001 MiB, rounded
-            up here. timm does not publish it; it is that of the tensors and 1 % for their names.
-        pretraining_mixup: whether the weights were trained with mixup, which the paper's teachers must not have seen.
-            If so, the publisher has no other weights of the network.
-        recipe: how they were trained, and the source that says so.
-        mixup_alpha: α of that mixup; None: there was none.
-        tolerance: largest difference of the true size from ``size``, in bytes.
-    """
-
-    url: str
-    sha256: str
+    url: str  # https only
+    sha256: str  # beginning of the file's checksum; torchvision and timm publish 8 hexadecimal digits, in the name
+    # Upper bound of the size in bytes, where a download stops. torchvision publishes it in 0.001 MiB, rounded up here.
+    # timm does not publish it; it is that of the tensors and 1 % for their names.
     size: int
+    # Whether the weights were trained with mixup, which the paper's teachers must not have seen. If so, the publisher
+    # has no other weights of the network.
     pretraining_mixup: bool
-    recipe: str
-    mixup_alpha: float | None = None
-    tolerance: int = TOLERANCE
+    recipe: str  # how they were trained, and the source that says so
+    mixup_alpha: float | None = None  # α of that mixup; None: there was none
+    tolerance: int = TOLERANCE  # largest difference of the true size from ``size``, in bytes
 
     @property
     def file(self) -> str:
@@ -101,17 +93,6 @@ WEIGHTS: dict[str, Weights] = {
 _UNTRAINED = {"head", "dropout"}
 
 
-def pretrained_weights(name: str) -> Weights:
-    """Return the published weights of a name in ``WEIGHTS``.
-
-    Raises:
-        VicinalError: there are none of this name.
-    """
-    if name not in WEIGHTS:
-        raise VicinalError(f"weights: there are no published weights {name!r}{nearest(name, WEIGHTS)}")
-    return WEIGHTS[name]
-
-
 def weights_name(architecture: Mapping[str, Any]) -> str | None:
     """Return the name in ``WEIGHTS`` of the weights of a network, whatever its head; None if there are none."""
     trunk = {key: value for key, value in architecture.items() if key not in _UNTRAINED}
@@ -119,9 +100,7 @@ def weights_name(architecture: Mapping[str, Any]) -> str | None:
 
 
 def weights_path(root: Path | str, name: str) -> Path:
-    """Return the path of a file of published weights, below the root of all data.
-
-    Raises:
-        VicinalError: there are none of this name.
-    """
-    return Path(root) / FOLDER / pretrained_weights(name).file
+    """Return the path of published weights, below the root of all data. Raises VicinalError: there are none."""
+    if name not in WEIGHTS:
+        raise VicinalError(f"weights: there are no published weights {name!r}{nearest(name, WEIGHTS)}")
+    return Path(root) / FOLDER / WEIGHTS[name].file

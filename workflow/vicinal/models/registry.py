@@ -107,11 +107,7 @@ def input_of(architecture: Mapping[str, Any]) -> Input | None:
 
 
 def architecture(name: str) -> dict[str, Any]:
-    """Return the resolved architecture of a model name: a fresh copy, plain JSON.
-
-    Raises:
-        VicinalError: there is no such model; the message has the nearest names.
-    """
+    """Return the architecture of a model name, a copy, plain JSON. Raises VicinalError: there is no such model."""
     if not isinstance(name, str) or name not in ARCHITECTURES:
         raise VicinalError(f"model: there is no model {name!r}{nearest(name, ARCHITECTURES)}")
     return copy.deepcopy(ARCHITECTURES[name])

@@ -28,15 +28,9 @@ NETWORKS = (
 def build(num_classes: int, in_channels: int, network: str, head: str, dropout: float) -> nn.Module:
     """Build a network for RGB images, of any size from 32x32 up (the Vision Transformer: of 224x224).
 
-    Args:
-        num_classes: number of logits K.
-        in_channels: 3.
-        network: timm's name, one of ``NETWORKS``.
-        head: see ``replace_head``. It replaces the 1x1 convolution of timm's ResNets by an equal linear layer.
-        dropout: of the head, see ``replace_head``; there is no other.
-
-    Raises:
-        VicinalError: a parameter is wrong, or timm is not installed.
+    The name is timm's, one of ``NETWORKS``. For head and dropout, the only one, see ``replace_head``; it replaces the
+    1x1 convolution of timm's ResNets by an equal linear layer. Raises VicinalError: a parameter is wrong, or timm is
+    missing.
     """
     check_rgb(in_channels)
     check_choice("network", network, NETWORKS)

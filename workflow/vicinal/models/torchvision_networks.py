@@ -25,17 +25,10 @@ NETWORKS = {
 
 
 def build(num_classes: int, in_channels: int, network: str, head: str, dropout: float) -> nn.Module:
-    """Build a network for RGB images, of any size from 32x32 up (the Vision Transformer: of 224x224).
+    """Build one of ``NETWORKS`` for RGB images, of any size from 32x32 up (the Vision Transformer: of 224x224).
 
-    Args:
-        num_classes: number of logits K.
-        in_channels: 3.
-        network: one of ``NETWORKS``.
-        head: see ``replace_head``.
-        dropout: of the head, see ``replace_head``; there is no other. MobileNetV2's own head has 0.2.
-
-    Raises:
-        VicinalError: a parameter is wrong.
+    For head and dropout, the only one, see ``replace_head``; MobileNetV2's own head has 0.2. Raises VicinalError: a
+    parameter is wrong.
     """
     check_rgb(in_channels)
     check_choice("network", network, NETWORKS)

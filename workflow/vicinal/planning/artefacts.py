@@ -21,15 +21,10 @@ def record_of(stage: str, id_: str) -> str:
 
 
 class _Artefact:
-    """What one job makes.
+    """What one job makes."""
 
-    Attributes:
-        stage: a key of ``STAGES``.
-        id: within its stage.
-    """
-
-    stage: str
-    id: str
+    stage: str  # a key of ``STAGES``
+    id: str  # within its stage
 
     @property
     def ref(self) -> Ref:
@@ -63,15 +58,11 @@ class DataSet(_Artefact):
 
 
 class _Unit(_Artefact):
-    """What one job trains: a teacher, or a cohort of students.
-
-    Attributes:
-        teacher: that it learns from, if any.
-    """
+    """What one job trains: a teacher, or a cohort of students."""
 
     spec: dict
     store: DataSet
-    teacher: "Teacher | None" = None
+    teacher: "Teacher | None" = None  # that it learns from, if any
 
     @property
     def weights(self) -> str | None:
@@ -88,19 +79,14 @@ class _Unit(_Artefact):
 
 @dataclass(frozen=True)
 class Teacher(_Unit):
-    """A teacher: trained, or given as weights.
-
-    Attributes:
-        columns: what it was made of, as columns of the tables.
-        file: of the weights, if it is given a file of the user.
-    """
+    """A teacher: trained, or given as weights."""
 
     stage = "teachers"
     id: str
     spec: dict
     store: DataSet
-    columns: dict
-    file: str | None = None
+    columns: dict  # what it was made of, as columns of the tables
+    file: str | None = None  # of the weights, if it is given a file of the user
 
     @property
     def is_given(self) -> bool:
@@ -142,26 +128,16 @@ class Cohort(_Unit):
 
 @dataclass
 class Measurement(_Artefact):
-    """What one job measures: a teacher and students of one seed, its own and those without a teacher.
+    """What one job measures: a teacher and students of one seed, its own and those without a teacher."""
 
-    Attributes:
-        stage: ``evaluations``, or ``robustness``: on corrupted images.
-        settings: of the measurement.
-        store: the data.
-        teacher: that the students are compared with; None: there is none in their block of the grid.
-        seed: of the models; None of a given teacher, which has none.
-        ood: other data sets by name, whose test images are told from those of the data.
-        units: the measured teachers and cohorts, by id.
-    """
-
-    stage: str
+    stage: str  # ``evaluations``, or ``robustness``: on corrupted images
     id: str
-    settings: dict
-    store: DataSet
-    teacher: Teacher | None
-    seed: int | None
-    ood: dict[str, DataSet]
-    units: dict[str, Teacher | Cohort] = field(default_factory=dict)
+    settings: dict  # of the measurement
+    store: DataSet  # the data
+    teacher: Teacher | None  # that the students are compared with; None: there is none in their block of the grid
+    seed: int | None  # of the models; None of a given teacher, which has none
+    ood: dict[str, DataSet]  # other data sets by name, whose test images are told from those of the data
+    units: dict[str, Teacher | Cohort] = field(default_factory=dict)  # the measured teachers and cohorts, by id
 
     @property
     def models(self) -> list[Teacher | Student]:
@@ -179,37 +155,18 @@ class Measurement(_Artefact):
 
 
 @dataclass
-class Corruptions:
-    """The published corrupted versions of a data store's test images.
-
-    ``archive_state``: see ``vicinal.data.corruptions.catalogue.planned_state``.
-    """
-
-    store: DataSet
-    archive_state: list[int] | None = None
-
-
-@dataclass
 class Study:
-    """All artefacts of one experiment, by id.
+    """All artefacts of one experiment, by id."""
 
-    Attributes:
-        experiment: the experiment.
-        store: its data; where each seed has its own training images, those of the first seed.
-        ood: other data sets by name, see ``Measurement``.
-        units: its teachers and cohorts, by id.
-        models: model id → (evaluation id, columns of the tables); an evaluation may measure models of other
-            experiments too.
-        blocks: model id → names of the blocks of the grid that ask for it.
-        corrupted: model id → id of its measurement on corrupted images, if there is one.
-    """
-
-    experiment: Experiment
-    store: DataSet
-    ood: dict[str, DataSet] = field(default_factory=dict)
-    units: dict[str, Teacher | Cohort] = field(default_factory=dict)
+    experiment: Experiment  # the experiment
+    store: DataSet  # its data; where each seed has its own training images, those of the first seed
+    ood: dict[str, DataSet] = field(default_factory=dict)  # other data sets by name, see ``Measurement``
+    units: dict[str, Teacher | Cohort] = field(default_factory=dict)  # its teachers and cohorts, by id
+    # Model id → (evaluation id, columns of the tables); an evaluation may measure models of other experiments too.
     models: dict[str, tuple[str, dict]] = field(default_factory=dict)
+    # Model id → names of the blocks of the grid that ask for it.
     blocks: dict[str, set[str]] = field(default_factory=dict)
+    # Model id → id of its measurement on corrupted images, if there is one.
     corrupted: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -247,31 +204,30 @@ class Study:
 
 @dataclass
 class Artefacts:
-    """All artefacts of all experiments that run together, by id.
-
-    Attributes:
-        corruptions: by the id of the data store.
-        robustness: the measurements on corrupted images.
-        studies: by the name of the experiment.
-        collection: name of the collection that the experiments come from, if any.
-        skipped: experiments of the collection that are left out, each with the reason.
-    """
+    """All artefacts of all experiments that run together, by id."""
 
     stores: dict[str, DataSet] = field(default_factory=dict)
     teachers: dict[str, Teacher] = field(default_factory=dict)
     cohorts: dict[str, Cohort] = field(default_factory=dict)
     evaluations: dict[str, Measurement] = field(default_factory=dict)
-    corruptions: dict[str, Corruptions] = field(default_factory=dict)
-    robustness: dict[str, Measurement] = field(default_factory=dict)
-    studies: dict[str, Study] = field(default_factory=dict)
-    collection: str | None = None
+    # Id of a data store → state of the archive of its published corrupted test images (``planned_state``).
+    corruptions: dict[str, list[int] | None] = field(default_factory=dict)
+    robustness: dict[str, Measurement] = field(default_factory=dict)  # the measurements on corrupted images
+    studies: dict[str, Study] = field(default_factory=dict)  # by the name of the experiment
+    collection: str | None = None  # name of the collection that the experiments come from, if any
+    # Experiments of the collection that are left out, each with the reason.
     skipped: dict[str, str] = field(default_factory=dict)
 
     @property
     def weights(self) -> dict[str, str]:
         """Return the names of the published weights that networks start from, with the root of all data."""
-        units = (*self.teachers.values(), *self.cohorts.values())
-        return {unit.weights: unit.store.root for unit in units if unit.weights}
+        return {unit.weights: unit.store.root for unit in self.units.values() if unit.weights}
+
+    @property
+    def units(self) -> dict[Ref, Teacher | Cohort]:
+        """Return what is trained, or given as weights."""
+        units: list[Teacher | Cohort] = [*self.teachers.values(), *self.cohorts.values()]
+        return {unit.ref: unit for unit in units}
 
     @property
     def students(self) -> dict[str, Student]:
@@ -281,9 +237,8 @@ class Artefacts:
     def first_seeds(self) -> dict[Ref, int]:
         """Return the lowest seed that needs a store, teacher, cohort or measurement, of those that belong to a seed."""
         found: dict[Ref, int] = {}
-        units = (*self.teachers.values(), *self.cohorts.values())
         needs: list[tuple[int | None, tuple[_Artefact | None, ...]]]
-        needs = [(unit.spec.get("seed"), (unit, unit.store, unit.teacher)) for unit in units]
+        needs = [(unit.spec.get("seed"), (unit, unit.store, unit.teacher)) for unit in self.units.values()]
         needs += [(each.seed, (each,)) for each in (*self.evaluations.values(), *self.robustness.values())]
         for seed, ref in ((seed, each.ref) for seed, needed in needs for each in needed if each and seed is not None):
             found[ref] = min(seed, found.get(ref, seed))

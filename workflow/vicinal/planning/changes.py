@@ -19,16 +19,11 @@ UNFINISHED = "not finished yet"
 
 @dataclass
 class Change:
-    """A job that would run.
+    """A job that would run."""
 
-    Attributes:
-        plan: of the artefact that it makes.
-        reasons: why, the plainest first; never empty.
-        train: ids of the models that it would train; the other models of the job are finished and kept.
-    """
-
-    plan: Plan
-    reasons: list[str]
+    plan: Plan  # of the artefact that it makes
+    reasons: list[str]  # why, the plainest first; never empty
+    # Ids of the models that it would train; the other models of the job are finished and kept.
     train: list[str] = field(default_factory=list)
 
     @property
@@ -38,12 +33,7 @@ class Change:
 
 
 def find_changes(plans: Iterable[Plan], results: Path) -> dict[Ref, Change]:
-    """Return the jobs that would run, upstream ones first.
-
-    Args:
-        plans: of all wanted artefacts, upstream ones first (``build_plans``).
-        results: the results folder.
-    """
+    """Return the jobs that would run, of the plans of all wanted artefacts (``build_plans``), upstream ones first."""
     plans = list(plans)
     relatives = Relatives(results)
     by_ref = {plan.ref: plan for plan in plans}

@@ -19,12 +19,9 @@ def ood_stores(experiment: Experiment, contents: Mapping[str, dict]) -> dict[str
 
 
 def prepared(data: Data, content: dict, seed: int) -> DataSet:
-    """Return the data of a seed: the same for all, or each with its own subset of the training images.
+    """Return the data of a seed, of this ``resolve_source``: the same for all, or each with its own training images.
 
-    ``content`` is the content identity of the data (``resolve_source``).
-
-    Raises:
-        VicinalError: a folder of photos is not to be stored as photos.
+    Raises VicinalError: a folder of photos is not to be stored as photos.
     """
     defaults = split_defaults(data.name, content["source"])
     limit_train = data.limit_train if data.limit_train is not None else defaults["train"]

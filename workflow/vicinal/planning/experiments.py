@@ -17,6 +17,7 @@ from vicinal.config import (
     validate,
 )
 from vicinal.errors import VicinalError, describe
+from vicinal.jobs.device import whole_number
 from vicinal.planning.artefacts import Artefacts
 from vicinal.planning.plans import resolve
 from vicinal.planning.problems import Problem
@@ -46,20 +47,15 @@ def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
 def add_cores_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--cores``."""
     cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--cores", type=_cores, default=cores, help="CPU cores to use (default: all, %(default)s)")
-
-
-def _cores(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, at least 1")
-    return int(text)
+    parser.add_argument(
+        "--cores", type=whole_number, default=cores, help="CPU cores to use (default: all, %(default)s)"
+    )
 
 
 def read_experiments(args: argparse.Namespace) -> tuple[str, list[Experiment], str]:
     """Return the name of what is run, its validated experiments, and what to call their config in messages.
 
-    Raises:
-        VicinalError: there is no such experiment, or its config is wrong.
+    Raises VicinalError: there is no such experiment, or its config is wrong.
     """
     file = config_file(args.experiment)
     where = f"{file} with --set" if args.set else str(file)
@@ -69,11 +65,7 @@ def read_experiments(args: argparse.Namespace) -> tuple[str, list[Experiment], s
 
 
 def config_file(experiment: str | None) -> Path:
-    """Return the config file that an argument names.
-
-    Raises:
-        VicinalError: there is none; the nearest names are suggested.
-    """
+    """Return the config file that an argument names. Raises VicinalError: there is none."""
     if experiment is None:
         return Path("config.yaml")
     if experiment.endswith((".yaml", ".yml")):
@@ -99,8 +91,7 @@ def dump(name: str, experiments: list[Experiment]) -> dict[str, Any]:
 def read_artefacts(args: argparse.Namespace) -> tuple[str, Artefacts, Execution]:
     """Return the name of what would be run, the artefacts it asks for, and how they are made; writes nothing.
 
-    Raises:
-        VicinalError: the config is wrong, or its data cannot be found.
+    Raises VicinalError: the config is wrong, or its data cannot be found.
     """
     name, experiments, where = read_experiments(args)
     return name, *resolve_named(name, experiments, where)
@@ -109,13 +100,10 @@ def read_artefacts(args: argparse.Namespace) -> tuple[str, Artefacts, Execution]
 def resolve_named(
     name: str, experiments: list[Experiment], where: str, missing: list[Problem] | None = None
 ) -> tuple[Artefacts, Execution]:
-    """Return what the experiments of a config ask for, and how it is made.
+    """Return what the experiments of a config ask for, and how it is made; ``missing`` is that of ``source_of``.
 
     Several are a collection of that name; so is a single one, if the others were left out
-    (``vicinal.planning.skipped``). ``missing`` is that of ``source_of``.
-
-    Raises:
-        VicinalError: they cannot run together, or their data cannot be found.
+    (``vicinal.planning.skipped``). Raises VicinalError: they cannot run together, or their data cannot be found.
     """
     return resolve(experiments, where, RESULTS, collection_name(name, [e.name for e in experiments], RESULTS), missing)
 
@@ -126,10 +114,8 @@ def resolve_each(
     """Return what the experiments that can run ask for, how it is made, and what is wrong with the others.
 
     None and None where none of several can run. ``with_missing``: those that only lack data which a user must get by
-    hand are planned too (``source_of``).
-
-    Raises:
-        VicinalError: there is only one experiment, and its data cannot be found; or they cannot run together.
+    hand are planned too (``source_of``). Raises VicinalError: there is only one experiment, and its data cannot be
+    found; or they cannot run together.
     """
     missing: list[Problem] | None = [] if with_missing else None
     try:

@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from vicinal.files import set_time
+from vicinal.files import atomic_path
 from vicinal.jobs.plan import recorded_key
 from vicinal.planning.artefacts import Artefacts
 from vicinal.planning.plans import Plan, build_plans
@@ -19,19 +20,20 @@ TICK_SECONDS = 1.0
 
 def keep_plans(artefacts: Artefacts, results: Path = Path("results")) -> None:
     """Write the plan files of a run, unless another run holds Snakemake's lock: until it ends they belong to it."""
-    locks = Path(".snakemake/locks")
-    if not (locks.is_dir() and any(locks.iterdir())):
+    if not snakemake_is_locked():
         write_plans(build_plans(artefacts), results)
 
 
+def snakemake_is_locked() -> bool:
+    """Return whether a Snakemake works in this folder, or was killed here."""
+    return any(Path(".snakemake/locks").glob("*"))
+
+
 def write_plans(plans: Iterable[Plan], results: Path) -> dict[str, list[str]]:
-    """Write the plan files that changed; make those of stale artefacts newer than the output, of fresh ones older.
+    """Write the plan files that changed, those of stale artefacts newer than the output; return stage → stale ids.
 
     An artefact is stale where the key of its plan is not the one recorded beside the output, or one of its directories
     is gone. Outputs dated in the future, e.g. since the clock was set back, are dated back.
-
-    Returns:
-        The ids of the stale artefacts of each stage.
     """
     stale: dict[str, list[str]] = {}
     listings: dict[Path, set[Path]] = {}
@@ -58,6 +60,16 @@ def _date_back(output: Path, now: float) -> None:
     for path in output.parent.iterdir():
         if _is_in_future(path, now) and path.is_file():
             set_time(path, now - TICK_SECONDS)
+
+
+def set_time(path: Path, seconds: float) -> None:
+    """Date a file; only its owner may, so that one of another user is replaced by a copy of one's own."""
+    try:
+        os.utime(path, (seconds, seconds))
+    except PermissionError:
+        with atomic_path(path) as temporary:
+            shutil.copyfile(path, temporary)
+            os.utime(temporary, (seconds, seconds))
 
 
 def _is_in_future(path: Path, now: float) -> bool:

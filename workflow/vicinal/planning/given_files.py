@@ -26,14 +26,8 @@ def given_files(experiments: Iterable[Experiment]) -> Iterator[tuple[str, str]]:
 def given_sums(experiments: Iterable[Experiment], cache: Path | None) -> dict[str, str]:
     """Return path, as in the config, → SHA-256 of the files of weights that teachers are given.
 
-    A file that is gone has the checksum that it had when it was last there.
-
-    Args:
-        experiments: of one config.
-        cache: JSON file that keeps checksums by path, size and time of the last change, or None.
-
-    Raises:
-        VicinalError: a file is not there and never was; the message names the field.
+    A file that is gone has the checksum that it had when it was last there, by the JSON file ``cache``. Raises
+    VicinalError: a file is not there and never was; the message names the field.
     """
     sums: dict[str, str] = {}
     for field, path in given_files(experiments):

@@ -12,7 +12,7 @@ from vicinal.config import PUBLISHED, Experiment, Grid, Loss, TeacherEntry
 from vicinal.data.corruptions.catalogue import ARCHIVES
 from vicinal.errors import VicinalError
 from vicinal.models.registry import architecture
-from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, Measurement, Student, Study, Teacher
+from vicinal.planning.artefacts import Artefacts, Cohort, DataSet, Measurement, Student, Study, Teacher
 from vicinal.planning.columns import data_columns, pretraining_columns, recipe_columns, weight_columns
 from vicinal.planning.data_sets import ood_stores, prepared
 from vicinal.planning.recipes import initial_weights, inputs_recipe, published_weights, resolve_recipe
@@ -109,7 +109,7 @@ def _measure(
     evaluation = measured("evaluations", f"{slug}_p{settings['pairs']}", settings)
     study.models |= {model.id: (evaluation, model.columns) for model in models}
     if study.wants_corruptions and study.store.spec["name"] in ARCHIVES:
-        artefacts.corruptions.setdefault(unit.store.id, Corruptions(unit.store))
+        artefacts.corruptions[unit.store.id] = None
         corrupted = measured("robustness", slug, {})
         study.corrupted |= {model.id: corrupted for model in models}
 

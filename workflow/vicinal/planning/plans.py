@@ -21,7 +21,7 @@ from vicinal.files import WORKFLOW, sha256
 from vicinal.jobs.fingerprint import data_modules, named_modules, stage_fingerprint
 from vicinal.jobs.records import measurement_spec
 from vicinal.models.pretrained import WEIGHTS
-from vicinal.planning.artefacts import Artefacts, Cohort, Corruptions, DataSet, Measurement, Ref, Study, Teacher
+from vicinal.planning.artefacts import Artefacts, Cohort, DataSet, Measurement, Ref, Study, Teacher
 from vicinal.planning.given_files import CACHE, given_sums
 from vicinal.planning.grid import expand
 from vicinal.planning.problems import Problem
@@ -47,20 +47,13 @@ class CodeRecord(NamedTuple):
 
 @dataclass
 class Plan:
-    """What is wanted of one artefact.
+    """What is wanted of one artefact."""
 
-    Attributes:
-        stage: a key of ``STAGES``.
-        id: of the artefact within its stage.
-        content: what the plan file holds.
-        upstream: the artefacts it is made from.
-        directories: below the results folder, that the job makes too, though the rule does not declare them.
-    """
-
-    stage: str
-    id: str
-    content: dict
-    upstream: list[Ref] = field(default_factory=list)
+    stage: str  # a key of ``STAGES``
+    id: str  # of the artefact within its stage
+    content: dict  # what the plan file holds
+    upstream: list[Ref] = field(default_factory=list)  # the artefacts it is made from
+    # Below the results folder, that the job makes too, though the rule does not declare them.
     directories: list[str] = field(default_factory=list)
 
     @property
@@ -119,8 +112,6 @@ def resolve(
     """Return what validated experiments ask for, and how it runs.
 
     Args:
-        experiments: of one config.
-        where: what to call the config in messages.
         results: the results folder, where the hashes of data files are kept.
         collection: name of the collection that they come from, if any.
         missing: see ``source_of``.
@@ -137,27 +128,18 @@ def resolve(
     artefacts = expand(contents, collection, given_sums(experiments, cache.with_name(CACHE)), others)
     if collection:
         artefacts.skipped = read_skipped(results, collection, artefacts.studies)
-    for source in artefacts.corruptions.values():
-        record = results / STAGES["corruptions"].output_of(source.store.id)
-        archive = Path(source.store.root) / ARCHIVES[source.store.spec["name"]].file
-        source.archive_state = planned_state(record, archive)
+    for id_ in artefacts.corruptions:
+        store, record = artefacts.stores[id_], results / STAGES["corruptions"].output_of(id_)
+        artefacts.corruptions[id_] = planned_state(record, Path(store.root) / ARCHIVES[store.spec["name"]].file)
     return artefacts, execution
 
 
 def plan_experiments(
     config: Mapping, where: str, folder: Path, results: Path = Path("results"), overrides: Sequence[Override] = ()
 ) -> tuple[Artefacts, Execution]:
-    """Return what a config asks for, and how it runs.
+    """Return what a config, not yet validated, asks for, and how it runs.
 
-    Args:
-        config: of an experiment or a collection, not yet validated.
-        where: what to call the config in messages.
-        folder: of the experiments that a collection names.
-        results: the results folder.
-        overrides: of settings, see ``validate``.
-
-    Raises:
-        VicinalError: the config is wrong, or its data cannot be found.
+    Raises VicinalError: the config is wrong, or its data cannot be found.
     """
     experiments = validate(config, where, overrides, folder)
     name = run_name(config, experiments, overrides)
@@ -184,7 +166,7 @@ def _plans(artefacts: Artefacts) -> Iterator[Plan]:
         if store.downloaded:
             yield _download_plan(store)
         yield _data_plan(store)
-    yield from map(_corruptions_plan, artefacts.corruptions.values())
+    yield from (_corruptions_plan(artefacts.stores[id_], state) for id_, state in artefacts.corruptions.items())
     yield from map(_weights_plan, artefacts.weights)
     yield from map(_teacher_plan, artefacts.teachers.values())
     yield from map(_cohort_plan, artefacts.cohorts.values())
@@ -217,10 +199,10 @@ def _weights_plan(name: str) -> Plan:
     return Plan("weights", name, {"spec": {"name": name, "url": WEIGHTS[name].url, "sha256": WEIGHTS[name].sha256}})
 
 
-def _corruptions_plan(source: Corruptions) -> Plan:
+def _corruptions_plan(store: DataSet, archive_state: list[int] | None) -> Plan:
     # With the state of the archive: one that is put there later is seen.
-    spec = {"name": source.store.spec["name"], "archive_state": source.archive_state}
-    return Plan("corruptions", source.store.id, {"spec": spec}, [source.store.ref])
+    spec = {"name": store.spec["name"], "archive_state": archive_state}
+    return Plan("corruptions", store.id, {"spec": spec}, [store.ref])
 
 
 def _data_plan(store: DataSet) -> Plan:

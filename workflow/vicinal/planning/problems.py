@@ -14,17 +14,11 @@ NOTE: Final = "note"
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem.
+    """One problem."""
 
-    Attributes:
-        text: one line.
-        experiments: names of those that it concerns; empty: all.
-        kind: only an error keeps an experiment from running.
-    """
-
-    text: str
-    experiments: tuple[str, ...] = ()
-    kind: Kind = ERROR
+    text: str  # one line
+    experiments: tuple[str, ...] = ()  # names of those that it concerns; empty: all
+    kind: Kind = ERROR  # only an error keeps an experiment from running
 
     @property
     def words(self) -> str:
@@ -42,11 +36,7 @@ def errors_of(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def refuse(problems: Iterable[Problem]) -> None:
-    """Raise the errors among problems as one.
-
-    Raises:
-        VicinalError: one line an error.
-    """
+    """Raise the errors among problems as one VicinalError, a line each."""
     if errors := errors_of(problems):
         raise VicinalError("\n".join(problem.words for problem in errors))
 

@@ -70,12 +70,7 @@ class Relatives:
 
 
 def student_reason(own: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> str:
-    """Return why a student of a cohort is wanted: in what it differs from the most similar student of the cohort.
-
-    Args:
-        own: what sets it apart in its cohort.
-        others: the same of the students that were there.
-    """
+    """Return why a student is wanted: in what its own settings differ from those of the most similar other one."""
     wanted = traits("cohorts", own)
     options = [
         (_new_values(other.axes, wanted.axes), _changed_settings(other.settings, wanted.settings))

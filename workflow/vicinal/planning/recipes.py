@@ -31,11 +31,7 @@ def resolve_recipe(recipe: Recipe, model: str) -> dict[str, Any]:
 
 
 def initial_weights(recipe: Recipe, model: str) -> dict[str, Any] | None:
-    """Return the published weights that a network starts from, by name and checksum; None: it starts afresh.
-
-    Raises:
-        VicinalError: the recipe asks for published weights, and there are none of this model.
-    """
+    """Return the published weights that a network starts from, or None. Raises VicinalError: there are none of it."""
     if not recipe.pretrained:
         return None
     name = weights_name(architecture(model))

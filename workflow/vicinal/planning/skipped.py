@@ -17,15 +17,9 @@ def skipped_file(results: Path, collection: str) -> Path:
 
 
 def read_skipped(results: Path, collection: str, present: Iterable[str]) -> dict[str, str]:
-    """Return the experiments that the last run of a collection skipped, each with the reason.
+    """Return the experiments that the last run of a collection skipped, but those that are there now, with reasons.
 
-    Args:
-        results: the results folder.
-        collection: its name.
-        present: names of the experiments that it has now: listed or not, they are not skipped.
-
-    Raises:
-        VicinalError: the list is damaged.
+    Raises VicinalError: the list is damaged.
     """
     path = skipped_file(results, collection)
     if not path.exists():
@@ -48,10 +42,7 @@ def write_skipped(results: Path, collection: str, skipped: Mapping[str, str]) ->
 def collection_name(name: str, experiments: Iterable[str], results: Path) -> str | None:
     """Return the name of the collection that the experiments of a config make up; None for a single experiment.
 
-    Args:
-        name: of the config.
-        experiments: names of its experiments.
-        results: the results folder: one experiment is a collection too if the others were skipped.
+    One experiment is a collection too if the others were skipped.
     """
     names = set(experiments)
     several = len(names) > 1 or (name not in names and bool(read_skipped(results, name, names)))

@@ -16,7 +16,6 @@ def source_of(experiment: Experiment, cache: Path, missing: list[Problem] | None
     """Return the content identity of an experiment's data (``resolve_source``).
 
     Args:
-        experiment: the experiment.
         cache: JSON file that remembers the hashes of data files.
         missing: gets a problem where users must get the data by hand and have not yet; a stand-in is returned, so
             that the ids of a plan are not the final ones. None: that is an error.
@@ -35,10 +34,6 @@ def source_of(experiment: Experiment, cache: Path, missing: list[Problem] | None
 
 
 def other_sources(experiment: Experiment, cache: Path) -> dict[str, dict[str, Any]]:
-    """Return the content identities of the other data that an experiment's models are shown (``evaluation.ood``).
-
-    Raises:
-        VicinalError: they cannot be found.
-    """
+    """Return the content identities of ``evaluation.ood``, by name. Raises VicinalError: some cannot be found."""
     root = experiment.data.root
     return {name: resolve_source(name, root, "auto", cache=cache) for name in experiment.evaluation.ood or []}

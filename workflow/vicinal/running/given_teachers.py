@@ -33,13 +33,7 @@ def missing_files(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> list[P
 def unfit_teachers(
     artefacts: Artefacts, changes: Mapping[Ref, Change], shape: Callable[[DataSet], Shape]
 ) -> list[Problem]:
-    """Return which given teachers cannot be made: by their file, or by the classes or channels of their data.
-
-    Args:
-        artefacts: that are asked for.
-        changes: the jobs that would run.
-        shape: returns the shape of a data set.
-    """
+    """Return which given teachers cannot be made: by their file, or by the classes or channels of their data."""
     problems = []
     for teacher in given_teachers(artefacts, changes):
         model, name, data = teacher.columns["model"], teacher.store.spec["name"], shape(teacher.store)

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from vicinal.errors import VicinalError, describe
 from vicinal.jobs.heartbeat import EVERY, read_beats
-from vicinal.results import STAGES
+from vicinal.results import STAGE_OF
 from vicinal.running.log_reader import Job, Run
 from vicinal.running.time_left import Running, work_left
 from vicinal.running.tracking import Tracker
@@ -31,20 +31,12 @@ BAR = 40  # columns at most
 DRAW_SECONDS = 0.5
 # Least columns for the name of a job: loss and accuracy are shown where they leave so much.
 NAME = 22
-STAGE_OF = {stage.rule: name for name, stage in STAGES.items()}
 
 Planned = Callable[[], dict[str, float]]
 
 
 class LiveView:
-    """Shows a run.
-
-    Args:
-        console: where.
-        results: the results folder, with the heartbeats of the jobs.
-        planned: returns rule → seconds of a job, before any has finished.
-        tracker: is told of the jobs too, if there is one.
-    """
+    """Shows a run, by the heartbeats below ``results``; ``planned`` returns rule → seconds until a job has finished."""
 
     def __init__(
         self, console: Console, results: Path, planned: Planned = dict, tracker: Tracker | None = None
@@ -223,12 +215,7 @@ def value_range(curves: Iterable[dict[str, float | None]], name: str, form: str)
 
 
 def follow(pipe: int, view: LiveView) -> None:
-    """Take in Snakemake's events until it has ended; show what happens.
-
-    Args:
-        pipe: file descriptor that the events come from.
-        view: shows them.
-    """
+    """Take in Snakemake's events until it has ended; show what happens."""
     lines: Queue[str] = Queue()
     Thread(target=_read_lines, args=(pipe, lines), daemon=True).start()
     with view:

@@ -54,24 +54,15 @@ def find_cause(lines: Iterable[str]) -> str | None:
 
 @dataclass
 class Job:
-    """A job that Snakemake has started or submitted.
+    """A job that Snakemake has started or submitted."""
 
-    Attributes:
-        rule, wildcards: what it makes.
-        log: of its script.
-        width: letters of the longest rule of the run.
-        message: if it failed, what the executor says of it.
-        slurm_log: if it failed on a cluster, what came before its script or around it.
-        began: by the monotonic clock, s.
-    """
-
-    rule: str
+    rule: str  # rule, wildcards: what it makes
     wildcards: str
-    log: Path
-    width: int = field(default=0, compare=False)
-    message: str = ""
-    slurm_log: Path | None = None
-    began: float = field(default_factory=lambda: time.monotonic(), compare=False)
+    log: Path  # of its script
+    width: int = field(default=0, compare=False)  # letters of the longest rule of the run
+    message: str = ""  # if it failed, what the executor says of it
+    slurm_log: Path | None = None  # if it failed on a cluster, what came before its script or around it
+    began: float = field(default_factory=lambda: time.monotonic(), compare=False)  # by the monotonic clock, s
 
     def __post_init__(self) -> None:
         # Until the script begins, the log is that of an earlier attempt, or there is none.
@@ -118,25 +109,17 @@ class Job:
 
 @dataclass
 class Run:
-    """The state of a run.
+    """The state of a run."""
 
-    Attributes:
-        running, failed: id → job.
-        done, total: numbers of jobs; ``total`` is 0 where there is nothing to do.
-        waiting: rule → number of jobs that have not begun.
-        took: rule → seconds of the jobs that ended well.
-        news: lines that the user has not seen yet.
-        errors: lines of Snakemake's own errors.
-    """
-
-    running: dict[int, Job] = field(default_factory=dict)
+    running: dict[int, Job] = field(default_factory=dict)  # running, failed: id → job
     failed: dict[int, Job] = field(default_factory=dict)
-    done: int = 0
+    done: int = 0  # done, total: numbers of jobs; ``total`` is 0 where there is nothing to do
     total: int = 0
-    waiting: Counter[str] = field(default_factory=Counter)
+    waiting: Counter[str] = field(default_factory=Counter)  # rule → number of jobs that have not begun
+    # Rule → seconds of the jobs that ended well.
     took: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    news: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
+    news: list[str] = field(default_factory=list)  # lines that the user has not seen yet
+    errors: list[str] = field(default_factory=list)  # lines of Snakemake's own errors
 
     def take(self, event: Mapping[str, Any]) -> Job | None:
         """Take in one event (``snakemake_logger_plugin_vicinal``); return the job that has finished by it, if any."""

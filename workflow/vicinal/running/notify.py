@@ -2,10 +2,10 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from vicinal.errors import warn
 from vicinal.running.verdicts import count_verdicts
 
 # The environment of the command, beside that of the run; shown by ./reproduce --help.
@@ -22,11 +22,7 @@ SECONDS = 60
 def notify(command: str, name: str, status: int, folders: Iterable[Path]) -> None:
     """Run a command of the user in a shell; print a warning if it fails.
 
-    Args:
-        command: a line of the shell.
-        name: of the experiment or collection.
-        status: exit status of the run.
-        folders: of the tables of each experiment. After a run that did not finish they may hold older claims.
+    After a run with another exit status than 0, the folders of the experiments may hold older claims.
     """
     verdicts = count_verdicts(folders if status == 0 else [])
     variables = {
@@ -40,4 +36,4 @@ def notify(command: str, name: str, status: int, folders: Iterable[Path]) -> Non
     except subprocess.TimeoutExpired:
         problem = f"has not ended in {SECONDS} s"
     if problem:
-        print(f"warning: --notify: {command}: {problem}", file=sys.stderr, flush=True)
+        warn(f"--notify: {command}: {problem}")

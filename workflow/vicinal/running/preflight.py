@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vicinal.config import Execution
-from vicinal.data.catalogue import DATA_SETS
+from vicinal.data.catalogue import DATA_SETS, source_files
 from vicinal.data.corruptions.catalogue import ARCHIVES
 from vicinal.errors import VicinalError, describe
 from vicinal.jobs.download import unreachable
@@ -35,21 +35,13 @@ INTERNET = "run where there is internet"
 
 @dataclass(frozen=True)
 class Download:
-    """A file that a run would download.
+    """A file that a run would download."""
 
-    Attributes:
-        path: where it will lie.
-        url: https only.
-        size: bytes.
-        remedy: what to do if it cannot be downloaded.
-        experiments: names of those that need it; if empty, a run goes on without it.
-    """
-
-    path: Path
-    url: str
-    size: int
-    remedy: str
-    experiments: tuple[str, ...] = ()
+    path: Path  # where it will lie
+    url: str  # https only
+    size: int  # bytes
+    remedy: str  # what to do if it cannot be downloaded
+    experiments: tuple[str, ...] = ()  # names of those that need it; if empty, a run goes on without it
 
 
 def find_problems(
@@ -60,16 +52,7 @@ def find_problems(
     slurm: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Problem]:
-    """Return all that stands in the way of the jobs that would run.
-
-    Args:
-        artefacts: that are asked for.
-        execution: how they are made.
-        results: the results folder.
-        changes: the jobs that would run (``vicinal.planning.changes.find_changes``).
-        slurm: whether they go to a cluster, whose GPUs are not known here.
-        say: gets a line before something that takes a while.
-    """
+    """Return all that stands in the way of the jobs that would run; ``say`` gets a line before what takes a while."""
     if not changes:
         return []
     downloads, problems = find_downloads(artefacts, changes)
@@ -81,7 +64,7 @@ def find_problems(
         return problems + unreadable
     problems += unfit_teachers(artefacts, changes, jobs.shape)
     try:
-        parts = {name: bytes_ for name, bytes_ in estimate_disk(jobs).parts.items() if name != "downloads"}
+        parts = {name: bytes_ for name, bytes_ in estimate_disk(jobs).items() if name != "downloads"}
         return problems + full_disks(results, parts, downloads) + gpu_problems(jobs, execution, slurm)
     except VicinalError as error:
         return [*problems, Problem(f"disk and GPU memory are not checked: {describe(error)}", kind=WARNING)]
@@ -103,12 +86,10 @@ def find_downloads(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> tuple
 def _files_of_data(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> Iterator[Download | Problem]:
     for store in artefacts.stores.values():
         needed_by, fetched = _of_store(artefacts, store), ("downloads", store.id) in changes
-        known = (
-            DATA_SETS[store.spec["name"]] if store.downloaded and (fetched or ("data", store.id) in changes) else None
-        )
-        archives, folder = (known.archives, known.folder) if known else ({}, "")
-        for file, archive in archives.items():
-            path = Path(store.root) / folder / file
+        name, is_read = store.spec["name"], fetched or ("data", store.id) in changes
+        files = source_files(name, store.root, "torchvision") if store.downloaded and is_read else {}
+        for file, path in files.items():
+            archive = DATA_SETS[name].archives[file]
             if path.is_file():
                 continue
             if fetched:
@@ -117,8 +98,8 @@ def _files_of_data(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> Itera
                 yield Download(path, archive.url, archive.size, remedy, needed_by)
             else:
                 yield _gone(path, f"data/{store.id}.fetched.json", needed_by)
-        if ("corruptions", store.id) in changes and artefacts.corruptions[store.id].archive_state is None:
-            corrupted = ARCHIVES[store.spec["name"]]
+        if ("corruptions", store.id) in changes and artefacts.corruptions[store.id] is None:
+            corrupted = ARCHIVES[name]
             yield Download(Path(store.root) / corrupted.file, corrupted.url, corrupted.size, INTERNET)
 
 
@@ -183,13 +164,7 @@ def unwritable(results: Path, downloads: Iterable[Download] = ()) -> list[Proble
 
 
 def full_disks(results: Path, parts: Mapping[str, int], downloads: Iterable[Download]) -> list[Problem]:
-    """Return which disks have no room for a run.
-
-    Args:
-        results: the results folder.
-        parts: what is written there → bytes.
-        downloads: files that are written elsewhere, perhaps to the same disk.
-    """
+    """Return which disks have no room for parts (what → bytes) in the results folder, and for downloads."""
     needed: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     optional: dict[int, int] = defaultdict(int)
     folders: dict[int, Path] = {}
@@ -270,6 +245,5 @@ def _of_store(artefacts: Artefacts, store: DataSet) -> tuple[str, ...]:
 
 def _trained(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> list[tuple[Teacher | Cohort, int]]:
     """Return the teachers and cohorts that would be trained, each with the number of networks."""
-    units: dict[Ref, Teacher | Cohort] = {("teachers", id_): teacher for id_, teacher in artefacts.teachers.items()}
-    units |= {("cohorts", id_): cohort for id_, cohort in artefacts.cohorts.items()}
+    units = artefacts.units
     return [(units[ref], len(change.train)) for ref, change in changes.items() if ref in units and change.train]

@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from vicinal.errors import VicinalError
+from vicinal.errors import VicinalError, say
 from vicinal.files import write_text
+from vicinal.planning.files import snakemake_is_locked
 from vicinal.running.live import LiveView, Planned, follow
 from vicinal.running.log_reader import tail
 from vicinal.running.tracking import Tracker
@@ -37,10 +38,8 @@ def head_lock(results: Path) -> Iterator[int]:
     """Hold the one lock of this results folder; yield its file descriptor, which Snakemake inherits.
 
     Snakemake keeps the lock when this process is killed, so that no second head starts beside it; its jobs do not
-    inherit it. The file names the holder, and is empty after a run that ended in order.
-
-    Raises:
-        VicinalError: another head is running, or the folder cannot be written.
+    inherit it. The file names the holder, and is empty after a run that ended in order. Raises VicinalError: another
+    head is running, or the folder cannot be written.
     """
     try:
         results.mkdir(parents=True, exist_ok=True)
@@ -92,24 +91,11 @@ def _holder(descriptor: int) -> str:
     return os.pread(descriptor, 200, 0).decode(errors="replace").strip()
 
 
-def snakemake_is_locked() -> bool:
-    """Return whether a Snakemake works in this folder, or was killed here."""
-    return any(Path(".snakemake/locks").glob("*"))
-
-
 def unlock_snakemake(lock: int, arguments: list[str], force: bool = False) -> None:
-    """Remove the lock that a killed Snakemake left behind, and write into the head's lock who holds it now.
+    """Remove the lock that a killed Snakemake left behind, or any (``force``); write into the head's who holds it now.
 
     If the last head here was killed, Snakemake's lock belongs to it and is dead: if that Snakemake still lived it would
-    hold the head's lock. Otherwise somebody called ``snakemake`` directly, and it may still be working.
-
-    Args:
-        lock: descriptor of the head's lock.
-        arguments: of Snakemake.
-        force: remove the lock in any case.
-
-    Raises:
-        VicinalError: a Snakemake may be working here.
+    hold the head's lock. Otherwise somebody called ``snakemake`` directly, and it may still be working: VicinalError.
     """
     if snakemake_is_locked():
         killed = _holder(lock)
@@ -150,12 +136,7 @@ def run_snakemake(
 ) -> int:
     """Run Snakemake on the workflow of this folder, show progress, and return its exit status.
 
-    Args:
-        command: Snakemake and its arguments.
-        results: the results folder; its output goes to ``logs`` there, with one file for each run.
-        lock: descriptor that Snakemake inherits.
-        planned: returns rule → seconds of a job by the plan.
-        tracker: is told of the jobs, if there is one.
+    Its output goes to ``logs`` in the results folder, with one file for each run. It inherits the descriptor ``lock``.
     """
     logs = results / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -180,15 +161,14 @@ def run_snakemake(
         if is_terminated:
             _stop(process)
         process.wait()
-        print("stopped; what is finished is kept, run again to go on", file=sys.stderr, flush=True)
+        say("stopped; what is finished is kept, run again to go on")
         return TERMINATED if is_terminated else INTERRUPTED
     status = process.wait()
     if status:
         # What Snakemake prints before it has read its arguments is not an event.
         for line in run.failures() or (run.errors or tail(log))[-SHOWN_LINES:]:
-            print(f"error: {line}", file=sys.stderr)
-        end = f"not finished (all output: {log}); what is finished is kept, run again to go on"
-        print(end, file=sys.stderr, flush=True)
+            say(f"error: {line}")
+        say(f"not finished (all output: {log}); what is finished is kept, run again to go on")
     elif not run.total:
         print("nothing to do: all results are up to date", flush=True)
     return status

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vicinal.errors import VicinalError
 from vicinal.files import read_json, write_json
-from vicinal.results import ON_DEVICE, PLAN, STAGES
+from vicinal.results import ON_DEVICE, PLAN, STAGE_OF
 
 if TYPE_CHECKING:
     from vicinal.config import Cluster, Execution, Experiment
@@ -37,19 +37,11 @@ STATUS_SECONDS = 20
 
 
 class Requests:
-    """What the jobs of a run ask Slurm for.
-
-    Args:
-        cluster: its settings; None: the jobs run on this machine.
-        on_gpu: whether a job needs a GPU.
-        results: the results folder.
-
-    Attributes:
-        gpus: the resource ``gpu`` of a job, which becomes ``--gpus``; 0 where the cluster wants ``--gres``.
-    """
+    """What the jobs of a run, on a GPU or not, ask Slurm for; without a cluster they run on this machine."""
 
     def __init__(self, cluster: "Cluster | None", on_gpu: bool, results: Path = Path("results")) -> None:
         self.cluster, self.on_gpu, self.results = cluster, on_gpu, results
+        # The resource ``gpu`` of a job, which becomes ``--gpus``; 0 where the cluster wants ``--gres``.
         self.gpus = int(on_gpu and not (cluster and cluster.gres))
         self._planned = read_planned(results) if cluster else {}
 
@@ -120,13 +112,8 @@ def cluster_of(artefacts: "Artefacts") -> "Cluster | None":
 def with_cluster(experiments: "list[Experiment]", wanted: bool, site: Path = SITE) -> "list[Experiment]":
     """Return the experiments with the settings of the cluster: the site's, overridden by their own and by ``--set``.
 
-    Args:
-        experiments: validated ones of one config.
-        wanted: whether jobs go to the cluster; if not, the experiments get no settings.
-        site: the file with the site's settings.
-
-    Raises:
-        VicinalError: the settings are wrong, or differ between the experiments.
+    Without any, if jobs do not go to the cluster. Raises VicinalError: settings are wrong, or differ between
+    experiments.
     """
     if not wanted:
         return [experiment.model_copy(update={"cluster": None}) for experiment in experiments]
@@ -144,10 +131,9 @@ def with_cluster(experiments: "list[Experiment]", wanted: bool, site: Path = SIT
 
 
 def prepare_cluster(artefacts: "Artefacts", execution: "Execution", name: str, cores: int, results: Path) -> list[str]:
-    """Find out what the jobs need and which are still in the queue, print it, and return Snakemake's arguments.
+    """Find out what the jobs need and which are still queued, print it, and return Snakemake's arguments.
 
-    Raises:
-        VicinalError: Slurm does not answer.
+    Raises VicinalError: Slurm does not answer.
     """
     if shlex.quote(sys.executable) != sys.executable:
         raise VicinalError(
@@ -232,26 +218,20 @@ def job_prefix(name: str, results: Path) -> str:
 
 
 def find_queued(results: Path) -> dict[str, list[str]]:
-    """Return STAGE/ID → ids of the jobs that earlier runs in this results folder left in the queue, waiting or running.
-
-    Raises:
-        VicinalError: Slurm does not answer.
-    """
-    stages = {stage.rule: name for name, stage in STAGES.items()}
+    """Return STAGE/ID → ids of this folder's jobs that earlier runs left in the queue. VicinalError: no answer."""
     found: dict[str, list[str]] = defaultdict(list)
     for line in ask_slurm("squeue", "--me", "--noheader", "--format=%i|%j|%k").splitlines():
         id_, name, comment = line.split("|", 2)
         made = re.fullmatch(r"rule_(\w+)_wildcards_(.+)", comment.strip())
-        if made and made[1] in stages and f"-{folder_mark(results)}_" in name:
-            found[f"{stages[made[1]]}/{made[2]}"].append(id_)
+        if made and made[1] in STAGE_OF and f"-{folder_mark(results)}_" in name:
+            found[f"{STAGE_OF[made[1]]}/{made[2]}"].append(id_)
     return dict(found)
 
 
 def find_status_options(cluster: "Cluster") -> list[str]:
-    """Return Snakemake's arguments for how the end of a job is found out: by sacct, or where it does not work, squeue.
+    """Return Snakemake's arguments for how the end of a job is found out: by sacct, else by squeue.
 
-    Raises:
-        VicinalError: Slurm does not answer, or has no accounting although the cluster's settings say so.
+    Raises VicinalError: Slurm does not answer, or has no accounting although the cluster's settings say so.
     """
     config = ask_slurm("scontrol", "show", "config")  # even if it is not needed: Slurm must answer
     if cluster.accounting is not False:
@@ -270,11 +250,7 @@ def find_status_options(cluster: "Cluster") -> list[str]:
 
 
 def ask_slurm(*command: str, run: Callable[..., Any] = subprocess.run) -> str:
-    """Run a program of Slurm, and return what it prints.
-
-    Raises:
-        VicinalError: it is not installed, fails or does not answer.
-    """
+    """Return what a program of Slurm prints. Raises VicinalError: it is missing, fails or does not answer."""
     try:
         return run(command, check=True, capture_output=True, text=True, timeout=SLURM_SECONDS).stdout
     except FileNotFoundError:

@@ -29,12 +29,7 @@ FAILED = {"BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "TIME
 
 
 def why_not_now(message: str, has_jobs: Callable[[], bool]) -> str | None:
-    """Return why Slurm takes no job at this moment; None if it will not take this one later either.
-
-    Args:
-        message: of the plugin, on a job that failed.
-        has_jobs: whether the user has jobs in the queue.
-    """
+    """Return why Slurm takes no job now, by the plugin's message; None if it will not take this one later either."""
     said = message.partition("The error message was '")[2].partition("    sbatch call:")[0]
     if found := re.search(LIMIT, said) or re.search(BUSY, said, re.IGNORECASE):
         return found[0]

@@ -1,14 +1,12 @@
 """What runs, what is finished and what failed in a results folder; reads files only, so any shell may ask."""
 
-import fcntl
-import os
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vicinal.files import modified
+from vicinal.files import is_locked, modified
 from vicinal.jobs.heartbeat import lives, read_beats
 from vicinal.planning.changes import Change, find_changes
 from vicinal.planning.plans import Plan, Ref
@@ -37,37 +35,26 @@ class Head:
 
 @dataclass
 class Status:
-    """All that ``./reproduce status`` shows; ``--json`` prints it as it is.
+    """All that ``./reproduce status`` shows; ``--json`` prints it as it is."""
 
-    Attributes:
-        name: of the experiment or collection; None where nothing has run.
-        source: file of its config.
-        head: the run that is working, if any.
-        stages: stage → ``done`` and ``wanted``, numbers of jobs.
-        done, wanted: the same for all stages together.
-        seconds_left: until everything is done, s; None where no run is working or nothing is known.
-        at_least: whether it will be more than ``seconds_left`` (``work_left``).
-        running: heartbeats (see ``Heartbeat``) with ``age``, s since the last sign of life, and ``silent``
-            where that is long ago.
-        finished: the last finished jobs, newest first: ``stage``, ``id``, ``seconds`` they took (None where not known)
-            and ``age``, s since they ended.
-        failed: jobs that are still wanted: ``stage``, ``id``, ``error``, ``log`` (its path), ``lines`` (its last ones)
-            and ``age``.
-        verdicts: experiment → a line for each claim: ``claim``, ``verdict``, ``effect``, ``needed`` and ``seeds``, as
-            text. Only of experiments whose claims are up to date and readable (``verify`` names damaged files).
-    """
-
-    name: str | None = None
-    source: str | None = None
-    head: Head = field(default_factory=lambda: Head(False))
-    stages: dict[str, dict[str, int]] = field(default_factory=dict)
-    done: int = 0
+    name: str | None = None  # of the experiment or collection; None where nothing has run
+    source: str | None = None  # file of its config
+    head: Head = field(default_factory=lambda: Head(False))  # the run that is working, if any
+    stages: dict[str, dict[str, int]] = field(default_factory=dict)  # stage → ``done`` and ``wanted``, numbers of jobs
+    done: int = 0  # done, wanted: the same for all stages together
     wanted: int = 0
-    seconds_left: float | None = None
-    at_least: bool = False
+    seconds_left: float | None = None  # until everything is done, s; None where no run is working or nothing is known
+    at_least: bool = False  # whether it will be more than ``seconds_left`` (``work_left``)
+    # Heartbeats (see ``Heartbeat``) with ``age``, s since the last sign of life, and ``silent`` where that is long ago.
     running: list[dict[str, Any]] = field(default_factory=list)
+    # The last finished jobs, newest first: ``stage``, ``id``, ``seconds`` they took (None where not known) and ``age``,
+    # s since they ended.
     finished: list[dict[str, Any]] = field(default_factory=list)
+    # Jobs that are still wanted: ``stage``, ``id``, ``error``, ``log`` (its path), ``lines`` (its last ones) and
+    # ``age``.
     failed: list[dict[str, Any]] = field(default_factory=list)
+    # Experiment → a line for each claim: ``claim``, ``verdict``, ``effect``, ``needed`` and ``seeds``, as text. Only of
+    # experiments whose claims are up to date and readable (``verify`` names damaged files).
     verdicts: dict[str, list[dict[str, str]]] = field(default_factory=dict)
 
     @property
@@ -77,14 +64,7 @@ class Status:
 
 
 class Monitor:
-    """Looks again and again at the jobs of an experiment.
-
-    Args:
-        name: of the experiment or collection.
-        source: file of its config, to be shown.
-        plans: of all its artefacts, upstream ones first.
-        results: the results folder.
-    """
+    """Looks again and again at the jobs of an experiment."""
 
     def __init__(self, name: str, source: str, plans: list[Plan], results: Path) -> None:
         self.name, self.source, self.plans, self.results = name, source, plans, results
@@ -149,7 +129,6 @@ class Monitor:
         """Set the time left: the work left, by what jobs of each stage took, over the work that this run does a second.
 
         Args:
-            status: gets the time.
             waiting: the stages of the jobs that wait, one entry a job.
             now: in s since 1970.
         """
@@ -173,21 +152,9 @@ class Monitor:
 def find_head(results: Path) -> Head:
     """Return whether a run holds the lock of this results folder (``head_lock``), without disturbing it."""
     try:
-        descriptor = os.open(results / ".lock", os.O_RDONLY)
+        return Head(*is_locked(results / ".lock"))
     except OSError:
         return Head(False)
-    try:
-        holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
-        try:
-            # Shared, so that two who look do not see each other; closing gives it back.
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return Head(True, holder)
-        except OSError:
-            return Head(None, holder)
-        return Head(False, holder)
-    finally:
-        os.close(descriptor)
 
 
 def find_failure(plan: Plan, results: Path, beat: dict[str, Any] | None, now: float) -> dict[str, Any] | None:

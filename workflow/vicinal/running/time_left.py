@@ -36,13 +36,9 @@ def work_left(
 ) -> tuple[float, bool]:
     """Return the seconds of all jobs that run or wait, one after another, and whether it will be more.
 
-    It will where nothing is known of a kind, and where a job takes longer than those before.
-
-    Args:
-        waiting: kind (a stage or rule) → number of jobs.
-        running: the jobs at work.
-        took: kind → seconds of finished jobs, the newest first.
-        planned: kind → seconds of a job by the plan, for kinds of which no job has finished or says when it will.
+    It will where nothing is known of a kind (a stage or rule), and where a job takes longer than those before. ``took``
+    are seconds of finished jobs, the newest first; ``planned`` those by the plan, until a job has finished or says when
+    it will.
     """
     typical = dict(planned or {})
     typical |= {job.kind: job.seconds + job.left for job in running if job.left is not None}

@@ -11,7 +11,7 @@ from typing import Any
 
 from vicinal.errors import VicinalError
 from vicinal.files import read_object
-from vicinal.results import PLAN, STAGES, TRACKED, TRAINED, model_folder
+from vicinal.results import PLAN, STAGE_OF, TRACKED, TRAINED, model_folder
 
 # Column of a history → name of the curve.
 CURVES = {
@@ -22,15 +22,10 @@ CURVES = {
 }
 # Value of a model in a heartbeat → column of a history.
 LIVE = {"loss": "loss", "accuracy": "validation_accuracy"}
-STAGE_OF = {STAGES[stage].rule: stage for stage in TRAINED}
 
 
 class Tracker:
-    """Writes the curves of the models that a run trains.
-
-    Raises:
-        VicinalError: the package is missing.
-    """
+    """Writes the curves of the models that a run trains. Raises VicinalError: the package is missing."""
 
     def __init__(self, results: Path) -> None:
         try:
@@ -57,15 +52,14 @@ class Tracker:
                     self._writers[id_].flush()
 
     def finish(self, rule: str, unit: str) -> None:
-        """Write the whole histories of the models of a finished job, in place of what was seen of them meanwhile.
+        """Write the whole histories of a finished job's models, in place of what was seen of them meanwhile.
 
-        Raises:
-            VicinalError: a history is missing or unreadable.
+        Raises VicinalError: a history is missing or unreadable.
         """
         from vicinal.training.history import training_history  # it loads NumPy; runs without curves need not wait
 
         stage = STAGE_OF.get(rule)
-        plan = read_object(self._results / PLAN / stage / f"{unit}.json") if stage else {}
+        plan = read_object(self._results / PLAN / stage / f"{unit}.json") if stage in TRAINED else {}
         for id_ in plan and plan.get("students", {unit: {}}):
             folder = model_folder(self._results, "student" if "students" in plan else "teacher", id_)
             rows = training_history(folder).to_dict("records")

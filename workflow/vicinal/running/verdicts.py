@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vicinal.files import read_object
+from vicinal.running.console import make_table
 
 KEYS = ("claim", "verdict", "effect", "needed", "seeds")
 STYLES = {"reproduced": "bold green", "not reproduced": "bold red"}
@@ -27,12 +28,8 @@ def count_verdicts(folders: Iterable[Path]) -> Counter[str]:
 def verdict_table(experiment: str, lines: list[dict[str, str]]) -> Table:
     """Return the lines of an experiment as a table."""
     heads = {"claim": experiment, "effect": "effect [95 % interval]"}
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for key in KEYS:
-        table.add_column(heads.get(key, key), justify="right" if key == "seeds" else "left", overflow="fold")
-    for line in lines:
-        table.add_row(*(Text(line[key], style=_style(key, line)) for key in KEYS))
-    return table
+    rows = [[Text(line[key], style=_style(key, line)) for key in KEYS] for line in lines]
+    return make_table([heads.get(key, key) for key in KEYS], rows, right=(KEYS.index("seeds"),))
 
 
 def _style(key: str, line: Mapping[str, str]) -> str:

@@ -22,14 +22,7 @@ COPY = "take it from the folder that this one was copied from"
 
 
 def check_analysis(ledger: Ledger, results: Path, plan: Plan, recompute: bool) -> None:
-    """Check what is made from evaluations: an experiment's tables, claims, figures, a report.
-
-    Args:
-        ledger: reads the files and gets the problems.
-        results: the results folder.
-        plan: of the output, which is there and fresh.
-        recompute: whether to compute its numbers again from what it was made from, and compare.
-    """
+    """Check an experiment's tables, claims, figures, a report; ``recompute``: compute the numbers again, too."""
     output, spec = results / plan.output, plan.content["spec"]
     if plan.stage == "figures":
         for name in spec["figures"]:
@@ -59,13 +52,9 @@ def _check_output(ledger: Ledger, results: Path, plan: Plan, output: Path, spec:
 
 
 def verify_folder(folder: Path) -> Ledger:
-    """Compare the files of a folder with what the records in it say of them; note what cannot be checked.
+    """Compare the files of a folder, results/NAME or a part of one, with its records; note what cannot be checked.
 
-    Args:
-        folder: results/NAME, or a part of one that was published.
-
-    Raises:
-        VicinalError: there is no such folder, or no record in it.
+    Raises VicinalError: there is no such folder, or no record in it.
     """
     if not folder.is_dir():
         raise VicinalError(f"--from {folder}: no such folder; name one with an experiment's results (results/NAME)")
@@ -160,12 +149,7 @@ def _compare(ledger: Ledger, results: Path, plan: Plan, remedy: str) -> None:
 
 
 def first_difference(found: "pd.DataFrame", wanted: "pd.DataFrame") -> str | None:
-    """Return where a table first differs from what it should be, exactly; None if it does not.
-
-    Args:
-        found: as read from Parquet.
-        wanted: as computed; it is written as Parquet and read back, so that the types are comparable.
-    """
+    """Return where a table read from Parquet first differs from the one that was computed, exactly; None: nowhere."""
     import pandas as pd
 
     buffer = BytesIO()

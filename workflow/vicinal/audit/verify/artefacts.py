@@ -34,7 +34,6 @@ def verify(plans: list[Plan], results: Path, experiments: Iterable[str] = ()) ->
 
     Args:
         plans: of all wanted artefacts, upstream ones first (``build_plans``).
-        results: the results folder.
         experiments: names of those in whose folders (results/NAME) nothing foreign may be.
     """
     ledger, console = Ledger(), Console(stderr=True)

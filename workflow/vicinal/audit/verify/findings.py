@@ -32,25 +32,18 @@ class Finding:
 
 
 class Ledger:
-    """Reads and hashes files, each once, compares them, and keeps what it finds.
-
-    Attributes:
-        problems: in the order of the flow.
-        notes: what a reader should know, though nothing is wrong.
-        mixtures: of codes, versions, devices or revisions.
-        models: number of trained models.
-        made: every record that was read: its stage, the modules that its spec names, and the record.
-        sums: SHA-256 of the files that were hashed; None for one that is missing or cannot be read.
-        records: those that were read; empty for one that is missing or no record.
-    """
+    """Reads and hashes files, each once, compares them, and keeps what it finds."""
 
     def __init__(self) -> None:
-        self.problems: list[Finding] = []
-        self.notes: list[str] = []
-        self.mixtures: list[str] = []
-        self.models = 0
+        self.problems: list[Finding] = []  # in the order of the flow
+        self.notes: list[str] = []  # what a reader should know, though nothing is wrong
+        self.mixtures: list[str] = []  # of codes, versions, devices or revisions
+        self.models = 0  # number of trained models
+        # Every record that was read: its stage, the modules that its spec names, and the record.
         self.made: list[tuple[str, tuple[str, ...], Mapping[str, Any]]] = []
+        # SHA-256 of the files that were hashed; None for one that is missing or cannot be read.
         self.sums: dict[Path, str | None] = {}
+        # Those that were read; empty for one that is missing or no record.
         self.records: dict[Path, dict[str, Any]] = {}
 
     def add(self, path: Path, fault: str, remedy: str, kind: str = "disagrees") -> None:
@@ -98,14 +91,7 @@ class Ledger:
         return record
 
     def check_sums(self, record: Path, sums: Any, remedy: str, expected: Iterable[str] = ()) -> bool:
-        """Compare the files beside a record with their recorded checksums; return whether all are there and agree.
-
-        Args:
-            record: path of the record.
-            sums: file name → SHA-256, as recorded.
-            remedy: what to do with a file that differs.
-            expected: names that must be among them.
-        """
+        """Compare files with recorded checksums (name → SHA-256); return whether all, and those expected, agree."""
         if not isinstance(sums, dict) or not all(map(is_plain, sums)) or not sums.keys() >= set(expected):
             fault = f"lists no checksums of {', '.join(expected) or 'the files beside it'}: edited, or by older code"
             self.add(record, fault, remedy, "damaged")

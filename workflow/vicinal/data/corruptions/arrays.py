@@ -23,26 +23,16 @@ _BLOCK = 1000  # images that are compared at a time
 
 @dataclass(frozen=True)
 class Corrupted:
-    """The arrays of an archive.
+    """The arrays of an archive."""
 
-    Attributes:
-        images: corruption → (5, N, H, W, C) uint8, by severity, memory-mapped.
-        labels: (N,) int64.
-    """
-
-    images: Mapping[str, np.ndarray]
-    labels: np.ndarray
+    images: Mapping[str, np.ndarray]  # corruption → (5, N, H, W, C) uint8, by severity, memory-mapped
+    labels: np.ndarray  # (N,) int64
 
 
 def open_corrupted(path: Path, folder: str) -> Corrupted:
-    """Open an archive whose checksum was checked.
+    """Open an archive whose checksum was checked; ``folder``: of the arrays in it.
 
-    Args:
-        path: of the archive.
-        folder: of the arrays in it.
-
-    Raises:
-        VicinalError: it is no tar archive, or an array is missing or has a wrong shape or type.
+    Raises VicinalError: it is no tar archive, or an array is missing or has a wrong shape or type.
     """
     wanted = {f"{folder}/{name}.npy": name for name in (*NAMES, LABELS)}
     found: dict[str, np.ndarray] = {}
@@ -101,7 +91,6 @@ def match_rows(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, corrupt
         images: clean ones, (n, H, W, C) uint8.
         labels: of the images, (n,).
         rows: position of each image in the test split of its source, (n,).
-        corrupted: the archive.
 
     Returns:
         Rows of the archive, (n,) int64.

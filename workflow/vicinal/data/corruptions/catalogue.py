@@ -27,21 +27,13 @@ LABELS = "labels"
 
 @dataclass(frozen=True)
 class CorruptionArchive:
-    """A published archive: NAME.npy of each corruption, one severity after another, and labels.npy.
+    """A published archive: NAME.npy of each corruption, one severity after another, and labels.npy."""
 
-    Attributes:
-        file: its name, below ``data.root``.
-        folder: of the arrays in it.
-        md5: as its authors publish it.
-        size: in bytes.
-        url: https only.
-    """
-
-    file: str
-    folder: str
-    md5: str
-    size: int
-    url: str
+    file: str  # its name, below ``data.root``
+    folder: str  # of the arrays in it
+    md5: str  # as its authors publish it
+    size: int  # in bytes
+    url: str  # https only
 
 
 ARCHIVES: dict[str, CorruptionArchive] = {
@@ -79,12 +71,8 @@ def file_state(path: Path) -> list[int] | None:
 def planned_state(record: Path, archive: Path) -> list[int] | None:
     """Return the state of an archive for a plan; it changes only when another attempt is worthwhile.
 
-    If the images are available it stays the recorded one, whatever happens to the archive. Otherwise it is the present
-    one, so a new archive changes the plan.
-
-    Args:
-        record: of the rule ``fetch_corruptions``, if it ran.
-        archive: the file below ``data.root``.
+    If the images are available by the record of ``fetch_corruptions`` it stays the recorded one, whatever happens to
+    the archive. Otherwise it is the present one, so a new archive changes the plan.
     """
     found = read_object(record)
     return found.get("archive_state") if found.get("available") else file_state(archive)
@@ -93,10 +81,7 @@ def planned_state(record: Path, archive: Path) -> list[int] | None:
 def outlook(name: str, record: Mapping[str, Any], archive: Path | None) -> str:
     """Return in one line what a run can expect of corrupted images; empty if they are ready.
 
-    Args:
-        name: of the data set.
-        record: of the rule ``fetch_corruptions``; empty if it has not run.
-        archive: the file below ``data.root``; None if none is published.
+    ``record`` is that of ``fetch_corruptions``, empty if it has not run; ``archive`` None if none is published.
     """
     if archive is None:
         return f"left out: {unpublished(name)}"

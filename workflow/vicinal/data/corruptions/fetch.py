@@ -20,7 +20,6 @@ def fetch_corruptions(
     """Return the record of a store's corrupted images, even if they are not available.
 
     Args:
-        name: of the data set.
         root: folder of all data; the archive is there, or is downloaded to it.
         store: whose test images are looked for in the archive.
         archive_state: as planned (``catalogue.planned_state``), for the record.

@@ -15,15 +15,9 @@ Photo = tuple[str, int]  # path and size
 
 
 def read_annotations(path: Path, photos: Iterable[Photo], names: list[str]) -> dict[str, list[Photo]]:
-    """Return class → its photos, as given.
+    """Return class → its photos, by a text file: on each line the name of a photo, its class, and whatever, with tabs.
 
-    Args:
-        path: of a text file: on each line the name of a photo, its class, and whatever, with tabs between.
-        photos: to be found in it.
-        names: of the classes.
-
-    Raises:
-        VicinalError: the file is no such file, or a photo is not in it.
+    Raises VicinalError: the file is no such file, or a photo is not in it.
     """
     classes = {}
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):

@@ -14,11 +14,7 @@ from vicinal.data.photos.crops import central_corner, evaluation_side, resized_s
 
 
 def decode(encoded: bytearray) -> np.ndarray:
-    """Return the pixels of a JPEG, (H, W, 3) uint8 RGB.
-
-    Raises:
-        RuntimeError: it cannot be decoded.
-    """
+    """Return the pixels of a JPEG, (H, W, 3) uint8 RGB. Raises RuntimeError: it cannot be decoded."""
     # As torchvision.io.decode_jpeg, without the warning that it will be removed (torchvision 0.29 still has it).
     data = torch.frombuffer(encoded, dtype=torch.uint8)
     pixels = torch.ops.image.decode_jpeg(data, ImageReadMode.RGB.value, False)

@@ -18,23 +18,14 @@ class BadPhotoError(Exception):
 
 @dataclass(frozen=True)
 class Encoded:
-    """A grey or RGB JPEG.
+    """A grey or RGB JPEG."""
 
-    Attributes:
-        data: its bytes.
-        height: in pixels.
-        width: in pixels.
-        kept: whether these are the bytes of the source.
-        odd: the ``pictures.oddities`` of the source.
-        digest: of the bytes, to find equal photos.
-    """
-
-    data: bytes
-    height: int
-    width: int
-    kept: bool
-    odd: list[str]
-    digest: int
+    data: bytes  # its bytes
+    height: int  # in pixels
+    width: int  # in pixels
+    kept: bool  # whether these are the bytes of the source
+    odd: list[str]  # the ``pictures.oddities`` of the source
+    digest: int  # of the bytes, to find equal photos
 
 
 def encode_photo(data: bytes, shorter_side: int | None, quality: int, viewed: bool = False) -> Encoded:

@@ -66,12 +66,6 @@ class PhotoFolder:
     what ``passed_over`` lists, are left out. A held-out split whose photos lie in it or in its folder ``images`` alone
     has the classes of its ``val_annotations.txt``, as in Tiny ImageNet; without this file it is left out.
 
-    Attributes:
-        paths: of all photos, below the folder.
-        folders: path of every folder that was read, below the folder → time of its last change, s since 1970.
-        digests: split → SHA-256 over the names and sizes of its files.
-        notes: what a user should know, a line each.
-
     Raises:
         VicinalError: a split or its classes are missing, or the name of a class is not valid text.
     """
@@ -80,6 +74,7 @@ class PhotoFolder:
         self.folder = Path(folder)
         self._passed_over = PassedOver()
         splits = _split_folders(self.folder)
+        # Path of every folder that was read, below the folder → time of its last change, s since 1970.
         self.folders = {name: files.modified(self.folder / name) for name in (".", *splits.values())}
         names = self._subfolders(splits["train"])
         if len(names) < 2:
@@ -87,10 +82,10 @@ class PhotoFolder:
         for name in names:
             check_text(f"{self.folder / splits['train']}: the name of a class", name)
         self.class_names: list[str] | None = names
-        self.paths: list[str] = []
+        self.paths: list[str] = []  # of all photos, below the folder
         self.counts: dict[str, int] = {}
-        self.digests: dict[str, str] = {}
-        self.notes: list[str] = []
+        self.digests: dict[str, str] = {}  # split → SHA-256 over the names and sizes of its files
+        self.notes: list[str] = []  # what a user should know, a line each
         self._labels: list[int] = []
         for split, part in splits.items():
             photos = self._by_class(part, names if split == "train" else self._subfolders(part), names)

@@ -27,13 +27,10 @@ def photo_batches(
     """Yield the photos of each batch as (B, size, size, 3) uint8; the number of threads does not change them.
 
     Args:
-        store: of the photos.
         positions: (n,) of the photos in the store, in the order of the batches.
         bounds: the batches' (start, stop) in ``positions``.
-        size: pixels of a side.
         boxes: (n, 4) top, left, height, width of each crop, from ``crops.random_boxes``; None: ``evaluation_pixels``.
         threads: that decode; None: one for each core that this process may use.
-        pinned: in pinned memory, which a GPU copies faster.
 
     Raises:
         VicinalError: the store is damaged.
@@ -62,11 +59,7 @@ def photo_batches(
 
 
 def read_photo(store: PhotoStore, position: int) -> np.ndarray:
-    """Return the pixels of a photo, (H, W, 3) uint8.
-
-    Raises:
-        VicinalError: it cannot be decoded, or has another size than recorded.
-    """
+    """Return the pixels of a photo, (H, W, 3) uint8. Raises VicinalError: it is damaged, or of another size."""
     try:
         pixels = decode(store.read(position))
     except (RuntimeError, ValueError) as error:

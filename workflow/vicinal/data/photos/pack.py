@@ -31,56 +31,34 @@ _BLOCK = 1 << 24
 
 @dataclass(frozen=True)
 class Packing:
-    """How photos are packed.
+    """How photos are packed."""
 
-    Attributes:
-        shorter_side: pixels to which the shorter side of larger photos is reduced; None: the bytes of JPEGs are kept.
-        quality: of JPEGs that are encoded anew.
-        bad_share: share of the photos that may be unreadable.
-        as_viewed: see ``pictures.as_viewed``.
-    """
-
+    # Pixels to which the shorter side of larger photos is reduced; None: the bytes of JPEGs are kept.
     shorter_side: int | None = None
-    quality: int = 95
-    bad_share: float = 0.001
-    as_viewed: bool = False
+    quality: int = 95  # of JPEGs that are encoded anew
+    bad_share: float = 0.001  # share of the photos that may be unreadable
+    as_viewed: bool = False  # see ``pictures.as_viewed``
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What was packed, of M photos.
+    """What was packed, of M photos."""
 
-    Attributes:
-        path: the file of all photos.
-        sha256: of that file.
-        lengths: bytes of each photo, (M,) int64; 0: it is unreadable.
-        sizes: height and width, (M, 2) int32.
-        digests: of their bytes, (M,) uint64.
-        counts: number of photos that are ``kept`` (the bytes of the source), and of each of ``pictures.oddities``.
-        bad: name of an unreadable photo → what is wrong with it.
-    """
-
-    path: Path
-    sha256: str
-    lengths: np.ndarray
-    sizes: np.ndarray
-    digests: np.ndarray
+    path: Path  # the file of all photos
+    sha256: str  # of that file
+    lengths: np.ndarray  # bytes of each photo, (M,) int64; 0: it is unreadable
+    sizes: np.ndarray  # height and width, (M, 2) int32
+    digests: np.ndarray  # of their bytes, (M,) uint64
+    # Number of photos that are ``kept`` (the bytes of the source), and of each of ``pictures.oddities``.
     counts: Counter[str]
-    bad: dict[str, str]
+    bad: dict[str, str]  # name of an unreadable photo → what is wrong with it
 
 
 def pack(source: PhotoSource, numbers: np.ndarray, folder: Path, packing: Packing, key: dict[str, Any]) -> Packed:
-    """Pack photos, in this order, or resume a packing; the file is the same either way.
+    """Pack the photos with these ascending numbers, or resume a packing; the file is the same either way.
 
-    Args:
-        source: of the photos.
-        numbers: which of its photos, ascending.
-        folder: where they are packed.
-        packing: how.
-        key: all that determines the result; the rest of a packing with another key is removed.
-
-    Raises:
-        VicinalError: too many photos are unreadable.
+    The rest of a packing with another ``key``, all that determines the result, is removed. Raises VicinalError: too
+    many photos are unreadable.
     """
     pieces, digest = _resumed(folder, key)
     done = sum(len(piece["lengths"]) for piece in pieces)
@@ -102,11 +80,11 @@ def pack(source: PhotoSource, numbers: np.ndarray, folder: Path, packing: Packin
                     if len(bad) > allowed:
                         raise _too_many(bad, allowed, len(numbers), packing.bad_share)
                     piece.add_bad(source.name(number), photo)
-                progress.update(done + len(piece.lengths))
+                progress.update(done + len(piece.rows))
             file.flush()
             os.fsync(file.fileno())
             pieces.append(piece.write(folder / f"piece-{len(pieces):05d}.npz"))
-            done += len(piece.lengths)
+            done += len(piece.rows)
     columns = (np.concatenate([piece[name] for piece in pieces]) for name in ("lengths", "sizes", "digests"))
     counts = Counter(name for piece in pieces for name in piece["facts"].tolist())
     return Packed(path, digest.hexdigest(), *columns, counts, bad)
@@ -139,31 +117,25 @@ class _Piece:
     """The index of one piece, as it grows."""
 
     def __init__(self) -> None:
-        self.lengths: list[int] = []
-        self.sizes: list[tuple[int, int]] = []
+        self.rows: list[tuple[int, int, int, int]] = []  # length, height, width, digest
         self.bad: list[tuple[str, str]] = []
-        self.digests: list[int] = []
         self.facts: list[str] = []
 
     def add(self, photo: Encoded) -> None:
-        self.lengths.append(len(photo.data))
-        self.sizes.append((photo.height, photo.width))
-        self.digests.append(photo.digest)
+        self.rows.append((len(photo.data), photo.height, photo.width, photo.digest))
         self.facts += [*photo.odd, *(["kept"] if photo.kept else [])]
 
     def add_bad(self, name: str, reason: str) -> None:
-        self.lengths.append(0)
-        self.sizes.append((0, 0))
-        self.digests.append(0)
+        self.rows.append((0, 0, 0, 0))
         self.bad.append((name, reason))
 
     def write(self, path: Path) -> dict[str, np.ndarray]:
         """Write the piece; return what can be read from it."""
         content = {
-            "lengths": np.array(self.lengths, dtype=np.int64),
-            "sizes": np.array(self.sizes, dtype=np.int32),
+            "lengths": np.array([length for length, *_ in self.rows], dtype=np.int64),
+            "sizes": np.array([size for _, *size, _ in self.rows], dtype=np.int32),
             "bad": np.array(self.bad, dtype=np.str_).reshape(-1, 2),
-            "digests": np.array(self.digests, dtype=np.uint64),
+            "digests": np.array([digest for *_, digest in self.rows], dtype=np.uint64),
             "facts": np.array(self.facts, dtype=np.str_),
         }
         with files.atomic_path(path) as temporary:

@@ -1,4 +1,4 @@
-"""Build a photo store from a source."""
+"""The files of a photo store, from a source."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -14,51 +14,23 @@ from vicinal.data.photos.pack import Packing, pack
 from vicinal.data.photos.sources import open_photos
 from vicinal.data.photos.splits import photo_splits
 from vicinal.data.photos.statistics import photo_statistics
-from vicinal.data.photos.store import PhotoStore
 from vicinal.data.pictures import oddity_notes
-from vicinal.data.prepare import Say, Splits, check_classes, keep_or_build, write_splits
+from vicinal.data.prepare import Say, Splits, check_classes, write_splits
 from vicinal.data.statistics import constant_notes
-from vicinal.data.store import PHOTO_FORMAT
 
 BAD_FILES = "bad_files.txt"
 
 
-def prepare_photos(
-    spec: Mapping[str, Any],
-    root: Path | str,
-    directory: Path | str,
-    progress: Say = lambda line: None,
-    code: str | None = None,
-) -> PhotoStore:
-    """Build the photo store of a data spec, unless it is there already.
+def build_photos(
+    spec: Mapping[str, Any], root: Path, work: Path, code: str | None, say: Say
+) -> tuple[dict[str, Any], Splits]:
+    """Write the files of a photo store; see ``vicinal.data.prepare.Build``.
 
     After a kill it continues from the last whole piece, and the store is the same byte for byte. Only photos that
     belong to a split are packed. Unreadable photos are left out and listed in ``bad_files.txt``; their share may be
     ``bad_share`` at most (or one photo).
-
-    Args:
-        spec: ``name``, ``source`` (folder or parquet), ``files``, perhaps ``image_column`` and ``label_column``; the
-            fields of ``splits.photo_splits`` and of ``pack.Packing``.
-        root: the folder of all data.
-        directory: of the store.
-        progress: called with a line for each step.
-        code: fingerprint of the code that builds it; a store of other code is built anew.
-
-    Raises:
-        VicinalError: a file or a label is wrong, or too many photos cannot be read.
     """
-    directory = Path(directory)
-
-    def build(work: Path) -> tuple[dict[str, Any], Splits]:
-        return _build(spec, Path(root), directory, work, code, progress)
-
-    keep_or_build(spec, directory, progress, code, PHOTO_FORMAT, build)
-    return PhotoStore(directory)
-
-
-def _build(
-    spec: Mapping[str, Any], root: Path, directory: Path, work: Path, code: str | None, say: Say
-) -> tuple[dict[str, Any], Splits]:
+    directory = work.parent
     if spec["source"] == "parquet":
         sources.verify_files(spec, root)
     source = open_photos(spec, root)

@@ -13,11 +13,7 @@ _ROWS = 256  # of a file in memory at a time
 
 
 class PhotoParquet:
-    """Photos in Parquet files; a ``sources.PhotoSource``.
-
-    Raises:
-        VicinalError: see ``labels.read_labels``.
-    """
+    """Photos in Parquet files; a ``sources.PhotoSource``. Raises VicinalError: see ``labels.read_labels``."""
 
     def __init__(self, folder: Path | str, image_column: str | None, label_column: str | None) -> None:
         found = read_labels(folder, image_column, label_column)

@@ -12,19 +12,12 @@ from vicinal.errors import VicinalError
 
 
 class PhotoSource(Protocol):
-    """The photos of a source, numbered from 0: first its train, then its validation, then its test split.
+    """The photos of a source, numbered from 0: first its train, then its validation, then its test split."""
 
-    Attributes:
-        counts: split → number of photos; a test split without labels (as ImageNet's) is left out.
-        labels: (N,) int64 of all photos.
-        class_names: names by label, or None if the source has none.
-        notes: what a user should know of the source, a line each.
-    """
-
-    counts: dict[str, int]
-    labels: np.ndarray
-    class_names: list[str] | None
-    notes: list[str]
+    counts: dict[str, int]  # split → number of photos; a test split without labels (as ImageNet's) is left out
+    labels: np.ndarray  # (N,) int64 of all photos
+    class_names: list[str] | None  # names by label, or None if the source has none
+    notes: list[str]  # what a user should know of the source, a line each
 
     def name(self, number: int) -> str:
         """Return the name of a photo, its place in the source; always one line."""
@@ -34,11 +27,7 @@ class PhotoSource(Protocol):
 
 
 def open_photos(spec: Mapping[str, Any], root: Path | str) -> PhotoSource:
-    """Open the source of a photo spec; see ``prepare.prepare_photos``.
-
-    Raises:
-        VicinalError: files are missing, damaged or have changed.
-    """
+    """Open the source of a photo spec. Raises VicinalError: files are missing, damaged or have changed."""
     folder = Path(root) / spec["name"]
     if spec["source"] == "parquet":
         return PhotoParquet(folder, spec.get("image_column"), spec.get("label_column"))

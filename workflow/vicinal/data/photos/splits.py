@@ -23,7 +23,6 @@ def photo_splits(source: PhotoSource, spec: Mapping[str, Any]) -> dict[str, np.n
     All draws are stratified and seeded.
 
     Args:
-        source: of the photos.
         spec: ``name``, ``validation`` (a count, or a share below 1; by default 0.1, for imagenet 10,000 photos),
             ``split_seed`` (0), ``limit_train``, ``limit_test``.
 

@@ -25,9 +25,7 @@ def photo_statistics(
     Args:
         name: of the data set. ``imagenet`` has published numbers; otherwise they are those of all pixels of up to
             ``SAMPLE`` training photos, from exact histograms.
-        path: file of all photos.
         offsets: where each photo begins, (N + 1,).
-        train: positions of the training photos.
         seed: of the sample.
 
     Raises:

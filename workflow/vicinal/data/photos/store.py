@@ -40,11 +40,7 @@ class PhotoStore(DataStore):
         return np.array(self._load("offsets.npy", (self.meta["images"] + 1,), np.int64))
 
     def read(self, position: int) -> bytearray:
-        """Return the bytes of the JPEG at a position, from any thread.
-
-        Raises:
-            VicinalError: the file ends before.
-        """
+        """Return the bytes of the JPEG at a position, from any thread. Raises VicinalError: the file ends before."""
         start, stop = self.offsets[position : position + 2].tolist()
         # Read, not mapped: one request instead of a page fault every 4 KiB, which is slow on network file systems.
         data = bytearray(stop - start)

@@ -2,7 +2,8 @@
 
 Probabilities are (N, K), labels (N,), penultimate features (N, D). Everything is computed in float64, in nats, with
 probabilities clipped at 1e-12 inside logarithms, and returned as a fraction (not percent). A top-1 prediction is the
-lowest index among ties. Bad input raises ``MetricError``. Nothing here imports torch.
+lowest index among ties. ``MetricError``: an array has a wrong shape or numbers that are not finite, rows are no
+probabilities, or labels do not fit. Nothing here imports torch.
 """
 
 from vicinal.evaluation.metrics.calibration import (
@@ -34,37 +35,3 @@ from vicinal.evaluation.metrics.scores import (
     source_mass,
 )
 from vicinal.evaluation.metrics.temperature import entropy_matching_temperature, fit_temperature, softmax
-
-__all__ = [
-    "ClassPlane",
-    "MetricError",
-    "ReliabilityBins",
-    "accuracy",
-    "adaptive_calibration_error",
-    "agreement",
-    "area_under_risk_coverage",
-    "auroc",
-    "brier_score",
-    "class_plane",
-    "classwise_calibration_error",
-    "confidence_bins",
-    "confidence_gap",
-    "entropy",
-    "entropy_matching_temperature",
-    "error_auroc",
-    "expected_calibration_error",
-    "fit_temperature",
-    "imitation_weight",
-    "jensen_shannon",
-    "kl_divergence",
-    "linear_cka",
-    "linear_mixture",
-    "miss_rate",
-    "negative_log_likelihood",
-    "nonlinearity",
-    "overconfidence_error",
-    "reliability_bins",
-    "softmax",
-    "source_mass",
-    "within_class_variability",
-]

@@ -32,11 +32,7 @@ class ReliabilityBins(NamedTuple):
 
 
 def reliability_bins(p: Any, y: Any, bins: int = 15) -> ReliabilityBins:
-    """Return the reliability diagram of ``p`` (N, K) and ``y`` (N,): see ``confidence_bins``.
-
-    Raises:
-        MetricError: ``p`` is not a matrix of probabilities, ``y`` does not fit it, or ``bins`` < 1.
-    """
+    """Return the reliability diagram of ``p`` (N, K) and ``y`` (N,): see ``confidence_bins``."""
     return confidence_bins(*confidence_and_correct(p, y), bins)
 
 
@@ -45,9 +41,6 @@ def confidence_bins(confidence: Any, correct: Any, bins: int = 15) -> Reliabilit
 
     The bins are right-closed: a confidence of exactly m/bins belongs to bin m − 1, one of 1.0 to the last bin and
     one of 0 to the first (Guo et al. 2017).
-
-    Raises:
-        MetricError: shapes differ, N = 0, a confidence outside [0, 1] (beyond rounding), or ``bins`` < 1.
     """
     bins = check_bins(bins)
     confidence = to_numpy(confidence, "confidence").astype(np.float64, copy=False)
@@ -78,9 +71,6 @@ def expected_calibration_error(p: Any, y: Any, bins: int = 15) -> float:
     """Return ECE = Σ |B|/n · |acc(B) − conf(B)| over equal-width right-closed bins (Guo et al. 2017).
 
     ``p`` is (N, K), ``y`` (N,).
-
-    Raises:
-        MetricError: ``p`` is not a matrix of probabilities, ``y`` does not fit it, or ``bins`` < 1.
     """
     return _error(reliability_bins(p, y, bins))
 
@@ -89,9 +79,6 @@ def overconfidence_error(p: Any, y: Any, bins: int = 15) -> float:
     """Return OE = Σ |B|/n · conf(B) · max(conf(B) − acc(B), 0) over the bins of ECE (Thulasidasan et al. 2019).
 
     ``p`` is (N, K), ``y`` (N,).
-
-    Raises:
-        MetricError: ``p`` is not a matrix of probabilities, ``y`` does not fit it, or ``bins`` < 1.
     """
     weight, confidence, correct = _filled(reliability_bins(p, y, bins))
     return float(np.sum(weight * confidence * np.maximum(confidence - correct, 0.0)))
@@ -102,9 +89,6 @@ def adaptive_calibration_error(p: Any, y: Any, bins: int = 15) -> float:
 
     Samples are sorted by confidence, ties in the order given, and cut into ``bins`` runs of ⌈N/bins⌉ or ⌊N/bins⌋
     samples, the longer ones first; with N < bins every sample is its own bin.
-
-    Raises:
-        MetricError: ``p`` is not a matrix of probabilities, ``y`` does not fit it, or ``bins`` < 1.
     """
     bins = check_bins(bins)
     confidence, correct = confidence_and_correct(p, y)
@@ -121,9 +105,6 @@ def classwise_calibration_error(p: Any, y: Any, bins: int = 15) -> float:
     """Return classwise ECE, the mean over classes k of Σ |B|/n · |share of k in B − mean p_k in B| (Kull et al. 2019).
 
     The equal-width bins of class k are of p_k, right-closed as in ECE. ``p`` is (N, K), ``y`` (N,).
-
-    Raises:
-        MetricError: ``p`` is not a matrix of probabilities, ``y`` does not fit it, or ``bins`` < 1.
     """
     p = check_probabilities(p)
     y = check_labels(y, *p.shape)
@@ -132,21 +113,13 @@ def classwise_calibration_error(p: Any, y: Any, bins: int = 15) -> float:
 
 
 def confidence_gap(p: Any, y: Any) -> float:
-    """Return mean confidence − accuracy for ``p`` (N, K) and ``y`` (N,): positive where overconfident.
-
-    Raises:
-        MetricError: ``p`` is not a matrix of probabilities, or ``y`` does not fit it.
-    """
+    """Return mean confidence − accuracy for ``p`` (N, K) and ``y`` (N,): positive where overconfident."""
     confidence, correct = confidence_and_correct(p, y)
     return float(confidence.mean() - correct.mean())
 
 
 def confidence_and_correct(p: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the top-1 confidence (N,) and whether the prediction is right (N,), for ``p`` (N, K) and ``y`` (N,).
-
-    Raises:
-        MetricError: ``p`` is not a matrix of probabilities, or ``y`` does not fit it.
-    """
+    """Return the top-1 confidence (N,) and whether the prediction is right (N,), for ``p`` (N, K) and ``y`` (N,)."""
     p = check_probabilities(p)
     y = check_labels(y, *p.shape)
     return p.max(axis=1), p.argmax(axis=1) == y

@@ -8,11 +8,7 @@ from vicinal.evaluation.metrics.inputs import CLIP, Reduction, check_lam, check_
 
 
 def entropy(p: Any, reduction: Reduction = "mean") -> float | np.ndarray:
-    """Return the Shannon entropy −Σ p ln p of each row of ``p`` (N, K), in nats.
-
-    Raises:
-        MetricError: ``p`` is not a matrix of probabilities.
-    """
+    """Return the Shannon entropy −Σ p ln p of each row of ``p`` (N, K), in nats."""
     p = check_probabilities(p)
     return reduce(np.maximum(-np.einsum("nk,nk->n", p, _log(p)), 0.0), reduction)
 
@@ -21,9 +17,6 @@ def kl_divergence(p: Any, q: Any, reduction: Reduction = "mean") -> float | np.n
     """Return KL(p ‖ q) = Σ p ln(p / q) of each pair of rows, both (N, K), in nats, at least 0.
 
     Both logarithms are clipped at 1e-12, so a class that only ``p`` knows costs at most 27.6 nats a unit of mass.
-
-    Raises:
-        MetricError: one is not a matrix of probabilities, or their shapes differ.
     """
     p, q = check_probabilities(p), check_probabilities(q, "q")
     check_same_shape(p=p, q=q)
@@ -34,9 +27,6 @@ def linear_mixture(p_i: Any, p_j: Any, lam: Any) -> np.ndarray:
     """Return λ p(x_i) + (1−λ) p(x_j), float64 (N, K): what a model linear between its inputs would predict.
 
     ``lam`` is a number or (N,).
-
-    Raises:
-        MetricError: probabilities, shapes or ``lam`` outside [0, 1].
     """
     p_i, p_j = check_probabilities(p_i, "p_i"), check_probabilities(p_j, "p_j")
     check_same_shape(p_i=p_i, p_j=p_j)
@@ -48,9 +38,6 @@ def nonlinearity(p_i: Any, p_j: Any, p_mixed: Any, lam: Any, reduction: Reductio
 
     All three are (N, K) and ``lam`` is a number or (N,). Softer predictions lower it mechanically: compare models
     at one common clean entropy (``entropy_matching_temperature``).
-
-    Raises:
-        MetricError: probabilities, shapes or ``lam`` outside [0, 1].
     """
     linear, p_mixed = _linear_and_mixed(p_i, p_j, p_mixed, lam)
     return reduce(_kl(linear, p_mixed), reduction)
@@ -60,9 +47,6 @@ def jensen_shannon(p_i: Any, p_j: Any, p_mixed: Any, lam: Any, reduction: Reduct
     """Return the Jensen-Shannon divergence (equal weights) of λ p(x_i) + (1−λ) p(x_j) and p(x̃), in nats, <= ln 2.
 
     It is the divergence, not its square root (Lin 1991). All three are (N, K), ``lam`` is a number or (N,).
-
-    Raises:
-        MetricError: probabilities, shapes or ``lam`` outside [0, 1].
     """
     linear, p_mixed = _linear_and_mixed(p_i, p_j, p_mixed, lam)
     middle = 0.5 * (linear + p_mixed)

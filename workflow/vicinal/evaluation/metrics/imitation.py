@@ -21,9 +21,6 @@ def imitation_weight(linear: Any, p_mixed: Any, teacher_mixed: Any) -> float:
         linear: the ``linear_mixture`` of the student's answers to the clean inputs (N, K).
         p_mixed: the student's answers to the mixed inputs x̃ (N, K).
         teacher_mixed: its teacher's answers to them (N, K).
-
-    Raises:
-        MetricError: one is not a matrix of probabilities, or shapes differ.
     """
     from scipy.optimize import brentq  # slow to import
 

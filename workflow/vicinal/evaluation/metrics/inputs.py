@@ -18,11 +18,7 @@ class MetricError(VicinalError, ValueError):
 
 
 def to_numpy(x: Any, name: str) -> np.ndarray:
-    """Return ``x`` as a NumPy array; torch tensors come off their graph and device first.
-
-    Raises:
-        MetricError: ``x`` is a ragged list.
-    """
+    """Return ``x`` as a NumPy array; torch tensors come off their graph and device first."""
     if hasattr(x, "detach"):
         x = x.detach().cpu()
         if str(x.dtype) == "torch.bfloat16":  # NumPy has no such type

@@ -13,9 +13,6 @@ def auroc(positive: Any, negative: Any) -> float:
 
     A tie counts one half, as in the Mann-Whitney statistic. ``positive`` (N,) and ``negative`` (M,) are finite scores,
     for instance the confidences on inputs from the training distribution and from another one.
-
-    Raises:
-        MetricError: scores are not finite numbers, or there are none.
     """
     positive, negative = _scores(positive, "positive"), np.sort(_scores(negative, "negative"))
     below, not_above = (np.searchsorted(negative, positive, side) for side in ("left", "right"))
@@ -27,9 +24,6 @@ def error_auroc(p: Any, y: Any) -> float:
 
     1/2: the confidence says nothing about errors. NaN where all are right or all are wrong. ``p`` is (N, K), ``y``
     (N,).
-
-    Raises:
-        MetricError: ``p`` is not a matrix of probabilities, or ``y`` does not fit it.
     """
     confidence, correct = confidence_and_correct(p, y)
     if correct.all() or not correct.any():
@@ -42,9 +36,6 @@ def area_under_risk_coverage(p: Any, y: Any) -> float:
 
     n is 1 to N (Geifman and El-Yaniv 2017; Geifman et al. 2019). Predictions of equal confidence are in random order:
     the value is the expected one. ``p`` is (N, K), ``y`` (N,).
-
-    Raises:
-        MetricError: ``p`` is not a matrix of probabilities, or ``y`` does not fit it.
     """
     confidence, correct = confidence_and_correct(p, y)
     # Expected: each of those of equal confidence is as wrong as they are on average.

@@ -14,9 +14,6 @@ def linear_cka(x: Any, y: Any) -> float:
 
     ‖Yᵀ X‖² / (‖Xᵀ X‖ ‖Yᵀ Y‖), Frobenius norms of centred features (Kornblith et al. 2019): in [0, 1], 1 for features
     that are equal up to rotation and scale. NaN where the features of one network are all the same.
-
-    Raises:
-        MetricError: features are not (N, D) or not finite, or not of the same inputs.
     """
     x, y = check_logits(x, "x"), check_logits(y, "y")
     if len(x) != len(y):
@@ -38,9 +35,6 @@ def within_class_variability(features: Any, labels: Any) -> float:
     Σ_W is the covariance within classes, the mean over inputs; Σ_B that of the C class means, the mean over classes;
     Σ_B⁺ its pseudo-inverse (Papyan et al. 2020). Only classes with an input count. NaN where all class means are equal,
     or there is one class.
-
-    Raises:
-        MetricError: features are not (N, D) or not finite, or labels do not fit.
     """
     features, labels = check_logits(features, "features"), _labels(labels, features)
     classes, which = np.unique(labels, return_inverse=True)
@@ -65,11 +59,7 @@ class ClassPlane(NamedTuple):
     axes: np.ndarray
 
     def coordinates(self, features: Any) -> np.ndarray:
-        """Return the coordinates (N, 2) of ``features`` (N, D), projected on the plane.
-
-        Raises:
-            MetricError: features are not (N, D) or not finite.
-        """
+        """Return the coordinates (N, 2) of ``features`` (N, D), projected on the plane."""
         features = check_logits(features, "features")
         if features.shape[1] != len(self.origin):
             raise MetricError(f"features: must have {len(self.origin)} columns, got {features.shape[1]}")

@@ -15,33 +15,21 @@ from vicinal.evaluation.metrics.inputs import (
 
 
 def accuracy(p: Any, y: Any, reduction: Reduction = "mean") -> float | np.ndarray:
-    """Return the share of rows of ``p`` (N, K) whose largest entry is at ``y`` (N,); per sample 0.0 or 1.0.
-
-    Raises:
-        MetricError: ``p`` is not a matrix of probabilities, or ``y`` does not fit it.
-    """
+    """Return the share of rows of ``p`` (N, K) whose largest entry is at ``y`` (N,); per sample 0.0 or 1.0."""
     p = check_probabilities(p)
     y = check_labels(y, *p.shape)
     return reduce((p.argmax(axis=1) == y).astype(np.float64), reduction)
 
 
 def negative_log_likelihood(p: Any, y: Any, reduction: Reduction = "mean") -> float | np.ndarray:
-    """Return −ln p_y in nats for ``p`` (N, K) and ``y`` (N,), p_y clipped at 1e-12.
-
-    Raises:
-        MetricError: ``p`` is not a matrix of probabilities, or ``y`` does not fit it.
-    """
+    """Return −ln p_y in nats for ``p`` (N, K) and ``y`` (N,), p_y clipped at 1e-12."""
     p = check_probabilities(p)
     y = check_labels(y, *p.shape)
     return reduce(-np.log(np.clip(p[np.arange(len(y)), y], CLIP, 1.0)), reduction)
 
 
 def brier_score(p: Any, y: Any, reduction: Reduction = "mean") -> float | np.ndarray:
-    """Return Σ_k (p_k − 1[k = y])² for ``p`` (N, K) and ``y`` (N,): the sum over classes, in [0, 2] (Brier 1950).
-
-    Raises:
-        MetricError: ``p`` is not a matrix of probabilities, or ``y`` does not fit it.
-    """
+    """Return Σ_k (p_k − 1[k = y])² for ``p`` (N, K) and ``y`` (N,): the sum over classes, in [0, 2] (Brier 1950)."""
     p = check_probabilities(p)
     y = check_labels(y, *p.shape)
     score = np.einsum("nk,nk->n", p, p) - 2 * p[np.arange(len(y)), y] + 1
@@ -49,11 +37,7 @@ def brier_score(p: Any, y: Any, reduction: Reduction = "mean") -> float | np.nda
 
 
 def agreement(p: Any, q: Any, reduction: Reduction = "mean") -> float | np.ndarray:
-    """Return the share of rows where ``p`` and ``q``, both (N, K), predict the same class (Stanton et al. 2021).
-
-    Raises:
-        MetricError: one is not a matrix of probabilities, or their shapes differ.
-    """
+    """Return the share of rows where ``p`` and ``q``, both (N, K), predict the same class (Stanton et al. 2021)."""
     p, q = check_probabilities(p), check_probabilities(q, "q")
     check_same_shape(p=p, q=q)
     return reduce((p.argmax(axis=1) == q.argmax(axis=1)).astype(np.float64), reduction)
@@ -63,9 +47,6 @@ def miss_rate(p_mixed: Any, y_i: Any, y_j: Any, reduction: Reduction = "mean") -
     """Return the share of mixed inputs predicted as neither source class: argmax p(x̃) ∉ {y_i, y_j}.
 
     ``p_mixed`` is (N, K), ``y_i`` and ``y_j`` are (N,).
-
-    Raises:
-        MetricError: ``p_mixed`` is not a matrix of probabilities, or the labels do not fit it.
     """
     p_mixed, y_i, y_j = _mixed(p_mixed, y_i, y_j)
     prediction = p_mixed.argmax(axis=1)
@@ -73,11 +54,7 @@ def miss_rate(p_mixed: Any, y_i: Any, y_j: Any, reduction: Reduction = "mean") -
 
 
 def source_mass(p: Any, y_i: Any, y_j: Any, reduction: Reduction = "mean") -> float | np.ndarray:
-    """Return the probability that ``p`` (N, K) gives to the set {y_i, y_j}; a class shared by both counts once.
-
-    Raises:
-        MetricError: ``p`` is not a matrix of probabilities, or the labels do not fit it.
-    """
+    """Return the probability that ``p`` (N, K) gives to the set {y_i, y_j}; a class shared by both counts once."""
     p, y_i, y_j = _mixed(p, y_i, y_j, name="p")
     rows = np.arange(len(p))
     return reduce(p[rows, y_i] + np.where(y_i == y_j, 0.0, p[rows, y_j]), reduction)

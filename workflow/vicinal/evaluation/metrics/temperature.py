@@ -13,11 +13,7 @@ MATCHING_BOUNDS = (1e-6, 1e6)
 
 
 def softmax(logits: Any, temperature: float = 1.0) -> np.ndarray:
-    """Return softmax(logits / temperature) over classes, float64 (N, K), from logits (N, K) of any real type.
-
-    Raises:
-        MetricError: ``logits`` is not (N, K) or not finite, or ``temperature`` is not above 0.
-    """
+    """Return softmax(logits / temperature) over classes, float64 (N, K), from logits (N, K) of any real type."""
     p = _shifted(check_logits(logits))
     p /= check_temperature(temperature)
     np.exp(p, out=p)
@@ -32,9 +28,6 @@ def fit_temperature(logits: Any, labels: Any) -> float:
     in 1/T); it uses the exact log-likelihood, without the clip of ``negative_log_likelihood``, which would flatten
     it. When the best T lies at a bound, exactly that bound is returned, with a ``RuntimeWarning``. Where every T is as
     good, since each sample has equal logits, T is 1.
-
-    Raises:
-        MetricError: ``logits`` is not (N, K) or not finite, or ``labels`` do not fit.
     """
     from scipy.optimize import minimize_scalar  # slow to import, and only fits need it
 

@@ -6,7 +6,7 @@ So does what a job does once for students of several blocks: its start-up, and t
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Mapping
-from dataclasses import dataclass
+from typing import Any
 
 from vicinal.config import Grid
 from vicinal.results import TRAINED
@@ -16,23 +16,9 @@ from vicinal.words import number
 SHARED = "shared"
 
 
-@dataclass(frozen=True)
-class Part:
-    """What one block or seed alone asks for.
-
-    Attributes:
-        name: of the block or seed, or ``SHARED`` for what several ask for.
-        what: the block's content, short.
-        students: that would be trained.
-        teachers: that would be trained.
-        hours: of the GPU, or of CPU cores, of training and measuring.
-    """
-
-    name: str
-    what: str
-    students: int
-    teachers: int
-    hours: float
+# What one block or seed alone asks for: ``name``, ``what`` (the content of a block, short), numbers of ``students`` and
+# ``teachers`` that would be trained, and ``hours`` of training and measuring, of the GPU or of CPU cores.
+Part = dict[str, Any]
 
 
 def block_parts(jobs: Jobs) -> list[Part]:
@@ -102,7 +88,13 @@ def _parts(
     machine = jobs.timing.machine
     hours = (machine.threads if machine.kind == "cpu" else 1) / 3600
     return [
-        Part(name, what, trained[key, "cohorts"], trained[key, "teachers"], seconds[key] * hours)
+        {
+            "name": name,
+            "what": what,
+            "students": trained[key, "cohorts"],
+            "teachers": trained[key, "teachers"],
+            "hours": seconds[key] * hours,
+        }
         for key, (name, what) in {**keys, SHARED: (SHARED, "")}.items()
     ]
 

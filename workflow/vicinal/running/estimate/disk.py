@@ -1,9 +1,7 @@
 """The disk that the results of a run would take."""
 
-import shutil
 from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
@@ -29,35 +27,13 @@ EXPERIMENT, EXPERIMENT_MODEL = 8_000_000, 50_000
 LABEL, PHOTO_BYTES = 16, 120_000
 
 
-@dataclass(frozen=True)
-class Disk:
-    """Bytes that a run writes, by what they are, and the bytes that are free where the results lie."""
-
-    parts: dict[str, int]
-    free: int
-
-    @property
-    def needed(self) -> int:
-        """Return the bytes of all parts."""
-        return sum(self.parts.values())
-
-    @property
-    def fits(self) -> bool:
-        """Return whether there is room."""
-        return self.needed <= self.free
-
-
-def estimate_disk(jobs: Jobs) -> Disk:
-    """Return the disk that a run would take, without deducting what it would overwrite.
-
-    Raises:
-        VicinalError: a data set cannot be read, or a network cannot be counted (``Costs.of``).
-    """
+def estimate_disk(jobs: Jobs) -> dict[str, int]:
+    """Return name → bytes of what a run writes, without what it overwrites. Raises VicinalError: see ``Costs.of``."""
     parts: dict[str, int] = defaultdict(int)
     for change in jobs.changes.values():
         part, bytes_ = _written(jobs, change)
         parts[part] += bytes_
-    return Disk(dict(parts), shutil.disk_usage(nearest_existing(jobs.results)).free)
+    return dict(parts)
 
 
 def _written(jobs: Jobs, change: Change) -> tuple[str, int]:
@@ -70,8 +46,8 @@ def _written(jobs: Jobs, change: Change) -> tuple[str, int]:
     if stage == "weights":
         return "downloads", WEIGHTS[id_].size
     if stage == "corruptions":
-        source = artefacts.corruptions[id_]
-        return "downloads", ARCHIVES[source.store.spec["name"]].size if source.archive_state is None else 0
+        is_there = artefacts.corruptions[id_] is not None
+        return "downloads", 0 if is_there else ARCHIVES[artefacts.stores[id_].spec["name"]].size
     if stage == "data":
         store = artefacts.stores[id_]
         shape = jobs.shape(store)
@@ -93,11 +69,7 @@ def _written(jobs: Jobs, change: Change) -> tuple[str, int]:
 
 
 def nearest_existing(path: Path) -> Path:
-    """Return the nearest file or folder that exists and can be reached, from ``path`` upwards.
-
-    Raises:
-        VicinalError: there is none.
-    """
+    """Return the nearest path upwards that can be reached. Raises VicinalError: there is none."""
     path = path.absolute()
     for place in (path, *path.parents):
         with suppress(OSError):

@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from vicinal.config import Energy
 from vicinal.files import read_object
@@ -30,15 +29,7 @@ from vicinal.running.estimate.work import (
 
 
 class Jobs:
-    """Estimates of the jobs of a run.
-
-    Args:
-        artefacts: that are asked for.
-        changes: the jobs that would run, upstream ones first.
-        results: the results folder, which also keeps the costs of networks.
-        machine: on which the jobs would run.
-        recorded: what like jobs took.
-    """
+    """Estimates of the jobs of a run, upstream ones first; the results folder also keeps the costs of networks."""
 
     def __init__(
         self,
@@ -52,19 +43,13 @@ class Jobs:
         self.costs = Costs(results / PLAN / "costs.json", shipped_costs())
         self.timing = Timing(machine, recorded or Recorded(), self.costs)
         # The teachers and cohorts that a job on the device trains or measures.
-        self.units: dict[Ref, list[Teacher | Cohort]] = {
-            unit.ref: [unit] for units in (artefacts.teachers, artefacts.cohorts) for unit in units.values()
-        }
+        self.units: dict[Ref, list[Teacher | Cohort]] = {ref: [unit] for ref, unit in artefacts.units.items()}
         for measurements in (artefacts.evaluations, artefacts.robustness):
             self.units |= {each.ref: list(each.units.values()) for each in measurements.values()}
         self._shapes: dict[str, Shape] = {}
 
     def shape(self, store: DataSet) -> Shape:
-        """Return the shape of a data set.
-
-        Raises:
-            VicinalError: its source cannot be read.
-        """
+        """Return the shape of a data set. Raises VicinalError: its source cannot be read."""
         if store.id not in self._shapes:
             self._shapes[store.id] = shape_of(store, self.results)
         return self._shapes[store.id]
@@ -125,54 +110,35 @@ def _is_measured(record: Path, content: dict, unit: dict) -> bool:
     return found.get("code") == unit["code"] and found.get("spec") == measurement_spec(content, unit)
 
 
-@dataclass(frozen=True)
-class Times:
-    """Times of jobs together.
+def energy_use(hours: float, energy: Energy) -> dict[str, Any] | None:
+    """Return ``kwh`` of hours of the device at the configured power, ``co2_kg`` and ``cost``.
 
-    Attributes:
-        device: kind of the device.
-        hardware: its name, None where it is not known.
-        device_hours: of the jobs on the device: hours of the GPU, or of CPU cores.
-        other_core_hours: of all other jobs.
-        wall_seconds: of all, jobs side by side on ``slots`` places.
-        slots: jobs at a time.
+    The last two, and all of it, are None where the config does not say what a kWh makes and costs, and the power.
     """
-
-    device: str
-    hardware: str | None
-    device_hours: float
-    other_core_hours: float
-    wall_seconds: float
-    slots: int
-
-
-class EnergyUse(NamedTuple):
-    """What the jobs on the device would take: kWh, and where it is known what a kWh makes and costs, CO₂ and money."""
-
-    kwh: float
-    co2_kg: float | None
-    cost: float | None
-    currency: str
-
-
-def energy_use(times: Times, energy: Energy) -> EnergyUse | None:
-    """Return the energy of the jobs on the device, their hours times the configured power; None: it is not known."""
     if energy.watts is None:
         return None
-    kwh = times.device_hours * energy.watts / 1000
+    kwh = hours * energy.watts / 1000
     co2 = None if energy.co2_grams is None else kwh * energy.co2_grams / 1000
-    return EnergyUse(kwh, co2, None if energy.price is None else kwh * energy.price, energy.currency)
+    cost = None if energy.price is None else kwh * energy.price
+    return {"kwh": kwh, "co2_kg": co2, "cost": cost, "currency": energy.currency}
 
 
-def total(seconds: Iterable[tuple[str, float]], machine: Machine, cores: int) -> Times:
-    """Return the times of jobs, given by stage and seconds, on ``cores`` CPU cores and the visible GPUs."""
-    device = other = 0.0
-    for stage, value in seconds:
-        if stage in ON_DEVICE:
-            device += value
-        else:
-            other += value
+def total(seconds: Iterable[tuple[str, float]], machine: Machine, cores: int) -> dict[str, Any]:
+    """Return the times of jobs, given by stage and seconds, on ``cores`` CPU cores and the visible GPUs.
+
+    The fields are those of ``time`` in ``./reproduce plan --json``.
+    """
+    found = list(seconds)
+    device = sum(value for stage, value in found if stage in ON_DEVICE)
+    other = sum(value for stage, value in found if stage not in ON_DEVICE)
     slots = max(1, len(visible_devices()) if machine.kind == "cuda" else cores // machine.threads)
-    wall = device / slots + other / max(1, cores)
-    threads = machine.threads if machine.kind == "cpu" else 1
-    return Times(machine.kind, machine.hardware, device * threads / 3600, other / 3600, wall, slots)
+    return {
+        "device": machine.kind,
+        "hardware": machine.hardware,
+        "device_hours": device * (machine.threads if machine.kind == "cpu" else 1) / 3600,
+        "other_core_hours": other / 3600,
+        "wall_seconds": device / slots + other / max(1, cores),
+        "slots": slots,
+        "cores": cores,
+        "threads": machine.threads,
+    }

@@ -22,17 +22,9 @@ ACTIVATION = {"auto": 2, "bf16": 2, "tf32": 4, "fp32": 4}
 
 
 def training_bytes(spec: Mapping[str, Any], models: int, shape: Shape, costs: Costs, precision: str = "auto") -> int:
-    """Return about the bytes of GPU memory that a training takes at least.
+    """Return about the bytes of GPU memory that a training of a teacher, or of students, takes at least.
 
-    Args:
-        spec: of a teacher, or of the students of a cohort.
-        models: networks trained at once.
-        shape: of the data set.
-        costs: of networks.
-        precision: ``execution.precision``.
-
-    Raises:
-        VicinalError: the network cannot be counted (``Costs.of``).
+    ``precision`` is ``execution.precision``. Raises VicinalError: the network cannot be counted (``Costs.of``).
     """
     image, recipe = seen_shape(spec, shape).image, spec["recipe"]
     cost = costs.of(spec["model"], *image)
@@ -44,11 +36,7 @@ def training_bytes(spec: Mapping[str, Any], models: int, shape: Shape, costs: Co
 
 
 def smallest_gpu(device: str) -> int | None:
-    """Return the memory in bytes of the smallest GPU that jobs may use; None where it is not known, as of MIG devices.
-
-    Args:
-        device: ``execution.device``.
-    """
+    """Return the bytes of the smallest GPU that jobs may use by ``execution.device``; None: unknown, as of MIG."""
     names = visible_devices()
     number = device.partition(":")[2]
     if number:

@@ -26,17 +26,14 @@ class RecordedJob(NamedTuple):
 
 @dataclass
 class Recorded:
-    """What the records of a results folder say about time.
+    """What the records of a results folder say about time."""
 
-    Attributes:
-        jobs: of training (a teacher, or the students of a cohort that were trained together) and of evaluation (the
-            models of a teacher or cohort).
-        startups: seconds from the start of a teacher's process until its training began.
-        rules: rule → wall seconds of the jobs that train and measure nothing.
-    """
-
+    # Of training (a teacher, or the students of a cohort that were trained together) and of evaluation (the models of a
+    # teacher or cohort).
     jobs: list[RecordedJob] = field(default_factory=list)
+    # Seconds from the start of a teacher's process until its training began.
     startups: list[float] = field(default_factory=list)
+    # Rule → wall seconds of the jobs that train and measure nothing.
     rules: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 

@@ -42,11 +42,7 @@ class Shape:
 
 
 def shape_of(store: DataSet, results: Path) -> Shape:
-    """Return the shape of a data set, prepared or not.
-
-    Raises:
-        VicinalError: its source cannot be read.
-    """
+    """Return the shape of a data set, prepared or not. Raises VicinalError: its source cannot be read."""
     recorded = recorded_shape(store.spec, results)
     return recorded if recorded is not None else _expected(store)
 

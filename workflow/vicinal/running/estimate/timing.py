@@ -71,13 +71,7 @@ def _likeness(work: Work, machine: Machine) -> list[tuple[Any, ...]]:
 
 
 def present_machine(device: str, threads: int, cores: int) -> Machine:
-    """Return what jobs would run on here, without asking torch.
-
-    Args:
-        device: ``execution.device`` of the config.
-        threads: ``execution.threads`` of the config.
-        cores: that the run may use; a job gets no more threads than that.
-    """
+    """Return what jobs would run on here, by the fields of ``execution`` and the run's cores, without asking torch."""
     machine = Machine("cpu", cpu_model(), min(threads, cores))
     if device.startswith("cuda") or (device == "auto" and visible_devices()):
         gpus = list_gpus()

@@ -59,30 +59,17 @@ class Passes(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """What a job computes.
+    """What a job computes."""
 
-    Attributes:
-        stage: ``TRAINING`` or ``EVALUATION``.
-        image: classes, channels, height, width, as the networks see them.
-        model: architecture of the network that is trained or measured.
-        teacher: that of its teacher, None without one.
-        passes: of the networks.
-        host: seconds on the CPU whatever the device.
-    """
-
-    stage: str
-    image: tuple[int, int, int, int]
-    model: Mapping[str, Any]
-    teacher: Mapping[str, Any] | None
-    passes: tuple[Passes, ...] = ()
-    host: float = 0.0
+    stage: str  # ``TRAINING`` or ``EVALUATION``
+    image: tuple[int, int, int, int]  # classes, channels, height, width, as the networks see them
+    model: Mapping[str, Any]  # architecture of the network that is trained or measured
+    teacher: Mapping[str, Any] | None  # that of its teacher, None without one
+    passes: tuple[Passes, ...] = ()  # of the networks
+    host: float = 0.0  # seconds on the CPU whatever the device
 
     def stated_seconds(self, machine: Machine, costs: Costs) -> float:
-        """Return the seconds that the job takes at the stated rates, without its start-up.
-
-        Raises:
-            VicinalError: see ``Costs.of``.
-        """
+        """Return the seconds at the stated rates, without the start-up. Raises VicinalError: see ``Costs.of``."""
         priced = [(passes, costs.of(passes.model, *self.image)) for passes in self.passes]
         calls = sum(cost.calls * passes.batches for passes, cost in priced)
         if machine.kind == "cuda":
