@@ -27,7 +27,8 @@ def lease(results: Path, id_: str, on_wait: Callable[[], None] = lambda: None) -
             path.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(exclusive(path, lambda: _announce(path), on_wait))
             held.callback(_end, path)
-            path.write_text(f"{socket.gethostname()}, process {os.getpid()}", encoding="utf-8")  # for messages only
+            with suppress(OSError):  # the text is for messages only
+                path.write_text(f"{socket.gethostname()}, process {os.getpid()}", encoding="utf-8")
         except OSError as error:
             warn(f"{path}: {error.strerror}; going on without a lease: another process may do the same work")
         yield
