@@ -57,13 +57,12 @@ def facets(
     figure.set_layout_engine("constrained")
     for ax, (_, rows) in zip(grid.axes.flat, grid.facet_data(), strict=True):
         draw(ax, rows)
+    labels = list(columns.values()) if columns else [ylabel] + [""] * (wide - 1)
     for place, ax in enumerate(grid.axes.flat):  # after all are drawn: seaborn writes labels of its own
-        row, column = divmod(place, wide)
-        ax.set_title("" if columns else list(shown)[place])
-        if columns and not column:
-            ax.set_title(list(shown)[row], loc="left")
-        ax.set_ylabel(list(columns.values())[column] if columns else "" if column else ylabel, visible=True)
-        ax.set_xlabel(xlabel if place + wide >= grid.axes.size else "")
+        ax.set_ylabel(labels[place % wide], visible=True)
+        ax.set(xlabel=xlabel if place + wide >= grid.axes.size else "", title="")
+    for ax, title in zip(grid.axes.flat[:: wide if columns else 1], shown, strict=True):
+        ax.set_title(title, loc="left" if columns else "center")
     figure.align_ylabels()
     return figure
 
