@@ -37,7 +37,9 @@ def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     scales = {name: float(name.removeprefix(SCALED)) for name in set(metrics["metric"]) if name.startswith(SCALED)}
     scales |= {GAP: 1.0}
     teachers = runs.scores(runs.plain_teachers(models)[["model_id", "model", "seed"]], metrics, scales)
-    teachers = teachers.assign(logit_scale=teachers["metric"].map(scales)).drop(columns=["model_id", "metric"])
+    teachers = teachers.assign(logit_scale=teachers["metric"].map(scales).astype(float)).drop(
+        columns=["model_id", "metric"]
+    )
     teachers = teachers.rename(columns={"model": "teacher", "seed": "teacher_seed", "value": "teacher_gap"})
     found = students.merge(teachers, on=["teacher", "logit_scale"])
     # A given teacher, which has no seed, is that of every seed.
