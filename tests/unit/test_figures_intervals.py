@@ -24,7 +24,7 @@ def shifted(name, tables, ends=("low", "high")):
     data[low] = data["mean"] - 0.11 - 0.01 * np.arange(len(data)) / len(data)
     data[high] = data["mean"] + 0.23 + 0.01 * np.arange(len(data)) / len(data)
     with style.look():
-        return data, module(name).draw(data)
+        return data, module(name).draw(data)[0]
 
 
 def rows_of(data, **wanted):
@@ -58,7 +58,7 @@ def test_both_directions(name):
     ends = ["low", "high", *(["teacher_low", "teacher_high"] if name == "capacity" else [])]
     data[ends] += np.tile([0.3, 0.7], len(ends) // 2)  # no longer around the mean
     with style.look():
-        figure = module(name).draw(data)
+        figure, _ = module(name).draw(data)
     half = (data["high"] - data["low"]) / 2
     expected = data.assign(low=data["mean"] - half, high=data["mean"] + half)
     if name == "plane":
@@ -116,7 +116,7 @@ def test_reliability():
     data = data_of("reliability", usual())
     data["accuracy_min"], data["accuracy_max"] = data["accuracy"] - 3.3, data["accuracy"] + 1.1
     with style.look():
-        figure = module("reliability").draw(data)
+        figure, _ = module("reliability").draw(data)
     axes = [ax for ax in all_axes(figure) if ax.get_title() == "KD + mixup, T = 2"]
     bars = np.concatenate([bars_of(ax, "0.15") for ax in axes])
     rows = rows_of(data, method=KD)

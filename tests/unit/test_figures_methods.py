@@ -133,7 +133,7 @@ def test_representations_caption_says_what_is_open_and_what_is_cut():
     assert "(open)" in caption and "cut" not in caption
     data.loc[data["metric"] == "nc1", "low"] = 0.5 * data["mean"].min()
     with style.look():
-        low, _ = panel(module("representations").draw(data), TITLE, "NC1").get_ylim()
+        low, _ = panel(module("representations").draw(data)[0], TITLE, "NC1").get_ylim()
     assert 0.4 * data["mean"].min() < low < 0.5 * data["mean"].min()
     tables = {name: usual()[name].copy() for name in ("metrics", "vicinal")}
     table = tables["vicinal"]
@@ -150,7 +150,7 @@ def test_representations_caption_says_what_is_open_and_what_is_cut():
     assert data.loc[data["metric"] == "nc1", "high"].max() < high
     data.loc[data["metric"] == "nc1", ["low", "high"]] = np.nan  # one seed
     with style.look():
-        low, high = panel(module("representations").draw(data), TITLE, "NC1").get_ylim()
+        low, high = panel(module("representations").draw(data)[0], TITLE, "NC1").get_ylim()
     assert means.min() / 2 < low < means.min() <= means.max() < high
 
 

@@ -125,9 +125,14 @@ def test_the_figure_shows_the_points_of_the_lowest_seed_in_one_scale():
 
 
 def test_a_mixed_input_has_the_colours_of_its_classes_mixed_as_its_images():
-    one, other = np.array(style.tint(projection.COLOURS[0], 1)), np.array(style.tint(projection.COLOURS[2], 1))
-    np.testing.assert_allclose(projection.blend(0, 2, 1.0), one)
-    np.testing.assert_allclose(projection.blend(0, 2, 0.25), 0.25 * one + 0.75 * other)
+    data, figure, _ = usual_figure("projection")
+    rows = data[(data["method"] == "kd") & (data["kind"] == "mixed")].sort_values("point")
+    colours = np.array([style.tint(colour, 1) for colour in projection.COLOURS])
+    one, other = (colours[rows[side].astype(int)] for side in ("place", "other_place"))
+    lam = rows[["lam"]].to_numpy(dtype=float)
+    drawn = panel(figure, style.LABELS["kd"]).collections[-1]
+    np.testing.assert_allclose(drawn.get_offsets(), rows[["x", "y"]])
+    np.testing.assert_allclose(drawn.get_facecolor()[:, :3], lam * one + (1 - lam) * other)
 
 
 def test_names_of_classes_are_in_the_legend():

@@ -1,8 +1,8 @@
 """The files of a figure: the tables of an experiment in; PDF, PNG, the data behind it and a JSON record out.
 
-A figure is a module that has TABLES (the names of the tables it is made from), data(tables), draw(data), takeaway(data)
-and caption(data), which are what its numbers say and what it shows, and MISSING, the sentence that takes the place of
-picture and caption where there are no data.
+A figure is a module that has TABLES, the names of the tables it is made from; data(tables); draw(data), which returns
+the picture and the caption, in its first line what the numbers say, in its second what is shown; and MISSING, the
+sentence that takes the place of both where there are no data.
 """
 
 import traceback
@@ -29,11 +29,12 @@ def figure_tables(name: str, tables: Path) -> list[Path]:
 
 
 def drawn(figure: ModuleType, data: pd.DataFrame) -> tuple[Figure, str]:
-    """Return a figure and its caption, the takeaway a line of its own; without data both say why there is none."""
+    """Return a figure and its caption; without data both say why there is none."""
     with style.look():
         if not len(data):
             return style.message(figure.MISSING), figure.MISSING
-        return figure.draw(data), f"{figure.takeaway(data)}\n{figure.caption(data)}".strip()
+        picture, caption = figure.draw(data)
+        return picture, caption.strip()
 
 
 def write_figure(
@@ -47,17 +48,9 @@ def write_figure(
 ) -> pd.DataFrame:
     """Draw a figure from the tables in a folder; write ``output`` (a PDF) and .png, .parquet and .json beside it.
 
-    Args:
-        name: one of ``FIGURES``.
-        tables: folder of the experiment's tables (results/NAME).
-        output: ends in .pdf.
-        spec: of the figure, for the record.
-        code: fingerprint of the figure's code, for the record.
-        watch: started when the job began.
-        read: reads a table, perhaps once for several figures.
-
-    Returns:
-        The data behind the figure. Empty where drawing fails: picture, caption and a warning say why.
+    The record has ``spec``, ``code`` (the fingerprint) and the time since ``watch`` started. ``read`` reads a table,
+    perhaps once for several figures. Returns the data behind the figure, empty where drawing fails: then picture,
+    caption and a warning say why.
 
     Raises:
         VicinalError: a table is missing, unreadable, or holds what cannot be shown.

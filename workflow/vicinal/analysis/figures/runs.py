@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,25 +11,10 @@ from vicinal.analysis.figures.style import METHODS, TEACHER, natural
 from vicinal.analysis.schema import MODEL_COLUMNS
 from vicinal.spec import more_weights
 
-# At most this many pairs in figures that have a row or a column of panels for each pair.
-MAIN_PAIRS = 3
+MAIN_PAIRS = 3  # at most, in figures that have a row or a column of panels for each pair
 MAIN_TEMPERATURE = 2.0
-# Sentences of figures over several temperatures, see ``over_temperatures``.
-ONE_TEMPERATURE = "No student was distilled at two temperatures from a teacher trained without mixup."
-STD = "At std the logits of each sample are divided by their own standard deviation. "
-PANEL = ["teacher", "student", "method", "temperature"]
-
-
-class Pair(NamedTuple):
-    """A student and the teacher it learned from; no teacher where nothing was distilled into that student."""
-
-    teacher: str | None
-    student: str
-
-    @property
-    def title(self) -> str:
-        """How the pair is written above its panels."""
-        return f"{self.teacher} → {self.student}" if self.teacher else self.student
+PAIR = ["teacher", "student"]
+PANEL = [*PAIR, "method", "temperature"]
 
 
 def models_of(table: pd.DataFrame) -> pd.DataFrame:
@@ -38,10 +22,13 @@ def models_of(table: pd.DataFrame) -> pd.DataFrame:
     weights = more_weights(table)
     models = table[[*MODEL_COLUMNS, *weights]].drop_duplicates("model_id").reset_index(drop=True)
     models[weights] = models[weights].fillna(0.0)  # a term that a model does not know
-    texts = ["model_id", "role", "model", "method", "teacher", "temperature"]
-    models = models.astype(dict.fromkeys(texts, object))
-    models[texts] = models[texts].where(models[texts].notna(), None)
-    return models
+    return _plain(models, ["model_id", "role", "model", "method", "teacher", "temperature"])
+
+
+def _plain(table: pd.DataFrame, texts: list[str]) -> pd.DataFrame:
+    table = table.astype(dict.fromkeys(texts, object))
+    table[texts] = table[texts].where(table[texts].notna(), None)
+    return table
 
 
 def plain_teachers(models: pd.DataFrame) -> pd.DataFrame:
@@ -59,40 +46,16 @@ def main_students(models: pd.DataFrame) -> pd.DataFrame:
     distilled = students["method"].isin(["kd", "kd_mixup"])
     plain = students["teacher_mixup_alpha"].isna() & (students["logit_scale"] == 1)
     students, distilled = students[~distilled | plain], distilled[~distilled | plain]
-
     names = ["kd_weight", "ce_weight", *more_weights(students)]
     counts = students[distilled].groupby(names, sort=False).size()
     if len(counts):
         usual = (1.0, *[0.0] * (len(names) - 1))
         chosen = usual if usual in counts.index else counts.idxmax()
         students = students[~distilled | (students[names] == list(chosen)).all(axis=1)]
-
     # Without mixup in distillation, α is that of the students without a teacher.
     mixed = students.loc[students["method"] == "kd_mixup", "alpha"]
     alphas = mixed if len(mixed) else students["alpha"]
-    alpha = 1.0 if (alphas == 1).any() else alphas.max()
-    return students[students["alpha"].isna() | (students["alpha"] == alpha)]
-
-
-def pairs_of(students: pd.DataFrame) -> list[Pair]:
-    """Return the teacher–student pairs by student, then teacher; (None, student) where nothing was distilled."""
-    pairs = {Pair(teacher, student) for teacher, student in zip(students["teacher"], students["model"], strict=True)}
-    taught = {pair.student for pair in pairs if pair.teacher}
-    pairs = {pair for pair in pairs if pair.teacher or pair.student not in taught}
-    return sorted(pairs, key=lambda pair: (natural(pair.student), natural(pair.teacher)))
-
-
-def main_pairs(students: pd.DataFrame) -> list[Pair]:
-    """Return the pairs with the most methods × temperatures, at most ``MAIN_PAIRS``."""
-    numbers = {
-        pair: len(_of_pair(students, pair)[["method", "temperature"]].drop_duplicates()) for pair in pairs_of(students)
-    }
-    return [pair for pair, number in numbers.items() if number == max(numbers.values())][:MAIN_PAIRS]
-
-
-def temperatures(students: pd.DataFrame, pair: Pair) -> list[str]:
-    """Return the temperatures at which a pair was distilled: numbers upwards, then ``std``."""
-    return sorted(_of_pair(students, pair)["temperature"].unique(), key=position) if pair.teacher else []
+    return students[students["alpha"].isna() | (students["alpha"] == (1.0 if (alphas == 1).any() else alphas.max()))]
 
 
 def position(temperature: str | None) -> float:
@@ -108,51 +71,40 @@ def nearest_temperature(available: Iterable[str]) -> str | None:
     return min(available, key=lambda t: (abs(position(t) - wanted), position(t)), default=None)
 
 
-def main_panels(models: pd.DataFrame) -> pd.DataFrame:
-    """Return the models of the main pairs, each at one temperature: the nearest to 2 of those with the most methods.
+def all_panels(models: pd.DataFrame) -> pd.DataFrame:
+    """Return the models that belong to each pair: its teacher, the student alone, the student at each temperature.
 
-    See ``panel_models`` for the columns.
+    Columns: teacher, student, method (``teacher``, or the student's), temperature (None where there is none), model_id,
+    seed and alpha (of the students trained with mixup; NaN: none). A model of several pairs has several rows. Where
+    nothing was distilled into a student, it is a pair without a teacher.
     """
-    students = main_students(models)
-    wanted = []
-    for pair in main_pairs(students):
-        methods = _of_pair(students, pair).dropna(subset="temperature").groupby("temperature")["method"].nunique()
-        chosen = nearest_temperature(methods.index[methods == methods.max()])
-        wanted.append((pair, [chosen] if chosen else []))
-    return panel_models(models, students, wanted)
-
-
-def panel_models(
-    models: pd.DataFrame, students: pd.DataFrame, wanted: Iterable[tuple[Pair, Iterable[str]]]
-) -> pd.DataFrame:
-    """Return which models the panel of each pair shows: its teacher, the student alone, the student at temperatures.
-
-    Args:
-        models: see ``models_of``.
-        students: those to choose from.
-        wanted: pairs, each with its temperatures.
-
-    Returns:
-        Columns teacher, student, method (``teacher``, or the student's), temperature (None where there is none),
-        model_id and seed. A model that is in the panels of several pairs has several rows.
-    """
-    teachers = plain_teachers(models)
-    parts = []
-    for pair, chosen in wanted:
-        own = _of_pair(students, pair)
-        alone = students[(students["model"] == pair.student) & students["teacher"].isna()]
-        rows = [alone]
-        if pair.teacher:
-            rows.append(teachers[teachers["model"] == pair.teacher].assign(method=TEACHER))
-            rows.append(own[own["temperature"].isin(list(chosen))])
-        parts += [part.assign(teacher=pair.teacher, student=pair.student) for part in rows if len(part)]
+    students, teachers = main_students(models), plain_teachers(models).assign(method=TEACHER)
+    taught = set(students.loc[students["teacher"].notna(), "model"])
+    parts = [students[:0].assign(student=None)]
+    for teacher, student in students[["teacher", "model"]].drop_duplicates().itertuples(index=False):
+        if teacher or student not in taught:
+            own = students[(students["model"] == student) & students["teacher"].isin([teacher, None])]
+            panel = pd.concat([teachers[teachers["model"] == teacher], own])
+            parts.append(panel.assign(teacher=teacher, student=student))
     columns = [*PANEL, "model_id", "seed"]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    return in_order(pd.concat(parts, ignore_index=True)[columns].assign(alpha=students["alpha"].max()))
 
 
-def _of_pair(students: pd.DataFrame, pair: Pair) -> pd.DataFrame:
-    same_teacher = students["teacher"] == pair.teacher if pair.teacher else students["teacher"].isna()
-    return students[(students["model"] == pair.student) & same_teacher]
+def main_panels(table: pd.DataFrame) -> pd.DataFrame:
+    """Return those of ``all_panels`` with the most methods × temperatures, at most ``MAIN_PAIRS`` pairs.
+
+    Each has one temperature: the nearest to 2 of those with the most methods.
+    """
+    members = all_panels(models_of(table))
+    numbers, panels = [], []
+    for _, own in members.groupby(PAIR, dropna=False, sort=False):
+        distilled = own[own["temperature"].notna() | own["teacher"].isna()]
+        numbers.append(len(distilled[["method", "temperature"]].drop_duplicates()))
+        methods = distilled.groupby("temperature")["method"].nunique()
+        chosen = nearest_temperature(methods.index[methods == methods.max()])
+        panels.append(own[own["temperature"].isna() | (own["temperature"] == chosen)])
+    most = [own for own, number in zip(panels, numbers, strict=True) if number == max(numbers)][:MAIN_PAIRS]
+    return pd.concat(most, ignore_index=True) if most else members
 
 
 def with_values(members: pd.DataFrame, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -165,54 +117,46 @@ def with_values(members: pd.DataFrame, table: pd.DataFrame, columns: list[str]) 
 def scores(members: pd.DataFrame, metrics: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
     """Return the panels' models with those of their test metrics that are in ``names``: metric and value, in %."""
     table = metrics[(metrics["split"] == "test") & metrics["metric"].isin(list(names))]
-    values = with_values(members, table, ["metric", "value"])
-    return values.assign(value=100 * values["value"].astype(float))
+    return with_values(members, table, ["metric", "value"]).assign(value=lambda own: 100 * own["value"].astype(float))
 
 
-def over_seeds(values: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+def whole(table: pd.DataFrame) -> pd.Series:
+    """Return which rows are over all λ."""
+    return (table["lam_low"] == 0) & (table["lam_high"] == 1)
+
+
+def over_seeds(values: pd.DataFrame) -> pd.DataFrame:
     """Return mean, sd (n − 1), n, the 95 % interval of the mean (low, high) and the range (min, max) of ``value``.
 
-    low and high are mean ∓ t(0.975, n − 1) · sd / √n, NaN where n = 1. Rows are ordered by pair, method and temperature
-    as in the figures, then by the other keys.
+    By all other columns but model_id and seed. low and high are mean ∓ t(0.975, n − 1) · sd / √n, NaN where n = 1.
+    Rows are ordered by pair, method and temperature as in the figures, then as they are.
     """
+    keys = list(values.columns.drop(["model_id", "seed", "value"], errors="ignore"))
     groups = values.groupby(keys, dropna=False, observed=True, sort=False)["value"]
     table = groups.agg(mean="mean", sd="std", n="count", min="min", max="max").reset_index()
     n = table["n"].to_numpy(dtype=float)
     half = stdtrit(np.where(n > 1, n - 1, np.nan), 0.975) * table["sd"] / np.sqrt(n)
-    table["low"], table["high"] = table["mean"] - half, table["mean"] + half
-    return in_order(table)
+    return in_order(table.assign(low=table["mean"] - half, high=table["mean"] + half))
 
 
 def over_temperatures(metrics: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
-    """Return mean, interval and n over seeds of test metrics, in %, of the pairs distilled at two temperatures or more.
+    """Return ``over_seeds`` of test metrics, in %, by pair, method, temperature and metric.
 
-    Args:
-        metrics: the table of metrics, as fractions.
-        names: those wanted.
-
-    Returns:
-        By pair, method, temperature and metric: see ``over_seeds``. ``alpha`` is the mixup strength of the methods with
-        mixup. Without such a pair the table is empty.
+    Of the pairs distilled at two temperatures or more; without such a pair the table is empty.
     """
-    models = models_of(metrics)
-    students = main_students(models)
-    wanted = [(pair, temperatures(students, pair)) for pair in pairs_of(students)]
-    members = panel_models(models, students, [(pair, ts) for pair, ts in wanted if len(ts) > 1])
-    values = scores(members, metrics, names)
-    return over_seeds(values, [*PANEL, "metric"]).assign(unit="%", alpha=mixup_alpha(students))
+    members = all_panels(models_of(metrics))
+    several = members.groupby(PAIR, dropna=False)["temperature"].transform("nunique") > 1
+    return over_seeds(scores(members[several], metrics, names)).assign(unit="%")
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows ordered by student, teacher, method and temperature, as the figures list them."""
-    texts = [column for column in PANEL if column in table]
-    table = table.astype(dict.fromkeys(texts, object))
-    table[texts] = table[texts].where(table[texts].notna(), None)
     keys = {"student": natural, "teacher": natural, "method": METHODS.index, "temperature": position}
-    names = [name for name in (*keys, "split", "metric", "epoch", "lam", "low_edge") if name in table]
-    places = table[names].copy()
+    table = _plain(table, [name for name in PANEL if name in table])
+    places = table[[name for name in (*keys, "split", "metric", "epoch", "lam", "low_edge") if name in table]].copy()
     for name in keys.keys() & set(places):
         places[name] = places[name].map(sorted(places[name].unique(), key=keys[name]).index)
-    return table.loc[places.sort_values(names, kind="stable").index].reset_index(drop=True)
+    return table.loc[places.sort_values(list(places), kind="stable").index].reset_index(drop=True)
 
 
 def by_pair(data: pd.DataFrame, with_temperature: bool = False) -> dict[str, pd.DataFrame]:
@@ -221,41 +165,8 @@ def by_pair(data: pd.DataFrame, with_temperature: bool = False) -> dict[str, pd.
     ``with_temperature``: the title also says at which temperatures the pair was distilled.
     """
     found = {}
-    for (teacher, student), own in data.groupby(["teacher", "student"], dropna=False, sort=False):
-        title = Pair(None if pd.isna(teacher) else teacher, student).title
+    for (teacher, student), own in data.groupby(PAIR, dropna=False, sort=False):
         at = sorted(own["temperature"].dropna().unique(), key=position) if with_temperature else []
+        title = student if pd.isna(teacher) else f"{teacher} → {student}"
         found[title + (f", T = {' or '.join(at)}" if at else "")] = own
     return found
-
-
-def mixup_alpha(students: pd.DataFrame) -> float:
-    """Return α of the students trained with mixup, NaN where there are none."""
-    return float(students["alpha"].max())
-
-
-def seeds_text(n: pd.Series) -> str:
-    """Return how many seeds there are, e.g. ``n = 5 seeds``."""
-    low, high = int(n.min()), int(n.max())
-    return f"n = {high} seeds" if low == high else f"n = {low} to {high} seeds"
-
-
-def interval_text(n: pd.Series, what: str = "Error bars and bands") -> str:
-    """Return the sentence of a caption that says what the intervals are and over how many seeds."""
-    if n.max() == 1:
-        return "One seed: no interval is shown."
-    missing = ", none where n = 1" if n.min() == 1 else ""
-    return f"{what}: 95 % t-interval of the mean over seeds, mean ± t(0.975, n − 1)·sd/√n, {seeds_text(n)}{missing}."
-
-
-def fill_caption(text: str, data: pd.DataFrame, what: str = "Error bars and bands", **more: str) -> str:
-    """Return a caption with its placeholders filled: {interval}, {mixup} (its α), {distilled} (its T) and ``more``."""
-    numbers = sorted(data["temperature"].dropna().unique(), key=position)
-    alpha = data.loc[data["method"].str.endswith("_mixup"), "alpha"].dropna()
-    several = len(by_pair(data[data["student"].notna()])) >= MAIN_PAIRS
-    return text.format(
-        interval=interval_text(data["n"], what),
-        pairs=f"Pairs with the most methods and temperatures, at most {MAIN_PAIRS}. " if several else "",
-        **more,
-        mixup=f"Mixup with α = {alpha.iloc[0]:g}. " if len(alpha) else "",
-        distilled=f"Distilled at T = {' or '.join(numbers)}. " if len(numbers) else "",
-    )

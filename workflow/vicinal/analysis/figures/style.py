@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import seaborn as sns
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -15,13 +16,10 @@ from matplotlib.lines import Line2D
 
 from vicinal.analysis.schema import METHOD_NAMES
 
-# Print widths in inches: one column and a full page of two columns.
-COLUMN = 3.4
-PAGE = 6.9
-
-FONT = "DejaVu Sans"
+COLUMN, PAGE = 3.4, 6.9  # print widths in inches: one column and a full page of two columns
+FONT = "DejaVu Sans"  # ships with matplotlib, so that every machine draws the same letters
 LONGEST = 30  # letters of a class's name that are drawn
-
+TICKS = {"major.size": 3, "major.width": 0.6, "minor.size": 2}
 RC = {
     **sns.axes_style("ticks"),
     **sns.plotting_context("paper", font_scale=0.8),
@@ -30,11 +28,10 @@ RC = {
     "axes.linewidth": 0.6,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "figure.constrained_layout.use": True,
     "figure.constrained_layout.h_pad": 0.03,
     "figure.constrained_layout.w_pad": 0.03,
     "figure.constrained_layout.wspace": 0.04,
-    "font.family": FONT,  # ships with matplotlib, so that every machine draws the same letters
+    "font.family": FONT,
     "font.size": 7.2,
     "grid.color": "0.9",
     "grid.linewidth": 0.5,
@@ -44,14 +41,13 @@ RC = {
     "lines.markersize": 5,
     "pdf.fonttype": 42,  # TrueType, as journals ask; the default Type 3 is refused by some
     "savefig.dpi": 300,
-    **{f"{axis}tick.major.size": 3 for axis in "xy"},
-    **{f"{axis}tick.major.width": 0.6 for axis in "xy"},
-    **{f"{axis}tick.minor.size": 2 for axis in "xy"},
+    **{f"{axis}tick.{part}": size for axis in "xy" for part, size in TICKS.items()},
 }
 
 TEACHER = "teacher"
 # The order in which methods are drawn and listed.
 METHODS = (TEACHER, "ce", "ce_mixup", "kd", "kd_mixup")
+ALONE = METHODS[:3]  # have no temperature
 LABELS = {TEACHER: "Teacher", **METHOD_NAMES}
 # Colours that colour-blind readers tell apart: warm without mixup, cool with it.
 _PALETTE = sns.color_palette("colorblind").as_hex()
@@ -60,6 +56,9 @@ COLOURS = {TEACHER: "#000000", "ce": _PALETTE[1], "ce_mixup": _PALETTE[9], "kd":
 DASHES = {TEACHER: (8, 2), "ce": (1, 1), "ce_mixup": (5, 1.5, 1, 1.5), "kd": (3, 1.5), "kd_mixup": ""}
 MARKERS = {TEACHER: "X", "ce": "^", "ce_mixup": "D", "kd": "o", "kd_mixup": "s"}
 EDGE = {"markeredgecolor": "white", "markeredgewidth": 0.5}  # parts markers that lie on each other
+# The same as keywords of matplotlib.
+LINES = {method: (0, dashes) if dashes else "-" for method, dashes in DASHES.items()}
+LOOKS = {m: {"color": COLOURS[m], "linestyle": LINES[m], "marker": MARKERS[m], **EDGE} for m in METHODS}
 SCORES = {"accuracy": "Accuracy (%)", "ece": "ECE (%)", "oe": "OE (%)"}
 
 
@@ -106,35 +105,21 @@ def class_names(names: Mapping[int, object]) -> tuple[dict[int, str], str]:
     return {label: str(label) for label in names}, f"Class names: {listed}. "
 
 
-def linestyle(dashes: tuple[float, ...] | str) -> tuple | str:
-    """Return dashes as seaborn has them as a line style of matplotlib."""
-    return (0, dashes) if dashes else "-"
-
-
-def line(method: str, marker: bool = True) -> dict:
-    """Return colour, line style and marker of a method, as keywords of ``plot``."""
-    keywords = {"color": COLOURS[method], "linestyle": linestyle(DASHES[method])}
-    return keywords | ({"marker": MARKERS[method], **EDGE} if marker else {})
-
-
 def handles(methods: Iterable[str], plain: Iterable[str] = (), **changes: object) -> list[Line2D]:
     """Return legend entries of methods, in the order of ``METHODS``; those in ``plain`` have no marker."""
-    return [
-        Line2D([], [], label=LABELS[method], **{**line(method, method not in plain), **changes})
-        for method in ordered(methods)
-    ]
+    looks = {method: LOOKS[method] | ({"marker": ""} if method in plain else {}) for method in ordered(methods)}
+    return [Line2D([], [], label=LABELS[method], **look | changes) for method, look in looks.items()]
 
 
-def legend_below(figure: Figure, entries: list, columns: int = 5) -> None:
+def legend_below(figure: Figure, entries: list, columns: int = 5, **look: object) -> None:
     """Put one legend below all panels, where it covers no data; in two columns where the figure is narrow."""
-    if figure.get_figwidth() < PAGE:
-        columns = 2
-    figure.legend(handles=entries, loc="outside lower center", ncols=min(columns, len(entries)))
+    columns = columns if figure.get_figwidth() >= PAGE else 2
+    figure.legend(handles=entries, loc="outside lower center", ncols=min(columns, len(entries)), **look)
 
 
-def tint(colour: str, share: float) -> tuple[float, ...]:
-    """Return a colour mixed with white: ``share`` 1 is the colour, 0 is white."""
-    return tuple(1 - share * (1 - part) for part in to_rgb(colour))
+def tint(colour: str, share: float, other: str = "white") -> tuple[float, ...]:
+    """Return ``share`` of a colour mixed with another."""
+    return tuple(share * np.array(to_rgb(colour)) + (1 - share) * np.array(to_rgb(other)))
 
 
 def ordered(methods: Iterable[str]) -> list[str]:
