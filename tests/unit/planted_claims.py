@@ -1,10 +1,10 @@
 """Tables of simulated experiments in which a claim holds, and its rows."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 
+from scripts import load_module
 from vicinal.analysis import claims
 from vicinal.analysis.claims import evaluate_claims
 
@@ -12,14 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = list(claims.CLAIMS)
 
 
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem + "_under_test", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-simulation = load(ROOT / "tests" / "benchmarks" / "claims_validity.py")
+simulation = load_module(ROOT / "tests" / "benchmarks" / "claims_validity.py")
 
 
 def planted(claim, seeds=5, **options):

@@ -1,16 +1,9 @@
 """The tests of the claims on simulated experiments with a known truth: error rates and power."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from planted_claims import simulation
 
 from vicinal.analysis.claims import INCONCLUSIVE, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED, evaluate_claims
-
-FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "claims_validity.py"
-spec = importlib.util.spec_from_file_location("claims_validity", FILE)
-simulation = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(simulation)
 
 # A short run finds gross errors, a long one what is a little off: the seeds are fixed.
 REPETITIONS = [20, pytest.param(simulation.REPETITIONS, marks=pytest.mark.long)]

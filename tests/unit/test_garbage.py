@@ -12,12 +12,12 @@ from threading import Event, Thread
 
 import pytest
 import yaml
-from results_tree import GRID, ROOT, make_tree
+from configs import default
+from results_tree import GRID, MADE, edit
 
 from vicinal.audit.garbage import Item, by_kind, find_garbage, remove, unknown_experiments
 from vicinal.audit.references import find_references
 from vicinal.commands import gc
-from vicinal.config import read_config, validate
 from vicinal.errors import VicinalError
 from vicinal.files import write_json
 from vicinal.jobs.lease import lease
@@ -26,34 +26,39 @@ OTHER = GRID.replace("[1, 2]", "[2, 8]")
 RESULTS = Path("results")
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("made")
-    make_tree(folder / "results")
-    return folder
-
-
 @pytest.fixture
 def project(made, tmp_path, monkeypatch):
     """A project whose config asks for what lies in its results."""
-    folder = tmp_path / "project"
-    shutil.copytree(made, folder)
-    monkeypatch.chdir(folder)
+    shutil.copytree(made[0], tmp_path / "project/results")
+    monkeypatch.chdir(tmp_path / "project")
     configure(GRID)
-    return folder
 
 
 def configure(grid, path="config.yaml"):
-    [experiment] = validate(
-        read_config(ROOT / "config.yaml"), "config.yaml", ["name=digits", "seeds=[0]", f"grids={grid}"]
-    )
+    config = default("name=digits", "seeds=[0]", f"grids={grid}")
     Path(path).parent.mkdir(exist_ok=True)
-    Path(path).write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
+    Path(path).write_text(yaml.safe_dump(config.model_dump(mode="json")))
 
 
 def found(*given):
     items = find_garbage(RESULTS, find_references(RESULTS, gc.configs(list(given))))
     return {str(item.path.relative_to(RESULTS)): item for item in items}
+
+
+def kinds():
+    return {item.kind for item in found().values()}
+
+
+def age(path, seconds=7200):
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def put(*names, text="x"):
+    """Write files into the results folder; return their paths."""
+    for path in (paths := [RESULTS / name for name in names]):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return paths
 
 
 def run(delete=False, everything=False, configs=()):
@@ -82,12 +87,10 @@ def test_a_student_that_is_not_wanted_any_more_goes_with_its_measurement(project
     configure(OTHER)
     gone = student(1)
     assert run(everything=True) == 0
-    listed = capsys.readouterr().out
-    assert gone in listed
+    assert gone in capsys.readouterr().out
     assert (RESULTS / gone).is_dir()
-    items = found()
-    assert {item.kind for item in items.values()} == {"students", "evaluations"}
-    assert gone in items
+    assert kinds() == {"students", "evaluations"}
+    assert gone in found()
     assert run(delete=True) == 0
     assert not (RESULTS / gone).exists()
     assert found() == {}
@@ -100,13 +103,10 @@ def test_the_hours_that_would_be_lost_are_named(project, capsys):
     assert run() == 0
     assert "training and measuring" not in capsys.readouterr().out  # these records name no time
     for record in RESULTS.glob("students/*/model.json"):
-        made = json.loads(record.read_text())
-        made["provenance"] |= {"began": "2026-01-01T00:00:00", "wall_seconds": 7200.0}
-        write_json(record, made)
+        edit(record, provenance={**MADE, "began": "2026-01-01T00:00:00", "wall_seconds": 7200.0})
     assert run() == 0
-    text = capsys.readouterr().out
     # Two students were distilled together in two hours, by these records; one of them is not wanted any more.
-    assert "training and measuring them took 60 min" in text
+    assert "training and measuring them took 60 min" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("place", ["experiments/other.yaml", "results/plan/config.yaml", "elsewhere/mine.yaml"])
@@ -130,9 +130,7 @@ def test_tables_keep_the_models_that_they_were_made_from(project):
     kept = unknown_experiments(RESULTS, find_references(RESULTS, gc.configs([])))
     assert [str(item.path) for item in kept] == ["results/old"]
     shutil.rmtree(RESULTS / "old")
-    assert {item.kind for item in found().values()} == {
-        "students", "evaluations", "cohorts", "plan files",
-    }  # fmt: skip
+    assert kinds() == {"students", "evaluations", "cohorts", "plan files"}
 
 
 @pytest.mark.parametrize(
@@ -174,7 +172,7 @@ def test_nothing_is_removed_while_a_job_works(project):
     [cohort] = [path.name for path in RESULTS.glob("cohorts/*from*")]
     before = listing()
     with lease(RESULTS, cohort):
-        assert {item.kind for item in found().values()} == {"students", "evaluations"}  # and not its lock
+        assert kinds() == {"students", "evaluations"}  # and not its lock
         with pytest.raises(VicinalError, match=rf"1 job still at work here \({cohort}\); wait for"):
             run(delete=True)
     assert [path for path in before if not path.exists()] == []
@@ -186,15 +184,15 @@ def test_nothing_is_removed_while_a_job_shows_signs_of_life(project):
     configure(OTHER)
     [evaluation] = [path.name for path in RESULTS.glob("evaluations/resnet*")]
     beat = {"stage": "evaluations", "id": evaluation, "state": "running", "host": socket.gethostname()}
+    beat |= {"seconds": 1.0, "seconds_left": None}
     path = RESULTS / f"heartbeats/evaluations-{evaluation}.json"
-    write_json(path, {**beat, "seconds": 1.0, "seconds_left": None, "pid": os.getpid()})
-    assert {item.kind for item in found().values()} == {"students", "evaluations"}
+    write_json(path, {**beat, "pid": os.getpid()})
+    assert kinds() == {"students", "evaluations"}
     with pytest.raises(VicinalError, match=evaluation):
         run(delete=True)
-    long_ago = time.time() - 7200
-    write_json(path, {**beat, "seconds": 1.0, "seconds_left": None, "pid": 2**22 + 1})
-    os.utime(path, (long_ago, long_ago))
-    assert {item.kind for item in found().values()} == {"students", "evaluations", "heartbeats"}
+    write_json(path, {**beat, "pid": 2**22 + 1})
+    age(path)
+    assert kinds() == {"students", "evaluations", "heartbeats"}
     assert run(delete=True) == 0
 
 
@@ -211,29 +209,23 @@ def test_a_run_refuses_it(project):
 
 
 def test_left_overs_go_when_they_are_old(project):
-    young, old = RESULTS / "students/.tmp-a_s0-11111111-x", RESULTS / "digits/.tmp-1-metrics.parquet"
-    published = RESULTS / "published/digits/.tmp-1-claims.md"
-    for path in (young / "weights.safetensors", old, published):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("x")
-    long_ago = time.time() - 7200
-    for path in (old, published):
-        os.utime(path, (long_ago, long_ago))
+    young, old, published = put(
+        "students/.tmp-a_s0-11111111-x/weights.safetensors",
+        "digits/.tmp-1-metrics.parquet",
+        "published/digits/.tmp-1-claims.md",
+    )
+    age(old)
+    age(published)
     assert list(found()) == ["digits/.tmp-1-metrics.parquet"]
     assert run(delete=True) == 0
-    assert young.exists()
-    assert published.exists()
-    assert not old.exists()
+    assert [path.exists() for path in (young, old, published)] == [True, False, True]
 
 
 def leave_temporaries():
     """Leave what killed jobs leave: a file, a directory of two files, one of which a living job is about to rename."""
-    for name in ("digits/.tmp-1-metrics.parquet", "students/.tmp-a-1/weights", "students/.tmp-a-1/history"):
-        path = RESULTS / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("x")
-        for made in (path, path.parent):
-            os.utime(made, (time.time() - 7200,) * 2)
+    for path in put("digits/.tmp-1-metrics.parquet", "students/.tmp-a-1/weights", "students/.tmp-a-1/history"):
+        age(path)
+        age(path.parent)
 
 
 def test_temporaries_may_vanish_at_any_moment(project, monkeypatch):
@@ -322,24 +314,17 @@ def test_nothing_elsewhere_is_ever_removed(project, tmp_path):
 
 def test_bookkeeping_of_what_is_gone(project):
     stale = ["plan/cohorts/x-12345678.json", "logs/prepare_data/x-12345678.log", "locks/x-12345678.lease"]
-    kept = ["logs/run-1.log", "logs/aggregate/digits.log", "plan/sources.json"]
-    for name in [*stale, *kept]:
-        (RESULTS / name).parent.mkdir(parents=True, exist_ok=True)
-        (RESULTS / name).write_text("{}")
+    put(*stale, "logs/run-1.log", "logs/aggregate/digits.log", "plan/sources.json", text="{}")
     wanted = next(path.name for path in RESULTS.glob("cohorts/*"))
-    for unit in (wanted, "x-12345678"):
-        (RESULTS / "checkpoints" / unit).mkdir(parents=True)
-        (RESULTS / "checkpoints" / unit / "host-1-2.0.safetensors").write_text("x")
+    put(*(f"checkpoints/{unit}/host-1-2.0.safetensors" for unit in (wanted, "x-12345678")))
     # The lease is of nobody known: it counts for a while.
     assert sorted(found()) == sorted([*stale[:-1], "checkpoints/x-12345678"])
     with pytest.raises(VicinalError, match="x-12345678"):
         run(delete=True)
-    long_ago = time.time() - 7200
-    os.utime(RESULTS / stale[-1], (long_ago, long_ago))
+    age(RESULTS / stale[-1])
     assert sorted(found()) == sorted([*stale, "checkpoints/x-12345678"])
     assert run(delete=True) == 0
-    assert not (RESULTS / "checkpoints/x-12345678").exists()
-    assert (RESULTS / "checkpoints" / wanted).exists()
+    assert [path.name for path in (RESULTS / "checkpoints").iterdir()] == [wanted]
 
 
 def test_the_largest_kind_is_first():
