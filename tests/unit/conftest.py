@@ -1,8 +1,11 @@
 """What several unit tests share. What it needs is imported late: a machine with a GPU may lack it."""
 
 import shutil
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +40,12 @@ def tree(made, tmp_path):
     """Return a copy of ``made``."""
     results, plans = made
     return shutil.copytree(results, tmp_path / "results"), plans
+
+
+@pytest.fixture
+def own_project(tmp_path, monkeypatch):
+    """Work in a folder with the shipped experiments, in which nothing has run."""
+    shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
+    shutil.copy(ROOT / "config.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -3,7 +3,6 @@
 import argparse
 import json
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import parse
 from vicinal.commands import plan as command
 from vicinal.jobs.plan import read_plan, record_key
 from vicinal.jobs.records import measurement_spec
@@ -20,29 +20,23 @@ from vicinal.planning.files import write_plans
 from vicinal.planning.plans import build_plans
 from vicinal.running.estimate.display import reason_groups, shown_groups
 
-ROOT = Path(__file__).resolve().parents[2]
 ON_CPU = ("--set", "execution.device=cpu", "--cores", "2")
 ON_GPU = ("--set", "execution.device=cuda")
 RESULTS = Path("results")
 
 
 def arguments(*words):
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return parser.parse_args(words)
+    return parse(command, *words)
 
 
 @pytest.fixture(autouse=True)
-def project(tmp_path, monkeypatch):
+def project(own_project, monkeypatch):
     """Work in a project without results, on a console of 100 columns; whatever is to be downloaded can be."""
-    shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
-    text = (ROOT / "config.yaml").read_text()
+    text = (own_project / "config.yaml").read_text()
     assert "seeds: [0, 1, 2, 3, 4, 5," in text
-    (tmp_path / "config.yaml").write_text(re.sub("seeds: .*", "seeds: [0, 1, 2, 3, 4]", text))
-    monkeypatch.chdir(tmp_path)
+    (own_project / "config.yaml").write_text(re.sub("seeds: .*", "seeds: [0, 1, 2, 3, 4]", text))
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr("vicinal.running.preflight.unreachable", lambda urls: {})
-    return tmp_path
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from gpu_machine import MIG_1, A, B, listing
 from https_server import Site, serving
+from results_tree import finish
 
 from vicinal.config import validate
 from vicinal.data.archive_urls import Archive
 from vicinal.data.catalogue import DATA_SETS
 from vicinal.jobs import download, gpus
-from vicinal.jobs.plan import read_plan, record_key
 from vicinal.models.pretrained import WEIGHTS
 from vicinal.planning.changes import find_changes
 from vicinal.planning.files import write_plans
@@ -73,10 +73,7 @@ def problems_of(*experiments, slurm=False, done=()):
     write_plans(plans, Path("results"))
     for plan in plans:
         if plan.stage in done:
-            output = Path("results", plan.output)
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text("{}")
-            record_key(output, read_plan(Path("results", plan.path), plan.stage))
+            finish(Path("results"), plan)
     changes = find_changes(plans, Path("results"))
     return find_problems(artefacts, execution, Path("results"), changes, slurm)
 
