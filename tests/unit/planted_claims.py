@@ -1,24 +1,24 @@
 """Tables of simulated experiments in which a claim holds, and its rows."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 
-from scripts import load_module
 from vicinal.analysis import claims
 from vicinal.analysis.claims import evaluate_claims
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import claims_validity as simulation
+import simulated_claims as simulated
+
 NAMES = list(claims.CLAIMS)
-
-
-simulation = load_module(ROOT / "tests" / "benchmarks" / "claims_validity.py")
 
 
 def planted(claim, seeds=5, **options):
     """Return the tables of one simulated experiment in which a claim holds, with room to spare."""
     scenario = next(s for s in simulation.SCENARIOS if s.claim == claim and s.truth == "planted")
-    study = simulation.Study(np.random.default_rng(7), 1, seeds)
+    study = simulated.Study(np.random.default_rng(7), 1, seeds)
     effects = (8, 3, 3, 3, 3) if claim == "C5" else tuple(2 * effect for effect in scenario.effects)
     scenario.build(study, effects, **options)
     return next(iter(study.tables()))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from planted_claims import changed, planted, rows, simulation, verdict
+from planted_claims import changed, planted, rows, simulated, verdict
 
 from vicinal.analysis import claims
 from vicinal.analysis.claims import c4, c7
@@ -265,8 +265,8 @@ def test_a_poor_teacher_is_no_rung_of_c7():
 
 
 def test_an_inconclusive_verdict_says_its_power():
-    study = simulation.Study(np.random.default_rng(7), 1, 6)
-    simulation.c3(study, (0.4, 0.4))
+    study = simulated.Study(np.random.default_rng(7), 1, 6)
+    simulated.c3(study, (0.4, 0.4))
     tables = next(study.tables())
     values = tables["metrics"].astype(object)
     values = values[values["role"] == "student"].pivot(index="seed", columns="method", values="value").astype(float)

@@ -1,6 +1,5 @@
 """./reproduce plan: what it says before anything, after everything, and of a change; blocks and seeds."""
 
-import argparse
 import json
 import re
 import subprocess
@@ -18,7 +17,6 @@ from vicinal.models.cost import Cost
 from vicinal.planning.experiments import read_artefacts
 from vicinal.planning.files import write_plans
 from vicinal.planning.plans import build_plans
-from vicinal.running.estimate.display import reason_groups, shown_groups
 
 ON_CPU = ("--set", "execution.device=cpu", "--cores", "2")
 ON_GPU = ("--set", "execution.device=cuda")
@@ -167,30 +165,6 @@ def test_what_an_interrupted_run_left_is_not_finished_yet(say_json):
     # Settings that no run planned yet are named.
     changed = say_json(*more, "--set", "recipe.lr=0.2")
     assert any("recipe.lr: 0.1 → 0.2" in job["reasons"] for job in changed["jobs"])
-
-
-def change(*reasons):
-    return argparse.Namespace(reasons=list(reasons))
-
-
-def test_reasons_are_grouped_by_number_and_consequences_by_stage():
-    jobs = [
-        change("recipe.lr: 0.1 → 0.2", "after teachers/a"),
-        change("recipe.lr: 0.1 → 0.2"),
-        change("after teachers/a", "after data/b"),
-        change("after teachers/c", "after data/b"),
-        change("after teachers/d", "after data/b"),
-        change("missing: results/a"),
-        change("older than teachers/a", "older than teachers/b"),
-    ]
-    assert reason_groups(jobs) == [
-        ("after new or changed data, teachers", 3),
-        ("recipe.lr: 0.1 → 0.2", 2),
-        ("missing: made before, and gone", 1),
-        ("older than their teachers", 1),
-    ]
-    many = shown_groups([change(f"new: seed {seed}") for seed in range(12)])
-    assert (len(many), many[-1]) == (9, ("and 4 more (--all)", ""))
 
 
 @pytest.mark.parametrize("columns", [60, 80, 140])
