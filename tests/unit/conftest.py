@@ -49,3 +49,13 @@ def own_project(tmp_path, monkeypatch):
     shutil.copy(ROOT / "config.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def finished_project(made, tmp_path, monkeypatch):
+    """Work in a project whose config asks for what lies in its results, a copy of ``made``."""
+    from results_tree import configure
+
+    shutil.copytree(made[0], tmp_path / "project" / "results")
+    monkeypatch.chdir(tmp_path / "project")
+    configure()

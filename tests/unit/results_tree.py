@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 from configs import default
 
 from vicinal.data.catalogue import resolve_source
@@ -45,6 +46,13 @@ def make_tree(results: Path, *overrides: str) -> list[Plan]:
             MADE_BY[plan.stage](results, plan)
             record_key(results / plan.output, plan.content)
     return plans
+
+
+def configure(grid: str = GRID, *settings: str, path: str | Path = "config.yaml") -> None:
+    """Write the config of the small experiment, with another grid or other settings, into a file."""
+    config = default("name=digits", "seeds=[0]", f"grids={grid}", *settings)
+    Path(path).parent.mkdir(exist_ok=True)
+    Path(path).write_text(yaml.safe_dump(config.model_dump(mode="json")))
 
 
 def edit(path: Path, **fields) -> None:

@@ -74,14 +74,6 @@ def test_weights_that_do_not_fit(folder, change, classes, line):
     assert "\n" not in str(error.value)
 
 
-def test_no_code_in_a_file_is_run(folder):
-    path = Path("bad.pt")
-    torch.save({"a": folder}, path)  # a path is no tensor: its class would be called
-    record = wanted({"model": "resnet14", "weights": "bad.pt"})
-    with pytest.raises(VicinalError, match=r"bad\.pt: holds more than weights \(pathlib\.PosixPath\), and no code"):
-        take_weights(folder / "model", record, store(), path)
-
-
 def test_published_weights_keep_their_last_layer(folder, monkeypatch):
     path = Path("data/weights/net.pth")
     torch.save(load_file(FILE), path)

@@ -5,9 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
-from configs import default
-from results_tree import DIGITS_C, GRID, artefacts, edit, make_tree
+from results_tree import DIGITS_C, GRID, artefacts, configure, edit, make_tree
 
 from scripts import SCRIPTS, load_module
 from vicinal.audit.garbage import find_garbage
@@ -42,13 +40,8 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path / "project")
     make_tree(RESULTS, ON)
-    configure(ON)
+    configure(GRID, ON)
     return tmp_path / "project"
-
-
-def configure(*settings):
-    config = default("seeds=[0]", f"grids={GRID}", *settings)
-    Path("config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
 
 
 def check(results):
