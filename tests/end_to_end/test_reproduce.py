@@ -206,7 +206,7 @@ def test_one_more_temperature_trains_its_students_only_and_changed_back_nothing_
     assert all("_t2_" in id_ for id_ in added)
     assert {id_: after[id_] for id_ in before} == before
     assert sorted(id_.rpartition("_s0-")[0] for id_, time in manifests(finished).items() if time != cohorts[id_]) == [
-        "resnet8_narrow_from_resnet8",
+        "resnet8_narrow_from_resnet8"
     ]
     assert pd.read_parquet(finished.results / "digits/metrics.parquet")["model_id"].nunique() == 9
     back = finished.until("aggregate")

@@ -231,11 +231,7 @@ def test_reliability_has_fifteen_bins_of_the_predictions(places):
 
 def test_class_table_lists_names_and_superclasses():
     table = class_table({"class_names": ["apple", "bear", "bed"], "superclass": [4, 8, 5]})
-    assert table.to_dict("list") == {
-        "label": [0, 1, 2],
-        "name": ["apple", "bear", "bed"],
-        "superclass": [4, 8, 5],
-    }
+    assert table.to_dict("list") == {"label": [0, 1, 2], "name": ["apple", "bear", "bed"], "superclass": [4, 8, 5]}
     without = class_table({"class_names": ["0", "1"], "superclass": None})
     assert without["superclass"].isna().all()
     assert without.dtypes["superclass"] == table.dtypes["superclass"]

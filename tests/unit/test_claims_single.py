@@ -97,10 +97,7 @@ def test_c4_shows_a_full_order_of_magnitude_too():
 
 def test_c4_with_bins_twice_or_not_finite_says_so():
     tables = planted("C4-CE")
-    for bins in (
-        pd.concat([tables["reliability"]] * 2),
-        tables["reliability"].assign(confidence=np.nan),
-    ):
+    for bins in (pd.concat([tables["reliability"]] * 2), tables["reliability"].assign(confidence=np.nan)):
         row = verdict({**tables, "reliability": bins}, "C4-CE")
         assert row["verdict"] == claims.INCONCLUSIVE
         assert "reliability bins" in row["reason"]

@@ -14,13 +14,7 @@ from https_server import Site, serving
 
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.corruptions.arrays import open_corrupted
-from vicinal.data.corruptions.catalogue import (
-    ARCHIVES,
-    CorruptionArchive,
-    file_state,
-    outlook,
-    planned_state,
-)
+from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive, file_state, outlook, planned_state
 from vicinal.data.corruptions.fetch import fetch_corruptions
 from vicinal.data.prepare import prepare_images
 from vicinal.data.store import DataStore

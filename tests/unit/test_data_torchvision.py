@@ -233,8 +233,7 @@ def test_an_archive_with_links_and_paths_outside_writes_and_reads_nothing_there(
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"\0\0\x08\x01\0\0\0\x03ab", b"\0\0\x08\x03\0\0\0\x02ab", b"\0\0\x0d\x01\0\0\0\x02ab"],
+    "content", [b"", b"\0\0\x08\x01\0\0\0\x03ab", b"\0\0\x08\x03\0\0\0\x02ab", b"\0\0\x0d\x01\0\0\0\x02ab"]
 )
 def test_an_idx_file_in_another_format_is_named(tmp_path, content):
     (tmp_path / "a.gz").write_bytes(gzip.compress(content))

@@ -10,9 +10,7 @@ import pytest
 import torch
 
 from vicinal.errors import VicinalError, describe, nearest, run
-from vicinal.files import (
-    atomic_path,
-)
+from vicinal.files import atomic_path
 
 
 def disk_full():

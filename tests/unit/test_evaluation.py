@@ -12,10 +12,7 @@ from scipy.spatial.distance import jensenshannon
 
 from vicinal.evaluation import measures as evaluation
 from vicinal.evaluation import metrics
-from vicinal.evaluation.measures import (
-    spread_table,
-    vicinal_table,
-)
+from vicinal.evaluation.measures import spread_table, vicinal_table
 from vicinal.evaluation.metrics import MetricError
 from vicinal.evaluation.pairs import Pairs, vicinal_pairs
 

@@ -9,12 +9,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from vicinal.evaluation import measures as evaluation
 from vicinal.evaluation import metrics
-from vicinal.evaluation.measures import (
-    clean_metrics,
-    fidelity_metrics,
-    predictions_table,
-    representation_metrics,
-)
+from vicinal.evaluation.measures import clean_metrics, fidelity_metrics, predictions_table, representation_metrics
 
 torch.set_num_threads(1)
 CLASSES = 6

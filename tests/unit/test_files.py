@@ -7,12 +7,7 @@ from pathlib import Path
 import pytest
 
 from vicinal.errors import describe
-from vicinal.files import (
-    atomic_directory,
-    atomic_path,
-    write_json,
-    write_text,
-)
+from vicinal.files import atomic_directory, atomic_path, write_json, write_text
 
 
 class FailureError(Exception):

@@ -27,10 +27,7 @@ NONE = "no verdict"
 def folders(tmp_path):
     """Two experiments: cifar100 with every verdict in turn, cifar10 in which all is reproduced."""
     results = tmp_path / "results"
-    return [
-        write_experiment(results / "cifar100"),
-        write_experiment(results / "cifar10", "cifar10", words=(YES,)),
-    ]
+    return [write_experiment(results / "cifar100"), write_experiment(results / "cifar10", "cifar10", words=(YES,))]
 
 
 def page_of(folders, name="paper", **options):
