@@ -224,10 +224,6 @@ def test_hostile_names_are_text(folders):
     assert f"../{HOSTILE}/report.html" in {unquote(link) for link in links}
 
 
-def test_equal_inputs_give_equal_bytes(folders):
-    assert page_of(folders) == page_of(folders)
-
-
 @pytest.fixture
 def evaluated(folders):
     """The two experiments, and beside them the record of the model that both name."""
