@@ -12,7 +12,7 @@ from configs import default
 
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.corruptions.catalogue import CorruptionArchive
-from vicinal.data.prepare import prepare_images
+from vicinal.data.prepare import prepare_data
 from vicinal.evaluation.files import OF_TEACHERS, TABLES, table_files
 from vicinal.evaluation.robustness import VALUES
 from vicinal.files import sha256, write_json, write_table

@@ -94,7 +94,7 @@ def spec(name: str, root: Path, **more) -> dict:
 def test_cifar_is_read_from_its_archive(tmp_path, monkeypatch):
     data, images, labels = cifar_archive(monkeypatch)
     (tmp_path / CIFAR100).write_bytes(data)
-    store = prepare_images(spec("cifar100", tmp_path, validation=100), tmp_path, tmp_path / "store")
+    store = prepare_data(spec("cifar100", tmp_path, validation=100), tmp_path, tmp_path / "store")
     assert np.array_equal(store.images, images)
     assert store.labels.tolist() == labels
     assert store.meta["counts"] == {"train": 200, "validation": 100, "test": 200}
@@ -152,7 +152,7 @@ def test_without_the_archive_it_is_said_which_and_where(tmp_path, monkeypatch, a
     data, *_ = cifar_archive(monkeypatch)
     with pytest.raises(VicinalError) as error:
         if attempt == "prepare":
-            prepare_images(spec("cifar100", tmp_path), tmp_path, tmp_path / "store")
+            prepare_data(spec("cifar100", tmp_path), tmp_path, tmp_path / "store")
         else:
             fetch("cifar100", tmp_path, progress=lambda line: None)
     for words in (str(tmp_path / CIFAR100), sha256(data), f"{CLOSED}{CIFAR100}", "fetch_data.py"):

@@ -12,7 +12,8 @@ import pytest
 
 from vicinal import files
 from vicinal.errors import VicinalError
-from vicinal.files import exclusive, read_json, read_object, set_time, sha256, write_cache, write_json
+from vicinal.files import exclusive, read_json, read_object, sha256, write_cache, write_json
+from vicinal.planning.files import set_time
 
 
 def test_a_file_is_dated_and_one_of_another_user_replaced(tmp_path, monkeypatch):

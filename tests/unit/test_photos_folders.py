@@ -8,8 +8,8 @@ import pytest
 from photo_files import photo, photo_spec, small_folder, write_photos
 
 from vicinal.data.photos.folders import PhotoFolder, folder_identity
-from vicinal.data.photos.prepare import prepare_photos
 from vicinal.data.photos.sources import open_photos
+from vicinal.data.prepare import prepare_data
 from vicinal.errors import VicinalError
 
 
@@ -165,4 +165,4 @@ def test_a_folder_that_changed_after_the_plan_is_refused(tmp_path):
     spec = photo_spec(tmp_path)
     (folder / "train" / "class0" / "new.jpg").write_bytes(photo(1))
     with pytest.raises(VicinalError, match="own: its files have changed since the run was planned: run again"):
-        prepare_photos(spec, tmp_path, tmp_path / "store")
+        prepare_data(spec, tmp_path, tmp_path / "store")

@@ -11,7 +11,6 @@ from PIL import Image
 
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.photos.folders import PhotoFolder
-from vicinal.data.photos.prepare import prepare_photos
 from vicinal.data.photos.sources import open_photos
 from vicinal.data.photos.splits import photo_splits
 from vicinal.data.prepare import prepare_data

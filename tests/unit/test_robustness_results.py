@@ -15,6 +15,7 @@ from vicinal.commands import gc
 from vicinal.config import Execution
 from vicinal.data.corruptions.catalogue import ARCHIVES
 from vicinal.errors import VicinalError
+from vicinal.planning.changes import find_changes
 from vicinal.planning.files import write_plans
 from vicinal.planning.plans import build_plans
 from vicinal.running.estimate.display import totals

@@ -257,4 +257,4 @@ def test_a_kill_between_two_renames_leaves_no_store(store, tmp_path, monkeypatch
     monkeypatch.undo()
     with pytest.raises(VicinalError, match="no whole data store"):
         DataStore(store.directory)
-    assert prepare_images(digits(split_seed=1), tmp_path, store.directory).sha256 != store.sha256
+    assert prepare_data(digits(split_seed=1), tmp_path, store.directory).sha256 != store.sha256
