@@ -94,6 +94,10 @@ def test_lam_of_extreme_alpha_is_a_weight(alpha):
     assert lam.mean() == pytest.approx(0.5, abs=0.03)
 
 
+def test_lam_is_one_without_mixup():
+    assert (plan(100, alpha=None).lam == 1).all()
+
+
 @pytest.mark.parametrize("padding", [1, 2, 4])
 def test_crops_are_uniform(padding):
     n = 20_000
