@@ -72,7 +72,7 @@ def as_files_of_their_own(folder):
         ("*from*_t2_*", as_files_of_their_own, "measures.parquet"),
         ("*from*_t2_*", lambda folder: (folder / MEASURES).write_text("x"), "a readable measures.parquet"),
         ("*from*_t2_*", lambda folder: pd.DataFrame({"value": [1]}).to_parquet(folder / MEASURES),
-         "a readable measures.parquet"),
+         "metrics in measures.parquet, vicinal in measures.parquet, confusion in measures.parquet"),
     ],
 )  # fmt: skip
 def test_a_measurement_that_lacks_a_table_is_measured_anew(tree, model, spoil, lacking):

@@ -1,12 +1,10 @@
 """How the reasons of jobs are grouped for display."""
 
-import argparse
-
 from vicinal.running.estimate.display import reason_groups, shown_groups
 
 
 def change(*reasons):
-    return argparse.Namespace(reasons=list(reasons))
+    return {"reasons": list(reasons)}
 
 
 def test_reasons_are_grouped_by_number_and_consequences_by_stage():
