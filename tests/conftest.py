@@ -43,7 +43,7 @@ CONFIG = {
             "methods": ["ce", "ce_mixup", "kd", "kd_mixup"],
             "alphas": [0.5, 1.0],
             "temperatures": [1, 4],
-        },
+        }
     ],
 }
 

@@ -5,9 +5,7 @@ import json
 import pandas as pd
 import pytest
 import yaml
-from project import ROOT, Project
-
-from vicinal.config import read_config
+from project import Project
 
 
 @pytest.fixture(scope="session")
@@ -70,9 +68,3 @@ def test_one_experiment_of_it_alone_trains_and_measures_nothing_anew(both, tmp_p
     before = {path: path.stat().st_mtime_ns for path in project.results.glob("evaluations/*/*/*")}
     assert project.until("evaluate", "mixed.yaml", settings=()).returncode == 0
     assert {path: path.stat().st_mtime_ns for path in project.results.glob("evaluations/*/*/*")} == before
-
-
-def test_the_shipped_collection_names_shipped_experiments():
-    names = read_config(ROOT / "experiments" / "paper.yaml")["experiments"]
-    assert len(names) >= 2
-    assert all((ROOT / "experiments" / f"{name}.yaml").is_file() for name in names)

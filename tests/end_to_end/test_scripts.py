@@ -1,12 +1,10 @@
 """Every script runs by hand, also where Snakemake and pydantic are not installed."""
 
-import json
 import os
 import re
 import resource
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -68,6 +66,14 @@ def run(tmp_path_factory):
     return run
 
 
+def plan(results, *settings):
+    """Write the plans of the default experiment with some settings; return them, and those by their stage."""
+    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["name=digits", "seeds=[0]", *settings])
+    plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))])))
+    write_plans(plans, results)
+    return plans, {plan.stage: plan for plan in plans}
+
+
 def test_every_script_of_a_rule_is_tested_here():
     rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
     assert {f"workflow/scripts/{name}" in rules for name in RULE_SCRIPTS} == {True}
@@ -109,19 +115,9 @@ def test_a_missing_plan_is_one_line(answers, script):
 
 
 def test_the_whole_chain_by_hand(run, tmp_path):
-    settings = [
-        "name=digits",
-        "seeds=[0]",
-        "teachers=[resnet8]",
-        "methods=[kd_mixup]",
-        "temperatures=[2]",
-        "grids.calibration=null",
-    ]
+    settings = ["teachers=[resnet8]", "methods=[kd_mixup]", "temperatures=[2]", "grids.calibration=null"]
     settings += ["epochs=1", "limit_train=40", "limit_test=60", "pairs=40"]
-    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", settings)
-    plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))])))
-    write_plans(plans, tmp_path / "results")
-    of = {plan.stage: plan for plan in plans}
+    plans, of = plan(tmp_path / "results", *settings)
 
     def steps(*commands, python=None):
         commands = [[script, "--plan", f"results/{plan.path}", *rest] for script, plan, *rest in commands]
@@ -158,11 +154,7 @@ def test_the_whole_chain_by_hand(run, tmp_path):
 
 
 def test_a_device_that_is_not_there(run, tmp_path):
-    settings = ["name=digits", "seeds=[0]", "methods=[ce]", "epochs=1", "limit_train=40"]
-    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", settings)
-    plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))])))
-    write_plans(plans, tmp_path / "results")
-    of = {plan.stage: plan for plan in plans}
+    _, of = plan(tmp_path / "results", "methods=[ce]", "epochs=1", "limit_train=40")
     data = f"results/{of['data'].output}"
     arguments = ["--plan", f"results/{of['cohorts'].path}", "--data", data]
     arguments += ["--manifest", f"results/{of['cohorts'].output}"]
@@ -177,17 +169,3 @@ def test_a_device_that_is_not_there(run, tmp_path):
         assert status == 1
         assert err.startswith(f"error: --device {says}")
     assert not (tmp_path / "results/students").exists()
-
-
-def test_a_job_refuses_a_plan_of_other_code(run, tmp_path):
-    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0]"])
-    plans = list(build_plans(expand([(experiment, resolve_source("digits", "data"))])))
-    write_plans(plans, tmp_path)
-    path = tmp_path / plans[0].path
-    plan = json.loads(path.read_text())
-    path.write_text(json.dumps({**plan, "code": "0123456789abcdef"}))
-    command = ["prepare_data.py", "--plan", path, "--output", tmp_path / "out/data.json"]
-    [(status, _, err)] = run(tmp_path, command)
-    assert status == 1
-    assert "the code changed after this run was planned (0123456789abcdef, now " in err
-    assert not Path(tmp_path / "out/data.json").exists()

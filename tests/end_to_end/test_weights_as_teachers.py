@@ -58,13 +58,6 @@ def write(project: Project, config: dict) -> None:
     (project.folder / "given.yaml").write_text(yaml.safe_dump(config))
 
 
-def trained(project: Project, config: dict) -> list[str]:
-    write(project, config)
-    result = project.command("plan", "given.yaml", "--json")
-    assert result.returncode == 0, result.stderr
-    return [id_ for job in json.loads(result.stdout)["jobs"] for id_ in job["train"]]
-
-
 def teachers(project: Project) -> dict:
     return {path.name: path for path in project.results.glob("teachers/*_given-*")}
 
@@ -124,32 +117,6 @@ def test_where_the_file_is_gone_results_stay_of_use_and_the_teacher_cannot_be_ma
     assert refused.returncode == 1
     [line] = [line for line in refused.stderr.splitlines() if "not there any more" in line]
     assert line.endswith(f"grids.0.teachers.0.weights: {FILE}: not there any more: put it back, or name another file")
-
-
-def test_another_file_retrains_its_students_alone(given):
-    path = given.folder / FILE
-    before = path.read_bytes()
-    state = load_file(path)
-    save_file({**state, "fc.bias": state["fc.bias"] + 1}, path)
-    wanted = trained(given, GIVEN)
-    assert len(wanted) == 2
-    assert all("_from_resnet8_given_a1_" in id_ for id_ in wanted)
-    path.write_bytes(before)
-    assert trained(given, GIVEN) == []
-
-
-def test_a_file_that_changes_after_planning_is_refused(given):
-    path = given.folder / FILE
-    [folder] = teachers(given).values()
-    shutil.rmtree(folder)
-    [plan] = (given.results / "plan" / "teachers").glob("resnet8_given-*.json")
-    [data] = given.results.glob("data/digits_s0-*/data.json")
-    path.write_bytes(path.read_bytes() + b" ")
-    options = ["--plan", plan, "--data", data, "--record", folder / "teacher.json", f"--weights={path}"]
-    result = given.python("workflow/scripts/train_teacher.py", *options)
-    assert result.returncode == 1
-    [line] = result.stderr.splitlines()
-    assert "not the file that this run was planned with" in line
 
 
 def test_a_file_with_a_normalisation_of_its_own_is_asked_in_it_everywhere(given):

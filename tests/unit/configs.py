@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vicinal.config import validate
+from vicinal.config import Experiment, read_config, validate
 from vicinal.errors import VicinalError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -14,6 +14,12 @@ SHIPPED = [REPOSITORY / "config.yaml", *sorted(EXPERIMENTS.glob("*.yaml"))]
 
 def load(config, *overrides):
     return validate(config, "file.yaml", list(overrides), folder=EXPERIMENTS)
+
+
+def default(*settings: str) -> Experiment:
+    """Return the experiment that a fresh checkout runs, with settings as of the command line."""
+    [experiment] = validate(read_config(REPOSITORY / "config.yaml"), "config.yaml", list(settings))
+    return experiment
 
 
 def problems(config, *overrides) -> list[str]:

@@ -21,13 +21,7 @@ def shipped(name: str) -> dict:
 
 
 def ids(artefacts: Artefacts) -> set[str]:
-    return {
-        *artefacts.stores,
-        *artefacts.teachers,
-        *artefacts.cohorts,
-        *artefacts.students,
-        *artefacts.evaluations,
-    }
+    return {*artefacts.stores, *artefacts.teachers, *artefacts.cohorts, *artefacts.students, *artefacts.evaluations}
 
 
 def counts(artefacts: Artefacts) -> tuple[int, int, int]:
@@ -37,7 +31,4 @@ def counts(artefacts: Artefacts) -> tuple[int, int, int]:
 def changed_students(before: Artefacts, after: Artefacts) -> tuple[list, list]:
     """Return the specs of the students that went and of those that came."""
     old, new = before.students, after.students
-    return (
-        [old[id_].spec for id_ in old.keys() - new.keys()],
-        [new[id_].spec for id_ in new.keys() - old.keys()],
-    )
+    return ([old[id_].spec for id_ in old.keys() - new.keys()], [new[id_].spec for id_ in new.keys() - old.keys()])

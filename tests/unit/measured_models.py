@@ -42,9 +42,7 @@ def tables_of(id_):
     """Return the tables of a model's evaluation, by name."""
     splits, names = ("validation", "test"), ("accuracy", "ece")
     tables = {
-        "metrics": pd.DataFrame(
-            [{"split": s, "metric": m, "value": metric(id_, s, m)} for s in splits for m in names],
-        ),
+        "metrics": pd.DataFrame([{"split": s, "metric": m, "value": metric(id_, s, m)} for s in splits for m in names]),
         "vicinal": pd.DataFrame(
             {
                 "split": "test",

@@ -1,6 +1,6 @@
 """Tables of simulated experiments in which a claim holds, and its rows."""
 
-import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,24 +8,17 @@ import numpy as np
 from vicinal.analysis import claims
 from vicinal.analysis.claims import evaluate_claims
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import claims_validity as simulation
+import simulated_claims as simulated
+
 NAMES = list(claims.CLAIMS)
-
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem + "_under_test", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-simulation = load(ROOT / "tests" / "benchmarks" / "claims_validity.py")
 
 
 def planted(claim, seeds=5, **options):
     """Return the tables of one simulated experiment in which a claim holds, with room to spare."""
     scenario = next(s for s in simulation.SCENARIOS if s.claim == claim and s.truth == "planted")
-    study = simulation.Study(np.random.default_rng(7), 1, seeds)
+    study = simulated.Study(np.random.default_rng(7), 1, seeds)
     effects = (8, 3, 3, 3, 3) if claim == "C5" else tuple(2 * effect for effect in scenario.effects)
     scenario.build(study, effects, **options)
     return next(iter(study.tables()))

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
+from configs import default
 
-from vicinal.config import read_config, validate
 from vicinal.data.catalogue import resolve_source
+from vicinal.data.corruptions.catalogue import CorruptionArchive
 from vicinal.data.prepare import prepare_data
 from vicinal.evaluation.files import OF_TEACHERS, TABLES, table_files
 from vicinal.evaluation.robustness import VALUES
 from vicinal.files import sha256, write_json, write_table
-from vicinal.jobs.plan import record_key
+from vicinal.jobs.plan import read_plan, record_key
 from vicinal.jobs.records import measurement_spec
 from vicinal.planning.artefacts import Artefacts
 from vicinal.planning.files import write_plans
@@ -24,15 +26,14 @@ from vicinal.training.history import history_table
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = "[{teachers: [resnet8], students: [resnet8_narrow], methods: [ce, kd_mixup], temperatures: [1, 2]}]"
+# As if corrupted digits were published.
+DIGITS_C = CorruptionArchive("digits-C.tar", "digits-C", "0" * 32, 3_000_000, "https://127.0.0.1:9/digits-C.tar")
 MADE = {"packages": {"numpy": "2.0", "torch": "2.14"}, "python": "3.12", "device": "cpu", "cpu": "A", "git": "abc"}
 
 
 def artefacts(*overrides: str) -> Artefacts:
     """Return what a small experiment asks for: a teacher and three students."""
-    [experiment] = validate(
-        read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0]", f"grids={GRID}", *overrides]
-    )
-    return expand([(experiment, resolve_source("digits", "data"))])
+    return expand([(default("seeds=[0]", f"grids={GRID}", *overrides), resolve_source("digits", "data"))])
 
 
 def make_tree(results: Path, *overrides: str) -> list[Plan]:
@@ -45,6 +46,28 @@ def make_tree(results: Path, *overrides: str) -> list[Plan]:
             MADE_BY[plan.stage](results, plan)
             record_key(results / plan.output, plan.content)
     return plans
+
+
+def configure(grid: str = GRID, *settings: str, path: str | Path = "config.yaml") -> None:
+    """Write the config of the small experiment, with another grid or other settings, into a file."""
+    config = default("name=digits", "seeds=[0]", f"grids={grid}", *settings)
+    Path(path).parent.mkdir(exist_ok=True)
+    Path(path).write_text(yaml.safe_dump(config.model_dump(mode="json")))
+
+
+def edit(path: Path, **fields) -> None:
+    """Change fields of a record."""
+    write_json(path, {**json.loads(path.read_text()), **fields})
+
+
+def finish(results: Path, plan: Plan) -> None:
+    """Leave of a job what later plans look at: its output, the key of that, and its folders."""
+    output = results / plan.output
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text("{}")
+    record_key(output, read_plan(results / plan.path, plan.stage))
+    for directory in plan.directories:
+        (results / directory).mkdir(parents=True, exist_ok=True)
 
 
 def write_weights(path: Path, seed: int) -> None:

@@ -25,26 +25,21 @@ TEMPERATURES = (1.0, "std", 4.0)
 
 
 @cache
-def _splits(device: torch.device) -> dict[str, Images]:
-    spec = {"name": "digits", **resolve_source("digits", "data"), "validation": 30, "limit_train": IMAGES}
+def _splits(device: torch.device, images: int) -> dict[str, Images]:
+    spec = {"name": "digits", **resolve_source("digits", "data"), "validation": 30, "limit_train": images}
     with TemporaryDirectory() as folder:
         store = prepare_data(spec, "data", Path(folder))
         return {split: Images(store, split, device) for split in ("train", "validation")}
 
 
-def splits(device: str = "cpu") -> dict[str, Images]:
-    """Return the training and the validation split on a device."""
-    return _splits(torch.device(device))
+def splits(device: str = "cpu", images: int = IMAGES) -> dict[str, Images]:
+    """Return the training and the validation split on a device, with so many images to train on."""
+    return _splits(torch.device(device), images)
 
 
 def frozen_teacher(device: str = "cpu", numerics: Numerics | None = None) -> torch.nn.Module:
-    spec = {
-        "stage": "student",
-        "model": architecture("resnet8"),
-        "recipe": RECIPE,
-        "seed": 11,
-        "loss": {"ce_weight": 1},
-    }
+    spec = {"stage": "student", "model": architecture("resnet8"), "recipe": RECIPE, "seed": 11}
+    spec["loss"] = {"ce_weight": 1}
     return (numerics or Numerics()).freeze(make_learner("teacher", spec, splits(device)["train"]).model)
 
 

@@ -2,15 +2,13 @@
 
 import json
 import re
-import shutil
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from results_tree import made_up_tables, make_tree
+from results_tree import DIGITS_C, edit, made_up_tables, make_tree
 
 from vicinal.audit.acceptance import accept_code
-from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive
+from vicinal.data.corruptions.catalogue import ARCHIVES
 from vicinal.evaluation.files import MEASURES, table_files
 from vicinal.files import sha256, write_json, write_table
 from vicinal.jobs.plan import measured_models, record_key
@@ -24,8 +22,7 @@ ON = "evaluation.corruptions=true"
 def made(tmp_path_factory):
     """A finished tree whose measurements are of older code, and its plans."""
     with pytest.MonkeyPatch.context() as patch:
-        archive = CorruptionArchive("digits-C.tar", "digits-C", "0" * 32, 3_000_000, "https://127.0.0.1:9/digits-C.tar")
-        patch.setitem(ARCHIVES, "digits", archive)
+        patch.setitem(ARCHIVES, "digits", DIGITS_C)
         results = tmp_path_factory.mktemp("made") / "results"
         plans = make_tree(results, ON)
     for plan in plans:
@@ -38,17 +35,6 @@ def made(tmp_path_factory):
             older = {id_: {**unit, "code": OLD} for id_, unit in plan.content["units"].items()}
             record_key(output, {**plan.content, "key": "older", "units": older})
     return results, plans
-
-
-@pytest.fixture
-def tree(made, tmp_path):
-    results, plans = made
-    shutil.copytree(results, tmp_path / "results")
-    return tmp_path / "results", plans
-
-
-def edit(path: Path, **fields):
-    write_json(path, {**json.loads(path.read_text()), **fields})
 
 
 def codes(results, stage):
@@ -85,13 +71,10 @@ def as_files_of_their_own(folder):
         ("resnet8_s0-*", lambda folder: (folder / "similarity.parquet").unlink(), "similarity.parquet"),
         ("*from*_t2_*", as_files_of_their_own, "measures.parquet"),
         ("*from*_t2_*", lambda folder: (folder / MEASURES).write_text("x"), "a readable measures.parquet"),
-        (
-            "*from*_t2_*",
-            lambda folder: pd.DataFrame({"value": [1]}).to_parquet(folder / MEASURES),
-            "metrics in measures.parquet, vicinal in measures.parquet, confusion in measures.parquet",
-        ),
+        ("*from*_t2_*", lambda folder: pd.DataFrame({"value": [1]}).to_parquet(folder / MEASURES),
+         "metrics in measures.parquet, vicinal in measures.parquet, confusion in measures.parquet"),
     ],
-)
+)  # fmt: skip
 def test_a_measurement_that_lacks_a_table_is_measured_anew(tree, model, spoil, lacking):
     results, plans = tree
     [folder] = results.glob(f"evaluations/*/{model}")

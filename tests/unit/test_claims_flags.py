@@ -1,34 +1,14 @@
 """Claims about teachers and students whose weights were pretrained with mixup: warned of, and judged as before."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
+from planted_claims import planted, rows
 
-from vicinal.analysis.claims import REPRODUCED, evaluate_claims
-
-FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "claims_validity.py"
-spec = importlib.util.spec_from_file_location("claims_validity_for_flags", FILE)
-simulation = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(simulation)
+from vicinal.analysis.claims import REPRODUCED
 
 C1_WARNING = "teacher resnet32x4 was pretrained with mixup: mixed inputs are not new to it, as the claim supposes"
 C2_WARNING = "teacher resnet32x4 was pretrained with mixup: it was itself made linear between inputs"
-
-
-def planted(claim):
-    """Return the tables of one experiment in which the claim holds."""
-    scenario = next(s for s in simulation.SCENARIOS if (s.claim, s.truth) == (claim, "planted"))
-    study = simulation.Study(np.random.default_rng(7), 1, 5)
-    scenario.build(study, tuple(2 * effect for effect in scenario.effects))
-    return next(iter(study.tables()))
-
-
-def rows(tables, claim):
-    table = evaluate_claims(tables)
-    return table[table["claim"] == claim].reset_index(drop=True)
 
 
 def flagged(frame, column, chosen, dtype="bool"):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from planted_claims import NAMES, planted, rows, simulation, verdict
+from planted_claims import NAMES, planted, rows, simulated, verdict
 from scipy import stats
 
 from vicinal.analysis.claims import INCONCLUSIVE, REPRODUCED
@@ -35,7 +35,7 @@ def with_teachers(tables: dict) -> dict:
     names = metrics["teacher"].dropna().unique()
     seeds = sorted(metrics["seed"].unique())
     more = [
-        {"model_id": f"{name}_{seed}", **simulation.teacher(name), "seed": seed, "split": "test", "metric": "accuracy",
+        {"model_id": f"{name}_{seed}", **simulated.teacher(name), "seed": seed, "split": "test", "metric": "accuracy",
          "value": 0.7 + seed / 100}
         for name in names for seed in seeds
     ]  # fmt: skip

@@ -1,12 +1,12 @@
 """The page of the claims, and the script that writes it."""
 
 import json
-import sys
 
 import pandas as pd
 import pytest
-from planted_claims import NAMES, ROOT, load, planted
+from planted_claims import NAMES, planted
 
+from scripts import run_script
 from vicinal.analysis.claims import NOT_REPRODUCED, evaluate_claims
 from vicinal.analysis.claims.report import SCORECARD, markdown, scorecard
 from vicinal.errors import VicinalError
@@ -64,21 +64,22 @@ def test_a_p_value_is_shown_without_an_exponent(p, shown):
     assert p_value(p) == shown
 
 
-def run_script(monkeypatch, tmp_path, tables, key="k"):
-    plan = {"stage": "claims", "id": "made_up", "key": key, "spec": {}, "code": fingerprint.stage_fingerprint("claims")}
+def judged(tmp_path, tables):
+    """Run the script with a plan on these tables; return what it said, and its output."""
+    code = fingerprint.stage_fingerprint("claims")
+    plan = {"stage": "claims", "id": "made_up", "key": "k", "spec": {}, "code": code}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     for name, table in tables.items():
         table.to_parquet(tmp_path / f"{name}.parquet", index=False)
     output = tmp_path / "claims.parquet"
-    argv = ["claims.py", "--plan", tmp_path / "plan.json", "--tables", tmp_path, "--output", output]
-    monkeypatch.setattr(sys, "argv", list(map(str, argv)))
-    load(ROOT / "workflow" / "scripts" / "claims.py").main()
-    return output
+    plan = ["--plan", tmp_path / "plan.json"]
+    return run_script("claims.py", *plan, "--tables", tmp_path, "--output", output), output
 
 
-def test_script_writes_table_page_record_and_key(monkeypatch, tmp_path, capsys):
+def test_script_writes_table_page_record_and_key(tmp_path):
     tables = planted("C4-CE")
-    output = run_script(monkeypatch, tmp_path, tables)
+    done, output = judged(tmp_path, tables)
+    assert done.returncode == 0, done.stderr
     pd.testing.assert_frame_equal(pd.read_parquet(output), evaluate_claims(tables), check_dtype=False)
     assert output.with_suffix(".md").read_text().startswith("# Claims\n")
     record = json.loads(output.with_suffix(".json").read_text())
@@ -87,13 +88,13 @@ def test_script_writes_table_page_record_and_key(monkeypatch, tmp_path, capsys):
     assert tuple(SCORECARD) == KEYS
     assert record["provenance"]["packages"]["pandas"] == pd.__version__
     assert recorded_key(output) == "k"
-    assert "C4-CE reproduced: " in capsys.readouterr().out
+    assert "C4-CE reproduced: " in done.stdout + done.stderr
 
 
-def test_script_without_metrics_or_with_a_broken_table_says_so(monkeypatch, tmp_path):
-    with pytest.raises(VicinalError, match=r"metrics\.parquet: no such file"):
-        run_script(monkeypatch, tmp_path, {})
+def test_script_without_metrics_or_with_a_broken_table_says_so(tmp_path):
+    assert "metrics.parquet: no such file" in judged(tmp_path, {})[0].stderr
     (tmp_path / "vicinal.parquet").write_text("no Parquet")
-    with pytest.raises(VicinalError, match=r"vicinal\.parquet: not a readable Parquet file"):
-        run_script(monkeypatch, tmp_path, planted("C3-CE"))
-    assert not (tmp_path / "claims.parquet").exists()
+    done, output = judged(tmp_path, planted("C3-CE"))
+    assert done.returncode == 1
+    assert "vicinal.parquet: not a readable Parquet file" in done.stderr
+    assert not output.exists()

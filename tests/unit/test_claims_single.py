@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from planted_claims import changed, planted, rows, simulation, verdict
+from planted_claims import changed, planted, rows, simulated, verdict
 
 from vicinal.analysis import claims
 from vicinal.analysis.claims import c4, c7
@@ -97,10 +97,7 @@ def test_c4_shows_a_full_order_of_magnitude_too():
 
 def test_c4_with_bins_twice_or_not_finite_says_so():
     tables = planted("C4-CE")
-    for bins in (
-        pd.concat([tables["reliability"]] * 2),
-        tables["reliability"].assign(confidence=np.nan),
-    ):
+    for bins in (pd.concat([tables["reliability"]] * 2), tables["reliability"].assign(confidence=np.nan)):
         row = verdict({**tables, "reliability": bins}, "C4-CE")
         assert row["verdict"] == claims.INCONCLUSIVE
         assert "reliability bins" in row["reason"]
@@ -265,8 +262,8 @@ def test_a_poor_teacher_is_no_rung_of_c7():
 
 
 def test_an_inconclusive_verdict_says_its_power():
-    study = simulation.Study(np.random.default_rng(7), 1, 6)
-    simulation.c3(study, (0.4, 0.4))
+    study = simulated.Study(np.random.default_rng(7), 1, 6)
+    simulated.c3(study, (0.4, 0.4))
     tables = next(study.tables())
     values = tables["metrics"].astype(object)
     values = values[values["role"] == "student"].pivot(index="seed", columns="method", values="value").astype(float)

@@ -1,16 +1,9 @@
 """The tests of the claims on simulated experiments with a known truth: error rates and power."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from planted_claims import simulated, simulation
 
 from vicinal.analysis.claims import INCONCLUSIVE, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED, evaluate_claims
-
-FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "claims_validity.py"
-spec = importlib.util.spec_from_file_location("claims_validity", FILE)
-simulation = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(simulation)
 
 # A short run finds gross errors, a long one what is a little off: the seeds are fixed.
 REPETITIONS = [20, pytest.param(simulation.REPETITIONS, marks=pytest.mark.long)]
@@ -81,10 +74,10 @@ def test_a_calibrated_student_passes_c4_without_a_warning():
 
 @pytest.mark.parametrize("spread", [0.0, 1e-12, 1e-3])
 def test_a_linear_teacher_never_gives_c1(spread):
-    study = simulation.Study(simulation.np.random.default_rng(3), 20, 5)
+    study = simulated.Study(simulation.np.random.default_rng(3), 20, 5)
     for metric in ("explained_share", "explained_share_logits"):
         share = 1.0 - abs(study.noise(1.0)) * spread
-        study.add(simulation.teacher(), metric, share, table="confusion", softmax_temperature=2.0)
+        study.add(simulated.teacher(), metric, share, table="confusion", softmax_temperature=2.0)
     found = [evaluate_claims(tables) for tables in study.tables()]
     verdicts = {table.loc[table["claim"] == "C1", "verdict"].iloc[0] for table in found}
     assert verdicts <= {NOT_REPRODUCED, INCONCLUSIVE}

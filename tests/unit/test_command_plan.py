@@ -1,9 +1,7 @@
 """./reproduce plan: what it says before anything, after everything, and of a change; blocks and seeds."""
 
-import argparse
 import json
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import parse
 from vicinal.commands import plan as command
 from vicinal.jobs.plan import read_plan, record_key
 from vicinal.jobs.records import measurement_spec
@@ -18,31 +17,24 @@ from vicinal.models.cost import Cost
 from vicinal.planning.experiments import read_artefacts
 from vicinal.planning.files import write_plans
 from vicinal.planning.plans import build_plans
-from vicinal.running.estimate.display import reason_groups, shown_groups
 
-ROOT = Path(__file__).resolve().parents[2]
 ON_CPU = ("--set", "execution.device=cpu", "--cores", "2")
 ON_GPU = ("--set", "execution.device=cuda")
 RESULTS = Path("results")
 
 
 def arguments(*words):
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return parser.parse_args(words)
+    return parse(command, *words)
 
 
 @pytest.fixture(autouse=True)
-def project(tmp_path, monkeypatch):
+def project(own_project, monkeypatch):
     """Work in a project without results, on a console of 100 columns; whatever is to be downloaded can be."""
-    shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
-    text = (ROOT / "config.yaml").read_text()
+    text = (own_project / "config.yaml").read_text()
     assert "seeds: [0, 1, 2, 3, 4, 5," in text
-    (tmp_path / "config.yaml").write_text(re.sub("seeds: .*", "seeds: [0, 1, 2, 3, 4]", text))
-    monkeypatch.chdir(tmp_path)
+    (own_project / "config.yaml").write_text(re.sub("seeds: .*", "seeds: [0, 1, 2, 3, 4]", text))
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr("vicinal.running.preflight.unreachable", lambda urls: {})
-    return tmp_path
 
 
 @pytest.fixture
@@ -173,30 +165,6 @@ def test_what_an_interrupted_run_left_is_not_finished_yet(say_json):
     # Settings that no run planned yet are named.
     changed = say_json(*more, "--set", "recipe.lr=0.2")
     assert any("recipe.lr: 0.1 → 0.2" in job["reasons"] for job in changed["jobs"])
-
-
-def change(*reasons):
-    return {"reasons": list(reasons)}
-
-
-def test_reasons_are_grouped_by_number_and_consequences_by_stage():
-    jobs = [
-        change("recipe.lr: 0.1 → 0.2", "after teachers/a"),
-        change("recipe.lr: 0.1 → 0.2"),
-        change("after teachers/a", "after data/b"),
-        change("after teachers/c", "after data/b"),
-        change("after teachers/d", "after data/b"),
-        change("missing: results/a"),
-        change("older than teachers/a", "older than teachers/b"),
-    ]
-    assert reason_groups(jobs) == [
-        ("after new or changed data, teachers", 3),
-        ("recipe.lr: 0.1 → 0.2", 2),
-        ("missing: made before, and gone", 1),
-        ("older than their teachers", 1),
-    ]
-    many = shown_groups([change(f"new: seed {seed}") for seed in range(12)])
-    assert (len(many), many[-1]) == (9, ("and 4 more (--all)", ""))
 
 
 @pytest.mark.parametrize("columns", [60, 80, 140])

@@ -1,8 +1,6 @@
 """``./reproduce report --from``: everything after the tables anew, without torch, Snakemake and plan files."""
 
-import argparse
 import hashlib
-import importlib.util
 import json
 import re
 import shutil
@@ -14,6 +12,7 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 
+from scripts import load_module, run_command
 from vicinal.analysis.claims import CLAIMS, evaluate_claims
 from vicinal.commands import report
 from vicinal.errors import VicinalError
@@ -47,17 +46,10 @@ run(lambda: report.main(parser.parse_args()))
 """
 
 
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem + "_under_test", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
     """The folder of an experiment's tables: one pair of CIFAR-100's grid, 3 seeds, 4 classes."""
-    scale = load(ROOT / "tests" / "benchmarks" / "report_scale.py")
+    scale = load_module(ROOT / "tests" / "benchmarks" / "report_scale.py")
     scale.CLASSES = 4
     models, _ = scale.models_of(3)
     pair = models["model"].isin(["resnet32x4", "resnet8x4"]) & (
@@ -76,9 +68,7 @@ def sums(folder):
 
 
 def main(*arguments):
-    parser = argparse.ArgumentParser()
-    report.add_arguments(parser)
-    return report.main(parser.parse_args(list(map(str, arguments))))
+    return run_command(report, *arguments)
 
 
 def alone(*arguments, cwd=None):

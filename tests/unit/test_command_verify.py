@@ -1,29 +1,19 @@
 """./reproduce verify: one line for an experiment that never ran, and the command that makes what is missing."""
 
-import argparse
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
+from scripts import run_command
 from vicinal.commands import verify as command
 from vicinal.errors import VicinalError
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path, monkeypatch):
-    shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
-    shutil.copy(ROOT / "config.yaml", tmp_path)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_project")
 
 
 def verify(*words):
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return command.main(parser.parse_args(words))
+    return run_command(command, *words)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The commands of ./reproduce: their names and options; what ``new`` writes and what the shell completes."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,13 +15,6 @@ from vicinal.errors import VicinalError
 from vicinal.jobs.script import Parser
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
-    shutil.copy(ROOT / "config.yaml", tmp_path)
-    monkeypatch.chdir(tmp_path)
 
 
 def reproduce(*words):
@@ -79,7 +71,7 @@ def test_the_version_is_printed(capsys, monkeypatch):
 SHIPPED = [path.stem for path in (ROOT / "experiments").glob("*.yaml") if "experiments" not in read_config(path)]
 
 
-@pytest.mark.usefixtures("project")
+@pytest.mark.usefixtures("own_project")
 @pytest.mark.parametrize("source", [None, *SHIPPED])
 def test_a_new_experiment_is_that_of_its_source_with_every_field_named(source):
     assert reproduce("new", "mine", *(["--from", source] if source else [])) == 0
@@ -91,7 +83,7 @@ def test_a_new_experiment_is_that_of_its_source_with_every_field_named(source):
     assert set(lines) >= Experiment.model_fields.keys()
 
 
-@pytest.mark.usefixtures("project")
+@pytest.mark.usefixtures("own_project")
 def test_a_field_of_a_new_experiment_has_its_default_when_the_sign_is_removed():
     assert reproduce("new", "mine", "--from", "cifar100-short") == 0
     text = Path("experiments/mine.yaml").read_text()
@@ -106,7 +98,7 @@ def test_a_field_of_a_new_experiment_has_its_default_when_the_sign_is_removed():
     assert free != text
 
 
-@pytest.mark.usefixtures("project")
+@pytest.mark.usefixtures("own_project")
 @pytest.mark.parametrize(
     ("words", "says"),
     [

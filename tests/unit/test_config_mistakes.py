@@ -4,8 +4,6 @@ import pytest
 from configs import load, problems
 
 from vicinal.config import METHODS, RESERVED_NAMES
-from vicinal.data.catalogue import resolve_source
-from vicinal.errors import VicinalError
 
 
 @pytest.mark.parametrize(
@@ -253,13 +251,6 @@ def test_data_name_that_cannot_be_a_folder(config, name):
     (line,) = problems({**config, "data": {"name": name}})
     assert line.startswith("data")
     assert repr(name) in line
-
-
-def test_unknown_data_set_is_named_when_it_is_looked_for(config, tmp_path):
-    data = load({**config, "data": {"name": "cifar1000", "root": str(tmp_path)}})[0].data
-    with pytest.raises(VicinalError, match=r"^data\.name: .*did you mean cifar10") as caught:
-        resolve_source(data.name, data.root, data.source)
-    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_every_problem_has_its_line(config):

@@ -1,6 +1,5 @@
 """Confusion on mixed inputs against SciPy and straight loops over pairs, and models whose answer is known."""
 
-import itertools
 import math
 
 import numpy as np
@@ -21,12 +20,9 @@ from vicinal.evaluation.confusion import (
     similarity_table,
     similarity_tests,
 )
-from vicinal.evaluation.files import MEASURES, split_tables, table_files
-from vicinal.evaluation.measures import spread_table
 from vicinal.evaluation.metrics import MetricError
 from vicinal.evaluation.pairs import Pairs, vicinal_pairs
-from vicinal.evaluation.probe import Logits, Probe, model_tables
-from vicinal.evaluation.rank_tests import PERMUTATIONS, mantel_test, spearman
+from vicinal.evaluation.rank_tests import PERMUTATIONS
 
 CLASSES = 6
 
@@ -232,62 +228,11 @@ def test_similarity_table_holds_the_matrices():
     matrices = similarity_matrices(*make())
     table = similarity_table(matrices)
     assert len(table) == 3 * CLASSES * (CLASSES - 1)
-    assert table.dtypes.astype(str).to_dict() == {
-        "kind": "category",
-        "row": "int16",
-        "column": "int16",
-        "value": "float32",
-    }
+    kinds = {"kind": "category", "row": "int16", "column": "int16", "value": "float32"}
+    assert table.dtypes.astype(str).to_dict() == kinds
     for kind in KINDS:
         wide = table[table["kind"] == kind].pivot(index="row", columns="column", values="value")
         np.testing.assert_allclose(wide.to_numpy(), matrices[kind], rtol=1e-6)
-
-
-def test_spearman_matches_scipy():
-    a, b = draw((7, 7), 0), np.round(draw((7, 7), 1))  # with ties
-    b[2, 3] = np.nan
-    off = ~np.eye(7, dtype=bool)
-    off[2, 3] = False
-    value, count = spearman(a, b)
-    assert value == pytest.approx(scipy.stats.spearmanr(a[off], b[off]).statistic)
-    assert count == 41
-    assert spearman(a, a)[0] == pytest.approx(1)
-    assert math.isnan(spearman(a, np.ones((7, 7)))[0])
-
-
-def test_mantel_agrees_with_all_permutations():
-    a, b = draw((5, 5), 3), draw((5, 5), 4)
-    upper = np.triu_indices(5, 1)
-
-    def rho(order):
-        permuted = ((b + b.T) / 2)[np.ix_(order, order)]
-        return scipy.stats.spearmanr(((a + a.T) / 2)[upper], permuted[upper]).statistic
-
-    exact = np.mean([rho(order) >= rho(range(5)) - 1e-12 for order in itertools.permutations(range(5))])
-    p, count = mantel_test(a, b, permutations=20_000)
-    assert 0.05 < exact < 0.95
-    assert p == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 20_000))
-    assert count == 10
-
-
-def test_mantel_p_is_least_for_equal_and_uniform_for_unrelated_matrices():
-    same = draw((12, 12), 0)
-    assert mantel_test(same, same)[0] == 1 / (1 + PERMUTATIONS)
-    assert mantel_test(same, -same)[0] == 1.0
-    unrelated = [mantel_test(draw((10, 10), s), draw((10, 10), 1000 + s), permutations=199)[0] for s in range(150)]
-    assert scipy.stats.kstest(unrelated, "uniform").pvalue > 0.01
-
-
-def test_mantel_is_repeatable_and_keeps_gaps_and_constants():
-    a, b = draw((8, 8), 0), draw((8, 8), 1)
-    assert mantel_test(a, b) == mantel_test(a, b)
-    assert mantel_test(a, b, seed=1)[0] != mantel_test(a, b)[0]
-    assert math.isnan(mantel_test(a, np.ones((8, 8)))[0])
-    one_side = a.copy()
-    one_side[0, 1] = np.nan  # the entry (1, 0) stands for it
-    assert mantel_test(one_side, b)[1] == 28
-    one_side[1, 0] = np.nan
-    assert mantel_test(one_side, b)[1] == 27
 
 
 def test_tests_tell_a_linear_model_from_a_confused_one():
@@ -317,35 +262,3 @@ def test_numbers_that_are_not_finite_get_one_clear_line(measure):
 def test_a_temperature_of_zero_is_refused():
     with pytest.raises(MetricError, match="temperature: must be above 0"):
         similarity_matrices(*make(), temperature=0)
-
-
-def test_a_models_tables_hold_both_splits_and_the_tests_on_the_test_split():
-    clean, mixed, pairs, labels = make()
-    splits = ("train", "validation", "test")
-    features = draw((len(labels), 3), 1), draw((len(pairs), 3), 2)
-    answers = {"train": mixed, "test": linear_logits(clean, pairs, 2.0)}
-    logits = Logits(dict.fromkeys(splits, clean), answers, *features, parameters=9)
-    probe = Probe({}, dict.fromkeys(splits, labels), {"train": pairs, "test": pairs})
-    tables = model_tables(logits, probe, None, None, is_teacher=True)
-    confusion = tables["confusion"]
-    assert confusion.columns.tolist() == ["split", *COLUMNS]
-    assert not confusion.duplicated(["split", "temperature", "metric"]).any()
-    pd.testing.assert_frame_equal(
-        confusion[confusion["split"] == "train"].drop(columns="split"), confusion_table(clean, mixed, pairs, labels)
-    )
-    test = confusion[(confusion["split"] == "test") & (confusion["temperature"] == 2)].set_index("metric")["value"]
-    assert test["explained_share"] == pytest.approx(1)
-    assert test["spearman_mixed_linear"] == pytest.approx(1)
-    matrices = similarity_matrices(clean, logits.mixed["test"], pairs, labels)
-    pd.testing.assert_frame_equal(tables["similarity"], similarity_table(matrices))
-    spread = tables["spread"]
-    assert spread.columns.tolist() == ["split", "lam_low", "lam_high", "metric", "quantile", "value", "count"]
-    for split in ("train", "test"):
-        expected = spread_table(clean[pairs.i], clean[pairs.j], logits.mixed[split], pairs, labels)
-        own = spread[spread["split"] == split].drop(columns="split").reset_index(drop=True)
-        pd.testing.assert_frame_equal(own, expected)
-    of_student = model_tables(logits, probe, logits, None)
-    assert not {"similarity", "spread"} & set(of_student)
-    for measured in (tables, of_student):
-        for name, table in split_tables(table_files(measured)[MEASURES]).items():
-            pd.testing.assert_frame_equal(table, measured[name], check_exact=True)

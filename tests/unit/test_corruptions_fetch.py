@@ -4,30 +4,21 @@ import json
 import os
 import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from corruption_archive import FILE, arrays_of, make_images, write_archive, write_parquet
-from https_server import Site, make_certificate, serving
+from https_server import Site, serving
 
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.corruptions.arrays import open_corrupted
-from vicinal.data.corruptions.catalogue import (
-    ARCHIVES,
-    CorruptionArchive,
-    file_state,
-    outlook,
-    planned_state,
-)
+from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive, file_state, outlook, planned_state
 from vicinal.data.corruptions.fetch import fetch_corruptions
 from vicinal.data.prepare import prepare_data
 from vicinal.data.store import DataStore
-from vicinal.errors import VicinalError
-from vicinal.files import WORKFLOW, checksum, write_json
-from vicinal.jobs.download import download
+from vicinal.files import WORKFLOW, write_json
 
 SCRIPT = WORKFLOW / "scripts" / "fetch_corruptions.py"
 TEST = make_images(60, 1)
@@ -63,20 +54,11 @@ def published(monkeypatch, content, tmp_path) -> CorruptionArchive:
     return archive
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory) -> Path:
-    return make_certificate(tmp_path_factory.mktemp("certificate"))
-
-
 @pytest.fixture
-def site(monkeypatch, certificate, published, content):
+def site(monkeypatch, trusted, published, content):
     """Serve the archive over https, which is trusted."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(proxy, raising=False)
-    with serving(Site({f"/{FILE}": content}), certificate) as running:
-        values = {**vars(published), "url": f"{running.url}{FILE}"}
-        monkeypatch.setitem(ARCHIVES, "cifar10", CorruptionArchive(**values))
+    with serving(Site({f"/{FILE}": content}), trusted) as running:
+        monkeypatch.setitem(ARCHIVES, "cifar10", replace(published, url=f"{running.url}{FILE}"))
         yield running
 
 
@@ -103,18 +85,6 @@ def test_the_archive_is_downloaded_once_and_its_rows_are_those_of_the_test_image
     json.dumps(record)
 
 
-def test_an_interrupted_download_is_resumed(tmp_path, store, site, content):
-    site.cut = 100_000
-    record, _ = fetch(tmp_path, store)
-    assert not record["available"]
-    assert "run again to resume it" in record["reason"]
-    site.cut = None
-    record, _ = fetch(tmp_path, store)
-    assert record["available"]
-    assert (tmp_path / FILE).read_bytes() == content
-    assert site.asked[-1][1] == "bytes=100000-"
-
-
 def test_offline_the_record_says_what_is_missing_and_what_to_do(tmp_path, store, published):
     record, lines = fetch(tmp_path, store)
     assert record["available"] is False
@@ -133,15 +103,6 @@ def test_a_folder_that_cannot_be_written_is_an_answer_too(tmp_path, store, site)
     assert f"{tmp_path}/file: file exists; put {FILE} from" in record["reason"]
 
 
-@pytest.mark.parametrize("served", [b"", b"<html>", b"another file" * 100_000])
-def test_another_file_is_refused_and_not_kept(tmp_path, store, site, served):
-    site.files[f"/{FILE}"] = served
-    record, _ = fetch(tmp_path / "data", store)
-    assert record["available"] is False
-    assert "another file came" in record["reason"]
-    assert list((tmp_path / "data").iterdir()) == []
-
-
 @pytest.mark.parametrize("change", [lambda c: c[:-100], lambda c: c[:5000] + bytes([c[5000] ^ 1]) + c[5001:]])
 def test_a_damaged_archive_is_named_and_left_alone(tmp_path, store, published, content, change):
     (tmp_path / FILE).write_bytes(change(content))
@@ -158,39 +119,6 @@ def test_an_archive_of_other_images_is_named(tmp_path, store, monkeypatch):
     record, _ = fetch(tmp_path, store)
     assert record["available"] is False
     assert record["reason"].startswith(f"{tmp_path / FILE}: its images of class")
-
-
-def test_those_that_want_the_same_wait_for_each_other(tmp_path, site, content, monkeypatch):
-    archive = ARCHIVES["cifar10"]
-    wanted = (archive.url, tmp_path / FILE, archive.size, "md5", archive.md5)
-    with ThreadPoolExecutor(8) as pool, monkeypatch.context() as patch:
-        late = []
-
-        def look(*arguments):  # while the file is looked at, others come
-            late.append(pool.submit(download, *wanted))
-            time.sleep(0.3)
-            return checksum(*arguments)
-
-        patch.setattr("vicinal.jobs.download.checksum", look)
-        for done in [pool.submit(download, *wanted) for _ in range(4)]:
-            done.result()
-        assert late
-        for done in late:
-            done.result()
-    assert (tmp_path / FILE).read_bytes() == content
-    assert len(site.asked) == 1
-    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [FILE]
-    site.files[f"/{FILE}"] = b"another file"
-    with ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(download, archive.url, tmp_path / "x", *wanted[2:]) for _ in range(4)]:
-            with pytest.raises(VicinalError, match="another file came"):
-                done.result()
-
-
-def test_http_is_refused(tmp_path):
-    with pytest.raises(VicinalError, match="not an https address"):
-        download("http://127.0.0.1:9/x", tmp_path / "x", 3, "md5", "0")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_script_succeeds_offline_and_says_so(tmp_path, store, root):

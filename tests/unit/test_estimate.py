@@ -4,25 +4,20 @@ import json
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from vicinal.config import read_config, validate
-from vicinal.data.catalogue import BY_HAND, DATA_SETS, resolve_source
-from vicinal.data.split import hold_out_test, make_splits
+from vicinal.data.catalogue import BY_HAND, DATA_SETS
 from vicinal.evaluation import probe as measure
 from vicinal.jobs import provenance as jobs_provenance
 from vicinal.jobs.provenance import Stopwatch
 from vicinal.models.cost import Costs
 from vicinal.models.registry import architecture
-from vicinal.planning.artefacts import DataSet
-from vicinal.planning.grid import expand
 from vicinal.results import STAGES
 from vicinal.running.estimate import shape
 from vicinal.running.estimate import work as rates
 from vicinal.running.estimate.jobs import total
 from vicinal.running.estimate.recorded import Recorded, benchmark_seconds, hours_to_make, read_recorded
-from vicinal.running.estimate.shape import Shape, recorded_shape, shape_of
+from vicinal.running.estimate.shape import Shape, recorded_shape
 from vicinal.running.estimate.timing import RULE_SECONDS, STARTUP, Timing, present_machine
 from vicinal.running.estimate.work import Machine, evaluation_work, training_work
 from vicinal.spec import artefact_id
@@ -98,42 +93,6 @@ def test_threads_share_the_operations_and_not_the_calls():
     work = training_work(spec("resnet20"), 1, CIFAR)
     one, two = work.stated_seconds(CPU, COSTS), work.stated_seconds(Machine("cpu", None, 2), COSTS)
     assert one / 2 < two < one
-
-
-@pytest.mark.parametrize(
-    "settings", [{}, {"validation": 0.2}, {"limit_test": 300}, {"validation": 100, "limit_train": 40}]
-)
-def test_the_shape_of_digits_is_that_of_its_splits(settings, tmp_path):
-    from sklearn.datasets import load_digits
-
-    labels = load_digits().target
-    data = {**DATA, **settings}
-    train, test = hold_out_test(labels, 900, 0)
-    limits = {key: data.get(key) for key in ("validation", "limit_train", "limit_test")}
-    splits = make_splits(labels, {"train": train, "test": test}, seed=0, **limits)
-    found = shape_of(DataSet("digits", data, "data"), tmp_path)
-    assert found == Shape(10, 8, 8, 1, **{name: len(part) for name, part in splits.items()}, stored=len(labels))
-
-
-def test_the_shape_of_a_folder_of_pictures_is_read_off_it(tmp_path):
-    from io import BytesIO
-
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from PIL import Image
-
-    folder = tmp_path / "own"
-    folder.mkdir()
-    file = BytesIO()
-    Image.fromarray(np.zeros((20, 24, 3), dtype=np.uint8)).save(file, "PNG")
-    picture = {"bytes": file.getvalue(), "path": "a.png"}
-    for split, count in (("train", 30), ("test", 8)):
-        table = pa.table({"image": [picture] * count, "label": [0, 1] * (count // 2)})
-        pq.write_table(table, folder / f"{split}-00000-of-00001.parquet")
-    store = DataSet("own", {"name": "own", "source": "parquet", "validation": 0.1}, str(tmp_path))
-    found = shape_of(store, tmp_path)
-    assert (found.height, found.width, found.channels) == (20, 24, 3)
-    assert (found.train, found.validation, found.test, found.stored) == (27, 3, 8, 38)
 
 
 def provenance(seconds, began="2026-01-01T00:00:00", **changes):
@@ -280,16 +239,6 @@ def test_records_that_cannot_be_read_say_nothing(results, damage):
     write(results / "data" / artefact_id("digits", DATA) / "data.json", damage)
     assert recorded_shape(DATA, results) is None
     assert read_recorded(results).jobs == []
-
-
-def test_the_store_of_a_seed_is_found_where_planning_puts_it(tmp_path):
-    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[3]"])
-    [store] = expand([(experiment, resolve_source("digits", "data"))]).stores.values()
-    assert store.id.startswith("digits_s3-")
-    assert shape_of(store, tmp_path).train == 40
-    meta = {"class_names": ["0", "1"], "image_shape": [8, 8, 1], "images": 9}
-    write(tmp_path / "data" / store.id / "data.json", meta | {"counts": {"train": 2, "validation": 3, "test": 4}})
-    assert recorded_shape(store.spec, tmp_path) == Shape(2, 8, 8, 1, 2, 3, 4, stored=9)
 
 
 def test_jobs_run_side_by_side_on_cores_and_one_by_one_on_a_gpu():

@@ -1,7 +1,6 @@
 """Garbage: what no experiment refers to, and never anything that runs, is published, or lies elsewhere."""
 
 import fcntl
-import json
 import os
 import shutil
 import socket
@@ -11,49 +10,39 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-import yaml
-from results_tree import GRID, ROOT, make_tree
+from results_tree import GRID, MADE, configure, edit
 
-from vicinal.audit.garbage import Item, by_kind, find_garbage, remove, unknown_experiments
+from vicinal.audit.garbage import Item, by_kind, find_garbage, remove
 from vicinal.audit.references import find_references
 from vicinal.commands import gc
-from vicinal.config import read_config, validate
 from vicinal.errors import VicinalError
 from vicinal.files import write_json
 from vicinal.jobs.lease import lease
 
+pytestmark = pytest.mark.usefixtures("finished_project")
 OTHER = GRID.replace("[1, 2]", "[2, 8]")
 RESULTS = Path("results")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("made")
-    make_tree(folder / "results")
-    return folder
-
-
-@pytest.fixture
-def project(made, tmp_path, monkeypatch):
-    """A project whose config asks for what lies in its results."""
-    folder = tmp_path / "project"
-    shutil.copytree(made, folder)
-    monkeypatch.chdir(folder)
-    configure(GRID)
-    return folder
-
-
-def configure(grid, path="config.yaml"):
-    [experiment] = validate(
-        read_config(ROOT / "config.yaml"), "config.yaml", ["name=digits", "seeds=[0]", f"grids={grid}"]
-    )
-    Path(path).parent.mkdir(exist_ok=True)
-    Path(path).write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
 
 
 def found(*given):
     items = find_garbage(RESULTS, find_references(RESULTS, gc.configs(list(given))))
     return {str(item.path.relative_to(RESULTS)): item for item in items}
+
+
+def kinds():
+    return {item.kind for item in found().values()}
+
+
+def age(path, seconds=7200):
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def put(*names, text="x"):
+    """Write files into the results folder; return their paths."""
+    for path in (paths := [RESULTS / name for name in names]):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return paths
 
 
 def run(delete=False, everything=False, configs=()):
@@ -70,7 +59,7 @@ def student(temperature):
     return str(path.relative_to(RESULTS))
 
 
-def test_all_that_is_referred_to_stays(project, capsys):
+def test_all_that_is_referred_to_stays(capsys):
     assert found() == {}
     before = listing()
     assert run(delete=True) == 0
@@ -78,16 +67,14 @@ def test_all_that_is_referred_to_stays(project, capsys):
     assert "nothing to remove" in capsys.readouterr().out
 
 
-def test_a_student_that_is_not_wanted_any_more_goes_with_its_measurement(project, capsys):
+def test_a_student_that_is_not_wanted_any_more_goes_with_its_measurement(capsys):
     configure(OTHER)
     gone = student(1)
     assert run(everything=True) == 0
-    listed = capsys.readouterr().out
-    assert gone in listed
+    assert gone in capsys.readouterr().out
     assert (RESULTS / gone).is_dir()
-    items = found()
-    assert {item.kind for item in items.values()} == {"students", "evaluations"}
-    assert gone in items
+    assert kinds() == {"students", "evaluations"}
+    assert gone in found()
     assert run(delete=True) == 0
     assert not (RESULTS / gone).exists()
     assert found() == {}
@@ -95,86 +82,23 @@ def test_a_student_that_is_not_wanted_any_more_goes_with_its_measurement(project
     assert (RESULTS / student(2)).is_dir()
 
 
-def test_the_hours_that_would_be_lost_are_named(project, capsys):
+def test_the_hours_that_would_be_lost_are_named(capsys):
     configure(OTHER)
     assert run() == 0
     assert "training and measuring" not in capsys.readouterr().out  # these records name no time
     for record in RESULTS.glob("students/*/model.json"):
-        made = json.loads(record.read_text())
-        made["provenance"] |= {"began": "2026-01-01T00:00:00", "wall_seconds": 7200.0}
-        write_json(record, made)
+        edit(record, provenance={**MADE, "began": "2026-01-01T00:00:00", "wall_seconds": 7200.0})
     assert run() == 0
-    text = capsys.readouterr().out
     # Two students were distilled together in two hours, by these records; one of them is not wanted any more.
-    assert "training and measuring them took 60 min" in text
+    assert "training and measuring them took 60 min" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("place", ["experiments/other.yaml", "results/plan/config.yaml", "elsewhere/mine.yaml"])
-def test_any_config_keeps_its_results(project, place):
-    configure(OTHER)
-    configure(GRID, place)
-    assert found(*([Path(place)] if "elsewhere" in place else [])) == {}
-
-
-def test_tables_keep_the_models_that_they_were_made_from(project):
-    rows = {}
-    for path in RESULTS.glob("evaluations/*/*/evaluation.json"):
-        evaluation, id_ = path.parts[-3:-1]
-        role = "student" if (RESULTS / "students" / id_).is_dir() else "teacher"
-        rows[id_] = {"evaluation": evaluation, "role": role}
-    [meta] = RESULTS.glob("data/*/meta.json")
-    spec = {"models": rows, "data": json.loads(meta.read_text())["spec"]}
-    write_json(RESULTS / "old/provenance.json", {"spec": spec})
-    configure(OTHER.replace("resnet8_narrow", "resnet14"))
-    assert found() == {}
-    kept = unknown_experiments(RESULTS, find_references(RESULTS, gc.configs([])))
-    assert [str(item.path) for item in kept] == ["results/old"]
-    shutil.rmtree(RESULTS / "old")
-    assert {item.kind for item in found().values()} == {
-        "students", "evaluations", "cohorts", "plan files",
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("path", "content", "says"),
-    [
-        ("experiments/bad.yaml", "name: [", "experiments/bad.yaml, line 1: not valid YAML"),
-        ("experiments/bad.yaml", "name: a", "experiments/bad.yaml: grids: required"),
-        ("results/old/provenance.json", "{}", "results/old/provenance.json: not the record"),
-    ],
-)
-def test_what_cannot_be_read_stops_the_removal(project, capsys, path, content, says):
-    configure(OTHER)
-    Path(path).parent.mkdir(exist_ok=True)
-    Path(path).write_text(content)
-    before = listing()
-    with pytest.raises(VicinalError) as error:
-        run(delete=True)
-    assert says in str(error.value)
-    assert str(error.value).endswith("nothing removed: it is not known what these refer to; put them right first")
-    assert listing() == before
-    assert run() == 0
-    assert f"it is not known what this refers to: {says}" in capsys.readouterr().out
-
-
-def test_data_that_cannot_be_found_are_no_reason_to_remove_their_results(project):
-    config = yaml.safe_load(Path("config.yaml").read_text())
-    config |= {"name": "own", "data": {"name": "photos", "root": "gone", "source": "parquet"}}
-    Path("experiments").mkdir()
-    Path("experiments/own.yaml").write_text(yaml.safe_dump(config))
-    # Never prepared here: there can be no results of it.
-    assert run(delete=True) == 0
-    (RESULTS / "data/photos-12345678").mkdir()
-    with pytest.raises(VicinalError, match=r"experiments/own\.yaml: own: gone/photos"):
-        run(delete=True)
-
-
-def test_nothing_is_removed_while_a_job_works(project):
+def test_nothing_is_removed_while_a_job_works():
     configure(OTHER)
     [cohort] = [path.name for path in RESULTS.glob("cohorts/*from*")]
     before = listing()
     with lease(RESULTS, cohort):
-        assert {item.kind for item in found().values()} == {"students", "evaluations"}  # and not its lock
+        assert kinds() == {"students", "evaluations"}  # and not its lock
         with pytest.raises(VicinalError, match=rf"1 job still at work here \({cohort}\); wait for"):
             run(delete=True)
     assert [path for path in before if not path.exists()] == []
@@ -182,23 +106,23 @@ def test_nothing_is_removed_while_a_job_works(project):
     assert len(list(RESULTS.glob("students/*from*"))) == 1
 
 
-def test_nothing_is_removed_while_a_job_shows_signs_of_life(project):
+def test_nothing_is_removed_while_a_job_shows_signs_of_life():
     configure(OTHER)
     [evaluation] = [path.name for path in RESULTS.glob("evaluations/resnet*")]
     beat = {"stage": "evaluations", "id": evaluation, "state": "running", "host": socket.gethostname()}
+    beat |= {"seconds": 1.0, "seconds_left": None}
     path = RESULTS / f"heartbeats/evaluations-{evaluation}.json"
-    write_json(path, {**beat, "seconds": 1.0, "seconds_left": None, "pid": os.getpid()})
-    assert {item.kind for item in found().values()} == {"students", "evaluations"}
+    write_json(path, {**beat, "pid": os.getpid()})
+    assert kinds() == {"students", "evaluations"}
     with pytest.raises(VicinalError, match=evaluation):
         run(delete=True)
-    long_ago = time.time() - 7200
-    write_json(path, {**beat, "seconds": 1.0, "seconds_left": None, "pid": 2**22 + 1})
-    os.utime(path, (long_ago, long_ago))
-    assert {item.kind for item in found().values()} == {"students", "evaluations", "heartbeats"}
+    write_json(path, {**beat, "pid": 2**22 + 1})
+    age(path)
+    assert kinds() == {"students", "evaluations", "heartbeats"}
     assert run(delete=True) == 0
 
 
-def test_a_run_refuses_it(project):
+def test_a_run_refuses_it():
     with (RESULTS / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(VicinalError, match="another run is working here"):
@@ -210,33 +134,27 @@ def test_a_run_refuses_it(project):
         run(delete=True)
 
 
-def test_left_overs_go_when_they_are_old(project):
-    young, old = RESULTS / "students/.tmp-a_s0-11111111-x", RESULTS / "digits/.tmp-1-metrics.parquet"
-    published = RESULTS / "published/digits/.tmp-1-claims.md"
-    for path in (young / "weights.safetensors", old, published):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("x")
-    long_ago = time.time() - 7200
-    for path in (old, published):
-        os.utime(path, (long_ago, long_ago))
+def test_left_overs_go_when_they_are_old():
+    young, old, published = put(
+        "students/.tmp-a_s0-11111111-x/weights.safetensors",
+        "digits/.tmp-1-metrics.parquet",
+        "published/digits/.tmp-1-claims.md",
+    )
+    age(old)
+    age(published)
     assert list(found()) == ["digits/.tmp-1-metrics.parquet"]
     assert run(delete=True) == 0
-    assert young.exists()
-    assert published.exists()
-    assert not old.exists()
+    assert [path.exists() for path in (young, old, published)] == [True, False, True]
 
 
 def leave_temporaries():
     """Leave what killed jobs leave: a file, a directory of two files, one of which a living job is about to rename."""
-    for name in ("digits/.tmp-1-metrics.parquet", "students/.tmp-a-1/weights", "students/.tmp-a-1/history"):
-        path = RESULTS / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("x")
-        for made in (path, path.parent):
-            os.utime(made, (time.time() - 7200,) * 2)
+    for path in put("digits/.tmp-1-metrics.parquet", "students/.tmp-a-1/weights", "students/.tmp-a-1/history"):
+        age(path)
+        age(path.parent)
 
 
-def test_temporaries_may_vanish_at_any_moment(project, monkeypatch):
+def test_temporaries_may_vanish_at_any_moment(monkeypatch):
     """Take each one away before each single look at it; what is found is removed all the same."""
     moment, looks, lstat = 0, 0, Path.lstat
 
@@ -262,13 +180,13 @@ def test_temporaries_may_vanish_at_any_moment(project, monkeypatch):
     assert vanished == total
 
 
-def test_a_directory_that_was_just_written_to_is_young(project):
+def test_a_directory_that_was_just_written_to_is_young():
     leave_temporaries()
     (RESULTS / "students/.tmp-a-1/weights").unlink()
     assert list(found()) == ["digits/.tmp-1-metrics.parquet"]
 
 
-def test_files_that_another_process_removes_at_the_same_time(project, monkeypatch):
+def test_files_that_another_process_removes_at_the_same_time(monkeypatch):
     monkeypatch.setattr("vicinal.audit.garbage.YOUNG", -1e9)
     references = find_references(RESULTS, gc.configs([]))
     folder, stop = RESULTS / "students/.tmp-a-1", Event()
@@ -295,7 +213,7 @@ def test_files_that_another_process_removes_at_the_same_time(project, monkeypatc
         thread.join()
 
 
-def test_links_are_neither_followed_nor_removed(project, tmp_path):
+def test_links_are_neither_followed_nor_removed(tmp_path):
     configure(OTHER)
     precious = tmp_path / "precious-12345678"
     precious.mkdir()
@@ -313,27 +231,21 @@ def test_links_are_neither_followed_nor_removed(project, tmp_path):
     assert sorted((tmp_path / "evaluations").rglob("*")) == before
 
 
-def test_nothing_elsewhere_is_ever_removed(project, tmp_path):
+def test_nothing_elsewhere_is_ever_removed(tmp_path):
     for path in (RESULTS / "published/digits", RESULTS, RESULTS / "students/../../config.yaml", tmp_path):
         with pytest.raises(ValueError):
             remove(RESULTS, [Item("x", path, 1, 1)])
     assert Path("config.yaml").exists()
 
 
-def test_bookkeeping_of_what_is_gone(project):
+def test_bookkeeping_of_what_is_gone():
     stale = ["plan/cohorts/x-12345678.json", "logs/prepare_data/x-12345678.log", "locks/x-12345678.lease"]
-    kept = ["logs/run-1.log", "logs/aggregate/digits.log", "plan/sources.json"]
-    for name in [*stale, *kept]:
-        (RESULTS / name).parent.mkdir(parents=True, exist_ok=True)
-        (RESULTS / name).write_text("{}")
+    put(*stale, "logs/run-1.log", "logs/aggregate/digits.log", "plan/sources.json", text="{}")
     wanted = next(path.name for path in RESULTS.glob("cohorts/*"))
-    for unit in (wanted, "x-12345678"):
-        (RESULTS / "checkpoints" / unit).mkdir(parents=True)
-        (RESULTS / "checkpoints" / unit / "host-1-2.0.safetensors").write_text("x")
+    put(*(f"checkpoints/{unit}/host-1-2.0.safetensors" for unit in (wanted, "x-12345678")))
     assert sorted(found()) == sorted([*stale, "checkpoints/x-12345678"])
     assert run(delete=True) == 0
-    assert not (RESULTS / "checkpoints/x-12345678").exists()
-    assert (RESULTS / "checkpoints" / wanted).exists()
+    assert [path.name for path in (RESULTS / "checkpoints").iterdir()] == [wanted]
 
 
 def test_the_largest_kind_is_first():
@@ -342,8 +254,8 @@ def test_the_largest_kind_is_first():
     assert by_kind(items, hours) == [("b", 1, 1, 5, 0), ("a", 2, 3, 2, 0.5)]
 
 
-def test_without_results_there_is_nothing(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_without_results_there_is_nothing(capsys):
+    shutil.rmtree(RESULTS)
     assert run(delete=True) == 0
     assert "nothing to remove" in capsys.readouterr().out
     assert not RESULTS.exists()

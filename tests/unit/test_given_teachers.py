@@ -2,33 +2,26 @@
 
 import copy
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import results_tree
 import torch
 from configs import load, problems
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from vicinal.analysis.tables import model_table
 from vicinal.config import validate
-from vicinal.data.store import DataStore
 from vicinal.errors import VicinalError
 from vicinal.files import remembered_sums, sha256
-from vicinal.jobs.plan import record_key
-from vicinal.jobs.records import is_finished
 from vicinal.models import build_model
 from vicinal.models.pretrained import WEIGHTS
 from vicinal.models.registry import architecture
 from vicinal.planning.changes import find_changes
 from vicinal.planning.files import write_plans
 from vicinal.planning.plans import build_plans, resolve
-from vicinal.results import RECORD
 from vicinal.running.given_teachers import missing_files, unfit_teachers
 from vicinal.spec import GIVEN, digest
-from vicinal.training.given_weights import take_weights
-from vicinal.training.history import training_history
-from vicinal.training.weights import load_weights
 
 FILE = "data/weights/teacher.safetensors"
 GIVEN_GRID = {
@@ -180,16 +173,11 @@ def test_published_weights_are_fetched_and_bear_no_flags():
 
 def finish(config) -> None:
     """Leave the outputs and keys of all that a config asks for."""
-    plans = list(build_plans(artefacts_of(config)))
-    write_plans(plans, Path("results"))
+    plans, results = list(build_plans(artefacts_of(config))), Path("results")
+    write_plans(plans, results)
     for plan in plans:
-        output = Path("results", plan.output)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text("{}")
-        for directory in plan.directories:
-            Path("results", directory).mkdir(parents=True, exist_ok=True)
-        record_key(output, plan.content)
-    write_plans(plans, Path("results"))  # older than the outputs
+        results_tree.finish(results, plan)
+    write_plans(plans, results)  # older than the outputs
 
 
 def test_nothing_of_it_is_trained():
@@ -302,87 +290,3 @@ def test_a_file_with_other_names_is_noted_before_the_first_job(folder):
     assert found.startswith(
         f"note: given: {FILE}: the names of its layers are not ours, so they are taken in their order"
     )
-
-
-# What is made
-
-
-def store(classes: int = 10) -> DataStore:
-    """Return what the making of a teacher asks of a data set of grey images."""
-    return type("Grey", (), {"num_classes": classes, "mean": [0.5]})
-
-
-def wanted(artefacts=None) -> dict:
-    [teacher] = (artefacts or artefacts_of(CONFIG)).teachers.values()
-    return {"id": teacher.id, "spec": teacher.spec, "code": "c", "data_sha256": "d"}
-
-
-@pytest.mark.parametrize("ending", ["safetensors", "pt"])
-def test_the_weights_become_a_model_like_a_trained_one(folder, ending):
-    path = Path(f"own.{ending}")
-    state = load_file(FILE)
-    torch.save(state, path) if ending == "pt" else save_file(state, path)
-    record = wanted(artefacts_of(with_teachers({"model": "resnet14", "weights": str(path)})))
-    take_weights(folder / "model", record, store(), path)
-    assert is_finished(folder / "model" / RECORD, record)
-    model = build_model(architecture("resnet14"), 10, 1)
-    load_weights(folder / "model", model)
-    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
-    assert len(training_history(folder / "model")) == 0
-
-
-def test_another_file_than_was_planned_with(folder):
-    record = wanted()
-    save_file({"x": torch.zeros(1)}, FILE)
-    with pytest.raises(VicinalError, match=r"teacher.safetensors: not the file that this run was planned with \(.*"):
-        take_weights(folder / "model", record, store(), Path(FILE))
-    assert not (folder / "model").exists()
-
-
-@pytest.mark.parametrize(
-    ("change", "classes", "line"),
-    [
-        ({}, 7, "teacher.safetensors: weights for 10 classes, the data have 7"),
-        ({"fc.weight": torch.zeros(10, 3)}, 10, "another network (shapes differ: fc.weight (10, 3) for (10, 64))"),
-        ({"fc.bias": None}, 10, "the weights of another network (missing: fc.bias)"),
-        ({"more": torch.zeros(2)}, 10, "the weights of another network (unknown: more)"),
-        ({"fc.bias": torch.full((10,), torch.nan)}, 10, "fc.bias has values that are NaN or infinite"),
-    ],
-    ids=["classes", "features", "no last layer", "more", "NaN"],
-)
-def test_weights_that_do_not_fit(folder, change, classes, line):
-    state = {**build_model(architecture("resnet14"), 10, 1).state_dict(), **change}
-    save_file({name: value for name, value in state.items() if value is not None}, FILE)
-    with pytest.raises(VicinalError) as error:
-        take_weights(folder / "model", wanted(), store(classes), Path(FILE))
-    assert line in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_no_code_in_a_file_is_run(folder):
-    path = Path("bad.pt")
-    torch.save({"a": folder}, path)  # a path is no tensor: its class would be called
-    record = wanted(artefacts_of(with_teachers({"model": "resnet14", "weights": "bad.pt"})))
-    with pytest.raises(VicinalError, match=r"bad\.pt: holds more than weights \(pathlib\.PosixPath\), and no code"):
-        take_weights(folder / "model", record, store(), path)
-
-
-def test_published_weights_keep_their_last_layer(folder, monkeypatch):
-    path = Path("data/weights/net.pth")
-    torch.save(load_file(FILE), path)
-    entry = replace(WEIGHTS["resnet34_imagenet"], url="https://x/net.pth", sha256=sha256(path)[:8])
-    monkeypatch.setitem(WEIGHTS, "resnet14", entry)
-    record = wanted(artefacts_of(with_teachers({"model": "resnet14", "weights": "published"})))
-    with pytest.raises(VicinalError, match="published weights know the 1,000 classes of ImageNet, the data have 10"):
-        take_weights(folder / "model", record, store(), path)
-    monkeypatch.setattr("vicinal.training.given_weights.CLASSES", 10)
-    take_weights(folder / "model", record, store(), path)
-    made = load_file(folder / "model" / "weights.safetensors")
-    assert torch.equal(made["fc.weight"], load_file(FILE)["fc.weight"])
-
-
-def test_the_script_needs_the_file(folder):
-    with pytest.raises(VicinalError, match="its weights are given: name their file by --weights"):
-        take_weights(folder / "model", wanted(), store(), None)
-    with pytest.raises(VicinalError, match=r"gone\.pt: no such file"):
-        take_weights(folder / "model", wanted(), store(), Path("gone.pt"))

@@ -210,8 +210,7 @@ def test_defaults_written_out_change_no_id(config):
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"name": "other"}, {"execution": {"threads": 2, "device": "cuda:1"}}, {"data": {"root": "/elsewhere"}}],
+    "change", [{"name": "other"}, {"execution": {"threads": 2, "device": "cuda:1"}}, {"data": {"root": "/elsewhere"}}]
 )
 def test_what_is_not_computed_changes_no_id(config, change):
     config["data"] = {"name": "digits"}

@@ -159,10 +159,7 @@ def test_teacher_with_mixup_is_another_teacher(config):
     artefacts = expanded(config)
     assert sorted(
         (t.columns["method"], t.columns["alpha"]) for t in artefacts.teachers.values() if t.spec["seed"] == 0
-    ) == [
-        ("ce", None),
-        ("ce_mixup", 0.4),
-    ]
+    ) == [("ce", None), ("ce_mixup", 0.4)]
     assert {student.columns["teacher_mixup_alpha"] for student in artefacts.students.values()} == {None, 0.4}
 
 

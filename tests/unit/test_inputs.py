@@ -86,14 +86,6 @@ def test_clean_images_are_normalised_by_channel(store, index):
     np.testing.assert_allclose(inputs.numpy(), wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_normalisation_is_that_of_torchvision():
-    given = fake_store()
-    data = Images(given, "train", CPU)
-    pixels = torch.from_numpy(given.images[3:33]).permute(0, 3, 1, 2).float() / 255
-    wanted = tv.normalize(pixels, given.mean.tolist(), given.std.tolist())
-    torch.testing.assert_close(data.clean(slice(None)), wanted, rtol=1e-5, atol=1e-5)
-
-
 def test_images_stay_as_they_are(store):
     data = Images(store, "train", CPU)
     before = data.images.clone()
@@ -115,29 +107,6 @@ def test_crops_are_those_of_a_loop(store, padding, flip):
     made = crops(data, plan, padding)
     assert made.dtype == torch.uint8
     np.testing.assert_array_equal(made.numpy(), looped(store.images[3:33], plan, padding))
-
-
-@pytest.mark.parametrize("padding", [1, 4])
-def test_crops_are_those_of_torchvision(padding):
-    data = Images(fake_store(), "train", CPU)
-    plan = batch_plan(30, 8, seed=1, epoch=2, alpha=None, crop_padding=padding, flip=True)
-    made = crops(data, plan, padding).permute(0, 3, 1, 2)
-    for position, index in enumerate(plan.order):
-        image = tv.pad(data.images[index].permute(2, 0, 1), [padding] * 4)
-        image = tv.crop(image, int(plan.row[position]), int(plan.column[position]), 7, 5)
-        assert torch.equal(made[position], tv.hflip(image) if plan.flip[position] else image)
-
-
-def test_corners_of_the_crop():
-    data = Images(fake_store(), "train", CPU)
-    rows, columns = torch.tensor([0, 0, 8, 8, 4]), torch.tensor([0, 8, 0, 8, 4])
-    made = data.cropped(torch.full((5,), 2), rows, columns, torch.zeros(5, dtype=torch.bool), 4)
-    image = data.images[2]
-    shown = [made[0, 4:, 4:], made[1, 4:, :1], made[2, :3, 4:], made[3, :3, :1], made[4]]
-    parts = [image[:3, :1], image[:3, 4:], image[4:, :1], image[4:, 4:], image]
-    assert all(torch.equal(one, other) for one, other in zip(shown, parts, strict=True))
-    # everything else is black: pixels of the images are not 0
-    assert [int((crop > 0).all(dim=2).sum()) for crop in made] == [3, 3, 3, 3, 35]
 
 
 # Batches
@@ -170,21 +139,6 @@ def test_batches_follow_the_definition(store, padding, flip, mixed):
         np.testing.assert_array_equal(batch.lam.numpy(), plan.lam[start:stop])
 
 
-def test_batch_without_mixup_has_lam_one():
-    data = Images(fake_store(), "train", CPU)
-    plan = batch_plan(30, 8, seed=5, epoch=1, alpha=None, crop_padding=0, flip=False)
-    assert all((batch.lam == 1).all() for batch in batches(data, plan, 0, False, False))
-
-
-def test_every_image_is_seen_once_an_epoch():
-    data = Images(fake_store(), "train", CPU)
-    plan = batch_plan(30, 8, seed=5, epoch=1, alpha=None, crop_padding=0, flip=False)
-    seen = torch.cat([batch.inputs for batch in batches(data, plan, 0, False, False)])
-    order = torch.from_numpy(plan.order)
-    assert torch.equal(seen, data.clean(order))
-    assert sorted(plan.order) == list(range(30))
-
-
 # Mixing
 
 
@@ -201,15 +155,6 @@ def test_mix_at_the_ends_is_exact():
     assert torch.equal(mix(first, second, torch.ones(4)), first)
     assert torch.equal(mix(first, second, torch.zeros(4)), second)
     assert torch.equal(mix(first, first, torch.rand(4)), first)
-
-
-def test_mixing_and_normalising_may_be_swapped():
-    data = Images(fake_store(), "train", CPU)
-    lam = torch.tensor([0.25, 0.5, 0.75])
-    one, other = data.images[:3].float(), data.images[3:6].float()
-    pixels = lam.view(-1, 1, 1, 1) * one + (1 - lam.view(-1, 1, 1, 1)) * other
-    mixed = mix(data.clean(slice(0, 3)), data.clean(slice(3, 6)), lam)
-    torch.testing.assert_close(mixed, as_input((pixels - data.mean) * data.scale), rtol=1e-4, atol=1e-5)
 
 
 # Layout

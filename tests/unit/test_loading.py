@@ -8,6 +8,7 @@ import torch
 import torchvision
 from built_models import images, make
 from safetensors.torch import save_file
+from test_checkpoint_file import Runs
 from torch import nn
 
 from vicinal.errors import VicinalError
@@ -118,13 +119,6 @@ def test_a_file_that_was_replaced_is_named(tmp_path, resnet18):
     load_pretrained(make("resnet18_imagenet"), path, sha256=found[:8])
     with pytest.raises(VicinalError, match=rf"damaged or replaced: its SHA-256 is {found}, not 00000000"):
         load_pretrained(make("resnet18_imagenet"), path, sha256="00000000")
-
-
-class Runs:
-    """What a pickle could run."""
-
-    def __reduce__(self):
-        return Path.touch, (Path("ran"),)
 
 
 def test_what_is_no_state_dict_is_refused_and_nothing_in_it_runs(tmp_path, monkeypatch, resnet18):

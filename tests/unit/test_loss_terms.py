@@ -8,7 +8,7 @@ import pytest
 from configs import SHIPPED
 from figure_tables import frame, grid, model
 from made_up_experiment import study
-from planted_claims import planted, rows, simulation
+from planted_claims import planted, rows, simulated
 from pydantic import Field, ValidationError
 from report_tables import metrics_table
 
@@ -158,7 +158,7 @@ def test_secondary_rows_name_the_weights():
 
 
 def setting(**weights):
-    return read_setting({**simulation.student(), **weights})
+    return read_setting({**simulated.student(), **weights})
 
 
 @pytest.mark.parametrize("absent", [0.0, 0, None, math.nan, pd.NA])

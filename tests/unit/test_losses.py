@@ -63,28 +63,9 @@ def divergence_from_even(odds: float) -> float:
     ],
 )
 def test_kd_by_hand(temperature, wanted):
-    given = answers(
-        1,
-        2,
-        temperature,
-        logits=torch.zeros(1, 2, dtype=torch.float64),
-        teacher_logits=torch.tensor([[math.log(3), 0.0]], dtype=torch.float64),
-    )
+    zeros, taught = torch.zeros(1, 2).double(), torch.tensor([[math.log(3), 0.0]], dtype=torch.float64)
+    given = answers(1, 2, temperature, logits=zeros, teacher_logits=taught)
     assert kd(given).item() == pytest.approx(wanted, rel=1e-5)
-
-
-# Two samples, three classes, T = 2, by mpmath:
-# softmax((2, 0, -2)/2) = (0.665241, 0.244728, 0.090031), softmax((1, 1, 0)/2) = (0.383652, 0.383652, 0.232697),
-# KL = 0.665241 ln 1.733971 + 0.244728 ln 0.637892 + 0.090031 ln 0.386901 = 0.170640; the second sample's KL is 0.
-def test_kd_golden_value():
-    given = answers(
-        2,
-        3,
-        2.0,
-        teacher_logits=torch.tensor([[2.0, 0.0, -2.0], [5.0, 1.0, 3.0]], dtype=torch.float64),
-        logits=torch.tensor([[1.0, 1.0, 0.0], [4.0, 0.0, 2.0]], dtype=torch.float64),
-    )
-    assert kd(given).item() == pytest.approx(4 * 0.170639792692 / 2, rel=1e-11)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 8.0, "std"])
@@ -96,29 +77,12 @@ def test_kd_is_zero_for_a_student_that_answers_as_its_teacher(temperature):
     assert gradient(kd, shifted).abs().max() < 1e-12
 
 
-def test_kd_is_not_symmetric():
-    given = answers()
-    swapped = given._replace(logits=given.teacher_logits, teacher_logits=given.logits)
-    assert kd(given).item() != pytest.approx(kd(swapped).item(), rel=1e-3)
-
-
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 def test_gradient_of_kd_in_closed_form(temperature):
     given = answers(temperature=temperature)
     softened = [F.softmax(logits / temperature, dim=1) for logits in (given.logits, given.teacher_logits)]
     wanted = temperature * (softened[0] - softened[1]) / 7
     torch.testing.assert_close(gradient(kd, given), wanted, rtol=1e-10, atol=1e-14)
-
-
-# Hinton et al. 2015: for large T the gradient tends to that of ½‖student − teacher‖²/K of centred logits.
-def test_gradient_of_kd_keeps_its_size_over_temperatures():
-    given = answers()
-    centred = [logits - logits.mean(dim=1, keepdim=True) for logits in (given.logits, given.teacher_logits)]
-    limit = (centred[0] - centred[1]) / 5 / 7
-    hot = gradient(kd, given._replace(temperature=1e4))
-    torch.testing.assert_close(hot, limit, rtol=1e-2, atol=1e-5)
-    sizes = [gradient(kd, given._replace(temperature=t)).norm().item() for t in (1.0, 2.0, 4.0, 8.0, 16.0)]
-    assert max(sizes) / min(sizes) < 4  # without T² it would be 256 times that
 
 
 def test_std_divides_by_the_population_standard_deviation():
@@ -128,12 +92,6 @@ def test_std_divides_by_the_population_standard_deviation():
         for logits in (given.teacher_logits.numpy(), given.logits.numpy())
     )
     assert kd(given).item() == pytest.approx(entropy(teacher, student, axis=1).mean(), rel=1e-12)
-
-
-def test_std_does_not_see_the_scale_of_the_logits():
-    given = answers(temperature="std")
-    scaled = given._replace(logits=given.logits * 7, teacher_logits=given.teacher_logits * 0.3)
-    assert kd(scaled).item() == pytest.approx(kd(given).item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("temperature", [1.0, "std"])
@@ -149,12 +107,6 @@ def test_kd_of_very_large_logits_is_finite(temperature):
     given = answers(2, 3, temperature, logits=-large, teacher_logits=large)
     assert torch.isfinite(kd(given))
     assert torch.isfinite(gradient(kd, given)).all()
-
-
-def test_kd_does_not_look_at_labels():
-    given = answers()
-    other = given._replace(labels=given.labels.flip(0), partner_labels=given.labels, lam=torch.zeros(7))
-    assert kd(other).item() == kd(given).item()
 
 
 # Cross-entropy
@@ -174,14 +126,6 @@ def test_ce_of_mixed_labels_is_that_of_soft_labels():
 def test_ce_at_the_ends_is_that_of_hard_labels(lam, labels):
     given = answers(lam=torch.full((7,), lam, dtype=torch.float64))
     assert ce(given).item() == pytest.approx(F.cross_entropy(given.logits, getattr(given, labels)).item(), rel=1e-12)
-
-
-# Logits (ln 3, 0): probabilities (3/4, 1/4); λ = 0.8 of class 0 and 0.2 of class 1.
-def test_ce_by_hand():
-    logits = torch.tensor([[math.log(3), 0.0]], dtype=torch.float64)
-    zero, one, lam = torch.tensor([0]), torch.tensor([1]), torch.tensor([0.8], dtype=torch.float64)
-    given = answers(1, 2, logits=logits, labels=zero, partner_labels=one, lam=lam)
-    assert ce(given).item() == pytest.approx(0.8 * math.log(4 / 3) + 0.2 * math.log(4), rel=1e-12)
 
 
 def test_ce_needs_no_teacher():

@@ -48,12 +48,7 @@ def test_parameter_count_of_the_resnet_paper(name, millions):
 @pytest.mark.parametrize(
     ("depth", "widen_factor", "num_classes", "parameters"),
     # model list of osmr/imgclsmob; the paper rounds these to 36.5 M, 17.1 M and 35.7 M
-    [
-        (28, 10, 10, 36_479_194),
-        (16, 10, 10, 17_116_634),
-        (16, 10, 100, 17_174_324),
-        (40, 8, 10, 35_748_314),
-    ],
+    [(28, 10, 10, 36_479_194), (16, 10, 10, 17_116_634), (16, 10, 100, 17_174_324), (40, 8, 10, 35_748_314)],
 )
 def test_published_parameter_count_of_wider_wrns(depth, widen_factor, num_classes, parameters):
     entry = {"family": "wide_resnet", "depth": depth, "widen_factor": widen_factor}
@@ -62,8 +57,7 @@ def test_published_parameter_count_of_wider_wrns(depth, widen_factor, num_classe
 
 
 @pytest.mark.parametrize(
-    ("name", "depth"),
-    [(n, ARCHITECTURES[n]["depth"]) for n in (*RESNETS, "wrn_16_1", "wrn_16_2", "wrn_40_1")],
+    ("name", "depth"), [(n, ARCHITECTURES[n]["depth"]) for n in (*RESNETS, "wrn_16_1", "wrn_16_2", "wrn_40_1")]
 )
 def test_depth_counts_the_layers_with_weights(name, depth):
     model = make(name)

@@ -1,12 +1,12 @@
 """The command of --notify: when it runs, and what it is told."""
 
-import argparse
 import json
 import sys
 from pathlib import Path
 
 import pytest
 
+from scripts import parse
 from vicinal.analysis.claims import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED
 from vicinal.commands import run as command
 from vicinal.errors import VicinalError
@@ -71,9 +71,7 @@ def test_a_command_that_fails_is_a_warning(line, says, monkeypatch, capsys):
 
 
 def arguments(*words):
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return parser.parse_args([str(ROOT / "config.yaml"), *words])
+    return parse(command, ROOT / "config.yaml", *words)
 
 
 def raises(error):

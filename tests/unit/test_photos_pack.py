@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from full_disk import full_disk
-from photo_files import photo, photo_spec, sizes, small_folder, small_store, write_photos
+from photo_files import photo, photo_spec, small_folder, small_store, write_photos
 from PIL import Image
 
 import vicinal
@@ -293,7 +293,3 @@ def test_two_at_once_pack_it_once(tmp_path, monkeypatch):
     assert len(encoded) == 32
     assert "waiting" in said[0]
     assert "kept" in said[-1]
-
-
-def test_sizes_of_the_helper_differ():
-    assert len(set(sizes(24))) == 24

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from gpu_machine import MIG_1, A, B, listing
-from https_server import Site, make_certificate, serving
+from https_server import Site, serving
+from results_tree import finish
 
 from vicinal.config import validate
 from vicinal.data.archive_urls import Archive
 from vicinal.data.catalogue import DATA_SETS
 from vicinal.jobs import download, gpus
-from vicinal.jobs.plan import read_plan, record_key
 from vicinal.models.pretrained import WEIGHTS
 from vicinal.planning.changes import find_changes
 from vicinal.planning.files import write_plans
@@ -73,10 +73,7 @@ def problems_of(*experiments, slurm=False, done=()):
     write_plans(plans, Path("results"))
     for plan in plans:
         if plan.stage in done:
-            output = Path("results", plan.output)
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text("{}")
-            record_key(output, read_plan(Path("results", plan.path), plan.stage))
+            finish(Path("results"), plan)
     changes = find_changes(plans, Path("results"))
     return find_problems(artefacts, execution, Path("results"), changes, slurm)
 
@@ -94,11 +91,10 @@ def publish(monkeypatch, url, name="cifar10", file=CIFAR):
     monkeypatch.setitem(DATA_SETS[name].archives, file, Archive(archive.md5, archive.sha256, archive.size, url))
 
 
-def ask_really(monkeypatch):
+@pytest.fixture
+def ask_really(monkeypatch, trusted):
+    """Ask the servers."""
     monkeypatch.setattr(preflight, "unreachable", download.unreachable)
-    for proxy in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(proxy, raising=False)
-        monkeypatch.delenv(proxy.upper(), raising=False)
 
 
 def test_with_everything_there_or_to_be_had_nothing_is_said():
@@ -112,17 +108,10 @@ def test_where_no_job_would_run_nothing_is_asked(monkeypatch):
     assert find_problems(artefacts, execution, Path("results"), {}) == []
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    return make_certificate(tmp_path_factory.mktemp("certificate"))
-
-
 @pytest.fixture
-def site(monkeypatch, certificate):
+def site(monkeypatch, ask_really, trusted):
     """Serve CIFAR-10 over https."""
-    ask_really(monkeypatch)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    with serving(Site({f"/{CIFAR}": b"x" * 5000}), certificate) as running:
+    with serving(Site({f"/{CIFAR}": b"x" * 5000}), trusted) as running:
         publish(monkeypatch, running.url + CIFAR)
         yield running
 
@@ -135,14 +124,8 @@ def test_a_file_that_a_server_has_is_no_problem_and_not_downloaded(site):
 
 def test_a_file_that_the_server_has_not_is_named(site):
     site.files.clear()
-    found = only(
-        problems_of(experiment()),
-        f"small: data/{CIFAR}: not there",
-        site.url,
-        "404",
-        "copy the file with SHA-256 6d958be0",
-    )
-    assert found.experiments == ("small",)
+    words = (f"small: data/{CIFAR}: not there", site.url, "404", "copy the file with SHA-256 6d958be0")
+    assert only(problems_of(experiment()), *words).experiments == ("small",)
 
 
 def test_a_file_that_is_there_or_a_store_that_is_made_asks_nobody(site):
@@ -154,8 +137,7 @@ def test_a_file_that_is_there_or_a_store_that_is_made_asks_nobody(site):
     assert site.asked == []
 
 
-def test_offline_every_file_is_named(monkeypatch):
-    ask_really(monkeypatch)
+def test_offline_every_file_is_named(monkeypatch, ask_really):
     with socket.create_server(("127.0.0.1", 0)) as server:
         closed = f"https://127.0.0.1:{server.getsockname()[1]}/"
     for file in DATA_SETS["fashion_mnist"].archives:
@@ -178,8 +160,7 @@ def test_a_file_that_several_need_is_one_problem_of_all(monkeypatch):
     ]
 
 
-def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch):
-    ask_really(monkeypatch)
+def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch, ask_really):
     monkeypatch.setattr(download, "PROBE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         publish(monkeypatch, f"https://127.0.0.1:{server.getsockname()[1]}/{CIFAR}")

@@ -1,18 +1,15 @@
-"""Published weights: their table and their download."""
+"""Published weights: their table, and how their files are fetched. The download itself: test_download.py."""
 
-import fcntl
 import hashlib
 import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 import torchvision
 from built_models import TIMM
-from https_server import Site, make_certificate, serving
+from https_server import Site, serving
 
 from vicinal.errors import VicinalError
 from vicinal.models import pretrained
@@ -23,7 +20,7 @@ from vicinal.models.registry import ARCHITECTURES, architecture
 torch.set_num_threads(1)
 
 SCRIPT = Path(pretrained.__file__).parents[2] / "scripts" / "fetch_weights.py"
-DATA = bytes(range(256)) * 10_000  # 2.56 MB
+DATA = b"weights"
 SHA256 = hashlib.sha256(DATA).hexdigest()
 CLOSED = "https://127.0.0.1:9/"  # nobody listens there: offline
 
@@ -33,28 +30,8 @@ def publish(monkeypatch, url: str, sha256: str = SHA256[:8], size: int = len(DAT
     monkeypatch.setitem(WEIGHTS, "net", entry)
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory) -> Path:
-    return make_certificate(tmp_path_factory.mktemp("certificate"))
-
-
-@pytest.fixture
-def site(monkeypatch, certificate):
-    """Serve the file of the weights ``net`` over https, which is trusted."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(proxy, raising=False)
-    with serving(Site({f"/net-{SHA256[:8]}.pth": DATA}), certificate) as running:
-        publish(monkeypatch, running.url)
-        yield running
-
-
 def fetch(root: Path) -> dict:
     return fetch_weights(["net"], root, lambda line: None)
-
-
-def listed(root: Path) -> list[str]:
-    return sorted(path.name for path in (root / "weights").iterdir())
 
 
 # --- the table ---
@@ -87,133 +64,29 @@ def test_wrong_names_are_named(tmp_path):
             attempt()
 
 
-# --- the download ---
+# --- the files ---
 
 
-def test_weights_are_downloaded_once_and_then_only_checked(tmp_path, site):
-    record = fetch(tmp_path)
+def test_weights_are_fetched_and_recorded(tmp_path, monkeypatch, trusted):
     file = f"net-{SHA256[:8]}.pth"
-    expected = {"file": file, "sha256": SHA256, "url": site.url + file, "pretraining_mixup": False, "recipe": "none"}
-    assert record == {"net": expected}
-    assert weights_path(tmp_path, "net").read_bytes() == DATA
-    assert listed(tmp_path) == [file]
-    site.files.clear()
-    assert fetch(tmp_path) == record
-    assert len(site.asked) == 1
-
-
-@pytest.mark.parametrize("ranges", [True, False])
-def test_an_interrupted_download_is_resumed(tmp_path, site, ranges):
-    site.cut, site.ranges = 1_500_000, ranges
-    with pytest.raises(VicinalError, match=r"interrupted after 1,500,000 of 2,560,000 bytes; run again to resume it"):
-        fetch(tmp_path)
-    assert not weights_path(tmp_path, "net").exists()
-    site.cut = None
-    assert fetch(tmp_path)["net"]["sha256"] == SHA256
-    assert [part for _, part in site.asked] == [None, "bytes=1500000-"]
-    assert len(listed(tmp_path)) == 1
-
-
-def test_a_download_that_lacks_its_last_name_only_is_taken(tmp_path, site):
-    partial = tmp_path / "weights" / f".net-{SHA256[:8]}.pth.part"
-    partial.parent.mkdir()
-    partial.write_bytes(DATA)
-    assert fetch(tmp_path)["net"]["sha256"] == SHA256
+    with serving(Site({f"/{file}": DATA}), trusted) as site:
+        publish(monkeypatch, site.url)
+        found = fetch(tmp_path)
+    own = {"file": file, "sha256": SHA256, "url": site.url + file, "pretraining_mixup": False, "recipe": "none"}
+    assert found == {"net": own}
     assert weights_path(tmp_path, "net").read_bytes() == DATA
 
 
-@pytest.mark.parametrize("served", [b"", b"<html>not found, but with status 200</html>", DATA[::-1], DATA * 2])
-def test_another_file_leaves_nothing(tmp_path, site, served):
-    site.files = dict.fromkeys(site.files, served)
-    with pytest.raises(
-        VicinalError, match=r"the download of https://.* failed \(another file came, .* bytes, checksum [0-9a-f]{64}\)"
-    ):
-        fetch(tmp_path)
-    assert listed(tmp_path) == []
-
-
-def test_a_resumed_download_is_checked_as_a_whole(tmp_path, site):
-    partial = tmp_path / "weights" / f".net-{SHA256[:8]}.pth.part"
-    partial.parent.mkdir()
-    partial.write_bytes(b"of another file")
-    with pytest.raises(VicinalError, match="another file came"):
-        fetch(tmp_path)
-    assert listed(tmp_path) == []
-    assert fetch(tmp_path)["net"]["sha256"] == SHA256
-
-
-def test_a_missing_file_names_the_address(tmp_path, site):
-    site.files.clear()
-    with pytest.raises(VicinalError, match="HTTP Error 404"):
-        fetch(tmp_path)
-
-
-def test_offline_says_what_is_expected_where(tmp_path, monkeypatch):
+def test_a_missing_or_damaged_file_says_what_is_expected_where(tmp_path, monkeypatch):
     publish(monkeypatch, CLOSED)
+    path, file = weights_path(tmp_path, "net"), f"net-{SHA256[:8]}.pth"
     with pytest.raises(VicinalError) as error:
         fetch(tmp_path)
-    path = weights_path(tmp_path, "net")
-    for words in (str(path), f"{CLOSED}net-{SHA256[:8]}.pth", SHA256[:8], "refused", "copy the file", "fetch_weights"):
+    for words in (str(path), CLOSED + file, SHA256[:8], "refused", "copy the file", "fetch_weights"):
         assert words in str(error.value)
     assert "\n" not in str(error.value)
-    assert listed(tmp_path) == []
-
-
-def test_a_damaged_file_is_named(tmp_path, monkeypatch):
-    publish(monkeypatch, CLOSED)
-    path = weights_path(tmp_path, "net")
-    path.parent.mkdir()
     path.write_bytes(DATA[:-1])
-    with pytest.raises(VicinalError, match=rf"{path.name}: damaged or another file .*{SHA256[:8]}\): delete it"):
-        fetch(tmp_path)
-    assert path.read_bytes() == DATA[:-1]
-
-
-def test_two_processes_do_not_write_one_file(tmp_path, site, capsys):
-    partial = tmp_path / "weights" / f".net-{SHA256[:8]}.pth.part"
-    partial.parent.mkdir()
-    with partial.open("ab") as file, ThreadPoolExecutor() as pool:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        second = pool.submit(fetch, tmp_path)
-        while "another process is downloading it" not in capsys.readouterr().err:
-            assert not second.done()
-            time.sleep(0.01)
-        assert not site.asked
-        fcntl.flock(file, fcntl.LOCK_UN)
-        assert second.result()["net"]["sha256"] == SHA256
-    assert len(site.asked) == 1
-
-
-def test_only_https_is_followed(tmp_path, monkeypatch, site):
-    with serving(Site(dict(site.files)), None) as plain:
-        site.redirect = plain.url
-        with pytest.raises(VicinalError, match=r"http://.*: not an https address"):
-            fetch(tmp_path)
-        publish(monkeypatch, plain.url)
-        with pytest.raises(VicinalError, match=r"http://.*: not an https address"):
-            fetch(tmp_path)
-        assert plain.asked == []
-
-
-def test_a_redirection_to_https_is_followed(tmp_path, certificate, site):
-    with serving(Site(dict(site.files)), certificate) as other:
-        site.redirect = other.url
-        assert fetch(tmp_path)["net"]["sha256"] == SHA256
-
-
-def test_a_download_through_a_redirection_is_resumed(tmp_path, certificate, site):
-    with serving(Site(dict(site.files)), certificate) as other:
-        site.redirect, other.cut = other.url, 1_500_000
-        with pytest.raises(VicinalError, match="run again to resume it"):
-            fetch(tmp_path)
-        other.cut = None
-        assert fetch(tmp_path)["net"]["sha256"] == SHA256
-        assert [part for _, part in other.asked] == [None, "bytes=1500000-"]
-
-
-def test_a_certificate_that_is_not_trusted_is_refused(tmp_path, monkeypatch, site):
-    monkeypatch.delenv("SSL_CERT_FILE")
-    with pytest.raises(VicinalError, match="CERTIFICATE_VERIFY_FAILED"):
+    with pytest.raises(VicinalError, match=rf"{file}: damaged or another file .*{SHA256[:8]}\): delete it"):
         fetch(tmp_path)
 
 

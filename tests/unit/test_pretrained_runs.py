@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from small_cohort import splits
 
 from vicinal.analysis.tables import model_table
 from vicinal.config import validate
@@ -129,12 +128,3 @@ def test_a_learner_that_is_to_start_from_weights_must_get_the_right_ones(weights
     damaged.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(VicinalError, match=r"damaged.pth: damaged or replaced"):
         make_learner("a", spec, Rgb, damaged)
-
-
-def test_networks_of_specs_without_weights_are_fresh():
-    data = splits()["train"]
-    spec = {
-        "stage": "student", "model": architecture("resnet8"), "seed": 3, "loss": {"ce_weight": 1},
-        "recipe": {"optimizer": "adam", "weight_decay": 0.0, "epochs": 1},
-    }  # fmt: skip
-    assert torch.equal(make_learner("a", spec, data).model.fc.weight, make_learner("b", spec, data).model.fc.weight)

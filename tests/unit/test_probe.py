@@ -1,12 +1,17 @@
 """What a trained network says of all inputs, and the rows of its tables that rest on its features."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from test_confusion import draw, linear_logits, make
 from torch import nn
 
 from vicinal.evaluation import metrics, probe
-from vicinal.evaluation.probe import model_tables, probe_logits
+from vicinal.evaluation.confusion import COLUMNS, confusion_table, similarity_matrices, similarity_table
+from vicinal.evaluation.files import MEASURES, split_tables, table_files
+from vicinal.evaluation.measures import spread_table
+from vicinal.evaluation.probe import Logits, Probe, model_tables, probe_logits
 
 torch.set_num_threads(1)
 # Made-up labels fit no answers.
@@ -125,3 +130,35 @@ def test_a_network_that_says_the_same_of_all_images_has_tables(inputs):
     tables = model_tables(probe_logits(model, inputs), inputs, None, None)
     assert "nc1" not in {metric for name in ("metrics", "vicinal") for _, metric in rows_of(tables, name)}
     assert tables["vicinal"].dtypes["count"] == np.int64
+
+
+def test_a_models_tables_hold_both_splits_and_the_tests_on_the_test_split():
+    clean, mixed, pairs, labels = make()
+    splits = ("train", "validation", "test")
+    features = draw((len(labels), 3), 1), draw((len(pairs), 3), 2)
+    answers = {"train": mixed, "test": linear_logits(clean, pairs, 2.0)}
+    logits = Logits(dict.fromkeys(splits, clean), answers, *features, parameters=9)
+    probe = Probe({}, dict.fromkeys(splits, labels), {"train": pairs, "test": pairs})
+    tables = model_tables(logits, probe, None, None, is_teacher=True)
+    confusion = tables["confusion"]
+    assert confusion.columns.tolist() == ["split", *COLUMNS]
+    assert not confusion.duplicated(["split", "temperature", "metric"]).any()
+    pd.testing.assert_frame_equal(
+        confusion[confusion["split"] == "train"].drop(columns="split"), confusion_table(clean, mixed, pairs, labels)
+    )
+    test = confusion[(confusion["split"] == "test") & (confusion["temperature"] == 2)].set_index("metric")["value"]
+    assert test["explained_share"] == pytest.approx(1)
+    assert test["spearman_mixed_linear"] == pytest.approx(1)
+    matrices = similarity_matrices(clean, logits.mixed["test"], pairs, labels)
+    pd.testing.assert_frame_equal(tables["similarity"], similarity_table(matrices))
+    spread = tables["spread"]
+    assert spread.columns.tolist() == ["split", "lam_low", "lam_high", "metric", "quantile", "value", "count"]
+    for split in ("train", "test"):
+        expected = spread_table(clean[pairs.i], clean[pairs.j], logits.mixed[split], pairs, labels)
+        own = spread[spread["split"] == split].drop(columns="split").reset_index(drop=True)
+        pd.testing.assert_frame_equal(own, expected)
+    of_student = model_tables(logits, probe, logits, None)
+    assert not {"similarity", "spread"} & set(of_student)
+    for measured in (tables, of_student):
+        for name, table in split_tables(table_files(measured)[MEASURES]).items():
+            pd.testing.assert_frame_equal(table, measured[name], check_exact=True)

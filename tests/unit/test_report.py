@@ -7,7 +7,7 @@ import re
 
 import pandas as pd
 import pytest
-from report_tables import WORDS, Page, claims_table, metrics_table, png, record, write_experiment
+from report_tables import WORDS, Page, claims_table, png, record, write_experiment
 
 from scripts import run_script
 from vicinal.analysis.claims import CLAIMS
@@ -15,8 +15,6 @@ from vicinal.analysis.report import context, read_config, read_inputs, render
 from vicinal.analysis.report.context import came_out
 from vicinal.analysis.report.figures import BUDGET, Figure, embed, must_shrink
 from vicinal.analysis.report.page import minus
-from vicinal.analysis.report.records import provenance_context, revision_of
-from vicinal.analysis.runs import runs_context
 from vicinal.errors import VicinalError
 from vicinal.jobs import fingerprint
 
@@ -172,103 +170,8 @@ def test_notes_on_the_data_stand_on_top(folder, notes):
     assert HOSTILE not in page
 
 
-def test_hostile_names_are_text(folder):
-    clean = Page(page_of(folder))
-    claims_table(title=HOSTILE, cell=HOSTILE).to_parquet(folder / "claims.parquet")
-    metrics_table(model=HOSTILE).to_parquet(folder / "metrics.parquet")
-    about = {
-        "caption": f"{HOSTILE}. More.",
-        "provenance": record(cpu=HOSTILE, git=HOSTILE, packages={HOSTILE: HOSTILE}),
-    }
-    (folder / "figures" / "training.json").write_text(json.dumps(about))
-    (folder / "provenance.json").write_text(json.dumps({"spec": {"name": HOSTILE}, "provenance": record()}))
-    inputs = read_inputs(folder)
-    inputs.config = HOSTILE
-    page = Page(render(context(inputs)))
-    assert page.count("script") == clean.count("script") == 1
-    assert page.text.count(HOSTILE) > 50
-    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
-
-
 def test_equal_inputs_give_equal_bytes(folder):
     assert page_of(folder) == page_of(folder)
-
-
-def test_runs_table_and_summary():
-    found = runs_context(metrics_table())
-    assert list(found["settings"].values()) == [
-        "Role",
-        "Model",
-        "Method",
-        "Teacher",
-        "T",
-    ]  # α is the same wherever there is one
-    assert [run["settings"][2] for run in found["runs"]] == ["ce"] * 3 + ["kd"] * 3 + ["kd_mixup"] * 3
-    row = found["summary"][1]
-    assert (row["n"], row["settings"]) == (3, ["student", "resnet20", "kd", "resnet56", "4"])
-    assert row["means"] == pytest.approx([71, 6])
-    assert row["sds"] == pytest.approx([1, 1])
-    assert [row["name"] for row in found["summary"]] == [
-        "resnet56, teacher", "resnet56 → resnet20, KD, T = 4", "resnet56 → resnet20, KD + mixup, T = 16",
-    ]  # fmt: skip
-    assert ("recipe: epochs", "240") in found["recipe"]
-
-
-def test_the_name_of_a_run_says_what_differs_among_runs():
-    table = metrics_table().astype({"model_id": object})
-    scaled = table[table["method"].eq("kd")].assign(logit_scale=0.5)
-    scaled["model_id"] += "_c"
-    names = [row["name"] for row in runs_context(pd.concat([table, scaled]))["summary"]]
-    assert "resnet56 → resnet20, KD, T = 4, logit scale = 0.5" in names and "resnet56 → resnet20, KD, T = 4" in names
-    assert len(set(names)) == len(names)
-
-
-def test_one_seed_has_no_sd():
-    assert all(map(math.isnan, runs_context(metrics_table(seeds=1))["summary"][0]["sds"]))
-
-
-def test_provenance_counts_a_shared_record_once():
-    found = provenance_context({"training": [record(), record(), record(command="y")]})
-    (step,) = found["steps"]
-    assert (step["jobs"], step["seconds"], step["devices"]) == (2, 20, ["CPU: Some CPU, 1 thread"])
-    assert found["mixtures"] == []
-
-
-@pytest.mark.parametrize(
-    ("other", "flagged"),
-    [
-        ({"packages": {"torch": "2.11.0"}}, "torch: 2.11.0, 2.14.1"),
-        ({"python": "3.12.0"}, "python: 3.11.7, 3.12.0"),
-        ({"gpu": "H100", "cuda": "13.0"}, "devices of training: CPU: Some CPU, 1 thread; H100 (CUDA 13.0)"),
-        ({"threads": 2}, "devices of training: CPU: Some CPU, 1 thread; CPU: Some CPU, 2 threads"),
-        ({"git": "b" * 40}, f"revisions of the code: {'a' * 40}, {'b' * 40}"),
-    ],
-)
-def test_mixtures_are_flagged(folder, other, flagged):
-    records = {"training": [record(), record(command="y", **other)]}
-    assert provenance_context(records)["mixtures"] == [flagged]
-    inputs = read_inputs(folder)
-    inputs.records |= records
-    assert flagged in Page(render(context(inputs))).text
-
-
-@pytest.mark.parametrize(
-    ("records", "revision"),
-    [
-        ({}, None),
-        ({"training": [record()], "tables": [record(git="b" * 40)]}, "a" * 40),
-        ({"training": [record(), record(git="b" * 40)]}, None),
-        ({"tables": [record(git="a" * 40 + "-dirty")]}, None),
-        ({"tables": [record(git=None)]}, None),
-    ],
-)
-def test_the_revision_to_check_out(records, revision):
-    assert revision_of(records) == revision
-
-
-def test_uncommitted_code_is_flagged():
-    found = provenance_context({"tables": [record(git="a" * 40 + "-dirty")]})
-    assert found["mixtures"] == [f"code that differs from its revision: {'a' * 40}-dirty"]
 
 
 def test_large_figures_are_shrunk_to_half():

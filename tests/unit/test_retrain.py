@@ -4,7 +4,6 @@ import json
 import shutil
 
 import pytest
-from results_tree import make_tree
 
 from vicinal.audit.acceptance import accept_code
 from vicinal.errors import VicinalError
@@ -13,19 +12,6 @@ from vicinal.planning.changes import find_changes
 from vicinal.planning.files import write_plans
 from vicinal.running import retrain
 from vicinal.running.retrain import find_models
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    results = tmp_path_factory.mktemp("made") / "results"
-    return results, make_tree(results)
-
-
-@pytest.fixture
-def tree(made, tmp_path):
-    results, plans = made
-    shutil.copytree(results, tmp_path / "results")
-    return tmp_path / "results", plans
 
 
 def contents(results):

@@ -1,23 +1,20 @@
 """Measurements on corrupted images among the other results: verified, copied, kept or removed, planned."""
 
-import json
 import shutil
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
-import yaml
-from results_tree import GRID, ROOT, artefacts, make_tree
+from results_tree import DIGITS_C, GRID, artefacts, configure, edit, make_tree
 
+from scripts import SCRIPTS, load_module
 from vicinal.audit.garbage import find_garbage
 from vicinal.audit.references import find_references
 from vicinal.audit.verify.artefacts import verify
 from vicinal.commands import gc
-from vicinal.config import Execution, read_config, validate
-from vicinal.data.corruptions.catalogue import ARCHIVES, CorruptionArchive
+from vicinal.config import Execution
+from vicinal.data.corruptions.catalogue import ARCHIVES
 from vicinal.errors import VicinalError
-from vicinal.files import write_json
 from vicinal.planning.changes import find_changes
 from vicinal.planning.files import write_plans
 from vicinal.planning.plans import build_plans
@@ -34,9 +31,8 @@ RESULTS = Path("results")
 @pytest.fixture(autouse=True)
 def archive(monkeypatch):
     """As if corrupted digits were published."""
-    archive = CorruptionArchive("digits-C.tar", "digits-C", "0" * 32, 3_000_000, "https://127.0.0.1:9/digits-C.tar")
-    monkeypatch.setitem(ARCHIVES, "digits", archive)
-    return archive
+    monkeypatch.setitem(ARCHIVES, "digits", DIGITS_C)
+    return DIGITS_C
 
 
 @pytest.fixture
@@ -45,13 +41,8 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path / "project")
     make_tree(RESULTS, ON)
-    configure(ON)
+    configure(GRID, ON)
     return tmp_path / "project"
-
-
-def configure(*settings):
-    config = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0]", f"grids={GRID}", *settings])
-    Path("config.yaml").write_text(yaml.safe_dump(config[0].model_dump(mode="json")))
 
 
 def check(results):
@@ -89,7 +80,7 @@ def test_without_published_images_nothing_is_planned_and_the_tables_know(monkeyp
 
 def test_a_changed_metric_is_one_problem(project):
     path = sorted(RESULTS.glob("robustness/*/*/evaluation.json"))[0]
-    write_json(path, {**json.loads(path.read_text()), "corruptions": {"fog": {"accuracy": [1.0] * 5}}})
+    edit(path, corruptions={"fog": {"accuracy": [1.0] * 5}})
     [problem] = check(RESULTS)
     assert problem.path == path.parents[1] / "manifest.json"
     assert problem.fault == f"its checksum of {path.parent.name} is not that of what lies here now"
@@ -97,7 +88,7 @@ def test_a_changed_metric_is_one_problem(project):
 
 def test_a_record_of_other_data_is_one_problem(project):
     [path] = RESULTS.glob("data/*.corruptions.json")
-    write_json(path, {**json.loads(path.read_text()), "data_sha256": "0"})
+    edit(path, data_sha256="0")
     [problem] = check(RESULTS)
     assert problem.path == path
     assert "its data_sha256 is not" in problem.fault
@@ -159,11 +150,7 @@ def test_the_work_is_that_of_all_sets_of_images():
 
 @pytest.fixture
 def script():
-    path = ROOT / "workflow" / "scripts" / "evaluate_corruptions.py"
-    spec = spec_from_file_location("evaluate_corruptions_under_test", path)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module(SCRIPTS / "evaluate_corruptions.py")
 
 
 def test_an_archive_that_is_gone_is_named_with_the_way_out(script, tmp_path):
@@ -179,7 +166,7 @@ def test_an_archive_that_is_gone_is_named_with_the_way_out(script, tmp_path):
 def test_a_record_of_other_data_is_not_measured_on(project, script, monkeypatch):
     plan = next(plan for plan in build_plans(artefacts(ON)) if plan.stage == "robustness")
     record = next(RESULTS.glob("data/*.corruptions.json"))
-    write_json(record, {**json.loads(record.read_text()), "data_sha256": "0"})
+    edit(record, data_sha256="0")
     words = {
         "--plan": RESULTS / plan.path, "--data": next(RESULTS.glob("data/*/data.json")), "--corruptions": record,
         "--results": RESULTS, "--manifest": "out/manifest.json",

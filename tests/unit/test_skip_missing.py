@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scripts import parse
 from vicinal.commands import plan as plan_command
 from vicinal.commands import run as command
 from vicinal.errors import VicinalError
@@ -40,9 +41,7 @@ def write(**data):
 
 
 def arguments(*words, of=command):
-    parser = argparse.ArgumentParser()
-    of.add_arguments(parser)
-    return parser.parse_args(["all.yaml", *words])
+    return parse(of, "all.yaml", *words)
 
 
 def select(*words):

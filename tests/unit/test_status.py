@@ -1,6 +1,5 @@
 """The status of a results folder: counts, time left, failures, and how they are shown."""
 
-import argparse
 import io
 import json
 import os
@@ -10,17 +9,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import results_tree
+from configs import default
 from planted_claims import planted
 from rich.console import Console
 
 from vicinal.analysis.claims import evaluate_claims
 from vicinal.analysis.claims.report import scorecard
 from vicinal.commands import status as command
-from vicinal.config import read_config, validate
 from vicinal.errors import VicinalError
 from vicinal.files import write_json
 from vicinal.jobs.heartbeat import Heartbeat
-from vicinal.jobs.plan import read_plan, record_key
 from vicinal.planning.changes import find_changes
 from vicinal.planning.files import write_plans
 from vicinal.planning.plans import build_plans, resolve
@@ -33,8 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def plans(results):
-    settings = ["name=digits", "seeds=[0,1]", "data.subset=fixed"]
-    [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", settings)
+    experiment = default("name=digits", "seeds=[0,1]", "data.subset=fixed")
     # As a run does: the hashes of data files are remembered.
     artefacts, _ = resolve([experiment], "config.yaml", results)
     return list(build_plans(artefacts))
@@ -48,12 +46,7 @@ def results(tmp_path, monkeypatch):
 
 def finish(results, plan, seconds=None):
     """Do as the job would."""
-    output = results / plan.output
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text("made")
-    record_key(output, read_plan(results / plan.path, plan.stage))
-    for directory in plan.directories:
-        (results / directory).mkdir(parents=True, exist_ok=True)
+    results_tree.finish(results, plan)
     if seconds is not None:
         benchmark = results / STAGES[plan.stage].benchmark_of(plan.id)
         benchmark.parent.mkdir(parents=True, exist_ok=True)
@@ -207,145 +200,6 @@ def test_the_head_is_seen_and_not_disturbed(results):
     (results / ".lock").write_text("process 13 since dawn\n")
     assert find_head(results) == Head(False, "process 13 since dawn")
     assert "the last one was killed (process 13" in shown(Status("x", "config.yaml", find_head(results), wanted=3))
-
-
-@pytest.mark.parametrize("width", [60, 80, 160])
-def test_it_fits_the_terminal(width):
-    models = {f"s{k}": {"loss": 0.5 + k, "accuracy": 0.7 + k / 10} for k in range(3)}
-    beat = {
-        "stage": "cohorts", "id": "resnet8x4_from_resnet32x4_mix0.4_a0.5_s0-1f3c9a2e", "host": "gpu-node-117",
-        "pid": 123456, "slurm_job_id": "998877", "device": "cuda", "done": 12.345, "total": 240, "unit": "epochs",
-        "seconds_left": 8000.0, "images_per_second": 41234.5, "models": models, "age": 1.2, "silent": False,
-    }  # fmt: skip
-    status = Status("cifar100", "experiments/cifar100.yaml", Head(True, "process 1 since now"), wanted=379, done=17)
-    status.stages = {stage: {"done": 1, "wanted": 144} for stage in STAGES}
-    status.running = [beat] * 40
-    status.seconds_left = 400_000.0
-    text = shown(status, width)
-    assert max(map(len, text.splitlines())) <= width
-    assert "17 of 379 jobs done, about 111 h left" in text.replace("\n", " ")
-    assert "and 24 more" in text
-    if width >= 80:
-        for word in ("12.3/240 epochs", "0.500–2.500", "70.0–90.0%", "41,234", "2.2 h", "alive 1 s ago"):
-            assert word in text, word
-        assert "998877" in text
-
-
-STUDENTS = {"s0": "KD + mixup T=2", "s1": "KD + mixup T=2 c=0.5"}
-
-
-def training(**more):
-    """Return the heartbeat of a cohort of two students."""
-    curves = {"s0": {"loss": 0.5, "accuracy": 0.7}, "s1": {"loss": 1.5, "accuracy": None}}
-    return {
-        "stage": "cohorts", "id": "c_s0-1f3c9a2e", "host": "here", "pid": 1, "done": 1, "total": 2, "unit": "epochs",
-        "seconds_left": 8.0, "models": curves, "labels": STUDENTS, "age": 1.2, "silent": False, **more,
-    }  # fmt: skip
-
-
-def test_the_students_of_a_job_are_told_apart():
-    status = Status("digits", "config.yaml", running=[training()], wanted=3)
-    lines = [line.split("  ") for line in shown(status, 100).splitlines()]
-    rows = [[word.strip() for word in line if word] for line in lines]
-    assert ["KD + mixup T=2", "0.500", "70.0%"] in rows
-    assert ["KD + mixup T=2 c=0.5", "1.500"] in rows
-    # With many students, and for one model alone, the range must do.
-    for beats in ([training()] * 13, [training(labels={})], [training(models={"s0": {"loss": 1.0, "accuracy": None}})]):
-        status.running = beats
-        assert "KD" not in shown(status, 100)
-
-
-def test_the_page_is_the_view_and_refreshes_itself(tmp_path):
-    page = tmp_path / "status.html"
-    status = Status("<digits>", "config.yaml", running=[training(id="<b>&")], wanted=3, done=1)
-    command.write_page(status, page)
-    text = page.read_text()
-    assert f'<meta http-equiv="refresh" content="{command.PAGE_SECONDS}">' in text
-    assert "<title>&lt;digits&gt;: 1 of 3 jobs done</title>" in text
-    for words in ("&lt;b&gt;&amp;", "KD + mixup T=2 c=0.5", "1/2 epochs", "no run is working here"):
-        assert words in text
-    assert "<b>" not in text
-    assert "src=" not in text and "href=" not in text
-
-
-def run(capsys, *arguments):
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    assert command.main(parser.parse_args(arguments)) == 0
-    return capsys.readouterr().out
-
-
-def test_live_it_ends_when_all_is_done_or_at_ctrl_c(results, plans, monkeypatch, capsys):
-    write_plans(plans, results)
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    naps = []
-
-    def sleep(seconds):
-        naps.append(seconds)
-        if len(naps) == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(command.time, "sleep", sleep)
-    console = Console(force_terminal=True, width=80, height=50)
-    command.follow(Monitor("digits", "config.yaml", plans, results), console, parser.parse_args([]))
-    assert naps == [1, 1, 1]
-    assert f"0 of {len(plans)} jobs done" in capsys.readouterr().out
-    for plan in plans:
-        finish(results, plan)
-    command.follow(Monitor("digits", "config.yaml", plans, results), console, parser.parse_args([]))
-    assert len(naps) == 3
-    assert f"all {len(plans)} jobs done" in capsys.readouterr().out
-
-
-def test_a_page_is_written_again_and_again_without_a_terminal(results, plans, monkeypatch, capsys):
-    write_plans(plans, results)
-    (results / "plan" / "config.yaml").write_text((ROOT / "config.yaml").read_text())
-    page, seen = results.parent / "status.html", []
-
-    def sleep(seconds):
-        seen.append((seconds, page.read_text()))
-        page.unlink()
-        if len(seen) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(command.time, "sleep", sleep)
-    run(capsys, "--html", str(page))
-    assert [seconds for seconds, _ in seen] == [command.PAGE_SECONDS] * 2
-    assert all("jobs done" in text for _, text in seen)
-    assert "digits" in run(capsys, "--once", "--html", str(page))
-    assert len(seen) == 2
-    assert "jobs done" in page.read_text()
-
-
-def test_the_command_where_nothing_ran(results, capsys):
-    assert run(capsys) == "nothing has run here yet: ./reproduce\n"
-    assert json.loads(run(capsys, "--json")) == asdict(Status())
-    with pytest.raises(VicinalError, match="nowhere"):
-        run(capsys, "nowhere.yaml")
-    assert not results.exists()
-
-
-def test_the_command_shows_the_last_run_and_writes_nothing(results, plans, capsys):
-    write_plans(plans, results)
-    snapshot = results / "plan" / "config.yaml"
-    text = (
-        (ROOT / "config.yaml")
-        .read_text()
-        .replace("seeds: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]", "seeds: [0, 1]")
-        .replace("limit_train: 40", "limit_train: 40, subset: fixed")
-    )
-    snapshot.write_text(text)
-    before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
-    status = json.loads(run(capsys, "--json"))
-    assert (status["name"], status["source"], status["wanted"]) == ("digits", "results/plan/config.yaml", len(plans))
-    assert status.keys() == asdict(Status()).keys()
-    out = run(capsys, "--once")
-    assert out.startswith("digits (config of the last run)\nno run is working here\n")
-    assert f"0 of {len(plans)} jobs done" in out
-    assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
-    (results.parent / "mine.yaml").write_text(text)
-    assert "digits (mine.yaml)" in run(capsys, "mine.yaml")
 
 
 def test_a_job_that_died_before_its_script_on_a_cluster_is_told_by_slurms_log(results, plans):

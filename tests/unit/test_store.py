@@ -1,10 +1,6 @@
 import errno
-import json
 import os
 import re
-import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.datasets import load_digits
 
-from scripts import SCRIPTS, run_script
-from vicinal import files
 from vicinal.data import prepare as module
 from vicinal.data.catalogue import resolve_source
 from vicinal.data.prepare import prepare_data
 from vicinal.data.statistics import channel_statistics, constant_notes
 from vicinal.data.store import FORMAT, FORMS, DataStore
 from vicinal.errors import VicinalError
-from vicinal.jobs.fingerprint import stage_fingerprint
-from vicinal.jobs.plan import recorded_key
 
 FILES = FORMS[FORMAT]
 
@@ -33,14 +25,6 @@ def digits(**more) -> dict:
 @pytest.fixture
 def store(tmp_path) -> DataStore:
     return prepare_data(digits(), tmp_path, tmp_path / "store")
-
-
-def options(tmp_path: Path, output: Path, **changes) -> list:
-    """Write a plan; return the options of the script that prepares its data."""
-    plan = {"stage": "data", "id": "d", "key": "the key", "code": stage_fingerprint("data"), "spec": digits()}
-    path = tmp_path / "plan.json"
-    path.write_text(json.dumps(plan | changes))
-    return ["--plan", path, "--output", output, "--results", tmp_path / "results"]
 
 
 def test_a_store_holds_the_digits(store):
@@ -116,12 +100,6 @@ def test_the_same_spec_gives_the_same_bytes(store, tmp_path):
     assert all((again.directory / f).read_bytes() == (store.directory / f).read_bytes() for f in FILES)
 
 
-def test_the_hash_is_of_the_content(store, tmp_path):
-    other = prepare_data(digits(split_seed=1), tmp_path, tmp_path / "other")
-    assert other.sha256 != store.sha256
-    assert len(store.sha256) == 64
-
-
 def test_a_whole_store_is_kept(store, tmp_path):
     stamps = {f: (store.directory / f).stat().st_mtime_ns for f in (*FILES, "meta.json")}
     lines: list[str] = []
@@ -153,6 +131,7 @@ def test_a_store_of_another_spec_is_replaced_and_other_files_stay(store, tmp_pat
     (store.directory / "prepare.log").write_text("a log")
     changed = prepare_data(digits(**change), tmp_path, store.directory)
     assert changed.sha256 != store.sha256
+    assert len(store.sha256) == 64
     assert DataStore(store.directory, verify=True).sha256 == changed.sha256
     assert sorted(p.name for p in store.directory.iterdir()) == sorted(
         [*FILES, "meta.json", "prepare.log", "provenance.json"]
@@ -248,10 +227,6 @@ def test_a_folder_without_a_store_is_named(tmp_path):
         DataStore(tmp_path)
 
 
-def test_a_store_opens_by_its_json_file(store):
-    assert DataStore(store.directory / "meta.json").sha256 == store.sha256
-
-
 @pytest.mark.parametrize("where", ["_write_images", "write_splits"])
 def test_a_full_disk_leaves_the_store_that_was_there(store, tmp_path, monkeypatch, where):
     def full(*arguments):
@@ -283,70 +258,3 @@ def test_a_kill_between_two_renames_leaves_no_store(store, tmp_path, monkeypatch
     with pytest.raises(VicinalError, match="no whole data store"):
         DataStore(store.directory)
     assert prepare_data(digits(split_seed=1), tmp_path, store.directory).sha256 != store.sha256
-
-
-def test_the_script_makes_the_store_its_record_and_its_key(tmp_path):
-    output = tmp_path / "results" / "data" / "d" / "data.json"
-    done = run_script("prepare_data.py", *options(tmp_path, output))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-    assert "150 train, 597 validation, 900 test" in done.stderr
-    assert DataStore(output, verify=True).meta == files.read_json(output)
-    assert recorded_key(output) == "the key"
-    # Snakemake removes the declared output before it runs the job again.
-    output.unlink()
-    done = run_script("prepare_data.py", *options(tmp_path, output))
-    assert "kept" in done.stderr
-    assert DataStore(output).meta == files.read_json(output)
-
-
-def test_a_write_that_fails_is_one_line_that_says_where(tmp_path):
-    output = tmp_path / "store" / "meta.json"
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
-
-    done = subprocess.run(
-        [sys.executable, SCRIPTS / "prepare_data.py", *options(tmp_path, output)],
-        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(SCRIPTS.parent)}, preexec_fn=limit,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == f"error: {output.parent}: file too large"
-    assert list(output.parent.iterdir()) == []
-
-
-def test_an_unwritable_output_is_one_line(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    done = run_script("prepare_data.py", *options(tmp_path, tmp_path / "file" / "meta.json"))
-    assert done.returncode == 1
-    assert done.stderr == f"error: {tmp_path / 'file'}: file exists\n"
-
-
-def test_a_plan_of_other_code_stops_the_script(tmp_path):
-    done = run_script("prepare_data.py", *options(tmp_path, tmp_path / "store" / "meta.json", code="old"))
-    assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1
-    assert "the code changed" in done.stderr
-    assert not (tmp_path / "store").exists()
-
-
-@pytest.mark.parametrize("name", ["fetch_data.py", "prepare_data.py"])
-def test_scripts_explain_themselves(name):
-    done = run_script(name, "--help")
-    assert done.returncode == 0
-    assert "(default: data)" in done.stdout
-
-
-def test_the_fetch_script_writes_its_record_and_key(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    plan = {"stage": "downloads", "id": "digits-1", "key": "k", "spec": {"name": "digits", "source": "digits"}}
-    files.write_json(tmp_path / "plan.json", plan)
-    record = tmp_path / "records" / "digits.json"
-    assert run_script("fetch_data.py", "--plan", "plan.json", "--record", record).returncode == 0
-    assert files.read_json(record) == {"name": "digits", **resolve_source("digits", tmp_path)}
-    assert recorded_key(record) == "k"
-    files.write_json(tmp_path / "plan.json", {**plan, "spec": {"name": "didgets", "source": "auto"}})
-    done = run_script("fetch_data.py", "--plan", "plan.json", "--record", record)
-    assert done.returncode == 1
-    assert done.stderr.startswith('error: data.name: "didgets" is no known data set (did you mean digits?)')
-    assert len(done.stderr.splitlines()) == 1

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
+from configs import default
 from rich.console import Console
 from test_live import begins, ends
 from virtual_terminal import VirtualTerminal
 
-from vicinal.config import read_config, validate
 from vicinal.errors import VicinalError
 from vicinal.jobs.heartbeat import Heartbeat
 from vicinal.planning.plans import build_plans, resolve
@@ -19,8 +19,6 @@ from vicinal.running import live
 from vicinal.running.live import LiveView
 from vicinal.running.tracking import Tracker
 from vicinal.training.history import history_table
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Writer:
@@ -145,8 +143,7 @@ def test_without_the_package_one_line_says_what_to_install(tmp_path, monkeypatch
 
 def test_the_setting():
     def track(value):
-        [experiment] = validate(read_config(ROOT / "config.yaml"), "config.yaml", [f"execution.track={value}"])
-        return experiment.execution.track
+        return default(f"execution.track={value}").execution.track
 
     assert (track("null"), track("tensorboard")) == (None, "tensorboard")
     with pytest.raises(VicinalError, match=r"execution\.track"):
@@ -155,7 +152,7 @@ def test_the_setting():
 
 def test_it_changes_no_plan(tmp_path):
     def keys(*settings):
-        experiments = validate(read_config(ROOT / "config.yaml"), "config.yaml", ["seeds=[0]", *settings])
-        return {plan.ref: plan.key for plan in build_plans(resolve(experiments, "config.yaml", tmp_path)[0])}
+        artefacts, _ = resolve([default("seeds=[0]", *settings)], "config.yaml", tmp_path)
+        return {plan.ref: plan.key for plan in build_plans(artefacts)}
 
     assert keys("execution.track=tensorboard") == keys()

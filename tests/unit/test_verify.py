@@ -1,41 +1,17 @@
 """Verification: whatever does not agree is named, file by file, and nothing else is."""
 
 import json
-import shutil
-from pathlib import Path
 
-import pandas as pd
 import pytest
-from results_tree import MADE, make_tree
+from results_tree import MADE, edit
 
-from vicinal.audit.verify.analysis import first_difference, source_paths, verify_folder
 from vicinal.audit.verify.artefacts import verify
 from vicinal.audit.verify.findings import SHOWN, Ledger
 from vicinal.audit.verify.layout import foreign_files
 from vicinal.audit.verify.mixtures import mixture_notes
-from vicinal.errors import VicinalError
 from vicinal.files import sha256, write_json
 from vicinal.jobs.plan import record_key
 from vicinal.planning.plans import Plan
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    results = tmp_path_factory.mktemp("made") / "results"
-    return results, make_tree(results)
-
-
-@pytest.fixture
-def tree(made, tmp_path):
-    results, plans = made
-    shutil.copytree(results, tmp_path / "results")
-    return tmp_path / "results", plans
-
-
-def edit(path, **fields):
-    write_json(path, {**json.loads(path.read_text()), **fields})
 
 
 def test_a_whole_tree_has_no_problem(tree):
@@ -88,12 +64,7 @@ def test_a_missing_file_is_named(tree, file):
         ("cohorts/*/manifest.json", "students", {}, "does not list"),
         ("evaluations/*/*/evaluation.json", "weights_sha256", "0", "its weights_sha256 is not"),
         ("evaluations/*/*/evaluation.json", "teacher_sha256", "0", "its teacher_sha256 is not"),
-        (
-            "evaluations/*/*/evaluation.json",
-            "sha256",
-            {},
-            "lists no checksums of measures.parquet, predictions.parquet",
-        ),
+        ("evaluations/*/*/evaluation.json", "sha256", {}, "lists no checksums of measures.parquet, predictions.parqu"),
         ("evaluations/*/manifest.json", "models", {"x-00000000": "0"}, "lists x-00000000, which is not wanted"),
         ("data/*/meta.json", "sha256", "0", "its checksum of all content"),
         ("data/*/data.json", "images", 3, "its images is not the one that is wanted"),
@@ -244,21 +215,20 @@ def test_mixtures_are_counted(tree):
     assert "numpy" not in notes
 
 
-def test_versions_are_compared_with_the_lock(tree, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("version", "note"),
+    [("2.14", []), ("2.14+cu130", []), ("2.15", ["torch is not 2.14, as in requirements.lock: 2.15 (1 result)"])],
+)
+def test_versions_are_compared_with_the_lock(tree, monkeypatch, tmp_path, version, note):
     results, plans = tree
     lock = "torch==2.14 \\\n    --hash=sha256:0\nnumpy==2.0 \\\n    --hash=sha256:0\npandas==1\n"
     (tmp_path / "requirements.lock").write_text(lock)
     monkeypatch.setattr("vicinal.jobs.lock.LOCK", tmp_path / "requirements.lock")
-    assert verify(plans, results).mixtures == []
     student = sorted(results.glob("students/*from*/model.json"))[0]
-    for version, note in (
-        ("2.14+cu130", []),
-        ("2.15", ["torch is not 2.14, as in requirements.lock: 2.15 (1 result)"]),
-    ):
-        edit(student, provenance={**MADE, "packages": {**MADE["packages"], "torch": version}})
-        ledger = verify(plans, results)
-        assert [line for line in ledger.mixtures if "lock" in line] == note
-        assert ledger.problems == []
+    edit(student, provenance={**MADE, "packages": {**MADE["packages"], "torch": version}})
+    ledger = verify(plans, results)
+    assert [line for line in ledger.mixtures if "lock" in line] == note
+    assert ledger.problems == []
 
 
 def test_the_device_on_which_given_weights_were_read_is_no_mixture():
@@ -287,101 +257,3 @@ def test_weights_that_are_none(tree):
         weights.write_bytes(content)
         [problem] = verify(plans, results).problems
         assert (problem.path, problem.kind) == (weights, "damaged")
-
-
-def test_first_difference():
-    table = pd.DataFrame({"a": pd.Categorical(["x", None]), "value": [1.0, float("nan")]})
-    assert first_difference(table, table) is None
-    assert first_difference(table.iloc[:1], table) == "has 1 rows of a, value and should have 2 rows of a, value"
-    assert first_difference(table[["value", "a"]], table).startswith("has 2 rows of value, a and should have")
-    assert first_difference(table.assign(b=1), table).startswith("has 2 rows of a, value, b and should have")
-    edited = table.assign(value=[1.0 + 1e-15, float("nan")])
-    assert first_difference(edited, table).startswith("value in row 0 is 1.000000000000001")
-    assert first_difference(table.assign(value=[1.0, 2.0]), table) == "value in row 1 is 2.0 and should be nan"
-    assert first_difference(table.assign(a=["x", "y"]), table).startswith("a in row 1 is y and should be ")
-    whole = table.assign(value=pd.array([1, None], dtype="Int64"))
-    assert first_difference(whole, whole) is None
-    assert first_difference(whole.assign(value=pd.array([1, 2], dtype="Int64")), whole).startswith(
-        "value in row 1 is 2 "
-    )
-
-
-def test_sources_never_lead_elsewhere(tmp_path):
-    record = tmp_path / "digits/figures/plane.json"
-    names = ("metrics.parquet", "figures/a.png", "cifar10/claims.parquet", "../x", "/etc/passwd", "a/../b", "a/b/c")
-    names += ("cifar10+epochs1/claims.parquet",)
-    names += ("cifar10/figures/a.png", "cifar10/figures/x/a.png")
-    found = source_paths(record, dict.fromkeys(names, ""))
-    assert found["metrics.parquet"] == tmp_path / "digits/metrics.parquet"
-    assert found["figures/a.png"] == tmp_path / "digits/figures/a.png"
-    assert found["cifar10/claims.parquet"] == tmp_path / "cifar10/claims.parquet"
-    assert found["cifar10+epochs1/claims.parquet"] == tmp_path / "cifar10+epochs1/claims.parquet"
-    assert found["cifar10/figures/a.png"] == tmp_path / "cifar10/figures/a.png"
-    assert len(found) == 5
-
-
-@pytest.fixture
-def bare(tmp_path):
-    """A folder as it is published: a summary, claims without a record, and a record of figures that are not there."""
-    folder = tmp_path / "digits"
-    folder.mkdir()
-    (folder / "summary.csv").write_text("a\n1\n")
-    (folder / "claims.md").write_text("claims")
-    sums = {"summary.csv": sha256(folder / "summary.csv"), "metrics.parquet": "0"}
-    record = {"spec": {"models": {"m": {}}}, "code": "c", "sha256": sums, "made_from": {"m": "0"}, "provenance": MADE}
-    write_json(folder / "provenance.json", record)
-    return folder
-
-
-def test_a_bare_folder_is_checked_as_far_as_its_records_go(bare):
-    ledger = verify_folder(bare)
-    assert ledger.problems == []
-    assert len(ledger.sums) == 1
-    notes = "\n".join(ledger.notes)
-    assert "not here, though the records list them: metrics.parquet" in notes
-    assert "no record here lists them: claims.md" in notes
-    assert "models and measurements behind the tables do not lie here" in notes
-    (bare / "summary.csv").write_text("a\n2\n")
-    [problem] = verify_folder(bare).problems
-    assert problem.path == bare / "summary.csv"
-
-
-def test_a_bare_folder_whose_claims_are_of_another_table(bare):
-    claims = {"sha256": {"claims.md": sha256(bare / "claims.md")}, "made_from": {"summary.csv": "0"}, "code": "c"}
-    write_json(bare / "claims.json", claims)
-    [problem] = verify_folder(bare).problems
-    assert problem.path == bare / "claims.json"
-    assert problem.fault == "its checksum of summary.csv is not that of what lies here now"
-
-
-def test_a_bare_folder_whose_figure_is_of_tables_that_are_not_here(bare):
-    (bare / "figures").mkdir()
-    (bare / "figures" / "plane.png").write_bytes(b"picture")
-    figure = {"sha256": {"plane.png": sha256(bare / "figures" / "plane.png")}, "code": "c"}
-    write_json(bare / "figures" / "plane.json", figure | {"made_from": {"metrics.parquet": "0", "spread.parquet": "1"}})
-    assert verify_folder(bare).problems == []  # as provenance.json lists it, and nothing is known of the other
-    write_json(bare / "figures" / "plane.json", figure | {"made_from": {"metrics.parquet": "9"}})
-    [problem] = verify_folder(bare).problems
-    assert problem.path == bare / "figures" / "plane.json"
-    assert problem.fault == "made from another metrics.parquet than the records beside it list"
-
-
-@pytest.mark.parametrize("folder", sorted((ROOT / "results/published").iterdir()), ids=lambda path: path.name)
-def test_all_that_is_published_is_checked(folder, tmp_path):
-    ledger = verify_folder(folder)
-    assert ledger.problems == []
-    assert not any("not checked" in note for note in ledger.notes)
-    checked = {path.relative_to(folder).as_posix() for path, sum_ in ledger.sums.items() if sum_}
-    assert {"claims.md", "summary.csv", "figures/temperature.png"} <= checked
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    for name in ("claims.md", "figures/temperature.png"):
-        (copy / name).write_bytes((copy / name).read_bytes() + b" ")
-    found = {problem.path.name for problem in verify_folder(copy).problems}
-    assert found - {"report.json"} == {"claims.md", "temperature.png"}  # a report is of figures, too
-
-
-def test_no_folder_and_no_record(tmp_path):
-    with pytest.raises(VicinalError, match="no such folder"):
-        verify_folder(tmp_path / "x")
-    with pytest.raises(VicinalError, match="so nothing can be checked"):
-        verify_folder(tmp_path)

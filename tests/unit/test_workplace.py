@@ -69,10 +69,7 @@ def test_a_second_process_waits_and_keeps_what_the_first_built(tmp_path, slow):
 
     store = prepare_data(SPEC, folder, folder, say)
     assert slow.wait(timeout=60) == 0
-    assert lines == [
-        f"{folder}: another process is building it; waiting",
-        f"{folder}: already there and whole, kept",
-    ]
+    assert lines == [f"{folder}: another process is building it; waiting", f"{folder}: already there and whole, kept"]
     assert hidden(folder) == []
     assert DataStore(folder, verify=True).meta == store.meta
 
