@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from vicinal.words import YEAR, count, duration, hours, number, size
+from vicinal.words import YEAR, count, duration, hours, number, ranges, size
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,9 @@ from vicinal.words import YEAR, count, duration, hours, number, size
         (count(1, "file"), "1 file"),
         (count(0, "file"), "0 files"),
         (count(2000, "file"), "2,000 files"),
+        (ranges([0, 1]), "0, 1"),
+        (ranges(range(10)), "0 to 9"),
+        (ranges([3, 5, 6, 7, 9, 8]), "3, 5 to 7, 9, 8"),
         (number(-0.5), "−0.5"),
         (number(math.nan), ""),
         (number(None), ""),

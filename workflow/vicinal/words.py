@@ -1,6 +1,7 @@
 """How numbers are printed: times, sizes, counts."""
 
 import math
+from collections.abc import Iterable
 
 YEAR = 365.25 * 86_400  # s
 
@@ -35,6 +36,17 @@ def size(bytes_: float) -> str:
 def count(things: int, word: str) -> str:
     """Return a number of things: ``1 file``, ``2,000 files``."""
     return f"{things:,} {word}{'' if things == 1 else 's'}"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Return whole numbers, three and more that follow each other as ``0 to 9``."""
+    parts: list[list[int]] = []
+    for value in numbers:
+        if parts and value == parts[-1][-1] + 1:
+            parts[-1].append(value)
+        else:
+            parts.append([value])
+    return ", ".join(f"{part[0]} to {part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts)
 
 
 def number(value: float | None, form: str = ".3g") -> str:

@@ -41,7 +41,7 @@ from vicinal.running.slurm import prepare_cluster, with_cluster
 from vicinal.running.time_left import planned_seconds
 from vicinal.running.tracking import Tracker
 from vicinal.running.verdicts import read_verdicts, verdict_table
-from vicinal.words import count
+from vicinal.words import count, ranges
 
 EPILOG = f"Anything after -- goes to Snakemake as it is, e.g. -- --dry-run. {SETTINGS}"
 
@@ -191,7 +191,7 @@ def _config_text(name: str, experiments: list[Experiment]) -> str:
 def describe(artefacts: Artefacts) -> str:
     """Return a line for each study: what it consists of."""
     return "\n".join(
-        f"{name}: {study.store.spec['name']}, {_models(study)}, seeds {', '.join(map(str, study.experiment.seeds))}"
+        f"{name}: {study.store.spec['name']}, {_models(study)}, seeds {ranges(study.experiment.seeds)}"
         for name, study in artefacts.studies.items()
     )
 

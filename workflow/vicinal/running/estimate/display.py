@@ -13,7 +13,7 @@ from rich.text import Text
 
 from vicinal.results import ON_DEVICE, STAGES
 from vicinal.running.estimate.blocks import SHARED, Part
-from vicinal.words import YEAR, count, duration, hours, size
+from vicinal.words import YEAR, count, duration, hours, ranges, size
 
 # Groups of reasons that are shown for a stage.
 SHOWN = 8
@@ -106,7 +106,7 @@ def _part_rows(parts: list[Part]) -> list[tuple[str, Part]]:
     for first, *others in rows.values():
         name = f"{first['name']}: {first['what']}" if first["what"] else first["name"]
         if others:
-            name = f"each of the seeds {', '.join(part['name'].removeprefix('seed ') for part in (first, *others))}"
+            name = f"each of the seeds {ranges(int(part['name'].removeprefix('seed ')) for part in (first, *others))}"
         names.append((name, first))
     return names
 
