@@ -1,92 +1,14 @@
 """The figures that go with the claims, from small made-up tables: what is drawn equals what is computed by hand."""
 
-import itertools
-from functools import cache, partial
-
-import figure_tables
 import matplotlib
 import numpy as np
-import pandas as pd
 import pytest
-from figure_tables import bars_of, frame, interval, make, module, panel, pixels, words
+from claim_figures import NAMES, SCALES, grid, tables_of, usual
+from figure_tables import bars_of, interval, make, module, panel, words
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.figure import Figure
 
 from vicinal.analysis.figures import FIGURES, style
-from vicinal.analysis.figures.files import drawn
-from vicinal.evaluation.confusion import similarity_table, similarity_tests
-
-NAMES = ("confusion", "similarity", "inheritance", "overconfidence")
-SCALES = (0.5, 0.75, 1.0, 1.5, 2.0)
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-SPREAD = (
-    "entropy_clean", "entropy_mixed", "entropy_linear", "own_mass_clean", "source_mass_mixed", "source_mass_linear",
-)  # fmt: skip
-grid = partial(figure_tables.grid, seeds=4)
-
-
-def tables_of(models, classes=5, superclass=None, names=None, zero=(), seed=0):
-    """Return the tables that these figures read, with random values; students in ``zero`` have an OE of 0."""
-    rng = np.random.default_rng(seed)
-    models = frame(models)
-    lam = [(0.0, 1.0), *((b / 20, (b + 1) / 20) for b in range(20))]
-    metrics, spread, confusion, similarity = [], [], [], []
-    for row in models.itertuples():
-        level = {"ce": 0.1, "ce_mixup": 0.003, "kd": 0.05, "kd_mixup": 0.02}[row.method]
-        for split in ("validation", "test"):
-            values = {
-                "accuracy": rng.uniform(0.7, 0.9),
-                "oe": 0.0 if (row.method, row.seed) in zero else level * np.exp(rng.normal(0, 0.5)),
-                "confidence_gap": rng.normal(0, 0.05),
-            }
-            if row.role == "teacher":
-                values |= {f"confidence_gap_c{c:g}": rng.normal(c / 10, 0.02) for c in SCALES if c != 1}
-            metrics += [(row.model_id, split, name, value) for name, value in values.items()]
-        # Of teachers only; the figure is of the test split.
-        for split, (low, high) in itertools.product(("train", "test"), lam) if row.role == "teacher" else ():
-            height = np.sin(np.pi * (low + high) / 2)
-            for name in SPREAD:
-                own = np.sort(rng.uniform(0, height + 0.5 if name.startswith("entropy") else 1, len(QUANTILES)))
-                for quantile, value in zip(QUANTILES, own, strict=True):
-                    spread.append((row.model_id, split, low, high, name, quantile, value, 100))
-        matrices = {}
-        for kind in ("clean", "mixed", "linear"):
-            matrix = rng.uniform(0.05, 1, (classes, classes))
-            np.fill_diagonal(matrix, np.nan)
-            matrices[kind] = matrix / np.nansum(matrix, axis=1, keepdims=True)
-        if classes == 2:
-            matrices |= dict.fromkeys(("mixed", "linear"), np.full((2, 2), np.nan))
-        if classes > 2:
-            confusion.append((row.model_id, "test", 1.0, "explained_share", 0.2, 10))
-        if row.role == "teacher":
-            tests = similarity_tests(matrices).itertuples(index=False)
-            confusion += [(row.model_id, "test", t, metric, value, count) for t, metric, value, count in tests]
-            similarity.append(similarity_table(matrices).assign(model_id=row.model_id))
-    columns = {
-        "metrics": (metrics, ["model_id", "split", "metric", "value"]),
-        "spread": (spread, ["model_id", "split", "lam_low", "lam_high", "metric", "quantile", "value", "count"]),
-        "confusion": (confusion, ["model_id", "split", "softmax_temperature", "metric", "value", "count"]),
-    }
-    tables = {name: models.merge(pd.DataFrame(rows, columns=names)) for name, (rows, names) in columns.items()}
-    none = similarity_table({"clean": np.full((2, 2), np.nan)}).assign(model_id="")
-    tables["similarity"] = pd.concat(similarity, ignore_index=True) if similarity else none
-    for name, table in tables.items():
-        texts = [column for column in table if not pd.api.types.is_numeric_dtype(table[column])]
-        tables[name] = table.astype(dict.fromkeys(texts, "category"))
-    tables["classes"] = pd.DataFrame(
-        {
-            "label": np.arange(classes, dtype=np.int16),
-            "name": names or [str(i) for i in range(classes)],
-            "superclass": pd.array(superclass or [None] * classes, dtype="Int16"),
-        }
-    )
-    return tables
-
-
-@cache
-def usual():
-    scaled = grid(methods=("kd_mixup",), temperatures=("2",), scales=SCALES)
-    return tables_of(grid(teachers=("big", "bigger")) + scaled, zero={("ce_mixup", 0), ("ce_mixup", 2)})
 
 
 def test_they_are_listed():
@@ -256,89 +178,3 @@ def test_overconfidence_axis_does_not_follow_a_huge_interval():
     low, high = figure.axes[0].get_xlim()
     assert low > np.exp(data["mean"].min()) / 150 and high < np.exp(data["mean"].max()) * 150 + 10 * 150
     assert "Bars that leave the axis are cut." in caption
-
-
-CASES = {
-    "one_seed": lambda: tables_of(grid(teachers=("big", "bigger"), seeds=1, scales=SCALES)),
-    "no_teacher": lambda: tables_of(grid(methods=("ce", "ce_mixup"))),
-    "no_mixup": lambda: tables_of(grid(methods=("ce", "kd"), scales=SCALES)),
-    "only_kd_mixup": lambda: tables_of(grid(methods=("kd_mixup",), scales=SCALES, seeds=2)),
-    "only_std": lambda: tables_of(grid(temperatures=("std",), scales=SCALES, seeds=2)),
-    "mixup_teacher_only": lambda: tables_of(grid(teacher_alpha=1.0, scales=SCALES, seeds=2)),
-    "two_classes": lambda: tables_of(grid(seeds=2), classes=2),
-    "three_classes": lambda: tables_of(grid(seeds=2), classes=3),
-    "many": lambda: tables_of(grid(teachers=("a", "b"), students=("s", "t"), scales=SCALES, seeds=2)),
-    "nothing": lambda: {
-        name: table if name == "classes" else table[:0] for name, table in tables_of(grid(seeds=1)).items()
-    },
-}
-MISSING = {
-    ("confusion", "no_teacher"), ("confusion", "nothing"),
-    ("similarity", "no_teacher"), ("similarity", "mixup_teacher_only"), ("similarity", "nothing"),
-    ("similarity", "two_classes"),
-    ("inheritance", "no_teacher"), ("inheritance", "no_mixup"), ("inheritance", "only_std"),
-    ("inheritance", "mixup_teacher_only"), ("inheritance", "two_classes"), ("inheritance", "three_classes"),
-    ("inheritance", "nothing"),
-    ("overconfidence", "no_teacher"), ("overconfidence", "no_mixup"), ("overconfidence", "only_kd_mixup"),
-    ("overconfidence", "only_std"), ("overconfidence", "mixup_teacher_only"), ("overconfidence", "nothing"),
-}  # fmt: skip
-
-
-@cache
-def tables_of_case(case):
-    return CASES[case]()
-
-
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("name", NAMES)
-def test_every_figure_is_drawn_whatever_runs_are_missing(name, case, tmp_path):
-    data, figure, caption = make(name, tables_of_case(case))
-    assert caption.endswith(".") and "{" not in caption
-    assert (len(data) == 0) is ((name, case) in MISSING)
-    if not len(data):
-        assert words(figure) == [module(name).MISSING] == [caption]
-    figure.draw_without_rendering()
-    path = tmp_path / "data.parquet"
-    data.to_parquet(path, index=False)
-    again = pd.read_parquet(path)
-    again = again.astype(object).where(again.notna(), None)
-    pd.testing.assert_frame_equal(again, data.astype(object).where(data.notna(), None))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_one_seed_has_no_interval(name):
-    caption = make(name, tables_of_case("one_seed"))[2]
-    assert "one seed" in caption.lower() and "t-interval" not in caption
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_text_is_legible_and_nothing_is_cut_off(name):
-    long = [f"a long name {i}" for i in range(20)]
-    for tables in (usual(), tables_of(grid(seeds=2, scales=SCALES), 20, names=long)):
-        figure = make(name, tables)[1]
-        sizes = [text.get_fontsize() for text in figure.findobj(lambda artist: hasattr(artist, "get_fontsize"))]
-        assert min(sizes) >= 7
-        assert figure.get_figwidth() in (style.COLUMN, style.PAGE)
-        figure.draw_without_rendering()
-        box = figure.get_tightbbox()
-        assert box.x0 >= -0.01 and box.y0 >= -0.01
-        assert box.x1 <= figure.get_figwidth() + 0.01 and box.y1 <= figure.get_figheight() + 0.01
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_drawn_again_from_its_parquet_it_shows_the_same(name, tmp_path):
-    data, figure, caption = make(name, tables_of_case("one_seed"))
-    data.to_parquet(tmp_path / "data.parquet", index=False)
-    data = pd.read_parquet(tmp_path / "data.parquet")
-    with matplotlib.rc_context({"font.size": 20, "axes.grid": False}):
-        again, said = drawn(module(name), data)
-    assert pixels(again) == pixels(figure)
-    assert said == caption
-
-
-def test_input_tables_stay_as_they_were():
-    tables = {name: table.copy() for name, table in usual().items()}
-    for name in NAMES:
-        make(name, tables)
-    for name, table in usual().items():
-        pd.testing.assert_frame_equal(tables[name], table)
