@@ -7,6 +7,8 @@ import pytest
 from project import SHORT
 
 from vicinal.analysis.claims import CLAIMS
+from vicinal.evaluation.files import MEASURES, read_measures, table_files
+from vicinal.files import write_table
 
 NO_MIXUP = "KD + mixup resnet8 → resnet8_narrow with α = 1 at T = 2"
 ONE_STUDENT = ("methods=[kd_mixup]", "temperatures=[2]")
@@ -68,10 +70,11 @@ def test_a_metric_that_is_no_number_is_named_and_gives_no_verdict(finished):
     spec = json.loads((finished.results / "digits" / "provenance.json").read_text())["spec"]
     [(student, columns)] = [item for item in spec["models"].items() if item[1]["role"] == "student"]
     folder = finished.results / "evaluations" / columns["evaluation"] / student
-    table = pd.read_parquet(folder / "measures.parquet")
-    broken = table.assign(value=table["value"].mask((table["table"] == "metrics") & (table["metric"] == "ece")))
-    assert broken["value"].isna().any()
-    broken.to_parquet(folder / "measures.parquet", index=False)
+    tables = read_measures(folder, is_teacher=False)
+    metrics = tables["metrics"]
+    tables["metrics"] = metrics.assign(value=metrics["value"].mask(metrics["metric"] == "ece"))
+    assert tables["metrics"]["value"].isna().any()
+    write_table(folder / MEASURES, table_files(tables)[MEASURES])
     (finished.results / "digits" / "metrics.parquet.key").unlink()
     result = finished.reproduce(settings=settings)
     assert result.returncode == 0, result.stderr
