@@ -1,6 +1,5 @@
 """Leases: one of many works, the others wait; that of a dead process does not hold anybody up."""
 
-import errno
 import os
 import signal
 import socket
@@ -11,7 +10,6 @@ import time
 import pytest
 
 from vicinal import files
-from vicinal.files import exclusive
 from vicinal.jobs.lease import held_leases, lease
 
 WORK = """
@@ -137,39 +135,3 @@ def test_which_are_held(tmp_path):
         (tmp_path / "locks" / "folder.lease").mkdir()  # cannot be opened, so it counts as held
         assert held_leases(tmp_path) == {"y", "folder"}
     assert held_leases(tmp_path) == {"folder"}
-
-
-EXCLUSIVE = """
-import sys, time
-from pathlib import Path
-from vicinal.files import exclusive
-with exclusive(Path(sys.argv[1]), lambda: print("waiting", flush=True)):
-    print("has it", flush=True)
-    time.sleep(float(sys.argv[2]))
-"""
-
-
-def test_the_lock_of_a_file_is_had_by_one_and_freed_by_a_kill(tmp_path):
-    command = [sys.executable, "-c", EXCLUSIVE, str(tmp_path / "lock")]
-    with subprocess.Popen([*command, "60"], stdout=subprocess.PIPE, text=True) as first:
-        assert first.stdout.readline() == "has it\n"
-        with subprocess.Popen([*command, "0"], stdout=subprocess.PIPE, text=True) as second:
-            assert second.stdout.readline() == "waiting\n"
-            time.sleep(0.6)
-            assert second.poll() is None
-            first.kill()
-            assert second.stdout.readline() == "has it\n"
-
-
-def test_where_files_cannot_be_locked_the_block_runs_all_the_same(tmp_path, monkeypatch):
-    def flock(descriptor, how):
-        raise OSError(errno.ENOLCK, "no locks available")
-
-    monkeypatch.setattr("fcntl.flock", flock)
-    with exclusive(tmp_path / "lock", lambda: pytest.fail("it waited")):
-        assert (tmp_path / "lock").exists()
-
-
-def test_a_lock_file_that_cannot_be_opened_is_an_error(tmp_path):
-    with pytest.raises(OSError, match=str(tmp_path)), exclusive(tmp_path):
-        pytest.fail("it ran")
