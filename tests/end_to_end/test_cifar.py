@@ -58,7 +58,7 @@ def test_the_study_for_cpus_runs_on_a_few_images(fresh_project):
     first, second = (set(table.loc[table["split"] == "train", "index"]) for table in subsets)
     assert len(first) == len(second) == 100
     assert first != second
-    # The claims lack seeds, and nothing else.
+    # Two seeds are too few, or the same where all models of such short training give one answer; nothing else is wrong.
     claims = pd.read_parquet(fresh_project.results / "cifar10-cpu/claims.parquet")
     reasons = claims[claims["kind"] == "verdict"].set_index("claim")["reason"]
-    assert reasons[["C2", "C5", "C6", "C7"]].str.contains("2 seeds, at least 3 are needed").all(), reasons.to_dict()
+    assert reasons.str.contains("2 seeds").all(), reasons.to_dict()

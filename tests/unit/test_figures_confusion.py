@@ -5,10 +5,10 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from claim_figures import QUANTILES, tables_of
 from figure_tables import bars_of, grid, interval, make, module
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgba
-from test_figures_claims import QUANTILES, tables_of
 
 from vicinal.analysis.figures import style
 
