@@ -33,7 +33,10 @@ def lab(once):
 
     def build(folder):
         sources = [str(path) for path in LAB.glob("*.c")]
-        options = ["-O1", "-std=gnu11", "-fPIC", "-shared", "-w", f"-I{headers}", "-Wl,-soname,libcuda.so.1"]
+        # torch's own headers come first: triton's may be of another CUDA, and torch's are not whole.
+        folders = [*Path(torch.__file__).parents[1].glob("nvidia/*/include"), headers]
+        options = ["-O1", "-std=gnu11", "-fPIC", "-shared", "-w", *(f"-I{folder}" for folder in folders)]
+        options.append("-Wl,-soname,libcuda.so.1")
         subprocess.run(["gcc", *options, "-o", str(folder / "libcuda.so.1"), *sources], check=True)
 
     folder = once("gpu_lab", build)
