@@ -2,17 +2,16 @@
 
 import itertools
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from processor_time import processor_time, snakemake_alone
 from project import ROOT, SHORT
 
 from vicinal.analysis.claims import CLAIMS
@@ -134,26 +133,6 @@ def test_again_there_is_nothing_to_do_and_torch_is_not_loaded(finished, tmp_path
     with processor_time() as again:
         assert "nothing to do" in finished.reproduce(library=tmp_path, warm=False).stdout
     assert again() < 4 * snakemake_alone()  # 1.3 times where nothing else runs
-
-
-@contextmanager
-def processor_time():
-    """Yield what gives the processor time, in seconds, of the processes that were started and ended in the block."""
-
-    def seconds():
-        times = os.times()
-        return times.children_user + times.children_system
-
-    before, spent = seconds(), []
-    yield lambda: spent[0]
-    spent.append(seconds() - before)
-
-
-def snakemake_alone():
-    """Return the processor time that only loading Snakemake takes: a unit that fits the machine and what else runs."""
-    with processor_time() as spent:
-        subprocess.run([sys.executable, "-c", "import snakemake.cli"], check=True)
-    return spent()
 
 
 def test_snakemakes_own_report_has_the_figures_with_captions(finished, tmp_path):
