@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="JSON with everything that was measured")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
-    peaks = {precision: product_flops(dtype) for precision, dtype in DTYPES.items()}
+    peaks = {precision: convolution_flops(dtype) for precision, dtype in DTYPES.items()}
     rows = [row for pair in args.pairs for row in measure(pair, args.steps, args.repeats, peaks)]
     goals = check_goals(rows)
     found = {
@@ -155,7 +155,7 @@ def check_goals(rows: list[dict]) -> list[dict]:
     return goals
 
 
-def product_flops(dtype: torch.dtype, channels: int = 256, calls: int = 8) -> float:
+def convolution_flops(dtype: torch.dtype, channels: int = 256, calls: int = 8) -> float:
     """Return the floating-point operations a CPU second of a large convolution, at best.
 
     Not of a product of matrices: in fp32 this goes to MKL, which is less than half as fast on AMD's processors.
