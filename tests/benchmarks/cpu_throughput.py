@@ -3,8 +3,10 @@
 
 Times are CPU times, so that other jobs on the machine matter little, and the ways take turns, so that all see the same
 machine. The engine makes its batches as it goes; the bare loop gets them ready-made. In fp32 it is timed in both memory
-layouts with the teacher as it is, and the engine must be so many times as fast as the faster one. In each precision it
-is timed with the engine's own folded teacher too: that shows what the engine costs. Exits with 1 if a goal is missed.
+layouts with the teacher as it is. Where ``auto`` takes bf16, the engine must be so many times as fast as the faster of
+them; on any CPU, what ``auto`` takes must be the faster precision. In each precision the bare loop is timed with the
+engine's own folded teacher too: that shows what the engine costs. bf16 is left out where the CPU only emulates it.
+Exits with 1 if a goal is missed.
 """
 
 import argparse
@@ -41,7 +43,9 @@ BARE, FOLDED, ENGINE = "bare loop", "bare loop, folded teacher", "engine"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # Pair of networks → students of its largest cohort.
 PAIRS = {"resnet20:resnet8": 8, "resnet56:resnet20": 4}
-# The engine against the bare loop in fp32: by students, the least ratio. Where the CPU has bf16.
+# Below this share of the speed in fp32, bf16 is emulated.
+EMULATED = 1 / 3
+# The engine against the bare loop in fp32: by students, the least ratio. Where auto takes bf16.
 GATE, FASTER = "resnet20:resnet8", {1: 1.5, 8: 3.0}
 # The most that the engine may take of the time of a bare loop in the same precision.
 OVERHEAD = 1.05
@@ -78,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def measure(pair: str, steps: int, repeats: int, peaks: dict[str, float]) -> list[dict]:
-    """Return a row for each way to train a pair: the bare loop and the engine, in fp32 and in what ``auto`` takes."""
+    """Return a row for each way to train a pair: the bare loop and the engine, in fp32 and in bf16."""
     teacher_name, student = pair.split(":")
     data = random_images(BATCH * steps)
     plain = to_device(random_teacher(teacher_name, data["train"]), CPU)
@@ -88,7 +92,8 @@ def measure(pair: str, steps: int, repeats: int, peaks: dict[str, float]) -> lis
         (BARE, "fp32", 1): bare_way(batches, student, plain),
         (f"{BARE}, contiguous", "fp32", 1): bare_way(batches, student, plain, torch.contiguous_format),
     }
-    for precision in sorted({"fp32", auto_precision(CPU, lambda: cost)}, reverse=True):
+    auto = auto_precision(CPU, lambda: cost)
+    for precision in ("fp32", "bf16") if peaks["bf16"] > EMULATED * peaks["fp32"] else ("fp32",):
         numerics = Numerics(precision)
         frozen = numerics.freeze(copy.deepcopy(plain))
         ways[FOLDED, precision, 1] = bare_way(batches, student, frozen, numerics=numerics)
@@ -104,7 +109,7 @@ def measure(pair: str, steps: int, repeats: int, peaks: dict[str, float]) -> lis
     bare = min(seconds for (way, _, _), seconds in medians.items() if way not in (FOLDED, ENGINE))
     return [
         {
-            "pair": pair, "way": way, "precision": precision, "students": students,
+            "pair": pair, "way": way, "precision": precision, "auto": precision == auto, "students": students,
             "images_per_second": students * BATCH / seconds,
             "ratio": students * bare / seconds,
             "share_of_peak": step_work(teacher_name, student, students, precision).flops / seconds / peaks[precision],
@@ -141,14 +146,22 @@ def engine_way(
 def check_goals(rows: list[dict]) -> list[dict]:
     """Return each goal that the rows can be held against: ``what``, ``value``, ``goal``, and whether it ``holds``."""
     goals = []
-    for row in (row for row in rows if row["way"] == ENGINE):
+    engine = [row for row in rows if row["way"] == ENGINE]
+    for row in engine:
         pair, precision, students = row["pair"], row["precision"], row["students"]
         if students == 1:
             [bare] = [r for r in rows if (r["pair"], r["way"], r["precision"]) == (pair, FOLDED, precision)]
             overhead = bare["ratio"] / row["ratio"]
             what = f"{pair}, {precision}: time of the engine / of the bare loop with a folded teacher"
             goals.append({"what": what, "value": overhead, "goal": OVERHEAD, "holds": overhead <= OVERHEAD})
-        if (pair, precision) == (GATE, "bf16") and students in FASTER:
+        if not row["auto"]:
+            [taken] = [r for r in engine if r["auto"] and (r["pair"], r["students"]) == (pair, students)]
+            gain = taken["ratio"] / row["ratio"]
+            what = (
+                f"{pair}, {students} at once: times as fast in {taken['precision']}, as auto takes, as in {precision}"
+            )
+            goals.append({"what": what, "value": gain, "goal": 1.0, "holds": gain >= 1})
+        elif (pair, precision) == (GATE, "bf16") and students in FASTER:
             what = f"{pair}, {precision}, {students} at once: times as fast as the bare loop in fp32"
             least = FASTER[students]
             goals.append({"what": what, "value": row["ratio"], "goal": least, "holds": row["ratio"] >= least})

@@ -154,8 +154,7 @@ class Execution(Section):
     threads: Int = Field(1, ge=1, description="CPU threads of a training or evaluation job")
     precision: Literal["auto", "fp32", "tf32", "bf16"] = Field(
         "auto",
-        description="of trainings; auto: bf16 on a GPU that has it, and on a CPU that has it where the network gains; "
-        "else fp32",
+        description="of trainings; auto: bf16 on a GPU that has it, and on a CPU where the network gains; else fp32",
     )
     deterministic: bool = Field(False, description="the same bits in every run, also on a GPU (slower)")
     compile: Literal["auto", "on", "off"] = Field(

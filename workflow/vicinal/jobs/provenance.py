@@ -82,19 +82,13 @@ def _device(name: str) -> dict[str, Any]:
 
 def cpu_model() -> str:
     """Return the name of the processor."""
-    if not (found := _cpuinfo()):
+    if not (found := cpu_info()):
         return platform.processor()
     return found.get("model name", platform.machine())
 
 
-def cpu_flags() -> set[str]:
-    """Return the instruction sets of the processor as Linux names them, e.g. ``avx512_bf16``; empty elsewhere."""
-    found = _cpuinfo()
-    return set(found.get("flags", found.get("Features", "")).split())  # on x86, on Arm
-
-
-def _cpuinfo() -> dict[str, str]:
-    """Return what Linux says of the first core; empty elsewhere."""
+def cpu_info() -> dict[str, str]:
+    """Return what ``/proc/cpuinfo`` says of the first core; empty where there is none."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except FileNotFoundError:

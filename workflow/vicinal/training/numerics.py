@@ -88,7 +88,7 @@ def add_numerics_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="auto: bf16 on a GPU that has it, and on a CPU that has it for networks that gain by it; else fp32",
+        help="auto: bf16 on a GPU that has it, and on a CPU where the network gains; else fp32",
     )
     parser.add_argument("--deterministic", action="store_true", help="the same bits in every run, also on a GPU")
     parser.add_argument(

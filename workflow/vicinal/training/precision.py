@@ -7,12 +7,10 @@ from typing import Any
 import torch
 
 from vicinal.data.store import DataStore
-from vicinal.jobs.provenance import cpu_flags
+from vicinal.jobs.provenance import cpu_info
 from vicinal.models.cost import Cost, Costs, shipped_costs
 from vicinal.results import PLAN
 
-# Of a CPU that multiplies bf16 natively: x86 (AVX512-BF16, AMX) and Arm.
-BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 # A CPU takes bf16 for networks of at least so many multiply-accumulates an image, and so many for each number that is
 # kept for the backward pass. Smaller networks gain nothing from it, and depthwise convolutions lose: see speed.md.
 LEAST_MACS, LEAST_MACS_A_NUMBER = 3_000_000, 35
@@ -27,10 +25,21 @@ def auto_precision(device: torch.device, cost: Callable[[], Cost] | None = None)
     """
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if cost is None or not BF16_FLAGS & cpu_flags():
+    if cost is None or not has_fast_bf16(cpu_info()):
         return "fp32"
     found = cost()
     return "bf16" if found.macs >= max(LEAST_MACS, LEAST_MACS_A_NUMBER * found.activations) else "fp32"
+
+
+def has_fast_bf16(cpu: Mapping[str, str]) -> bool:
+    """Return whether a CPU multiplies bf16 faster than float32, by what ``/proc/cpuinfo`` says of it.
+
+    AMX and Arm's bf16 do, and AVX512-BF16 does on AMD. Intel's takes longer than float32 (speed.md).
+    """
+    flags = set(cpu.get("flags", cpu.get("Features", "")).split())  # on x86, on Arm
+    if {"amx_bf16", "bf16"} & flags:
+        return True
+    return "avx512_bf16" in flags and cpu.get("vendor_id") != "GenuineIntel"
 
 
 def network_cost(spec: Mapping[str, Any], store: DataStore, results: Path) -> Cost:
