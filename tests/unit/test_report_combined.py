@@ -1,4 +1,4 @@
-"""The report of several experiments: side by side, agreement in words, links, hostile names, the script."""
+"""The report of several experiments: side by side, sentences on agreement, links, hostile names, the script."""
 
 import hashlib
 import json

@@ -82,7 +82,7 @@ def test_a_collection_and_its_experiments_are_named_too():
     [{"name": "digits+epochs1"}, {"name": "digits", "variant_of": "digits"}, {"name": "a+b", "variant_of": "c"}],
 )
 def test_nobody_names_an_experiment_like_a_variant(names):
-    with pytest.raises(VicinalError, match=r"what stands behind a \+ is what --set changed"):
+    with pytest.raises(VicinalError, match=r"the part after a \+ is what --set changed"):
         validate({**DIGITS, **names}, "own.yaml")
 
 

@@ -100,15 +100,15 @@ COLUMNS = {
     "low_bonferroni": Entry("see unit", "lower end of the interval corrected over the primary tests"),
     "high_bonferroni": Entry("see unit", "upper end of the interval corrected over the primary tests"),
     "unit": Entry("", "unit of the numbers of the row: points (percentage points), nats, fold (a ratio), or none"),
-    "finding": Entry("", "what was found, in words with numbers"),
+    "finding": Entry("", "a sentence on what was found"),
     "threshold": Entry("see unit", "what the estimand has to exceed"),
     "p": Entry("", "one-sided p-value: the estimand is not above the threshold"),
     "p_holm": Entry("", "p corrected by Holm's method over the secondary tests of the claim"),
     "verdict": Entry("", "reproduced, not reproduced, inconclusive, not testable here or not judged"),
-    "reason": Entry("", "why, in words"),
-    "warning": Entry("", "what to keep in mind, in words"),
+    "reason": Entry("", "a sentence on why"),
+    "warning": Entry("", "a sentence on what to keep in mind"),
 }  # fmt: skip
-# The values of the column ``metric``, by the first table that has them. All at softmax temperature 1 unless said.
+# The values of the column ``metric``, by the first table that has them. All at softmax temperature 1 unless stated.
 METRICS = {
     "metrics": {
         "accuracy": Entry("fraction", "share of right answers"),

@@ -117,7 +117,7 @@ def _by_model(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def _label(setting: dict[str, Any]) -> str:
-    """Return a model in words: ``KD + mixup, resnet8 → resnet8_narrow, T = 2``."""
+    """Return a model as text: ``KD + mixup, resnet8 → resnet8_narrow, T = 2``."""
     model = f"{setting['teacher']} → {setting['model']}" if setting["teacher"] else setting["model"]
     method = "Teacher" if setting["role"] == "teacher" else METHOD_NAMES.get(setting["method"], setting["method"])
     names = {"temperature": "T", "alpha": "α", "teacher_mixup_alpha": "teacher's α", "logit_scale": "logit scale"}

@@ -40,7 +40,7 @@ def runs_context(metrics: pd.DataFrame) -> dict[str, Any]:
         ``best``: max, min or None.
         ``runs``: one row a model (``id``, ``name``, ``seed``, ``settings``, ``values``). ``ood``: whether other data
         were told apart. ``summary``: one row a setting (``name``, ``settings``, ``n``, ``means``, ``sds``). A ``name``
-        says the setting in words. Numbers are in the unit of the heading, NaN if there is none; every list is in the
+        describes the setting. Numbers are in the unit of the heading, NaN if there is none; every list is in the
         order of the headings. ``recipe``: the settings of data and recipe with their values.
     """
     table = plain_text(metrics)
@@ -85,7 +85,7 @@ def runs_context(metrics: pd.DataFrame) -> dict[str, Any]:
 
 
 def _name(own: dict[str, str], headings: dict[str, str]) -> str:
-    """Return a run's settings in words: ``resnet14 → resnet8, KD + mixup, T = 2``."""
+    """Return a run's settings as text: ``resnet14 → resnet8, KD + mixup, T = 2``."""
     method = METHOD_NAMES.get(own["method"], own["method"])
     if own["role"] == TEACHER:
         method = "teacher" if own["method"] == "ce" else f"teacher, {method}"

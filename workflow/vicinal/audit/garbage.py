@@ -140,7 +140,7 @@ def _item(kind: str, path: Path) -> Item:
 
 
 def _newest(path: Path) -> float:
-    """Return when something in ``path`` was changed last, s since 1970; infinity where it is gone by now."""
+    """Return when something in ``path`` was changed last, s since 1970; infinity where it was removed since."""
     inside = list(_statuses(path))
     own = _status(path)  # last, since a file that vanishes from a folder changes the folder's time
     return max(status.st_mtime for status in [*own, *inside]) if own else math.inf

@@ -60,10 +60,10 @@ def check_variant(name: str, variant_of: str | None) -> None:
     """Refuse a name with a + where no run with ``--set`` gave it: ValueError."""
     root, plus, _ = name.partition(PLUS)
     if variant_of != (root if plus else None):
-        said = f"variant_of: {variant_of!r}" if variant_of is not None else "no variant_of"
+        found = f"variant_of: {variant_of!r}" if variant_of is not None else "no variant_of"
         raise ValueError(
-            f"name: {name!r} with {said}: what stands behind a + is what --set changed, and variant_of is what stands "
-            "before it; leave out both"
+            f"name: {name!r} with {found}: the part after a + is what --set changed, and variant_of is the part before "
+            "it; leave out both"
         )
 
 

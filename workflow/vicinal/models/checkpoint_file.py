@@ -109,7 +109,7 @@ def _content(path: Path) -> Any:
         kind = next((kind for beginning, kind in OTHERS.items() if text.startswith(beginning)), None)
         raise _ContentError(kind or "neither a safetensors file nor one that torch saved")
     try:
-        # An open file, since torch goes by the ending of a path.
+        # An open file, since torch chooses the format by the ending of a path.
         with path.open("rb") as file, torch.serialization.safe_globals(HARMLESS):
             return torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, MemoryError):

@@ -20,7 +20,7 @@ def given_teachers(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> list[
 
 
 def missing_files(artefacts: Artefacts, changes: Mapping[Ref, Change]) -> list[Problem]:
-    """Return which files that a run would read are gone by now; those that never existed are reported earlier."""
+    """Return which files that a run would read were removed since; those that never existed are reported earlier."""
     needed = {teacher.file for teacher in given_teachers(artefacts, changes)}
     return [
         Problem(f"{field}: {path}: not there any more: put it back, or name another file", (name,))

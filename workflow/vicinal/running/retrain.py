@@ -25,7 +25,7 @@ def retrain(plans: Iterable[Plan], patterns: list[str], results: Path) -> None:
     """Say which finished models are to be trained anew, ask on a terminal whether to do it, and mark them.
 
     Patterns are of ids, as a shell's; a cohort stands for all its students. Raises VicinalError: there is no such
-    model, or the user said no; nothing is marked.
+    model, or the user declined; nothing is marked.
     """
     chosen = find_models(plans, patterns, results)
     models = [record for _, records in chosen for record in records]

@@ -30,10 +30,10 @@ FAILED = {"BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "TIME
 
 def why_not_now(message: str, has_jobs: Callable[[], bool]) -> str | None:
     """Return why Slurm takes no job now, by the plugin's message; None if it will not take this one later either."""
-    said = message.partition("The error message was '")[2].partition("    sbatch call:")[0]
-    if found := re.search(LIMIT, said) or re.search(BUSY, said, re.IGNORECASE):
+    reason = message.partition("The error message was '")[2].partition("    sbatch call:")[0]
+    if found := re.search(LIMIT, reason) or re.search(BUSY, reason, re.IGNORECASE):
         return found[0]
-    return SOME_LIMIT if SOME_LIMIT in said and not re.search(ANY_LIMIT, said) and has_jobs() else None
+    return SOME_LIMIT if SOME_LIMIT in reason and not re.search(ANY_LIMIT, reason) and has_jobs() else None
 
 
 def _queue(*options: str) -> list[str]:

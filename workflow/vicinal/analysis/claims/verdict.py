@@ -37,10 +37,10 @@ COLUMNS = [
 class Test:
     """One number over seeds and the threshold that it has to exceed.
 
-    Its numbers are fractions and logarithms, its rows have them in its ``unit``. ``says`` says in words what was found,
-    with {} for the effect; ``scale`` explains the threshold. A ``descriptive`` test has no p-value. A primary test may
-    have preconditions, ``requires``: tests whose ``otherwise`` says what is the case where they fail. ``barred`` says
-    why no numbers could decide it.
+    Its numbers are fractions and logarithms, its rows have them in its ``unit``. ``says`` is a sentence on what was
+    found, with {} for the effect; ``scale`` explains the threshold. A ``descriptive`` test has no p-value. A primary
+    test may have preconditions, ``requires``: tests whose ``otherwise`` says what is the case where they fail.
+    ``barred`` says why no numbers could decide it.
     """
 
     __test__ = False  # not for pytest
@@ -102,7 +102,7 @@ class Test:
 
     @property
     def finding(self) -> str:
-        """What was found, in words; empty where there is an obstacle."""
+        """A sentence on what was found; empty where there is an obstacle."""
         return "" if self.obstacle else (self.says or f"{self.estimand}: {{}}").format(self.effect)
 
     @property

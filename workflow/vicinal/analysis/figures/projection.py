@@ -66,7 +66,7 @@ def draw(data: pd.DataFrame) -> panels.Drawn:
         "through the means of the three classes, in the manner of Müller et al. 2019. Triangle: these means, and where "
         "the features of mixed inputs would lie on average for a network linear between the classes. Every network has "
         "its own plane, scaled to a root mean square distance of 1 of the means from their centre. Classes: the two "
-        "with the most vicinal pairs between them, and the third with the most pairs to these; no model has a say. "
+        "with the most vicinal pairs between them, and the third with the most pairs to these; no model decides. "
         f"{listed}The same {points.get('clean', 0)} images and {points.get('mixed', 0)} mixed inputs for all networks; "
         f"{next(iter(runs.by_pair(data)))}, seed {data['seed'].dropna().min():g}. "
         f"{sentences.trained(data)}{sentences.interval(data['n'])}"

@@ -22,7 +22,7 @@ def each(sentences: dict[str, str]) -> str:
 
 
 def by_method(rows: pd.DataFrame, what: str, form: str, unit: str = "", column: str = "mean") -> str:
-    """Return the mean of a column by method in words, e.g. ``accuracy CE 70.1, KD 71.3 %``; empty without a number."""
+    """Return the mean of a column by method as text, e.g. ``accuracy CE 70.1, KD 71.3 %``; empty without a number."""
     means = rows.groupby("method")[column].mean().dropna()
     values = [f"{style.LABELS[method]} {number(means[method], form)}" for method in style.ordered(means.index)]
     return f"{what} {', '.join(values)}{unit}" if values else ""

@@ -1,4 +1,4 @@
-"""Class similarity as a teacher tells it: on clean images, on mixed ones, and on the linear mixture."""
+"""Class similarity in a teacher's answers: to clean images, to mixed ones, and in the linear mixture."""
 
 from functools import partial
 
@@ -76,7 +76,7 @@ def draw(data: pd.DataFrame) -> panels.Drawn:
 
     rho, one = data.dropna(subset="rho").drop_duplicates("kind"), data["n"].max() == 1
     values = [f"{LABELS[row.kind].lower()} ρ = {number(row.rho, '.2f')}" for row in rho.itertuples()]
-    said = f"Rank correlation with the matrix of mixed inputs: {', '.join(values)}."
+    ranks = f"Rank correlation with the matrix of mixed inputs: {', '.join(values)}."
     seeds = "one seed" if one else sentences.seeds(data.groupby("kind")["n"].max())
     order = "superclass (lines between them)" if superclass.notna().all() else "label"
     below = (
@@ -85,12 +85,12 @@ def draw(data: pd.DataFrame) -> panels.Drawn:
         "the one-sided Mantel permutation test. "
     )
     return figure, (
-        f"{said if values else ''}\nClass similarity as teacher {data['teacher'].iloc[0]} tells it on the test split "
-        f"at T = {SIMILARITY_TEMPERATURE:g}: probability of each other class (columns; rows add up to 1) for images of "
-        f"a class (rows), mean over seeds ({seeds}). Clean: mean answer to images of the class. Mixed: answer to a "
-        "mixed image (λ in 0.45 to 0.55, different classes) over the classes that are not its sources, with the weight "
-        "of the source of the row's class; linear mixture: the same of λ·p(x_i) + (1 − λ)·p(x_j). One logarithmic "
-        f"colour scale; white: diagonal, and what no image bears on. Classes by {order}. "
+        f"{ranks if values else ''}\nClass similarity in the answers of teacher {data['teacher'].iloc[0]}, on the test "
+        f"split at T = {SIMILARITY_TEMPERATURE:g}: probability of each other class (columns; rows add up to 1) for "
+        f"images of a class (rows), mean over seeds ({seeds}). Clean: mean answer to images of the class. Mixed: "
+        "answer to a mixed image (λ in 0.45 to 0.55, different classes) over the classes that are not its sources, "
+        "with the weight of the source of the row's class; linear mixture: the same of λ·p(x_i) + (1 − λ)·p(x_j). One "
+        f"logarithmic colour scale; white: diagonal, and entries without an image. Classes by {order}. "
         f"{below if values else ''}{listed if len(names) <= NAMED else ''}"
         f"{'One seed: no interval is shown.' if one else ''}"
     )

@@ -68,7 +68,7 @@ def look() -> AbstractContextManager:
 
 
 def arrange(figure: Figure) -> None:
-    """Lay a figure out, once and for all."""
+    """Lay a figure out, and keep this layout."""
     with look():
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
