@@ -32,9 +32,9 @@ def auto_precision(device: torch.device, cost: Callable[[], Cost] | None = None)
 
 
 def has_fast_bf16(cpu: Mapping[str, str]) -> bool:
-    """Return whether a CPU multiplies bf16 faster than float32, by what ``/proc/cpuinfo`` says of it.
+    """Return whether a CPU is taken to multiply bf16 faster than float32, by what ``/proc/cpuinfo`` says of it.
 
-    AMX and Arm's bf16 do, and AVX512-BF16 does on AMD. Intel's takes longer than float32 (speed.md).
+    Measured (speed.md): AVX512-BF16 is faster on AMD and slower on Intel. AMX and Arm's bf16 are assumed to be faster.
     """
     flags = set(cpu.get("flags", cpu.get("Features", "")).split())  # on x86, on Arm
     if {"amx_bf16", "bf16"} & flags:
