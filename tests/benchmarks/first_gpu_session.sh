@@ -45,5 +45,7 @@ part compiled 90 $tests -k compiled
 part rounding 90 python3 $benchmarks/rounding.py --seeds 2 --output "$logs/rounding.json"
 part photos 110 python3 $benchmarks/photo_training.py --photos 1024 --batch 128 --epochs 2 --repeats 1 \
     --output "$logs/photos.json"
+part photos-8 60 python3 $benchmarks/photo_training.py --photos 1024 --batch 128 --epochs 2 --repeats 1 --threads 8 \
+    --output "$logs/photos-8.json"
 part profile-1 40 python3 $benchmarks/gpu_profile.py --students 1 --output "$logs/profile-1.json"
 echo "== $SECONDS s in all; everything is in $output/session.tar.gz"

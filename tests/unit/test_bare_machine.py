@@ -64,10 +64,10 @@ def test_a_first_session_keeps_what_it_found_and_goes_on_after_a_failure(tmp_pat
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
     command = [str(session), str(tmp_path / "found")]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path).stdout
-    assert re.findall(r"ended with (\d+)", shown) == ["0", "7", *["0"] * 7]
+    assert re.findall(r"ended with (\d+)", shown) == ["0", "7", *["0"] * 8]
     with tarfile.open(tmp_path / "found" / "session.tar.gz") as archive:
         logs = [name for name in archive.getnames() if name.endswith(".log")]
-    assert len(logs) == 9
+    assert len(logs) == 10
     started = seen.read_text().split()
     scripts = {word for word in started if word.endswith(".py")}
     assert len(scripts) == 2 + len(BENCHMARKS)

@@ -25,18 +25,19 @@ CPU_CALL = 75e-6  # seconds a layer and pass
 CPU_MACS = 30e9  # multiply-accumulates a second and thread
 # Grouped and depthwise convolutions are slower by these factors.
 CPU_SLOWER = {"mobilenet_v2": 2.5, "shufflenet_v1": 2.5, "shufflenet_v2": 2.0}
-# Within 16 % of what was measured on one H100 for resnet32x4 → resnet8x4, 32x32 images at batch 64, a step as one CUDA
-# graph, with 1, 4 and 8 students (workflow/docs/speed.md); too long by up to 2.2 times for cohorts of resnet20. Calls
-# and operations overlap there; the rate is a bound for large networks.
-GPU_CALL = 25e-6
-GPU_MACS = 45e12
+# Measured on one H200 (2026) over three pairs of CIFAR networks with 1, 4 and 8 students at batch 64, and ResNet-34 →
+# ResNet-18 at 224x224, each within a factor 1.25 (workflow/docs/speed.md). A layer waits for the one before it; the
+# students of a cohort wait at the same time.
+GPU_WAIT = 9e-6  # seconds a layer and pass, shared by the students of a cohort
+GPU_CALL = 6e-6  # seconds a layer and pass
+GPU_MACS = 115e12  # multiply-accumulates a second
 # Seconds on the CPU for metrics and tables: of a job's first model (libraries load), of a model, of a pair, of a
 # probability.
 FIRST, A_MODEL, A_PAIR, A_VALUE = 0.5, 0.05, 5e-6, 2e-7
 
 STATED = {
     "cpu": f"operations at the stated rate of {2 * CPU_MACS / 1e9:.0f} GFLOP/s a thread",
-    "cuda": f"layers at the stated {GPU_CALL * 1e6:.0f} µs a call (one H100)",
+    "cuda": f"layers at the stated {(GPU_WAIT + GPU_CALL) * 1e6:.0f} µs a call (one H200)",
 }
 
 
@@ -50,11 +51,12 @@ class Machine:
 
 
 class Passes(NamedTuple):
-    """Forward passes of one network: its architecture, and how many images in how many batches it sees."""
+    """Forward passes of networks of one architecture; the images and batches are those of all together."""
 
     model: Mapping[str, Any]
     images: float
     batches: float
+    cohort: int = 1  # networks that a GPU computes at the same time
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,9 @@ class Work:
         priced = [(passes, costs.of(passes.model, *self.image)) for passes in self.passes]
         calls = sum(cost.calls * passes.batches for passes, cost in priced)
         if machine.kind == "cuda":
+            waits = sum(cost.calls * passes.batches / passes.cohort for passes, cost in priced)
             macs = sum(cost.macs * passes.images for passes, cost in priced)
-            return max(calls * GPU_CALL, macs / GPU_MACS) + self.host
+            return waits * GPU_WAIT + calls * GPU_CALL + macs / GPU_MACS + self.host
         slowed = sum(
             cost.macs * passes.images * CPU_SLOWER.get(passes.model.get("network", passes.model["family"]), 1.0)
             for passes, cost in priced
@@ -99,7 +102,7 @@ def training_work(spec: Mapping[str, Any], models: int, shape: Shape, pairs: int
     # While the head is trained alone, the rest of the network only answers.
     steps = models * (STEP + recipe.get("head_epochs", 0) / epochs)
     passes = [
-        Passes(spec["model"], steps * images, steps * batches),
+        Passes(spec["model"], steps * images, steps * batches, models),
         Passes(spec["model"], validations * shape.validation, validations * ceil(shape.validation / BATCH)),
     ]
     if teacher:
