@@ -150,6 +150,16 @@ def test_without_output_it_writes_beside_the_tables(folder):
     assert {"claims.parquet", "report.html", "figures"} <= {path.name for path in folder.iterdir()}
 
 
+PUBLISHED = [path.parent for path in sorted((ROOT / "results/published").glob("*/metrics.parquet"))]
+
+
+@pytest.mark.parametrize("published", PUBLISHED, ids=lambda path: path.name)
+def test_published_tables_give_the_published_claims_again(published, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "FIGURES", FEW)
+    assert main("--from", published, "--output", tmp_path / "new") == 0
+    assert (tmp_path / "new" / "claims.md").read_bytes() == (published / "claims.md").read_bytes()
+
+
 def test_a_missing_table_leaves_out_what_needs_it(folder, capsys, monkeypatch):
     monkeypatch.setattr(report, "FIGURES", ("similarity", "inheritance"))
     (folder / "figures").mkdir()
