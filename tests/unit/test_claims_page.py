@@ -37,16 +37,17 @@ def test_a_sentence_is_in_natural_units_and_its_numbers_stand_in_the_table():
         ~((metrics["method"] == "kd_mixup") & (metrics["metric"] == "oe")), metrics["value"] * 5))})  # fmt: skip
     found = found[found["claim"] == "C4-CE"]
     row, primary = (found[found["kind"] == kind].iloc[0] for kind in ("verdict", "primary"))
-    effect = f"{number(primary['estimate'])}-fold [{number(primary['low'])}, {number(primary['high'])}]"
+    ratio = f"{number(primary['estimate'])}-fold [{number(primary['low'])}, {number(primary['high'])}]"
+    effect = f"the overconfidence of CE is {ratio} that of KD + mixup"
     assert row["verdict"] == NOT_REPRODUCED
     assert row["reason"] == (
-        f"{primary['cell']}: overconfidence falls {effect}; the claim needs more than 3.16-fold "
+        f"{primary['cell']}: {effect}; the claim needs more than 3.16-fold "
         "(√10, half an order of magnitude on the log scale)"
     )
     assert 1 < primary["low"] < primary["high"] < primary["threshold"]
     [line] = scorecard(found)
     assert line == {
-        "claim": f"C4-CE: {row['title']}", "verdict": NOT_REPRODUCED, "effect": f"overconfidence falls {effect}",
+        "claim": f"C4-CE: {row['title']}", "verdict": NOT_REPRODUCED, "effect": effect,
         "needed": "> 3.16-fold", "seeds": "5",
     }  # fmt: skip
     assert f"| {number(primary['estimate'])} | [{number(primary['low'])}" in markdown(found)

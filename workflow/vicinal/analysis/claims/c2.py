@@ -49,7 +49,8 @@ def _test(
     where = ", ".join((["train pairs"] if split == "train" else []) + (["λ ≈ 1/2"] if pairs == "different" else []))
     other_name, matched = METHOD_NAMES.get(versus, versus), ", temperature-matched" if name == _MATCHED else ""
     estimand = f"L_NL({other_name}) − L_NL(student){matched}"
-    says = f"non-linearity is {{}} lower than that of {'the teacher' if versus == 'teacher' else other_name}{matched}"
+    whose = "the teacher" if versus == "teacher" else other_name
+    says = f"the non-linearity of {whose} minus that of the student is {{}}{matched}"
     cell = runs.label(s, versus) + (f", {where}" if where else "")
     return Test(cell, estimand, sample, unit=NATS, says=says, primary=primary, warning=_pretrained(runs, s))
 

@@ -49,8 +49,9 @@ def _test(runs: Runs, s: Setting, method: str, threshold: float, primary: bool =
     warning = "" if sample.needs or not sample.seeds else _under_confident(runs, s, other, sample.seeds, cell)
     return Test(
         cell, f"OE({METHOD_NAMES[method]}) / OE(KD + mixup)", sample, threshold=threshold, unit=FOLD,
-        says="overconfidence falls {}", scale="√10, half an order of magnitude on the log scale", primary=primary,
-        warning=warning, requires=(_above_floor(runs, other),) if primary else (),
+        says=f"the overconfidence of {METHOD_NAMES[method]} is {{}} that of KD + mixup",
+        scale="√10, half an order of magnitude on the log scale", primary=primary, warning=warning,
+        requires=(_above_floor(runs, other),) if primary else (),
     )  # fmt: skip
 
 
