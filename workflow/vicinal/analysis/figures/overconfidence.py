@@ -15,6 +15,7 @@ BASELINES = ("ce", "ce_mixup", "kd")
 LINES = {1.0: "-", 10**0.5: "--", 10.0: ":"}
 BAND = 0.25  # between baselines at one temperature, where temperatures are 1 apart
 REACH, MARGIN = np.log(100), 0.2  # the axis ends at most this far beyond the means and the lines
+FARTHEST = np.log(100)  # means farther from 1× are drawn at the edge: they would press all others together
 
 
 def data(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -41,13 +42,16 @@ def draw(data: pd.DataFrame) -> panels.Drawn:
     shown = runs.by_pair(data)
     temperatures = sorted(data["temperature"].unique(), key=runs.position)
     methods = [method for method in BASELINES if method in set(data["method"])]
-    panel = partial(_panel, temperatures=temperatures, methods=methods)
+    far = data["mean"].abs() > FARTHEST
+    means = pd.Series([*data["mean"].clip(-FARTHEST, FARTHEST), *np.log(list(LINES))])
+    ends = pd.concat([means, data["low"], data["high"]]).clip(
+        means.min() - REACH * (not far.any()), means.max() + REACH
+    )
+    low, high = min(ends.min(), -np.log(10)) - MARGIN, ends.max() + MARGIN
+    panel = partial(_panel, temperatures=temperatures, methods=methods, edges=(low + MARGIN, high - MARGIN))
     options = {"height": 0.5 + 0.42 * len(temperatures), "sharex": True, "sharey": True}
     figure = panels.facets(shown, panel, "OE / OE of KD + mixup", "T of distillation", **options)
     style.legend_below(figure, style.handles(methods, linestyle="-"), columns=3)
-    means = pd.Series([*data["mean"], *np.log(list(LINES))])
-    ends = pd.concat([means, data["low"], data["high"]]).clip(means.min() - REACH, means.max() + REACH)
-    low, high = min(ends.min(), -np.log(10)) - MARGIN, ends.max() + MARGIN
     figure.axes[0].set(xscale="log", xlim=np.exp([low, high]))
     locator = LogLocator(numticks=8 // min(3, len(shown)) + 1)
     figure.axes[0].xaxis.set(major_locator=locator, major_formatter="{x:g}×", minor_formatter=NullFormatter())
@@ -56,6 +60,7 @@ def draw(data: pd.DataFrame) -> panels.Drawn:
     nothing = f"; places empty because no seed is left: {empty}" if empty else ""
     left_out = "Open symbols: seeds with an OE of 0, which have no ratio, are left out (ratios left out: "
     cut = "Bars that leave the axis are cut. " if data["low"].min() < low or data["high"].max() > high else ""
+    cut += "Points at its edge lie beyond: their ratio is below 1/100 or above 100. " if far.any() else ""
     return figure, (
         f"{sentences.each_pair(data, _ahead)}\nOverconfidence error (OE, 15 bins, test split, at T = 1) of students "
         "trained by other methods, divided by that of students of KD + mixup, at each distillation temperature T; "
@@ -74,11 +79,14 @@ def _ahead(rows: pd.DataFrame) -> str:
     return f"KD + mixup is less overconfident, by the whole bar, than {', '.join(less)}" if less else ""
 
 
-def _panel(ax: Axes, rows: pd.DataFrame, temperatures: list[str], methods: list[str]) -> None:
+def _panel(
+    ax: Axes, rows: pd.DataFrame, temperatures: list[str], methods: list[str], edges: tuple[float, float]
+) -> None:
     for ratio, line in LINES.items():
         ax.axvline(ratio, color="0.3", linestyle=line, linewidth=0.8, zorder=1)
     for border in range(1, len(temperatures)):
         ax.axhline(border - 0.5, color="0.85", linewidth=0.5, zorder=0.5)
+    rows = rows.assign(mean=rows["mean"].clip(*edges))
     rows = rows.assign(**np.exp(rows[["mean", "low", "high"]].astype(float)))
     beside = rows["method"].map(methods.index) - (len(methods) - 1) / 2
     rows = rows.assign(place=rows["temperature"].map(temperatures.index) + BAND * beside, hollow=rows["zero"] > 0)

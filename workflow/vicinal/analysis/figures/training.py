@@ -6,7 +6,6 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogFormatter
 
 from vicinal.analysis.figures import panels, runs, sentences, style
 
@@ -51,7 +50,7 @@ def draw(data: pd.DataFrame) -> panels.Drawn:
 
     figure = panels.facets(shown, panel, "Epoch", columns=METRICS, sharex="row", sharey="col")
     figure.axes[0].set_yscale("log")
-    figure.axes[0].yaxis.set(major_formatter="{x:g}", minor_formatter=LogFormatter())
+    panels.log_ticks(figure.axes[0].yaxis, *figure.axes[0].get_ylim())
     entries = [
         Line2D([], [], label=f"Teacher {name}", color=colours[name], linestyle=(0, dashes[name] or None))
         for name in teachers

@@ -137,9 +137,14 @@ class _Walk:
             record = self.ledger.compare(output, upstream if is_trained else {}, remedy)
             self.ledger.check_listed(output, record.get(listing), found, what, remedy)
 
-    def _upstream(self, plan: Plan) -> dict[str, str | None]:
+    def _upstream(self, plan: Plan) -> dict[str, Any]:
         """Return the checksums of what an artefact must be made from, by the fields of its record."""
-        found = {name: value for ref in plan.upstream for name, value in self._made_from.get(ref, {}).items()}
+        others = plan.content["spec"].get("evaluation", {}).get("ood", {}) if plan.stage == "evaluations" else {}
+        refs = [ref for ref in plan.upstream if ref[1] not in others.values()]
+        found = {name: value for ref in refs for name, value in self._made_from.get(ref, {}).items()}
+        sums = {name: self._made_from.get(("data", id_), {}).get("data_sha256") for name, id_ in others.items()}
+        if sums and all(sums.values()):
+            found["ood_sha256"] = sums
         if plan.stage in ("cohorts", "evaluations") and all(stage != "teachers" for stage, _ in plan.upstream):
             found["teacher_sha256"] = None
         if plan.stage == "robustness":
