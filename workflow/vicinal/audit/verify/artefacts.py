@@ -141,7 +141,7 @@ class _Walk:
         """Return the checksums of what an artefact must be made from, by the fields of its record."""
         others = plan.content["spec"].get("evaluation", {}).get("ood", {}) if plan.stage == "evaluations" else {}
         refs = [ref for ref in plan.upstream if ref[1] not in others.values()]
-        found = {name: value for ref in refs for name, value in self._made_from.get(ref, {}).items()}
+        found: dict[str, Any] = {name: value for ref in refs for name, value in self._made_from.get(ref, {}).items()}
         sums = {name: self._made_from.get(("data", id_), {}).get("data_sha256") for name, id_ in others.items()}
         if sums and all(sums.values()):
             found["ood_sha256"] = sums
