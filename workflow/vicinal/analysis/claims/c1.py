@@ -61,8 +61,8 @@ def _similarity(runs: Runs, s: Setting) -> Test:
 def _warn(primary: Test, others: dict[str, Test]) -> None:
     """Add to a primary test which other tests say, by their intervals, the opposite of what it says."""
     opposite = [name for name, test in others.items() if primary.side * test.side < 0]
-    warnings = [f"{primary.cell}: {name} says the opposite" for name in opposite]
-    primary.warning = "; ".join(filter(None, (primary.warning, *warnings)))
+    say = f"{primary.cell}: {', '.join(opposite)} {'say' if len(opposite) > 1 else 'says'} the opposite"
+    primary.warning = "; ".join(filter(None, (primary.warning, say if opposite else "")))
 
 
 def _parts(runs: Runs, s: Setting) -> list[Test]:
