@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from vicinal.errors import VicinalError
 from vicinal.jobs import lock
-from vicinal.jobs.provenance import package_versions
+from vicinal.jobs.provenance import Stopwatch, package_versions, provenance
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -135,3 +135,8 @@ def test_pip_keeps_the_settings_of_where_packages_come_from_and_no_others(tmp_pa
         assert {name: settings.get(name) for name in kept} == kept
         # Those of this machine, if any, are of the kind that is kept.
         assert not settings.keys() & {"PIP_USER", "PIP_QUIET", "PIP_CONSTRAINT", "PIP_PREFIX", "PIP_TARGET"}
+
+
+def test_a_record_names_the_script_and_not_where_the_project_lies(monkeypatch):
+    monkeypatch.setattr("sys.argv", [str(ROOT / "workflow" / "scripts" / "plot.py"), "--output", "/elsewhere/a.pdf"])
+    assert provenance(Stopwatch())["command"] == "workflow/scripts/plot.py --output /elsewhere/a.pdf"

@@ -115,3 +115,10 @@ def test_the_verdicts_of_the_readme_are_those_that_are_published():
     table = page[page.index("| Claim | Verdict |") :].partition("\n\n")[0]
     assert len(table.splitlines()) == 2 + len(CLAIMS)
     assert f"{name}. -->\n{table}\n\n" in readme
+
+
+def test_what_is_published_names_no_folder_of_a_machine():
+    records = sorted((ROOT / "results/published").rglob("*.json"))
+    commands = [command for path in records for command in re.findall(r'"command": "([^"]*)"', path.read_text())]
+    assert commands
+    assert not [command for command in commands if re.search(r"(^|[ =])/", command)]

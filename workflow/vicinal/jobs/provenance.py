@@ -51,7 +51,8 @@ def provenance(watch: Stopwatch, device: Any = "cpu") -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": package_versions(),
         "git": git_revision(),
-        "command": " ".join(sys.argv),
+        # Without the folder that the project lies in: it tells nothing, and records are published.
+        "command": " ".join(sys.argv).removeprefix(f"{PACKAGE.parents[1]}/"),
     }
 
 
