@@ -178,3 +178,18 @@ def test_overconfidence_axis_does_not_follow_a_huge_interval():
     low, high = figure.axes[0].get_xlim()
     assert low > np.exp(data["mean"].min()) / 150 and high < np.exp(data["mean"].max()) * 150 + 10 * 150
     assert "Bars that leave the axis are cut." in caption
+
+
+def test_overconfidence_draws_a_ratio_far_from_one_at_the_edge():
+    """Else a baseline without any overconfidence presses all others together."""
+    tables = tables_of(grid(seeds=4))
+    table = tables["metrics"]
+    near, _, said = make("overconfidence", tables)
+    table.loc[(table["method"] == "ce") & (table["metric"] == "oe"), "value"] = 1e-9
+    data, figure, caption = make("overconfidence", tables)
+    assert data["mean"].min() < np.log(1e-5) < near["mean"].min()
+    low = figure.axes[0].get_xlim()[0]
+    assert 1 / 150 < low < 1 / 100
+    drawn = np.concatenate([np.asarray(points.get_offsets()) for points in figure.axes[0].collections])
+    assert min(x for x, _ in drawn if x > 0) == pytest.approx(1 / 100, rel=0.3)
+    assert "Points at its edge lie beyond" in caption and "Points at its edge" not in said

@@ -44,9 +44,8 @@ def draw(data: pd.DataFrame) -> panels.Drawn:
     methods = [method for method in BASELINES if method in set(data["method"])]
     far = data["mean"].abs() > FARTHEST
     means = pd.Series([*data["mean"].clip(-FARTHEST, FARTHEST), *np.log(list(LINES))])
-    ends = pd.concat([means, data["low"], data["high"]]).clip(
-        means.min() - REACH * (not far.any()), means.max() + REACH
-    )
+    reach = 0.0 if far.any() else REACH  # the edge is where points beyond it are drawn
+    ends = pd.concat([means, data["low"], data["high"]]).clip(means.min() - reach, means.max() + REACH)
     low, high = min(ends.min(), -np.log(10)) - MARGIN, ends.max() + MARGIN
     panel = partial(_panel, temperatures=temperatures, methods=methods, edges=(low + MARGIN, high - MARGIN))
     options = {"height": 0.5 + 0.42 * len(temperatures), "sharex": True, "sharey": True}
