@@ -1,21 +1,26 @@
 #!/usr/bin/env python
 """How fast the engine trains on a CPU, beside a bare PyTorch loop: CIFAR-sized images, batch 64, one thread.
 
-Times are CPU times, so that other jobs on the machine matter little, and the ways take turns, so that all see the same
-machine. The engine makes its batches as it goes; the bare loop gets them ready-made. In fp32 it is timed in both memory
-layouts with the teacher as it is. Where ``auto`` takes bf16, the engine must be so many times as fast as the faster of
-them; on any CPU, what ``auto`` takes must be the faster precision. In each precision the bare loop is timed with the
-engine's own folded teacher too: that shows what the engine costs. bf16 is left out where the CPU only emulates it.
-Exits with 1 if a goal is missed.
+Times are CPU times, so that other jobs on the machine matter little. Each way to train has a process of its own, and
+the ways take turns, so that all see the same machine. The bare loop is what plain PyTorch does, with ready-made batches
+and the teacher as it is; in fp32 it is timed in both memory layouts. The engine makes its batches as it goes, and keeps
+freed memory as every job does. Where ``auto`` takes bf16, it must be so many times as fast as the faster bare loop in
+fp32; on any CPU, what ``auto`` takes must be the faster precision. In each precision the bare loop is timed with the
+engine's folded teacher and memory too: that shows what the engine itself costs. bf16 is left out where the CPU only
+emulates it. Exits with 1 if a goal is missed.
 """
 
 import argparse
-import copy
 import json
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from roofline import step_work
@@ -31,15 +36,16 @@ from training_loops import (
 )
 
 from vicinal.files import write_json
+from vicinal.jobs.device import keep_freed_memory
 from vicinal.jobs.provenance import cpu_model
 from vicinal.models.cost import Costs
 from vicinal.models.registry import architecture
-from vicinal.training.inputs import Images, MixedBatch, to_device
+from vicinal.training.inputs import Images, to_device
 from vicinal.training.numerics import Numerics
 from vicinal.training.precision import auto_precision
 
 CPU = torch.device("cpu")
-BARE, FOLDED, ENGINE = "bare loop", "bare loop, folded teacher", "engine"
+BARE, CONTIGUOUS, FOLDED, ENGINE = "bare loop", "bare loop, contiguous", "bare loop, folded teacher", "engine"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # Pair of networks → students of its largest cohort.
 PAIRS = {"resnet20:resnet8": 8, "resnet56:resnet20": 4}
@@ -49,6 +55,16 @@ EMULATED = 1 / 3
 GATE, FASTER = "resnet20:resnet8", {1: 1.5, 8: 3.0}
 # The most that the engine may take of the time of a bare loop in the same precision.
 OVERHEAD = 1.05
+
+
+class Way(NamedTuple):
+    """What is timed: a loop with a pair of networks, and the steps of a turn."""
+
+    pair: str
+    name: str
+    precision: str
+    students: int
+    steps: int
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -83,64 +99,80 @@ def main(argv: list[str] | None = None) -> int:
 
 def measure(pair: str, steps: int, repeats: int, peaks: dict[str, float]) -> list[dict]:
     """Return a row for each way to train a pair: the bare loop and the engine, in fp32 and in bf16."""
-    teacher_name, student = pair.split(":")
-    data = random_images(BATCH * steps)
-    plain = to_device(random_teacher(teacher_name, data["train"]), CPU)
+    teacher, student = pair.split(":")
     cost = Costs().of(architecture(student), CLASSES, 3, 32, 32)
-    batches = ready_batches(data["train"], steps)
-    ways = {
-        (BARE, "fp32", 1): bare_way(batches, student, plain),
-        (f"{BARE}, contiguous", "fp32", 1): bare_way(batches, student, plain, torch.contiguous_format),
-    }
     auto = auto_precision(CPU, lambda: cost)
-    for precision in ("fp32", "bf16") if peaks["bf16"] > EMULATED * peaks["fp32"] else ("fp32",):
-        numerics = Numerics(precision)
-        frozen = numerics.freeze(copy.deepcopy(plain))
-        ways[FOLDED, precision, 1] = bare_way(batches, student, frozen, numerics=numerics)
-        for students in (1, PAIRS.get(pair, 2)):
-            ways[ENGINE, precision, students] = engine_way(data, student, students, frozen, numerics)
-    times: dict[tuple, list[float]] = {way: [] for way in ways}
-    for repeat in range(repeats + 1):
-        for way, run in ways.items():
-            seconds = run()
-            if repeat:  # the first round warms up
-                times[way].append(seconds / steps)
-    medians = {way: statistics.median(values) for way, values in times.items()}
-    bare = min(seconds for (way, _, _), seconds in medians.items() if way not in (FOLDED, ENGINE))
+    precisions = ("fp32", "bf16") if peaks["bf16"] > EMULATED * peaks["fp32"] else ("fp32",)
+    ways = [Way(pair, BARE, "fp32", 1, steps), Way(pair, CONTIGUOUS, "fp32", 1, steps)]
+    for precision in precisions:
+        ways.append(Way(pair, FOLDED, precision, 1, steps))
+        ways += [Way(pair, ENGINE, precision, students, steps) for students in (1, PAIRS.get(pair, 2))]
+    times = turns(ways, repeats)
+    medians = {way: statistics.median(times[way]) / steps for way in ways}
+    bare = min(seconds for way, seconds in medians.items() if way.name in (BARE, CONTIGUOUS))
     return [
         {
-            "pair": pair, "way": way, "precision": precision, "auto": precision == auto, "students": students,
-            "images_per_second": students * BATCH / seconds,
-            "ratio": students * bare / seconds,
-            "share_of_peak": step_work(teacher_name, student, students, precision).flops / seconds / peaks[precision],
-            "step_seconds": times[way, precision, students],
+            "pair": pair, "way": way.name, "precision": way.precision, "auto": way.precision == auto,
+            "students": way.students,
+            "images_per_second": way.students * BATCH / seconds,
+            "ratio": way.students * bare / seconds,
+            "share_of_peak": step_work(teacher, student, way.students, way.precision).flops
+            / seconds / peaks[way.precision],
+            "step_seconds": [turn / steps for turn in times[way]],
         }
-        for (way, precision, students), seconds in medians.items()
+        for way, seconds in medians.items()
     ]  # fmt: skip
 
 
-def bare_way(
-    batches: list[MixedBatch],
-    student: str,
-    teacher: torch.nn.Module,
-    layout: torch.memory_format = torch.channels_last,
-    numerics: Numerics | None = None,
-) -> Callable[[], float]:
-    """Return a function that trains a student by the bare loop and returns its CPU time."""
-    return lambda: bare_epoch(batches, student, layout, teacher, numerics, time.process_time)
+def turns(ways: list[Way], repeats: int) -> dict[Way, list[float]]:
+    """Return the CPU seconds of each turn of each way; each has a process of its own.
+
+    In one process they would share the heap, whose state can make a step a third slower.
+    """
+    with ExitStack() as stack:
+        spawn = multiprocessing.get_context("spawn")
+        processes = {way: stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn)) for way in ways}
+        for warm_up in [process.submit(turn, way) for way, process in processes.items()]:
+            warm_up.result()
+        times: dict[Way, list[float]] = {way: [] for way in ways}
+        for _ in range(repeats):
+            for way, process in processes.items():
+                times[way].append(process.submit(turn, way).result())
+    return times
 
 
-def engine_way(
+def turn(way: Way) -> float:
+    """Return the CPU seconds of one more turn in this process."""
+    return prepared(way)()
+
+
+@cache
+def prepared(way: Way) -> Callable[[], float]:
+    """Return a function that trains in this way and returns its CPU seconds."""
+    torch.set_num_threads(1)
+    teacher, student = way.pair.split(":")
+    data = random_images(BATCH * way.steps)
+    plain = to_device(random_teacher(teacher, data["train"]), CPU)
+    batches = ready_batches(data["train"], way.steps)
+    if way.name == BARE:
+        return partial(bare_epoch, batches, student, torch.channels_last, plain, None, time.process_time)
+    if way.name == CONTIGUOUS:
+        return partial(bare_epoch, batches, student, torch.contiguous_format, plain, None, time.process_time)
+    keep_freed_memory()  # as all jobs do
+    numerics = Numerics(way.precision)
+    frozen = numerics.freeze(plain)
+    if way.name == FOLDED:
+        return partial(bare_epoch, batches, student, torch.channels_last, frozen, numerics, time.process_time)
+    return partial(engine_seconds, data, student, way.students, frozen, numerics)
+
+
+def engine_seconds(
     data: dict[str, Images], student: str, students: int, teacher: torch.nn.Module, numerics: Numerics
-) -> Callable[[], float]:
-    """Return a function that trains students for an epoch and returns its CPU time."""
-
-    def run() -> float:
-        learners = [learner_of(student, data["train"], float(k + 1)) for k in range(students)]
-        timed = engine_epochs(learners, data, numerics=numerics, teacher=teacher, clock=time.process_time)
-        return timed.stretches[0]
-
-    return run
+) -> float:
+    """Return the CPU seconds of an epoch with new students."""
+    learners = [learner_of(student, data["train"], float(k + 1)) for k in range(students)]
+    timed = engine_epochs(learners, data, numerics=numerics, teacher=teacher, clock=time.process_time)
+    return timed.stretches[0]
 
 
 def check_goals(rows: list[dict]) -> list[dict]:

@@ -130,7 +130,21 @@ def test_pairs_that_are_none_are_named(pairs, message):
         gpu_throughput.main(["--pairs", pairs])
 
 
-def test_the_ways_to_train_on_a_cpu_are_timed_in_turn(tmp_path, capsys):
+def test_the_ways_to_train_on_a_cpu_take_turns_in_processes_of_their_own(monkeypatch):
+    ways = [
+        cpu_throughput.Way("resnet8:resnet8_narrow", name, "fp32", 1, 2)
+        for name in (cpu_throughput.BARE, cpu_throughput.ENGINE)
+    ]
+    monkeypatch.setattr(cpu_throughput, "prepared", None)  # not to be used here
+    times = cpu_throughput.turns(ways, 2)
+    assert list(times) == ways
+    assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in times.values())
+
+
+def test_the_ways_to_train_on_a_cpu_are_compared(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        cpu_throughput, "turns", lambda ways, repeats: {way: [cpu_throughput.turn(way)] * repeats for way in ways}
+    )
     output = tmp_path / "measured.json"
     options = ("--steps", "2", "--repeats", "1", "--pairs", "resnet8:resnet8_narrow", "--output", str(output))
     status = cpu_throughput.main(options)

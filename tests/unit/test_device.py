@@ -1,6 +1,7 @@
 """Where a job computes: the choice of the device, with torch's answers about GPUs made up."""
 
 import argparse
+import ctypes
 import os
 import subprocess
 import sys
@@ -129,6 +130,27 @@ def test_threads_are_set(machine):
     machine(False, visible="")
     select_device("cpu", 2)
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
+def test_memory_that_a_job_frees_is_not_cleared_again():
+    code = """
+import resource, sys, torch
+from vicinal.jobs.device import select_device
+if sys.argv[1] == "job":
+    select_device("cpu", 1)
+faults = []
+for _ in range(10):
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    for mebibytes in (64, 2, 40, 3):  # above and below glibc's thresholds
+        kept = [torch.ones(mebibytes, 2**18) for _ in range(2)]
+print(faults[-1] - faults[5])  # the first rounds grow the heap
+"""
+    pages = {}
+    for way in ("plain", "job"):
+        command = [sys.executable, "-c", code, way]
+        pages[way] = int(subprocess.run(command, cwd=LIBRARY, capture_output=True, text=True, check=True).stdout)
+    assert pages["job"] < 100 < 1000 < pages["plain"]
 
 
 def test_arguments(capsys):

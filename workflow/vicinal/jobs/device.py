@@ -1,6 +1,7 @@
 """Where a job computes."""
 
 import argparse
+import ctypes
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from vicinal.jobs.heartbeat import update_heartbeat
 if TYPE_CHECKING:
     import torch
 
+# What glibc's mallopt sets (malloc.h, "man mallopt").
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 # The GPU that this process has leased, if any; CUDA reads CUDA_VISIBLE_DEVICES only once.
 _leased: list[Slot] = []
 
@@ -42,8 +45,20 @@ def job_device(args: argparse.Namespace, artefact: str) -> "torch.device":
     return device
 
 
+def keep_freed_memory() -> None:
+    """Let this process keep the memory that it frees, for what it needs next.
+
+    glibc returns large tensors to the system, layer after layer, and the system clears every page before it gives it
+    out again: up to a third of a job's CPU time. Does nothing where the C library is not glibc.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(M_TRIM_THRESHOLD, -1)  # never shrink the heap
+        mallopt(M_MMAP_MAX, 0)  # no pages outside the heap
+
+
 def select_device(name: str, threads: int, slots: int = 1, artefact: str = "") -> "torch.device":
-    """Return the device called ``name``, with a lease if it is a GPU, and set the number of CPU threads.
+    """Return the device called ``name``, with a lease if it is a GPU, and set the CPU threads and the use of memory.
 
     Call it before anything on CUDA. It waits until a GPU is free; that is then the only one that this process sees, and
     its own until the process ends. GPUs that ``visible_devices`` does not list are used without a lease.
@@ -59,6 +74,7 @@ def select_device(name: str, threads: int, slots: int = 1, artefact: str = "") -
     import torch  # here: a job that has nothing to do need not wait for it
 
     torch.set_num_threads(threads)
+    keep_freed_memory()
     try:
         device = torch.device("cuda" if name == "auto" else name)
     except RuntimeError:
