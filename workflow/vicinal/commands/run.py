@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from datetime import timedelta
 from functools import partial
 
 from vicinal.config import Execution, Experiment, write_yaml
@@ -219,4 +220,4 @@ def _show_results(artefacts: Artefacts, seconds: float) -> None:
         print(f"{name}: report in {folder}/report.html, every test in claims.md beside it, figures in figures/, tables")
     if artefacts.collection:
         print(f"{artefacts.collection}: report over all of them in {RESULTS / artefacts.collection}/report.html")
-    print(f"finished after {seconds // 60:.0f} min {seconds % 60:.0f} s", flush=True)
+    print(f"finished after {timedelta(seconds=round(seconds))}", flush=True)
