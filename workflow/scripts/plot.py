@@ -9,7 +9,7 @@ from vicinal.jobs.fingerprint import named_modules, stage_fingerprint
 from vicinal.jobs.plan import check_code, read_plan, record_key
 from vicinal.jobs.progress import Progress
 from vicinal.jobs.provenance import Stopwatch
-from vicinal.jobs.script import job_parser
+from vicinal.jobs.script import import_large, job_parser
 from vicinal.results import STAGES
 
 
@@ -28,7 +28,7 @@ def main() -> None:
             raise VicinalError(f"{args.plan}: unknown figure {name!r}{nearest(name, FIGURES)}")
     check_code(plan, plan["code"], stage_fingerprint("figures", named_modules(spec)))
 
-    # Imported only now: matplotlib loads slowly, and the checks above do not need it.
+    import_large("seaborn")  # only now: it loads slowly, and the checks above do not need it
     from vicinal.analysis.figures.files import write_figure
     from vicinal.analysis.schema import read_tidy
 

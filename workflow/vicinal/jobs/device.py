@@ -10,6 +10,7 @@ from vicinal.errors import VicinalError
 from vicinal.jobs.gpu_slots import Slot, take_slot
 from vicinal.jobs.gpus import VISIBLE, visible_devices
 from vicinal.jobs.heartbeat import update_heartbeat
+from vicinal.jobs.script import import_large
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +72,8 @@ def select_device(name: str, threads: int, slots: int = 1, artefact: str = "") -
     Raises:
         VicinalError: there is no such device, or leases cannot be kept here.
     """
-    import torch  # here: a job that has nothing to do need not wait for it
+    import_large("torch")  # here: a job that has nothing to do need not wait for it
+    import torch
 
     torch.set_num_threads(threads)
     keep_freed_memory()

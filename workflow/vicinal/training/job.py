@@ -40,10 +40,10 @@ def train_by(
     Raises:
         VicinalError, SystemExit: see ``train_models``.
     """
+    device, spec = job_device(args, unit), next(iter(wanted.values()))["spec"]
     from vicinal.training.cohort import TrainingJob, train_models
     from vicinal.training.precision import network_cost
 
-    device, spec = job_device(args, unit), next(iter(wanted.values()))["spec"]
     job = TrainingJob(
         unit=unit,
         results=args.results,
