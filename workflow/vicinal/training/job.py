@@ -41,6 +41,7 @@ def train_by(
         VicinalError, SystemExit: see ``train_models``.
     """
     device, spec = job_device(args, unit), next(iter(wanted.values()))["spec"]
+    # After the device, whose choice imports torch in the quick way.
     from vicinal.training.cohort import TrainingJob, train_models
     from vicinal.training.precision import network_cost
 
