@@ -1,6 +1,9 @@
 """The command line: ./reproduce [COMMAND] [EXPERIMENT] [OPTIONS]."""
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vicinal.commands import COMMANDS, DEFAULT, command_of
@@ -19,13 +22,26 @@ def main() -> int:
         check_environment()
         own = [argument for argument in own if argument != ACTIVE]
     name, rest = (own[0], own[1:]) if own and own[0] in COMMANDS else (DEFAULT, own)
-    command, parser = command_of(name)
+    with interrupted_at_once():
+        command, parser = command_of(name)
     args = parser.parse_args(rest)
     if name == DEFAULT:
         return command.main(args, snakemake_arguments)
     if snakemake_arguments:
         parser.error("nothing may follow --: this command does not run Snakemake")
     return command.main(args)
+
+
+@contextmanager
+def interrupted_at_once() -> Iterator[None]:
+    """Let Ctrl-C kill the process in this block: modules in C that are imported may lose a KeyboardInterrupt."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:  # as for the background jobs of a shell
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def split(arguments: list[str]) -> tuple[list[str], list[str]]:

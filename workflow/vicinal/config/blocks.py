@@ -93,7 +93,7 @@ def named_blocks(blocks: Any) -> Any:
     return {name: block for name, block in blocks.items() if block is not None} if isinstance(blocks, dict) else blocks
 
 
-BlockName = Annotated[str, Field(pattern=r"^\w[\w-]{0,63}$")]
+BlockName = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=64)]
 Blocks = Annotated[
     dict[BlockName, Grid], BeforeValidator(named_blocks, json_schema_input_type=dict[BlockName, Grid | None])
 ]

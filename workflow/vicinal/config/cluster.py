@@ -45,10 +45,10 @@ class Cluster(Section):
     account: SlurmName | None = Field(None, description="account that is charged; null: your default one")
     qos: SlurmName | None = Field(None, description="quality of service, if the site asks for one")
     gpu_type: SlurmName | None = Field(None, description="GPU model as sinfo -o %G shows it, e.g. h100; null: any")
-    constraint: Annotated[str, Field(pattern=r"^[\w.|&*()\[\]-]{1,200}$")] | None = Field(
+    constraint: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.|&*()\[\]-]{1,200}$")] | None = Field(
         None, description="features that a node must have, e.g. a100|h100"
     )
-    gres: Annotated[str, Field(pattern=r"^\w+(:[\w.]+)?(:\d+)?$")] | None = Field(
+    gres: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(:[A-Za-z0-9_.]+)?(:[0-9]+)?$")] | None = Field(
         None, description="the GPU of a job as --gres asks for it, e.g. gpu:1 or gpu:a100:1; null: as --gpus=1 does"
     )
     mem_mb: Int | None = Field(

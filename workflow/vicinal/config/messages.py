@@ -24,7 +24,7 @@ WORDS = {
     "less_than": "must be less than {lt}",
     "literal_error": "must be {expected}",
     "too_short": "is empty: give at least {min_length}",
-    "string_pattern_mismatch": "must be {form}",
+    "string_": "must be {form}",
 }
 NAME = "a name of letters, digits, '_' and '-', at most 64"
 

@@ -158,7 +158,9 @@ def run_snakemake(
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         print("stopping: Snakemake ends its jobs", flush=True)
         # Ctrl-C reached Snakemake and its jobs too; SIGTERM may have reached this process only.
-        if is_terminated:
+        if not run.total:  # no job has begun, and modules that Snakemake imports may have lost its Ctrl-C
+            process.kill()
+        elif is_terminated:
             _stop(process)
         process.wait()
         say("stopped; what is finished is kept, run again to go on")
